@@ -1,0 +1,263 @@
+//! Every tool of every server at one moment, immutable; an update makes a new catalog.
+//!
+//! Invariant: tools are ordered by [`ToolId`], ids are unique, and only a complete listing (or
+//! the removal of a server from the configuration) ever takes tools away.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::tool::{ServerId, Tool, ToolId};
+
+/// What a server says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerInfo {
+    /// Its display title.
+    pub title: Option<String>,
+    /// Its description or instructions.
+    pub description: Option<String>,
+    /// The MCP protocol version that was spoken; remembered so that the next crawl starts there.
+    pub protocol: Option<String>,
+}
+
+/// A server and its last complete listing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    /// Its id in the configuration.
+    pub id: ServerId,
+    /// What it says of itself.
+    pub info: ServerInfo,
+    /// Its tools, ordered by id.
+    pub tools: Vec<Arc<Tool>>,
+    /// When the listing was complete.
+    pub crawled_at: SystemTime,
+}
+
+/// A complete listing: every page was read to its end.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    /// What the server says of itself.
+    pub info: ServerInfo,
+    /// Its tools in any order; of two with one name the first is kept.
+    pub tools: Vec<Tool>,
+    /// When the listing was complete.
+    pub crawled_at: SystemTime,
+    /// Tools that could not be kept, or were kept with a defect: one line each.
+    pub defects: Vec<String>,
+}
+
+/// What became of a server.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// All its tools are known.
+    Listed(Listing),
+    /// The crawl failed or was cut short: what was known stays.
+    Failed {
+        /// Why, fit for an operator's eyes and free of secrets.
+        error: String,
+    },
+    /// The server wants credentials (401 or 403): what was known stays.
+    AuthRequired {
+        /// Why, fit for an operator's eyes and free of secrets.
+        error: String,
+    },
+    /// A crawl has begun.
+    Connecting,
+    /// The server is configured but switched off: its tools go.
+    Disabled,
+    /// The server left the configuration: its tools go.
+    Removed,
+}
+
+/// News of one server, sent by its crawl task.
+#[derive(Debug, Clone)]
+pub struct ServerUpdate {
+    /// Which server.
+    pub server: ServerId,
+    /// `stdio`, `http` or `file`.
+    pub transport: &'static str,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// When the next crawl is due, if one is.
+    pub next_crawl: Option<SystemTime>,
+}
+
+/// What an update changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Diff {
+    /// Ids that are new.
+    pub added: Vec<ToolId>,
+    /// Ids that are gone.
+    pub removed: Vec<ToolId>,
+    /// Ids whose definition changed.
+    pub changed: Vec<ToolId>,
+    /// The server's title or description changed, and so does every search text of it.
+    pub server_changed: bool,
+}
+
+impl Diff {
+    /// Nothing that a search could see changed.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A position in one catalog; means nothing in another, so it is never stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ToolIdx(pub u32);
+
+impl ToolIdx {
+    /// The position as an array index.
+    pub fn as_usize(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// All tools of all servers.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    servers: BTreeMap<ServerId, Arc<Server>>,
+    /// Ordered by id. A [`ToolIdx`] is a position here.
+    tools: Vec<Arc<Tool>>,
+}
+
+impl Catalog {
+    /// A catalog of these servers; a later one of the same id replaces an earlier one.
+    pub fn from_servers(servers: impl IntoIterator<Item = Server>) -> Self {
+        let servers = servers
+            .into_iter()
+            .map(|server| (server.id.clone(), Arc::new(server)))
+            .collect();
+        Self::assemble(servers)
+    }
+
+    /// The catalog after `update`, and what changed; only `Listed`, `Disabled` and `Removed`
+    /// change anything.
+    #[must_use]
+    pub fn fold(&self, update: &ServerUpdate) -> (Self, Diff) {
+        match &update.outcome {
+            Outcome::Listed(listing) => self.list(&update.server, listing),
+            Outcome::Disabled | Outcome::Removed => self.remove(&update.server),
+            Outcome::Failed { .. } | Outcome::AuthRequired { .. } | Outcome::Connecting => {
+                (self.clone(), Diff::default())
+            }
+        }
+    }
+
+    fn list(&self, id: &ServerId, listing: &Listing) -> (Self, Diff) {
+        let old = self.servers.get(id);
+        let known: BTreeMap<&ToolId, &Arc<Tool>> = old
+            .iter()
+            .flat_map(|server| &server.tools)
+            .map(|tool| (&tool.id, tool))
+            .collect();
+        let mut diff = Diff {
+            server_changed: old.is_some_and(|old| {
+                (&old.info.title, &old.info.description)
+                    != (&listing.info.title, &listing.info.description)
+            }),
+            ..Diff::default()
+        };
+        let mut tools: BTreeMap<ToolId, Arc<Tool>> = BTreeMap::new();
+        for tool in &listing.tools {
+            if tools.contains_key(&tool.id) {
+                continue;
+            }
+            let kept = match known.get(&tool.id) {
+                Some(old) if old.hash == tool.hash => Arc::clone(old),
+                Some(_) => {
+                    diff.changed.push(tool.id.clone());
+                    Arc::new(tool.clone())
+                }
+                None => {
+                    diff.added.push(tool.id.clone());
+                    Arc::new(tool.clone())
+                }
+            };
+            tools.insert(tool.id.clone(), kept);
+        }
+        diff.removed = known
+            .into_keys()
+            .filter(|id| !tools.contains_key(*id))
+            .cloned()
+            .collect();
+        diff.added.sort_unstable();
+        diff.changed.sort_unstable();
+        let server = Server {
+            id: id.clone(),
+            info: listing.info.clone(),
+            tools: tools.into_values().collect(),
+            crawled_at: listing.crawled_at,
+        };
+        let mut servers = self.servers.clone();
+        servers.insert(id.clone(), Arc::new(server));
+        (Self::assemble(servers), diff)
+    }
+
+    fn remove(&self, id: &ServerId) -> (Self, Diff) {
+        let mut servers = self.servers.clone();
+        let Some(old) = servers.remove(id) else {
+            return (self.clone(), Diff::default());
+        };
+        let removed = old.tools.iter().map(|tool| tool.id.clone()).collect();
+        (
+            Self::assemble(servers),
+            Diff {
+                removed,
+                ..Diff::default()
+            },
+        )
+    }
+
+    fn assemble(servers: BTreeMap<ServerId, Arc<Server>>) -> Self {
+        let mut tools: Vec<Arc<Tool>> = servers
+            .values()
+            .flat_map(|server| &server.tools)
+            .cloned()
+            .collect();
+        // By joined id, which is not the order of (server, name): "a-b/x" sorts before "a/x".
+        tools.sort_by(|a, b| a.id.cmp(&b.id));
+        // Servers `a` and `a/b` may offer `b/c` and `c`, which join to one id: the first stays.
+        tools.dedup_by(|later, first| later.id == first.id);
+        Self { servers, tools }
+    }
+
+    /// Every tool, ordered by id.
+    pub fn tools(&self) -> &[Arc<Tool>] {
+        &self.tools
+    }
+
+    /// The tool at a position of this catalog.
+    pub fn tool(&self, idx: ToolIdx) -> &Arc<Tool> {
+        &self.tools[idx.as_usize()]
+    }
+
+    /// The tool of that id.
+    pub fn get(&self, id: &str) -> Option<&Arc<Tool>> {
+        let at = self
+            .tools
+            .binary_search_by(|tool| tool.id.as_str().cmp(id))
+            .ok()?;
+        Some(&self.tools[at])
+    }
+
+    /// Every server that has been listed, ordered by id.
+    pub fn servers(&self) -> impl Iterator<Item = &Arc<Server>> {
+        self.servers.values()
+    }
+
+    /// The server of that id, if it has been listed.
+    pub fn server(&self, id: &str) -> Option<&Arc<Server>> {
+        self.servers.get(id)
+    }
+
+    /// How many tools there are.
+    pub fn len(&self) -> usize {
+        self.tools.len()
+    }
+
+    /// There is no tool.
+    pub fn is_empty(&self) -> bool {
+        self.tools.is_empty()
+    }
+}

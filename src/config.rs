@@ -1,0 +1,114 @@
+//! The resolved configuration: every default filled in, every variable expanded, every path known.
+//!
+//! Invariant: a [`Config`] is complete and valid; nothing after it reads the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use globset::GlobSet;
+use secrecy::SecretString;
+use url::Url;
+
+use crate::tool::ServerId;
+
+/// Everything `serve` and `crawl` need to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// A listener beyond loopback is allowed although nobody is asked who they are.
+    pub allow_anonymous: bool,
+    /// `Host` values that are served, besides loopback names and the listening address.
+    pub allowed_hosts: Vec<String>,
+    /// `Origin` values that are served, besides loopback origins.
+    pub allowed_origins: Vec<String>,
+    /// Where snapshots and caches live.
+    pub data: PathBuf,
+    /// What to crawl.
+    pub servers: Vec<ServerConfig>,
+    /// Bounds on every crawl.
+    pub crawl: CrawlConfig,
+    /// The query and tool encoder.
+    pub embed: EmbedConfig,
+}
+
+/// One upstream server (or one file that holds the tools of several).
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Its id: the key in the configuration.
+    pub id: ServerId,
+    /// Switched on.
+    pub enabled: bool,
+    /// Display title, instead of what the server says.
+    pub title: Option<String>,
+    /// Tool names to keep; `None` keeps all.
+    pub allow: Option<GlobSet>,
+    /// Tool names to leave out, also of those allowed.
+    pub deny: GlobSet,
+    /// Time for one whole crawl of it.
+    pub timeout: Duration,
+    /// Time between crawls, before jitter.
+    pub refresh: Duration,
+    /// How to reach it.
+    pub transport: Transport,
+}
+
+/// How a server is reached.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// A child process that speaks MCP on stdin and stdout.
+    Stdio {
+        /// The program.
+        command: String,
+        /// Its arguments.
+        args: Vec<String>,
+        /// Its environment, on top of a clean one (PATH, HOME and the like).
+        env: Vec<(String, SecretString)>,
+        /// Its working folder.
+        cwd: Option<PathBuf>,
+    },
+    /// Streamable HTTP.
+    Http {
+        /// The MCP endpoint.
+        url: Url,
+        /// Headers of every request; a bearer token is one of them.
+        headers: Vec<(String, SecretString)>,
+    },
+    /// A file of definitions, one tool or one server a line, perhaps gzipped. The ids of its
+    /// servers come from the file.
+    Catalog {
+        /// The file.
+        path: PathBuf,
+        /// A `servers.jsonl` with their titles and descriptions.
+        servers: Option<PathBuf>,
+    },
+}
+
+/// Bounds on every crawl.
+#[derive(Debug, Clone)]
+pub struct CrawlConfig {
+    /// Servers crawled at once.
+    pub concurrency: usize,
+    /// Pages of one listing.
+    pub max_pages: usize,
+    /// Tools of one listing.
+    pub max_tools: usize,
+    /// Bytes of one listing (all pages).
+    pub max_bytes: usize,
+}
+
+/// The encoder.
+#[derive(Debug, Clone)]
+pub struct EmbedConfig {
+    /// Use vectors at all.
+    pub enabled: bool,
+    /// Folder of `model.onnx`, `tokenizer.json` …; `None` searches the usual places.
+    pub model: Option<PathBuf>,
+    /// The ONNX Runtime library; `None` searches the usual places.
+    pub runtime: Option<PathBuf>,
+    /// Threads that embed tools in the background.
+    pub threads: usize,
+    /// Past this, a query is answered lexically.
+    pub deadline: Duration,
+}

@@ -1,0 +1,18 @@
+//! toolscout: the few tools that fit a query, out of all the tools of all of a team's MCP servers.
+//!
+//! The way through, one direction and no way back:
+//!
+//! ```text
+//! config ─▶ crawl ─▶ catalog ─▶ index ─▶ live ─▶ search ─▶ serve
+//! (servers) (rmcp)   (verbatim  (lexical (one    (rank,    (MCP, HTTP)
+//!                     tools)    + dense)  swap)   explain)
+//! ```
+//!
+//! `tool`, `catalog`, `text`, `index` and `search` are synchronous and know nothing of tokio,
+//! axum, rmcp or reqwest. ARCHITECTURE.md has the map, the promises and the measurements.
+
+pub mod catalog;
+pub mod config;
+pub mod live;
+pub mod search;
+pub mod tool;

@@ -1,0 +1,3 @@
+//! The `toolscout` command: parse, dispatch, exit code.
+
+fn main() {}
