@@ -14,6 +14,7 @@
 pub mod catalog;
 pub mod config;
 pub mod demo;
+pub mod eval;
 pub mod live;
 pub mod search;
 pub mod tool;
