@@ -85,7 +85,7 @@ async fn every_server_lists_its_tools() {
         }
         let info = client.peer_info().unwrap();
         let known = catalog.server(server).unwrap();
-        assert_eq!(info.server_info.title, known.info.title);
+        assert_eq!(info.server_info.as_ref().unwrap().title, known.info.title);
         assert_eq!(info.instructions, known.info.description);
     }
     assert_eq!(listed.len(), catalog.len());
