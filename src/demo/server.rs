@@ -9,7 +9,7 @@ use rmcp::model::{
     JsonObject, ListToolsResult, PaginatedRequestParams, ServerCapabilities,
     ServerConfig as ServerInfo, Tool,
 };
-use rmcp::service::RequestContext;
+use rmcp::service::{RequestContext, ServerInitializeError};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt};
@@ -41,10 +41,13 @@ where
         server: name,
         message,
     };
-    Handler(Arc::new(load(name, json)?))
-        .serve(pipes)
-        .await
-        .map_err(|error| lost(error.to_string()))?
+    let session = match Handler(Arc::new(load(name, json)?)).serve(pipes).await {
+        Ok(session) => session,
+        // A client may look in (`server/discover`) and leave.
+        Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
+        Err(error) => return Err(lost(error.to_string())),
+    };
+    session
         .waiting()
         .await
         .map_err(|error| lost(error.to_string()))?;

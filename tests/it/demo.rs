@@ -157,6 +157,13 @@ async fn a_child_ends_when_its_input_closes() {
 }
 
 #[tokio::test]
+async fn a_child_whose_client_leaves_at_once_ends_in_peace() {
+    demo::run_over("mail", (tokio::io::empty(), tokio::io::sink()))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn cancelling_frees_the_port() {
     let shutdown = CancellationToken::new();
     let entries = demo::start(Path::new("toolscout"), shutdown.clone())
