@@ -13,6 +13,8 @@
 
 pub mod catalog;
 pub mod config;
+pub mod index;
 pub mod live;
 pub mod search;
+pub mod text;
 pub mod tool;
