@@ -14,7 +14,7 @@ for room in tool catalog text index search; do
   [[ -d src/$room ]] && files+=("src/$room")
   ((${#files[@]})) || continue
   # A path that starts with such a name, or a `use` of it; comments may speak of anything.
-  if grep -rnE --include='*.rs' \
+  if grep -HrnE --include='*.rs' \
     "(^|[^[:alnum:]_])($names)::|use ($names)([ ;]|$)|crate::($names)([^[:alnum:]_]|$)" "${files[@]}" |
     grep -vE '^[^:]+:[0-9]+:[[:space:]]*//'; then
     echo "layers: src/$room must stay synchronous and import none of the above" >&2
