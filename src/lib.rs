@@ -13,6 +13,7 @@
 
 pub mod catalog;
 pub mod config;
+pub mod embed;
 pub mod index;
 pub mod live;
 pub mod search;
