@@ -1,0 +1,35 @@
+//! `toolscout config`: what the configuration comes to, and an example of one.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use super::{CheckArgs, ConfigCommand};
+use crate::config::EXAMPLE;
+
+/// Runs the subcommand.
+pub fn run(command: ConfigCommand) -> anyhow::Result<ExitCode> {
+    let text = match command {
+        ConfigCommand::Example => EXAMPLE.to_owned(),
+        ConfigCommand::Check(args) => check(&args)?,
+    };
+    let mut out = anstream::stdout().lock();
+    out.write_all(text.as_bytes())
+        .context("writing the configuration")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The resolved configuration; warnings go to stderr.
+fn check(args: &CheckArgs) -> anyhow::Result<String> {
+    let loaded = args.sources.load(Some(&args.listen))?;
+    for warning in &loaded.warnings {
+        writeln!(anstream::stderr(), "warning: {warning}")?;
+    }
+    let mut text = String::new();
+    for file in &loaded.files {
+        text.push_str(&format!("# read: {}\n", file.display()));
+    }
+    text.push_str(&loaded.shown().context("showing the configuration")?);
+    Ok(text)
+}
