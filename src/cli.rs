@@ -250,12 +250,12 @@ pub struct DemoServerArgs {
 /// Does what was asked.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Command::Serve(args) => serve::run(args),
-        Command::Crawl(args) => crawl::run(args),
-        Command::Search(args) => search::run(args),
-        Command::Eval(args) => eval::run(args),
-        Command::Config(command) => config::run(command),
+        Command::Serve(args) => serve::run(&args),
+        Command::Crawl(args) => crawl::run(&args),
+        Command::Search(args) => search::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Config(command) => config::run(&command),
         Command::Completions(args) => completions::run(&args),
-        Command::DemoServer(args) => demo_server::run(args),
+        Command::DemoServer(args) => demo_server::run(&args),
     }
 }

@@ -12,12 +12,12 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if reader_left(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let mut text = format!("error: {error}\n");
-            for cause in error.chain().skip(1) {
-                text.push_str(&format!("  caused by: {cause}\n"));
-            }
+            let causes = error.chain().skip(1);
+            let causes: Vec<_> = causes
+                .map(|cause| format!("\n  caused by: {cause}"))
+                .collect();
             // Where stderr is closed, the exit code has to do.
-            let _ = anstream::stderr().write_all(text.as_bytes());
+            let _ = writeln!(anstream::stderr(), "error: {error}{}", causes.concat());
             let usage = error
                 .chain()
                 .any(<dyn std::error::Error>::is::<ConfigErrors>);

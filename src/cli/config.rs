@@ -9,10 +9,10 @@ use super::{CheckArgs, ConfigCommand};
 use crate::config::EXAMPLE;
 
 /// Runs the subcommand.
-pub fn run(command: ConfigCommand) -> anyhow::Result<ExitCode> {
+pub fn run(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
     let text = match command {
         ConfigCommand::Example => EXAMPLE.to_owned(),
-        ConfigCommand::Check(args) => check(&args)?,
+        ConfigCommand::Check(args) => check(args)?,
     };
     let mut out = anstream::stdout().lock();
     out.write_all(text.as_bytes())
@@ -26,10 +26,9 @@ fn check(args: &CheckArgs) -> anyhow::Result<String> {
     for warning in &loaded.warnings {
         writeln!(anstream::stderr(), "warning: {warning}")?;
     }
-    let mut text = String::new();
-    for file in &loaded.files {
-        text.push_str(&format!("# read: {}\n", file.display()));
-    }
-    text.push_str(&loaded.shown().context("showing the configuration")?);
-    Ok(text)
+    let read: Vec<_> = (loaded.files.iter())
+        .map(|file| format!("# read: {}\n", file.display()))
+        .collect();
+    let shown = loaded.shown().context("showing the configuration")?;
+    Ok(read.concat() + &shown)
 }

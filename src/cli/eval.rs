@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::EvalArgs;
 
 /// Runs the subcommand.
-pub fn run(args: EvalArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     let _config = args.resolve()?;
     anyhow::bail!("not built yet")
 }

@@ -14,7 +14,7 @@ use crate::config::{Config, ConfigErrors, Loaded, Sources, load};
 /// What to crawl and search.
 #[derive(Debug, Clone, Default, Args)]
 pub struct SourceArgs {
-    /// The configuration [env: TOOLSCOUT_CONFIG] [default: ./toolscout.toml if there].
+    /// The configuration [env: `TOOLSCOUT_CONFIG`] [default: ./toolscout.toml if there].
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The servers of an MCP client (`mcpServers` or `servers` JSON); may be repeated.
@@ -34,13 +34,13 @@ pub struct SourceArgs {
 /// The encoder, and where things are kept.
 #[derive(Debug, Clone, Default, Args)]
 pub struct EncoderArgs {
-    /// Where snapshots and caches are kept [env: TOOLSCOUT_DATA].
+    /// Where snapshots and caches are kept [env: `TOOLSCOUT_DATA`].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Folder of the embedding model [env: TOOLSCOUT_MODEL].
+    /// Folder of the embedding model [env: `TOOLSCOUT_MODEL`].
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// The ONNX Runtime library [env: TOOLSCOUT_RUNTIME].
+    /// The ONNX Runtime library [env: `TOOLSCOUT_RUNTIME`].
     #[arg(long, value_name = "FILE")]
     pub runtime: Option<PathBuf>,
 }
@@ -48,7 +48,7 @@ pub struct EncoderArgs {
 /// Where to listen.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ListenArgs {
-    /// Address to listen on [env: TOOLSCOUT_LISTEN] [default: 127.0.0.1:7420].
+    /// Address to listen on [env: `TOOLSCOUT_LISTEN`] [default: 127.0.0.1:7420].
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
     /// Listen beyond loopback although nobody is asked who they are.

@@ -93,7 +93,16 @@ pub(super) fn read(
                     entries.push((id.to_owned(), at, raw));
                 }
             }
-            Err(error) => errors.push(at.error(typed(&error.kind().to_string()))),
+            Err(error) => {
+                let offset = entry.value.range().start + error.range().start;
+                let encloses =
+                    |range: jsonc_parser::common::Range| (range.start..range.end).contains(&offset);
+                let wrong = (entry.value.as_object().into_iter())
+                    .flat_map(|object| &object.properties)
+                    .find(|property| encloses(property.range));
+                let key = wrong.map_or(at.clone(), |property| at.at(property.name.as_str()));
+                errors.push(key.error(typed(&error.kind().to_string())));
+            }
         }
     }
     entries
@@ -203,7 +212,14 @@ mod tests {
         let read = read("mcp.json", text, &mut errors);
         assert_eq!(read.len(), 1);
         let shown: Vec<_> = errors.iter().map(ToString::to_string).collect();
-        insta::assert_snapshot!(shown.join("\n"), @"");
+        insta::assert_snapshot!(shown.join("\n"), @r#"
+    mcp.json:2: mcpServers.a.type: the legacy SSE transport is not supported yet
+      remedy: use the server's streamable HTTP endpoint, or switch the entry off with `"disabled": true`
+    mcp.json:3: mcpServers.b.type: unknown server type "carrier-pigeon"
+      remedy: use "stdio" or "http"
+    mcp.json:4: mcpServers.c.args: wrong type: expected a list, found string
+      remedy: give a value of that type; see `toolscout config example`
+    "#);
     }
 
     #[test]
@@ -213,6 +229,13 @@ mod tests {
         read("b.json", r#"{"context_servers": {}}"#, &mut errors);
         read("c.json", "", &mut errors);
         let shown: Vec<_> = errors.iter().map(ToString::to_string).collect();
-        insta::assert_snapshot!(shown.join("\n"), @"");
+        insta::assert_snapshot!(shown.join("\n"), @r#"
+    a.json:2: syntax: Unexpected token in object
+      remedy: correct the file at that line
+    b.json: no `mcpServers` or `servers` object
+      remedy: wrap the entries: {"mcpServers": {"my-server": {…}}}
+    c.json: no `mcpServers` or `servers` object
+      remedy: wrap the entries: {"mcpServers": {"my-server": {…}}}
+    "#);
     }
 }

@@ -92,6 +92,9 @@ pub enum Problem {
     /// A variable that is not in the environment.
     #[error("the variable {0} is not set")]
     Unset(String),
+    /// A named variable that is not in the environment.
+    #[error("the variable {0} is not set")]
+    NotSet(String),
     /// A `${…}` that is none.
     #[error("{0} is not a variable that can be filled in")]
     Reference(String),
@@ -140,7 +143,7 @@ pub enum Problem {
     #[error("not the name of an environment variable")]
     EnvName,
     /// No glob.
-    #[error("not a glob: {0}")]
+    #[error("{0}")]
     Glob(String),
     /// The transport of 2024.
     #[error("the legacy SSE transport is not supported yet")]
@@ -177,6 +180,7 @@ impl Problem {
             Self::Unset(name) => {
                 return format!("set {name}, or give a default: ${{{name}:-default}}");
             }
+            Self::NotSet(name) => return format!("set {name}"),
             Self::Misplaced(transport) => {
                 return format!("remove it, or remove `{transport}`");
             }
@@ -203,7 +207,9 @@ impl Problem {
             Self::HeaderValue => "remove line breaks and other control characters",
             Self::HeaderTwice => "keep one; a bearer token is an Authorization header",
             Self::EnvName => "use a name without `=`",
-            Self::Glob(_) => "see `toolscout config example` for globs",
+            Self::Glob(_) => {
+                "write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves"
+            }
             Self::LegacySse => {
                 "use the server's streamable HTTP endpoint, or switch the entry off with \
                  `\"disabled\": true`"
@@ -225,7 +231,7 @@ pub(super) type Lines = BTreeMap<Vec<String>, usize>;
 /// The line of a byte offset, from 1.
 pub(super) fn line_at(text: &str, offset: usize) -> usize {
     let before = &text.as_bytes()[..offset.min(text.len())];
-    1 + before.iter().filter(|byte| **byte == b'\n').count()
+    before.split(|byte| *byte == b'\n').count()
 }
 
 /// A key in a file.

@@ -117,6 +117,12 @@ pub(super) fn typed(message: &str) -> Problem {
     let expected = message
         .rsplit_once(", expected ")
         .map_or("another value", |(_, expected)| expected);
+    let expected = match expected {
+        "a sequence" => "a list",
+        "a map" => "a table",
+        "usize" => "a whole number",
+        other => other,
+    };
     let found = message
         .strip_prefix("invalid type: ")
         .or_else(|| message.strip_prefix("invalid value: "))

@@ -144,8 +144,23 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             filled_in,
             patterns,
         }),
-        _ => Err(ConfigErrors(errors)),
+        _ => Err(in_order(errors)),
     }
+}
+
+/// Errors as a reader meets them: file by file, each from its first line on.
+fn in_order(mut errors: Vec<ConfigError>) -> ConfigErrors {
+    let mut files = Vec::new();
+    for error in &errors {
+        if !files.contains(&error.file) {
+            files.push(error.file.clone());
+        }
+    }
+    errors.sort_by_key(|error| {
+        let file = files.iter().position(|file| *file == error.file);
+        (file, error.line)
+    });
+    ConfigErrors(errors)
 }
 
 /// `toolscout.toml`, wherever it is; its servers go to `entries`.
@@ -188,7 +203,7 @@ fn text_of(shown: &str, path: &Path, errors: &mut Vec<ConfigError>) -> Option<St
     let unreadable = |error: std::io::Error| {
         let reason = match error.kind() {
             std::io::ErrorKind::InvalidData => "it is not UTF-8 text".into(),
-            kind => kind.to_string(),
+            _ => error.to_string(),
         };
         Place::new(shown, Lines::new()).error(Problem::Unreadable(reason))
     };

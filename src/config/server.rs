@@ -185,8 +185,9 @@ impl Check<'_> {
                 .find(|name| name.eq_ignore_ascii_case(AUTHORIZATION.as_str()));
             if name.is_some() {
                 self.error(key, Problem::HeaderTwice);
+            } else {
+                headers.insert("authorization".into(), format!("Bearer {token}"));
             }
-            headers.insert("authorization".into(), format!("Bearer {token}"));
         }
         let mut seen = Vec::new();
         for (name, value) in &headers {
@@ -257,7 +258,7 @@ impl Check<'_> {
             match std::fs::read_to_string(self.base.join(path)) {
                 Ok(token) => tokens.push(("bearer_token_file", token)),
                 Err(error) => {
-                    let problem = Problem::Unreadable(format!("{path}: {}", error.kind()));
+                    let problem = Problem::Unreadable(format!("{path}: {error}"));
                     self.error("bearer_token_file", problem);
                 }
             }
@@ -265,7 +266,7 @@ impl Check<'_> {
         if let Some(name) = &raw.bearer_token_env {
             match (self.environment)(name) {
                 Some(token) => tokens.push(("bearer_token_env", token)),
-                None => self.error("bearer_token_env", Problem::Unset(name.clone())),
+                None => self.error("bearer_token_env", Problem::NotSet(name.clone())),
             }
         }
         for (key, token) in &mut tokens {

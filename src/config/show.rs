@@ -119,7 +119,7 @@ impl Loaded {
                 cwd,
             } => ShownServer {
                 command: Some(self.hide(command)),
-                args: Some(args.iter().map(|arg| self.argument(arg)).collect()),
+                args: Some(self.arguments(args)),
                 cwd: cwd.as_ref().map(|cwd| cwd.display().to_string()),
                 env: masked(env),
                 ..shown
@@ -144,18 +144,32 @@ impl Loaded {
         })
     }
 
-    /// An argument, without the value of a flag that sounds like a secret.
-    fn argument(&self, argument: &str) -> String {
-        const SECRETS: [&str; 4] = ["token", "key", "secret", "password"];
-        if let Some((flag, _)) = argument.split_once('=')
-            && SECRETS
-                .iter()
-                .any(|word| flag.to_lowercase().contains(word))
-        {
-            return format!("{flag}={MASK}");
-        }
-        self.hide(argument)
+    /// Arguments, without values whose names sound like secrets: `--token=x`, `--token x`,
+    /// `--header "Authorization: x"`.
+    fn arguments(&self, arguments: &[String]) -> Vec<String> {
+        let mut after_secret = false;
+        let mask = |argument: &String| {
+            let (name, rest) = match argument.split_once(['=', ':']) {
+                Some((name, _)) => (name, Some(&argument[name.len()..=name.len()])),
+                None => (argument.as_str(), None),
+            };
+            let secret = sounds_secret(name);
+            let masked = match rest {
+                _ if after_secret => MASK.to_owned(),
+                Some(separator) if secret => format!("{name}{separator}{MASK}"),
+                _ => self.hide(argument),
+            };
+            after_secret = secret && rest.is_none() && argument.starts_with('-');
+            masked
+        };
+        arguments.iter().map(mask).collect()
     }
+}
+
+fn sounds_secret(name: &str) -> bool {
+    const WORDS: [&str; 5] = ["token", "key", "secret", "password", "authorization"];
+    let name = name.to_lowercase();
+    WORDS.iter().any(|word| name.contains(word))
 }
 
 fn time(duration: Duration) -> String {

@@ -114,7 +114,7 @@ fn a_server_without_times_takes_those_of_the_crawl() {
     .unwrap();
     let server = &loaded.config.servers[0];
     assert_eq!(server.timeout, Duration::from_secs(5));
-    assert_eq!(server.refresh, Duration::from_secs(7200));
+    assert_eq!(server.refresh, Duration::from_hours(2));
     assert!(server.allow.as_ref().unwrap().is_match("list/all"));
     assert!(!server.allow.as_ref().unwrap().is_match("put"));
     assert!(server.deny.is_match("get_deleted"));
@@ -154,13 +154,48 @@ command = "x"
 headers = {}
 [servers.f]
 [servers.g]
-catalog = "no.jsonl"
+catalog = "/no/such.jsonl"
 allow = ["[a"]
 [servers.h]
 url = "https://x.test/mcp"
 headers = "Bearer sk-secret"
 "#
-    ), @"");
+    ), @r#"
+    toolscout.toml:1: listen: "localhost" is not an address
+      remedy: write an IP address and a port, as in "127.0.0.1:7420"
+    error: toolscout.toml:2: lissten: unknown key
+      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, embed, servers
+    error: toolscout.toml:4: crawl.concurrency: wrong type: expected a whole number, found string
+      remedy: give a value of that type; see `toolscout config example`
+    error: toolscout.toml:5: crawl.max_pages: too small
+      remedy: use 1 or more
+    error: toolscout.toml:6: crawl.timeout: "soon" is not a duration
+      remedy: write a number and a unit, as in "30s" or "15m"
+    error: toolscout.toml:8: servers.a.comand: unknown key
+      remedy: remove it; known here: title, enabled, allow, deny, timeout, refresh, command, args, env, cwd, url, headers, bearer_token, bearer_token_file, bearer_token_env, catalog, catalog_servers
+    error: toolscout.toml:10: servers.b.url: the URL scheme "ftp" is not supported
+      remedy: use http:// or https://
+    error: toolscout.toml:11: servers.b.headers.X-Ok: holds characters that a header can't carry
+      remedy: remove line breaks and other control characters
+    error: toolscout.toml:11: servers.b.headers."bad name": not a header name
+      remedy: use letters, digits and dashes
+    error: toolscout.toml:12: servers.b.timeout: too small
+      remedy: use 1s or more
+    error: toolscout.toml:14: servers.c.url: the variable UNSET is not set
+      remedy: set UNSET, or give a default: ${UNSET:-default}
+    error: toolscout.toml:15: servers.d: several ways to reach one server: `command`, `url`
+      remedy: keep one of them
+    error: toolscout.toml:20: servers.e.headers: means nothing for a server with `command`
+      remedy: remove it, or remove `command`
+    error: toolscout.toml:21: servers.f: no way to reach the server
+      remedy: give it one of `command`, `url` or `catalog`
+    error: toolscout.toml:23: servers.g.catalog: no such file: /no/such.jsonl
+      remedy: check the path and its permissions
+    error: toolscout.toml:24: servers.g.allow: error parsing glob '[a': unclosed character class; missing ']'
+      remedy: write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves
+    error: toolscout.toml:27: servers.h.headers: wrong type: expected a table, found string
+      remedy: give a value of that type; see `toolscout config example`
+    "#);
 }
 
 #[test]
@@ -182,12 +217,24 @@ bearer_token_file = "none.token"
 url = "https://x.test/mcp"
 bearer_token_env = "UNSET"
 "#
-    ), @"");
+    ), @r#"
+    toolscout.toml:5: servers.a.bearer_token_env: the header is given twice
+      remedy: keep one; a bearer token is an Authorization header
+    error: toolscout.toml:8: servers.b.bearer_token: the header is given twice
+      remedy: keep one; a bearer token is an Authorization header
+    error: toolscout.toml:12: servers.c.bearer_token_file: can't be read: none.token: No such file or directory (os error 2)
+      remedy: check the path and its permissions
+    error: toolscout.toml:15: servers.d.bearer_token_env: the variable UNSET is not set
+      remedy: set UNSET
+    "#);
 }
 
 #[test]
 fn a_broken_file_names_its_line() {
-    insta::assert_snapshot!(errors("listen = \"127.0.0.1:1\"\n[servers.a\nurl = 1\n"), @"");
+    insta::assert_snapshot!(errors("listen = \"127.0.0.1:1\"\n[servers.a\nurl = 1\n"), @r#"
+    toolscout.toml:2: syntax: unclosed table, expected `]`
+      remedy: correct the file at that line
+    "#);
 }
 
 #[test]
@@ -209,7 +256,12 @@ fn ids_are_unique_over_all_files() {
         ..sources(folder.path())
     };
     let errors = load(&sources, &environment).err().unwrap().to_string();
-    insta::assert_snapshot!(errors, @"");
+    insta::assert_snapshot!(errors, @r#"
+    a.json:1: mcpServers.git: the server id "git" is also in toolscout.toml:1
+      remedy: rename one of the two, or remove it
+    error: --catalog b.jsonl: the server id "b" is also in a.json:1
+      remedy: rename one of the two, or remove it
+    "#);
 }
 
 #[test]
@@ -274,7 +326,10 @@ fn data_is_here_where_its_folder_is() {
 
 #[test]
 fn strangers_are_let_in_only_on_purpose() {
-    insta::assert_snapshot!(errors("listen = '0.0.0.0:7420'"), @"");
+    insta::assert_snapshot!(errors("listen = '0.0.0.0:7420'"), @r#"
+    toolscout.toml:1: listen: 0.0.0.0:7420 is reachable from other machines, and nobody is asked who they are
+      remedy: listen on 127.0.0.1, or pass --allow-anonymous (allow_anonymous = true) when something in front of it asks
+    "#);
     assert!(try_toml("listen = '0.0.0.0:7420'\nallow_anonymous = true").is_ok());
     assert!(try_toml("listen = '[::1]:7420'").is_ok());
 }
@@ -287,7 +342,12 @@ fn what_is_legal_but_odd_is_a_warning() {
     )
     .unwrap();
     let shown: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
-    insta::assert_snapshot!(shown.join("\n"), @"");
+    insta::assert_snapshot!(shown.join("\n"), @r#"
+    toolscout.toml:2: servers.a.command: the program "no-such-program-here" is not found
+      remedy: install it, or give its full path
+    toolscout.toml:4: servers.b.url: credentials travel unencrypted over plain http
+      remedy: use https://
+    "#);
 }
 
 #[test]
@@ -295,7 +355,7 @@ fn secrets_are_shown_nowhere() {
     let text = r#"
 [servers.a]
 command = "sh"
-args = ["--api-key=sk-literal", "--header", "Bearer ${TOKEN}"]
+args = ["--api-key=sk-a", "--token", "sk-b", "-v", "--header", "Authorization: Bearer sk-c", "x-${TOKEN}"]
 env = { KEY = "sk-env" }
 [servers.b]
 url = "https://user:sk-user@x.test/${TOKEN}/mcp?key=sk-query#sk-fragment"
@@ -310,5 +370,25 @@ deny = ["*_delete"]
         "{shown}"
     );
     let servers = shown.split_once("[servers.a]").unwrap().1;
-    insta::assert_snapshot!(servers, @"");
+    insta::assert_snapshot!(servers, @r#"
+    enabled = true
+    command = "sh"
+    args = ["--api-key=****", "--token", "****", "-v", "--header", "Authorization:****", "x-****"]
+    timeout = "1m"
+    refresh = "15m"
+
+    [servers.a.env]
+    KEY = "****"
+
+    [servers.b]
+    enabled = true
+    url = "https://****@x.test/****/mcp?****"
+    deny = ["*_delete"]
+    timeout = "1m"
+    refresh = "15m"
+
+    [servers.b.headers]
+    X-Key = "****"
+    authorization = "****"
+    "#);
 }

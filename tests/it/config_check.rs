@@ -63,7 +63,6 @@ env = { GIT_TOKEN = "${GIT_TOKEN}" }
 [servers.tracker]
 url = "https://u:p@tracker.test/mcp?key=sk-1"
 bearer_token_file = "token"
-title = "Tracker"
 deny = ["*_delete"]
 "#,
         ),
@@ -97,7 +96,69 @@ deny = ["*_delete"]
     }
     let readable: toml::Table = toml::from_str(&shown).unwrap();
     assert_eq!(readable["servers"].as_table().unwrap().len(), 5);
-    insta::assert_snapshot!(shown, @"");
+    insta::assert_snapshot!(shown, @r#"
+    # read: HERE/toolscout.toml
+    # read: HERE/mcp.json
+    listen = "127.0.0.1:7420"
+    allow_anonymous = false
+    allowed_hosts = []
+    allowed_origins = []
+    data = "HERE/state"
+
+    [crawl]
+    concurrency = 8
+    max_pages = 200
+    max_tools = 20000
+    max_bytes = 67108864
+
+    [embed]
+    enabled = true
+    threads = 1
+    deadline = "50ms"
+
+    [servers.all]
+    enabled = true
+    catalog = "HERE/all.jsonl"
+    catalog_servers = "HERE/names.jsonl"
+    timeout = "1m"
+    refresh = "15m"
+
+    [servers.docs]
+    enabled = true
+    url = "http://127.0.0.1:1/mcp"
+    timeout = "1m"
+    refresh = "15m"
+
+    [servers.docs.headers]
+    X-Key = "****"
+
+    [servers.off]
+    enabled = false
+    command = "sh"
+    args = []
+    timeout = "1m"
+    refresh = "15m"
+
+    [servers."team/git"]
+    enabled = true
+    command = "sh"
+    args = ["-c", "serve --token ****"]
+    timeout = "1m"
+    refresh = "15m"
+
+    [servers."team/git".env]
+    GIT_TOKEN = "****"
+
+    [servers.tracker]
+    enabled = true
+    url = "https://****@tracker.test/mcp?****"
+    deny = ["*_delete"]
+    timeout = "1m"
+    refresh = "15m"
+
+    [servers.tracker.headers]
+    authorization = "****"
+    "#);
 }
 
 #[test]
@@ -116,7 +177,22 @@ fn every_error_of_every_file_is_told_at_once() {
     let arguments = ["--mcp-config", "mcp.json", "--mcp-config", "none.json"];
     let (code, shown, complaints) = check(folder.path(), &arguments, &[]);
     assert_eq!((code, shown.as_str()), (2, ""));
-    insta::assert_snapshot!(complaints, @"");
+    insta::assert_snapshot!(complaints, @r#"
+    error: toolscout.toml:1: listen: 0.0.0.0:1 is reachable from other machines, and nobody is asked who they are
+      remedy: listen on 127.0.0.1, or pass --allow-anonymous (allow_anonymous = true) when something in front of it asks
+    error: toolscout.toml:2: allowd_hosts: unknown key
+      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, embed, servers
+    error: toolscout.toml:4: servers.git.url: the URL scheme "htp" is not supported
+      remedy: use http:// or https://
+    error: mcp.json:2: servers.git: the server id "git" is also in toolscout.toml:3
+      remedy: rename one of the two, or remove it
+    error: mcp.json:2: servers.git.args: the variable NO_SUCH is not set
+      remedy: set NO_SUCH, or give a default: ${NO_SUCH:-default}
+    error: mcp.json:3: servers.old.type: the legacy SSE transport is not supported yet
+      remedy: use the server's streamable HTTP endpoint, or switch the entry off with `"disabled": true`
+    error: none.json: can't be read: No such file or directory (os error 2)
+      remedy: check the path and its permissions
+    "#);
 }
 
 #[test]
@@ -125,7 +201,10 @@ fn a_missing_command_is_a_warning() {
     let (code, shown, complaints) = check(folder.path(), &[], &[("TOOLSCOUT_CONFIG", "a.toml")]);
     assert_eq!(code, 0, "{complaints}");
     assert!(shown.contains("[servers.a]"), "{shown}");
-    insta::assert_snapshot!(complaints, @"");
+    insta::assert_snapshot!(complaints, @r#"
+    warning: a.toml:2: servers.a.command: the program "no-such-program-here" is not found
+      remedy: install it, or give its full path
+    "#);
 }
 
 #[test]
@@ -133,10 +212,16 @@ fn a_named_file_must_be_there_and_the_default_one_need_not() {
     let folder = folder(&[]);
     let (code, _, complaints) = check(folder.path(), &[], &[]);
     assert_eq!(code, 0);
-    insta::assert_snapshot!(complaints, @"");
+    insta::assert_snapshot!(complaints, @r#"
+    warning: toolscout.toml: no servers are configured
+      remedy: add [servers.ID] to toolscout.toml, or pass --mcp-config FILE
+    "#);
     let (code, _, complaints) = check(folder.path(), &["--config", "none.toml"], &[]);
     assert_eq!(code, 2);
-    insta::assert_snapshot!(complaints, @"");
+    insta::assert_snapshot!(complaints, @r#"
+    error: none.toml: can't be read: No such file or directory (os error 2)
+      remedy: check the path and its permissions
+    "#);
 }
 
 #[test]
@@ -162,7 +247,10 @@ fn strangers_are_let_in_only_on_purpose() {
     let folder = folder(&[]);
     let (code, _, complaints) = check(folder.path(), &["--listen", "0.0.0.0:7420"], &[]);
     assert_eq!(code, 2);
-    insta::assert_snapshot!(complaints, @"");
+    insta::assert_snapshot!(complaints, @r#"
+    error: --listen: 0.0.0.0:7420 is reachable from other machines, and nobody is asked who they are
+      remedy: listen on 127.0.0.1, or pass --allow-anonymous (allow_anonymous = true) when something in front of it asks
+    "#);
     let arguments = ["--listen", "0.0.0.0:7420", "--allow-anonymous"];
     assert_eq!(check(folder.path(), &arguments, &[]).0, 0);
     // Nothing listens when the program only crawls, or speaks over stdio.
