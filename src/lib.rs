@@ -12,7 +12,9 @@
 //! axum, rmcp or reqwest. ARCHITECTURE.md has the map, the promises and the measurements.
 
 pub mod catalog;
+pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod embed;
 pub mod index;
 pub mod live;
