@@ -16,6 +16,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod embed;
+pub mod eval;
 pub mod index;
 pub mod live;
 pub mod search;

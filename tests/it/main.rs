@@ -1,4 +1,5 @@
 //! Integration tests: one binary, a file a behaviour.
+<<<<<<< HEAD
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,3 +8,8 @@
 
 mod config_check;
 mod config_cli;
+=======
+
+mod demo;
+mod eval;
+>>>>>>> demo
