@@ -1,5 +1,4 @@
 //! Integration tests: one binary, a file a behaviour.
-<<<<<<< HEAD
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,8 +7,5 @@
 
 mod config_check;
 mod config_cli;
-=======
-
 mod demo;
 mod eval;
->>>>>>> demo
