@@ -15,4 +15,5 @@ pub mod catalog;
 pub mod config;
 pub mod live;
 pub mod search;
+pub mod serve;
 pub mod tool;

@@ -1,0 +1,180 @@
+//! Answers over MCP and HTTP from the live index.
+//!
+//! Invariant: every route, the unknown ones too, goes through the same layers: an id, the guard
+//! ([`guard`]: Host, Origin, content type), a time limit, a bound on the body. A request reads one
+//! published generation and writes nothing.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any_service, get};
+use rmcp::ServiceExt;
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::config::Config;
+use crate::live::Live;
+
+mod digest;
+mod guard;
+mod http;
+mod manifest;
+mod mcp;
+mod metrics;
+mod observe;
+mod openapi;
+mod problem;
+mod wire;
+
+/// The largest request body.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// How long open requests may take to end once a shutdown has begun.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Why the stdio server ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum StdioError {
+    /// The client did not open the conversation as MCP asks.
+    #[error("the client on stdin did not begin as MCP asks: {0}")]
+    Start(String),
+    /// The task that served it was lost.
+    #[error("the MCP conversation on stdin broke off")]
+    Lost(#[source] tokio::task::JoinError),
+}
+
+/// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
+pub fn router(live: Live, config: &Config, shutdown: &CancellationToken) -> Router {
+    metrics::install();
+    let routes = routes(&live, shutdown);
+    routes
+        .into_iter()
+        .fold(Router::new(), |router, (path, route)| {
+            router.route(path, route)
+        })
+        .fallback(|| async { problem::Problem::no_route() })
+        .method_not_allowed_fallback(|| async { problem::Problem::wrong_method() })
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(guard::Guard::new(config), guard::admit))
+        .layer(from_fn(observe::limit_time))
+        .layer(CatchPanicLayer::custom(observe::on_panic))
+        .layer(from_fn(observe::observe))
+        .with_state(live)
+}
+
+fn routes(live: &Live, shutdown: &CancellationToken) -> Vec<(&'static str, MethodRouter<Live>)> {
+    vec![
+        ("/v1/search", get(http::search_get).post(http::search_post)),
+        ("/v1/tools", get(http::tools)),
+        ("/v1/tools/{*id}", get(http::tool)),
+        ("/v1/servers", get(http::servers)),
+        ("/v1/status", get(http::status)),
+        ("/mcp", any_service(mcp_service(live, shutdown))),
+        ("/mcp/server-card", get(manifest::server_card)),
+        ("/.well-known/mcp", get(manifest::manifest)),
+        ("/livez", get(livez)),
+        ("/readyz", get(readyz)),
+        ("/metrics", get(tell_metrics)),
+        ("/openapi.json", get(openapi::serve)),
+    ]
+}
+
+/// MCP without sessions: any instance can answer any request, in one JSON body.
+fn mcp_service(
+    live: &Live,
+    shutdown: &CancellationToken,
+) -> StreamableHttpService<mcp::McpHandler, NeverSessionManager> {
+    let config = StreamableHttpServerConfig::default()
+        .with_legacy_session_mode(false)
+        .with_json_response(true)
+        .with_max_request_body_bytes(MAX_BODY_BYTES)
+        .with_cancellation_token(shutdown.clone())
+        // The guard has looked at both already, by the operator's rules.
+        .disable_allowed_hosts()
+        .disable_allowed_origins();
+    let handler = mcp::McpHandler::stateless(live.clone());
+    StreamableHttpService::new(
+        move || Ok(handler.clone()),
+        Arc::new(NeverSessionManager::default()),
+        config,
+    )
+}
+
+async fn livez(State(live): State<Live>) -> Response {
+    health(&live)
+}
+
+async fn readyz(State(live): State<Live>) -> Response {
+    if live.is_ready() {
+        health(&live)
+    } else {
+        problem::Problem::not_ready().into_response()
+    }
+}
+
+fn health(live: &Live) -> Response {
+    http::json(&wire::Health {
+        status: "ok",
+        generation: live.status().generation,
+    })
+}
+
+async fn tell_metrics(State(live): State<Live>) -> Response {
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], metrics::render(&live)).into_response()
+}
+
+/// Serves until `shutdown`, then lets open requests end, for at most ten seconds.
+pub async fn run(
+    listener: TcpListener,
+    live: Live,
+    config: &Config,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let app = router(live, config, &shutdown);
+    let served = axum::serve(listener, app)
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned())
+        .into_future();
+    let too_long = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        result = served => result,
+        () = too_long => {
+            tracing::warn!("requests that were still open have been cut off");
+            Ok(())
+        }
+    }
+}
+
+/// Serves one MCP client on stdin and stdout until it leaves or `shutdown`.
+pub async fn run_stdio(live: Live, shutdown: CancellationToken) -> Result<(), StdioError> {
+    use rmcp::service::ServerInitializeError;
+
+    metrics::install();
+    let handler = mcp::McpHandler::lasting(live);
+    let started = handler
+        .serve_with_ct(rmcp::transport::stdio(), shutdown)
+        .await;
+    match started {
+        Ok(service) => match service.waiting().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(StdioError::Lost(error)),
+        },
+        // Left before it said anything, or told to stop: nothing went wrong.
+        Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => {
+            Ok(())
+        }
+        Err(error) => Err(StdioError::Start(error.to_string())),
+    }
+}
