@@ -15,8 +15,10 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any_service, get};
 use rmcp::ServiceExt;
+use rmcp::service::ServerInitializeError;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -55,12 +57,15 @@ pub enum StdioError {
 /// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
 pub fn router(live: Live, config: &Config, shutdown: &CancellationToken) -> Router {
     metrics::install();
-    let routes = routes(&live, shutdown);
-    routes
-        .into_iter()
-        .fold(Router::new(), |router, (path, route)| {
-            router.route(path, route)
-        })
+    let mut router = Router::new();
+    for (path, route) in routes(&live, shutdown) {
+        router = router.route(path, route);
+    }
+    surround(router, config).with_state(live)
+}
+
+fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, config: &Config) -> Router<S> {
+    router
         .fallback(|| async { problem::Problem::no_route() })
         .method_not_allowed_fallback(|| async { problem::Problem::wrong_method() })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -68,7 +73,6 @@ pub fn router(live: Live, config: &Config, shutdown: &CancellationToken) -> Rout
         .layer(from_fn(observe::limit_time))
         .layer(CatchPanicLayer::custom(observe::on_panic))
         .layer(from_fn(observe::observe))
-        .with_state(live)
 }
 
 fn routes(live: &Live, shutdown: &CancellationToken) -> Vec<(&'static str, MethodRouter<Live>)> {
@@ -159,18 +163,21 @@ pub async fn run(
 
 /// Serves one MCP client on stdin and stdout until it leaves or `shutdown`.
 pub async fn run_stdio(live: Live, shutdown: CancellationToken) -> Result<(), StdioError> {
-    use rmcp::service::ServerInitializeError;
+    let (input, output) = rmcp::transport::stdio();
+    run_stream(live, input, output, shutdown).await
+}
 
+/// As [`run_stdio`], on any pair of streams.
+pub async fn run_stream(
+    live: Live,
+    input: impl AsyncRead + Send + Unpin + 'static,
+    output: impl AsyncWrite + Send + Unpin + 'static,
+    shutdown: CancellationToken,
+) -> Result<(), StdioError> {
     metrics::install();
     let handler = mcp::McpHandler::lasting(live);
-    let started = handler
-        .serve_with_ct(rmcp::transport::stdio(), shutdown)
-        .await;
-    match started {
-        Ok(service) => match service.waiting().await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(StdioError::Lost(error)),
-        },
+    match handler.serve_with_ct((input, output), shutdown).await {
+        Ok(service) => service.waiting().await.map(drop).map_err(StdioError::Lost),
         // Left before it said anything, or told to stop: nothing went wrong.
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => {
             Ok(())

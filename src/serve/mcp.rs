@@ -3,9 +3,8 @@
 //! Invariant: whatever a model gets wrong comes back as a tool error that says what to do
 //! instead; a protocol error is kept for requests that no tool here can answer.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use rmcp::handler::server::common::{schema_for_input, schema_for_output};
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock,
     Implementation, InitializeRequestParams, InitializeResult, JsonObject, ListToolsResult,
@@ -14,7 +13,9 @@ use rmcp::model::{
 };
 use rmcp::service::{NotificationContext, RequestContext, RoleServer, SubscriptionContext};
 use rmcp::{ErrorData, ServerHandler};
-use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -35,7 +36,7 @@ const SEARCH: &str = "Find the tools that fit a need, among all tools of all con
     definitions of the best 5 to 10, best first; call them at their own server.";
 
 /// How long a client may keep the tool list before it asks again; changes are also announced.
-const LIST_TTL: Duration = Duration::from_mins(1);
+const LIST_TTL_MS: u64 = 60_000;
 /// Most servers that an error names.
 const MAX_NAMED: usize = 50;
 
@@ -124,22 +125,24 @@ impl McpHandler {
         }
     }
 
-    fn tools(&self) -> Result<Vec<McpTool>, String> {
+    fn tools(&self) -> Vec<McpTool> {
         let search = format!("{SEARCH}\n\n{}", digest(&self.live.catalog()));
-        Ok(vec![
-            McpTool::new("search_tools", search, schema_for_input::<Need>()?)
+        let input = SchemaSettings::draft2020_12;
+        let output = || SchemaSettings::draft2020_12().for_serialize();
+        vec![
+            McpTool::new("search_tools", search, schema_of::<Need>(input()))
                 .with_title("Search tools")
-                .with_raw_output_schema(schema_for_output::<Found>())
+                .with_raw_output_schema(schema_of::<Found>(output()))
                 .with_annotations(read_only()),
             McpTool::new(
                 "get_tool",
                 "The full definition of one tool, by the id that search_tools gives.",
-                schema_for_input::<GetTool>()?,
+                schema_of::<GetTool>(input()),
             )
             .with_title("Get a tool's definition")
-            .with_raw_output_schema(schema_for_output::<Described>())
+            .with_raw_output_schema(schema_of::<Described>(output()))
             .with_annotations(read_only()),
-        ])
+        ]
     }
 
     async fn search(&self, arguments: Option<JsonObject>) -> Result<CallToolResult, String> {
@@ -204,6 +207,20 @@ impl McpHandler {
             }
         }
     }
+}
+
+/// A schema that every client can read: nothing to look up elsewhere, no formats of Rust's own.
+fn schema_of<T: JsonSchema>(mut settings: SchemaSettings) -> Arc<JsonObject> {
+    settings.meta_schema = None;
+    settings.inline_subschemas = true;
+    let mut schema = settings
+        .with_transform(RecursiveTransform(|schema: &mut Schema| {
+            schema.remove("format");
+        }))
+        .into_generator()
+        .into_root_schema_for::<T>();
+    schema.remove("title");
+    Arc::new(schema.as_object().cloned().unwrap_or_default())
 }
 
 fn read_only() -> ToolAnnotations {
@@ -299,13 +316,8 @@ impl ServerHandler for McpHandler {
         _request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = self.tools().map_err(|error| {
-            tracing::error!(error, "a tool of ours has no valid schema");
-            ErrorData::internal_error("the tool list could not be made: see the log", None)
-        })?;
-        let ttl = u64::try_from(LIST_TTL.as_millis()).unwrap_or(u64::MAX);
-        Ok(ListToolsResult::with_all_items(tools)
-            .with_ttl_ms(ttl)
+        Ok(ListToolsResult::with_all_items(self.tools())
+            .with_ttl_ms(LIST_TTL_MS)
             .with_cache_scope(CacheScope::Public))
     }
 
