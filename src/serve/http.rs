@@ -109,15 +109,14 @@ pub async fn tools(
     }
     let servers: Vec<String> = params.all("server");
     let known = live.servers();
+    let index = live.index();
+    let catalog = &index.catalog;
     if let Some(unknown) = servers
         .iter()
-        .find(|id| !known.contains_key(id.as_str()) && live.catalog().server(id).is_none())
+        .find(|id| !known.contains_key(id.as_str()) && catalog.server(id).is_none())
     {
         return Err(crate::search::QueryError::UnknownServer(unknown.clone()).into());
     }
-    // The status first: a catalog published in between is newer than the number it is given.
-    let generation = live.status().generation;
-    let catalog = live.catalog();
     // A cursor is the last id of the page before, so it still means the same place when tools
     // come and go.
     let cursor = params.one("cursor")?;
@@ -139,7 +138,7 @@ pub async fn tools(
         None => None,
     };
     Ok(json(&ToolPage {
-        generation,
+        generation: index.generation,
         tools,
         next_cursor,
     }))

@@ -131,6 +131,7 @@ impl From<QueryError> for Problem {
             QueryError::TooLong { .. } => "query-too-long",
             QueryError::Limit(_) => "limit-out-of-range",
             QueryError::UnknownServer(_) => "unknown-server",
+            QueryError::TooMany(_) => "too-many-phrasings",
         };
         Self::new(StatusCode::BAD_REQUEST, code, error.to_string())
     }

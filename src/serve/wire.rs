@@ -12,11 +12,9 @@ use serde_json::value::RawValue;
 
 use super::problem::Problem;
 use crate::live::{ServerState, ServerStatus, Status};
-use crate::search::{Answer, Explain, Mode, Query, Stale};
+use crate::search::{Answer, Explain, MAX_PHRASINGS, Mode, Query, Stale};
 use crate::tool::{ServerId, Tool};
 
-/// Most phrasings of one need.
-pub const MAX_QUERIES: usize = 16;
 /// Most needs of one batch.
 pub const MAX_BATCH: usize = 32;
 
@@ -29,7 +27,7 @@ pub struct Need {
     pub query: Option<String>,
     /// Several phrasings of the same need; their rankings are fused.
     #[serde(default)]
-    #[schemars(length(max = MAX_QUERIES))]
+    #[schemars(length(max = MAX_PHRASINGS))]
     pub queries: Option<Vec<String>>,
     /// How many tools, 1 to 50; without it 5 to 10, as the scores fall off.
     #[serde(default)]
@@ -49,7 +47,7 @@ pub struct SearchRequest {
     pub query: Option<String>,
     /// Several phrasings of the same need; their rankings are fused.
     #[serde(default)]
-    #[schemars(length(max = MAX_QUERIES))]
+    #[schemars(length(max = MAX_PHRASINGS))]
     pub queries: Option<Vec<String>>,
     /// How many tools, 1 to 50; without it 5 to 10. In a batch: for needs that name none.
     #[serde(default)]
@@ -79,13 +77,6 @@ impl Need {
                 ));
             }
         };
-        if texts.len() > MAX_QUERIES {
-            return Err(Problem::invalid(format!(
-                "{} phrasings of one need are too many, {MAX_QUERIES} are read: independent \
-                 needs go into batch",
-                texts.len()
-            )));
-        }
         Ok(Query {
             texts,
             limit: self.limit,

@@ -77,7 +77,11 @@ async fn what_the_operator_allows_is_served() {
                 .request(Method::GET, path)
                 .header("host", host)
                 .header("origin", origin);
-            assert_eq!(app.send(request).await.status, status, "{path} {host} {origin}");
+            assert_eq!(
+                app.send(request).await.status,
+                status,
+                "{path} {host} {origin}"
+            );
         }
     }
 }

@@ -7,11 +7,13 @@ use std::time::{Duration, SystemTime};
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use toolscout::catalog::{Catalog, Server, ServerInfo};
+use toolscout::catalog::{Catalog, Outcome, Server, ServerInfo, ServerUpdate};
 use toolscout::config::{Config, CrawlConfig, EmbedConfig};
 use toolscout::live::Live;
+use toolscout::live::indexer::Indexer;
 use toolscout::serve;
 use toolscout::tool::{ServerId, Tool};
 
@@ -94,6 +96,21 @@ pub fn config() -> Config {
     }
 }
 
+/// Takes a server away from `live`, as the real writer does it.
+pub async fn remove_server(live: &Live, server: &str) {
+    let (sender, updates) = mpsc::channel(1);
+    let update = ServerUpdate {
+        server: server.into(),
+        transport: "file",
+        outcome: Outcome::Removed,
+        next_crawl: None,
+    };
+    sender.send(update).await.unwrap();
+    drop(sender);
+    let indexer = Indexer::new(live.clone(), None);
+    indexer.run(updates, CancellationToken::new()).await;
+}
+
 /// A running server; stopped when dropped.
 pub struct TestApp {
     pub address: SocketAddr,
@@ -128,10 +145,15 @@ impl Reply {
         assert_eq!(kind, "application/problem+json", "{}", self.text);
         let body = self.json();
         assert_eq!(body["status"], self.status.as_u16());
-        assert_eq!(body["request_id"], self.headers["x-request-id"].to_str().unwrap());
+        assert_eq!(
+            body["request_id"],
+            self.headers["x-request-id"].to_str().unwrap()
+        );
         assert!(!body["detail"].as_str().unwrap().is_empty());
         let kind = body["type"].as_str().unwrap();
-        kind.strip_prefix("urn:toolscout:problem:").unwrap().to_owned()
+        kind.strip_prefix("urn:toolscout:problem:")
+            .unwrap()
+            .to_owned()
     }
 }
 
