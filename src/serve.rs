@@ -40,6 +40,10 @@ mod wire;
 /// The largest request body.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
+/// Time to a response's head. A search takes milliseconds; what takes this long is a caller that
+/// sends its body drop by drop.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
 /// How long open requests may take to end once a shutdown has begun.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -70,7 +74,7 @@ fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, config: &Config
         .method_not_allowed_fallback(|| async { problem::Problem::wrong_method() })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(guard::Guard::new(config), guard::admit))
-        .layer(from_fn(observe::limit_time))
+        .layer(from_fn_with_state(TIME_LIMIT, observe::limit_time))
         .layer(CatchPanicLayer::custom(observe::on_panic))
         .layer(from_fn(observe::observe))
 }
@@ -183,5 +187,91 @@ pub async fn run_stream(
             Ok(())
         }
         Err(error) => Err(StdioError::Start(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use axum::body::{Body, to_bytes};
+    use axum::http::{Request, StatusCode};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    fn config() -> Config {
+        Config {
+            listen: ([127, 0, 0, 1], 0).into(),
+            allow_anonymous: false,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            data: std::path::PathBuf::new(),
+            servers: Vec::new(),
+            crawl: crate::config::CrawlConfig {
+                concurrency: 1,
+                max_pages: 1,
+                max_tools: 1,
+                max_bytes: 1,
+            },
+            embed: crate::config::EmbedConfig {
+                enabled: false,
+                model: None,
+                runtime: None,
+                threads: 1,
+                deadline: Duration::ZERO,
+            },
+        }
+    }
+
+    async fn ask(router: Router, path: &str) -> (StatusCode, serde_json::Value) {
+        let request = Request::get(path).header("host", "localhost");
+        let request = request.body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_tells_nothing_of_it() {
+        async fn fail() {
+            panic!("the password is hunter2");
+        }
+        let router = surround(Router::new().route("/fail", get(fail)), &config());
+        let (status, body) = ask(router, "/fail").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(body["type"], "urn:toolscout:problem:internal");
+        assert!(!body.to_string().contains("hunter2"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_takes_too_long_is_given_up() {
+        let limit = Duration::from_millis(5);
+        let router = Router::new()
+            .route("/wait", get(std::future::pending::<()>))
+            .layer(from_fn_with_state(limit, observe::limit_time))
+            .layer(from_fn(observe::observe));
+        let (status, body) = ask(router, "/wait").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(body["type"], "urn:toolscout:problem:timeout");
+    }
+
+    #[test]
+    fn every_route_stands_in_the_openapi_document() {
+        let live = Live::new("not crawled yet");
+        let token = CancellationToken::new();
+        let routes: BTreeSet<String> = routes(&live, &token)
+            .into_iter()
+            .map(|(path, _)| path.replace("{*", "{"))
+            .collect();
+        let document = openapi::document();
+        let described: BTreeSet<String> = document["paths"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
+        assert_eq!(routes, described);
     }
 }

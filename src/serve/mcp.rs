@@ -35,6 +35,9 @@ const SEARCH: &str = "Find the tools that fit a need, among all tools of all con
     servers. Describe one need in plain words, or spell a tool's exact name. Returns the full \
     definitions of the best 5 to 10, best first; call them at their own server.";
 
+const SEARCH_USAGE: &str = "search_tools takes query (a text) or queries (a list of texts), and \
+    if wanted limit (a number) and servers (a list of ids)";
+
 /// How long a client may keep the tool list before it asks again; changes are also announced.
 const LIST_TTL_MS: u64 = 60_000;
 /// Most servers that an error names.
@@ -146,7 +149,7 @@ impl McpHandler {
     }
 
     async fn search(&self, arguments: Option<JsonObject>) -> Result<CallToolResult, String> {
-        let need: Need = read(arguments)?;
+        let need: Need = read(arguments, SEARCH_USAGE)?;
         let query = need.into_query(false).map_err(|problem| problem.detail)?;
         if !self.live.is_ready() {
             return Err("the first crawl is under way: call again in a few seconds".to_owned());
@@ -170,7 +173,7 @@ impl McpHandler {
     }
 
     fn get(&self, arguments: Option<JsonObject>) -> Result<CallToolResult, String> {
-        let GetTool { id } = read(arguments)?;
+        let GetTool { id } = read(arguments, "get_tool takes id, a text")?;
         let catalog = self.live.catalog();
         let tool = catalog.get(&id).ok_or_else(|| {
             "no tool has this id: take an id from a search_tools result (server/name), or search \
@@ -230,9 +233,9 @@ fn read_only() -> ToolAnnotations {
         .open_world(false)
 }
 
-fn read<T: DeserializeOwned>(arguments: Option<JsonObject>) -> Result<T, String> {
+fn read<T: DeserializeOwned>(arguments: Option<JsonObject>, usage: &str) -> Result<T, String> {
     serde_json::from_value(Value::Object(arguments.unwrap_or_default()))
-        .map_err(|error| format!("the arguments can't be read: {error}"))
+        .map_err(|error| format!("the arguments can't be read: {error}; {usage}"))
 }
 
 fn structured(result: &impl Serialize) -> Result<CallToolResult, String> {

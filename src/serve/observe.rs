@@ -7,7 +7,7 @@ use std::any::Any;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -15,10 +15,6 @@ use tracing::Instrument;
 
 use super::metrics;
 use super::problem::Problem;
-
-/// Time to a response's head. A search takes milliseconds; what takes this long is a caller that
-/// sends its body drop by drop.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// The outermost middleware.
 pub async fn observe(request: Request, next: Next) -> Response {
@@ -66,8 +62,8 @@ fn write_problem(response: &mut Response, problem: &Problem, id: &str) {
 }
 
 /// Gives up on a request that takes too long.
-pub async fn limit_time(request: Request, next: Next) -> Response {
-    tokio::time::timeout(TIME_LIMIT, next.run(request))
+pub async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    tokio::time::timeout(limit, next.run(request))
         .await
         .unwrap_or_else(|_| {
             Problem::new(

@@ -79,6 +79,15 @@ impl Problem {
         )
     }
 
+    /// 413.
+    pub fn too_large() -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body-too-large",
+            format!("a body may have {} bytes", super::MAX_BODY_BYTES),
+        )
+    }
+
     /// 503 before the first generation.
     pub fn not_ready() -> Self {
         Self::new(
@@ -150,16 +159,5 @@ impl From<BytesRejection> for Problem {
 impl From<PathRejection> for Problem {
     fn from(_: PathRejection) -> Self {
         Self::invalid("the path is not percent-encoded UTF-8")
-    }
-}
-
-impl Problem {
-    /// 413.
-    pub fn too_large() -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body-too-large",
-            format!("a body may have {} bytes", super::MAX_BODY_BYTES),
-        )
     }
 }
