@@ -7,6 +7,7 @@ pub mod config;
 pub mod crawl;
 pub mod demo_server;
 pub mod eval;
+mod local;
 pub mod search;
 pub mod serve;
 mod sources;
@@ -19,6 +20,7 @@ use url::Url;
 
 pub use self::sources::{CatalogArgs, ListenArgs, SourceArgs};
 use crate::config::{Config, ConfigErrors};
+use crate::search::Arms;
 
 /// Finds the few tools that fit, out of all the tools of all your MCP servers.
 #[derive(Debug, Parser)]
@@ -168,6 +170,16 @@ pub enum Arm {
     Hybrid,
 }
 
+impl From<Arm> for Arms {
+    fn from(arm: Arm) -> Self {
+        match arm {
+            Arm::Lexical => Self::Lexical,
+            Arm::Dense => Self::Dense,
+            Arm::Hybrid => Self::Hybrid,
+        }
+    }
+}
+
 /// Arguments of `eval`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -187,6 +199,9 @@ pub struct EvalArgs {
     /// Write the rankings to this file.
     #[arg(long, value_name = "FILE")]
     pub run: Option<PathBuf>,
+    /// Compare with the rankings of this file, query by query.
+    #[arg(long, value_name = "RUN")]
+    pub against: Option<PathBuf>,
     /// Report as JSON.
     #[arg(long)]
     pub json: bool,

@@ -45,6 +45,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// Where snapshots and caches live.
     pub data: PathBuf,
+    /// Start and crawl the demo's servers as well.
+    pub demo: bool,
     /// What to crawl.
     pub servers: Vec<ServerConfig>,
     /// Bounds on every crawl.

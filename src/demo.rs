@@ -1,12 +1,3 @@
-<<<<<<< HEAD
-//! The demo's servers.
-
-use crate::config::ServerConfig;
-
-/// The servers that `--demo` adds.
-pub fn servers() -> Vec<ServerConfig> {
-    Vec::new()
-=======
 //! Fourteen small MCP servers of our own, so that toolscout can be tried without any other.
 //!
 //! Their tools stand in `index-data/demo/*.json` and are compiled in. Half of the servers run as
@@ -194,5 +185,4 @@ fn entry(name: &str, transport: Transport) -> ServerConfig {
         refresh: REFRESH,
         transport,
     }
->>>>>>> demo
 }

@@ -65,15 +65,20 @@ pub fn router(live: Live, config: &Config, shutdown: &CancellationToken) -> Rout
     for (path, route) in routes(&live, shutdown) {
         router = router.route(path, route);
     }
-    surround(router, config).with_state(live)
+    let guard = guard::Guard::new(
+        config.listen,
+        &config.allowed_hosts,
+        &config.allowed_origins,
+    );
+    surround(router, guard).with_state(live)
 }
 
-fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, config: &Config) -> Router<S> {
+fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, guard: guard::Guard) -> Router<S> {
     router
         .fallback(|| async { problem::Problem::no_route() })
         .method_not_allowed_fallback(|| async { problem::Problem::wrong_method() })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(guard::Guard::new(config), guard::admit))
+        .layer(from_fn_with_state(guard, guard::admit))
         .layer(from_fn_with_state(TIME_LIMIT, observe::limit_time))
         .layer(CatchPanicLayer::custom(observe::on_panic))
         .layer(from_fn(observe::observe))
@@ -200,28 +205,8 @@ mod tests {
 
     use super::*;
 
-    fn config() -> Config {
-        Config {
-            listen: ([127, 0, 0, 1], 0).into(),
-            allow_anonymous: false,
-            allowed_hosts: Vec::new(),
-            allowed_origins: Vec::new(),
-            data: std::path::PathBuf::new(),
-            servers: Vec::new(),
-            crawl: crate::config::CrawlConfig {
-                concurrency: 1,
-                max_pages: 1,
-                max_tools: 1,
-                max_bytes: 1,
-            },
-            embed: crate::config::EmbedConfig {
-                enabled: false,
-                model: None,
-                runtime: None,
-                threads: 1,
-                deadline: Duration::ZERO,
-            },
-        }
+    fn loopback() -> guard::Guard {
+        guard::Guard::new(([127, 0, 0, 1], 0).into(), &[], &[])
     }
 
     async fn ask(router: Router, path: &str) -> (StatusCode, serde_json::Value) {
@@ -238,7 +223,7 @@ mod tests {
         async fn fail() {
             panic!("the password is hunter2");
         }
-        let router = surround(Router::new().route("/fail", get(fail)), &config());
+        let router = surround(Router::new().route("/fail", get(fail)), loopback());
         let (status, body) = ask(router, "/fail").await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(body["type"], "urn:toolscout:problem:internal");

@@ -94,9 +94,9 @@ fn push_run(run: &str, words: &mut Vec<String>) {
             .unwrap_or(rest.len());
         let (part, after) = rest.split_at(end);
         if unspaced {
-            push_pairs(part, words)
+            push_pairs(part, words);
         } else {
-            push_cased(part, words)
+            push_cased(part, words);
         }
         rest = after;
     }

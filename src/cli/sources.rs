@@ -76,11 +76,7 @@ impl SourceArgs {
             config: self.config.clone(),
             mcp_config: self.mcp_config.clone(),
             catalogs: self.catalogs.0.clone(),
-            extra: if self.demo {
-                crate::demo::servers()
-            } else {
-                Vec::new()
-            },
+            demo: self.demo,
             listens: listen.is_some(),
             listen: listen.and_then(|args| args.listen),
             allow_anonymous: listen.is_some_and(|args| args.allow_anonymous),

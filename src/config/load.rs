@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
 use super::raw::{RawConfig, RawCrawl, RawEmbed, RawServer};
 use super::server::{self, Entry, Times};
-use super::{Config, CrawlConfig, EmbedConfig, Environment, ServerConfig, client, file};
+use super::{Config, CrawlConfig, EmbedConfig, Environment, client, file};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "toolscout.toml";
@@ -30,8 +30,8 @@ pub struct Sources {
     pub mcp_config: Vec<PathBuf>,
     /// `--catalog`, each with its `--servers`.
     pub catalogs: Vec<(PathBuf, Option<PathBuf>)>,
-    /// Servers that stand in no file.
-    pub extra: Vec<ServerConfig>,
+    /// `--demo`.
+    pub demo: bool,
     /// `--listen`.
     pub listen: Option<SocketAddr>,
     /// `--allow-anonymous`.
@@ -102,7 +102,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let listen = check.listen(&raw, sources, environment);
     let data = check.data(&raw, &base, sources, environment);
 
-    refuse_duplicates(&entries, &sources.extra, &mut errors);
+    refuse_duplicates(&entries, sources.demo, &mut errors);
     let mut servers = Vec::new();
     let mut filled_in = Vec::new();
     let mut patterns = BTreeMap::new();
@@ -123,13 +123,13 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             Err(found) => errors.extend(found),
         }
     }
-    servers.extend(sources.extra.iter().cloned());
-    if servers.is_empty() {
+    if servers.is_empty() && !sources.demo {
         warnings.push(place.error(Problem::Nothing));
     }
     match (listen, data) {
         (Some(listen), Some(data)) if errors.is_empty() => Ok(Loaded {
             config: Config {
+                demo: sources.demo,
                 listen,
                 allow_anonymous: raw.allow_anonymous.unwrap_or(false) || sources.allow_anonymous,
                 allowed_hosts: raw.allowed_hosts,
@@ -247,9 +247,10 @@ fn catalog_entry(folder: &Path, path: &Path, servers: Option<&Path>) -> Entry {
     }
 }
 
-fn refuse_duplicates(entries: &[Entry], extra: &[ServerConfig], errors: &mut Vec<ConfigError>) {
-    let mut first: HashMap<&str, String> = (extra.iter())
-        .map(|server| (server.id.as_str(), "the demo".to_owned()))
+fn refuse_duplicates(entries: &[Entry], demo: bool, errors: &mut Vec<ConfigError>) {
+    let mut first: HashMap<&str, String> = (crate::demo::names())
+        .filter(|_| demo)
+        .map(|name| (name, "the demo".to_owned()))
         .collect();
     for entry in entries {
         match first.get(entry.id.as_str()) {

@@ -70,6 +70,7 @@ impl Loaded {
             allowed_hosts,
             allowed_origins,
             data,
+            demo: _,
             servers,
             crawl,
             embed,

@@ -117,7 +117,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_at_once() {
-        let (lane, _gate) = lane(Duration::from_secs(60));
+        let (lane, _gate) = lane(Duration::from_mins(1));
         let lane = Arc::new(lane);
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..=WAITING + 1 {
@@ -131,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_costs_one_answer() {
-        let (lane, let_through) = lane(Duration::from_secs(60));
+        let (lane, let_through) = lane(Duration::from_mins(1));
         assert!(matches!(
             lane.embed("panic".into()).await,
             Err(EmbedError::Encoder(_))

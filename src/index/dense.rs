@@ -104,7 +104,7 @@ impl Dense {
         quantise(query, &mut quantised);
         let mut scores = vec![0.0; self.tools.len()];
         score_rows(&quantised, &self.quantised, &self.scales, &mut scores);
-        let scored = (0_u32..)
+        let all = (0_u32..)
             .zip(scores)
             .zip(&self.tools)
             .filter(|(_, tool)| keep(**tool))
@@ -112,7 +112,7 @@ impl Dense {
                 tool: ToolIdx(row),
                 score,
             });
-        top_k(scored.collect(), k)
+        top_k(all.collect(), k)
             .into_iter()
             .map(|ranked| ranked.tool.as_usize())
             .collect()
@@ -170,7 +170,9 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
 pub fn normalise(vector: &mut [f32]) {
     let length = dot(vector, vector).sqrt();
     if length > 0.0 {
-        vector.iter_mut().for_each(|x| *x /= length);
+        for x in vector {
+            *x /= length;
+        }
     }
 }
 

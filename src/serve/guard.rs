@@ -4,7 +4,7 @@
 //! another site is stopped by its `Origin`; one that had its own name resolve to this machine
 //! (DNS rebinding) by the name in `Host`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -16,7 +16,6 @@ use axum::response::{IntoResponse, Response};
 use url::Url;
 
 use super::problem::Problem;
-use crate::config::Config;
 
 /// The rules; cheap to clone.
 #[derive(Debug, Clone)]
@@ -33,22 +32,17 @@ struct Rules {
 }
 
 impl Guard {
-    /// The rules of a configuration.
-    pub fn new(config: &Config) -> Self {
-        let mut hosts: Vec<String> = config
-            .allowed_hosts
-            .iter()
-            .map(|host| host.to_ascii_lowercase())
-            .collect();
-        hosts.push(config.listen.ip().to_string());
+    /// Loopback, the address listened on, and what is named here.
+    pub fn new(listen: SocketAddr, hosts: &[String], origins: &[String]) -> Self {
+        let mut hosts: Vec<String> = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        hosts.push(listen.ip().to_string());
+        let origins = origins.iter();
         Self(Arc::new(Rules {
             hosts,
-            origins: config
-                .allowed_origins
-                .iter()
+            origins: origins
                 .map(|origin| normal_origin(origin).unwrap_or_else(|| origin.clone()))
                 .collect(),
-            any_address: config.listen.ip().is_unspecified(),
+            any_address: listen.ip().is_unspecified(),
         }))
     }
 
@@ -185,11 +179,13 @@ mod tests {
     use super::*;
 
     fn guard(hosts: &[&str], origins: &[&str], any_address: bool) -> Guard {
-        Guard(Arc::new(Rules {
-            hosts: hosts.iter().map(ToString::to_string).collect(),
-            origins: origins.iter().map(ToString::to_string).collect(),
-            any_address,
-        }))
+        let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let listen = if any_address {
+            [0, 0, 0, 0]
+        } else {
+            [127, 0, 0, 1]
+        };
+        Guard::new((listen, 7420).into(), &owned(hosts), &owned(origins))
     }
 
     fn status(guard: &Guard, uri: &str, headers: &[(&'static str, &str)]) -> u16 {

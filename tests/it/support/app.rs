@@ -80,6 +80,7 @@ pub fn config() -> Config {
         allowed_origins: Vec::new(),
         data: std::env::temp_dir(),
         servers: Vec::new(),
+        demo: false,
         crawl: CrawlConfig {
             concurrency: 1,
             max_pages: 1,
