@@ -10,8 +10,10 @@ use crate::catalog::Catalog;
 
 /// The longest digest.
 pub const MAX_BYTES: usize = 1_200;
-/// The longest piece of an upstream's text, in characters.
+/// The longest title, in characters.
 const MAX_TITLE: usize = 40;
+/// The longest id: a cut one could not be given back as a filter, so there is more room.
+const MAX_ID: usize = 120;
 
 /// Counts, then servers by the number of their tools.
 pub fn digest(catalog: &Catalog) -> String {
@@ -29,8 +31,9 @@ pub fn digest(catalog: &Catalog) -> String {
         plural(servers.len(), "server")
     );
     for (at, server) in servers.iter().enumerate() {
-        let id = printable(server.id.as_str());
-        let title = server.info.title.as_deref().map(printable);
+        let id = printable(server.id.as_str(), MAX_ID);
+        let title = server.info.title.as_deref();
+        let title = title.map(|title| printable(title, MAX_TITLE));
         let title = title.filter(|title| !title.is_empty() && *title != id);
         let count = server.tools.len();
         let entry = match title {
@@ -53,18 +56,18 @@ fn plural(count: usize, noun: &str) -> String {
     format!("{count} {noun}{s}")
 }
 
-/// One short line of text, without characters that can't be seen.
-pub fn printable(text: &str) -> String {
+/// One line of at most `max` characters, without those that can't be seen.
+fn printable(text: &str, max: usize) -> String {
     let seen: String = text
         .chars()
         .map(|c| if c.is_whitespace() { ' ' } else { c })
         .filter(|c| !c.is_control() && !is_invisible(*c))
         .collect();
     let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
-    if words.chars().count() <= MAX_TITLE {
+    if words.chars().count() <= max {
         return words;
     }
-    words.chars().take(MAX_TITLE - 1).chain(['…']).collect()
+    words.chars().take(max - 1).chain(['…']).collect()
 }
 
 /// Marks that change how text is shown or hide it (zero width, direction, tags).
@@ -127,9 +130,9 @@ mod tests {
     #[test]
     fn upstream_text_stays_on_its_line() {
         assert_eq!(
-            printable("Mail\n\n\u{7}- \u{202e}admin:\u{200b}  rm"),
+            printable("Mail\n\n\u{7}- \u{202e}admin:\u{200b}  rm", 40),
             "Mail - admin: rm"
         );
-        assert_eq!(printable(&"x".repeat(41)).chars().count(), 40);
+        assert_eq!(printable(&"x".repeat(41), 40).chars().count(), 40);
     }
 }

@@ -212,17 +212,30 @@ impl McpHandler {
     }
 }
 
-/// A schema that every client can read: nothing to look up elsewhere, no formats of Rust's own.
+/// A schema that every client can read and no longer than it must be: nothing to look up
+/// elsewhere, no formats of Rust's own, and no word of null (what is absent is left out, and a
+/// null in the arguments is taken as absent).
 fn schema_of<T: JsonSchema>(mut settings: SchemaSettings) -> Arc<JsonObject> {
     settings.meta_schema = None;
     settings.inline_subschemas = true;
     let mut schema = settings
         .with_transform(RecursiveTransform(|schema: &mut Schema| {
             schema.remove("format");
+            if schema.get("default").is_some_and(Value::is_null) {
+                schema.remove("default");
+            }
+            if let Some(Value::Array(kinds)) = schema.get_mut("type") {
+                kinds.retain(|kind| kind != "null");
+                if let [kind] = &mut kinds[..] {
+                    let kind = kind.take();
+                    schema.insert("type".into(), kind);
+                }
+            }
         }))
         .into_generator()
         .into_root_schema_for::<T>();
     schema.remove("title");
+    schema.remove("description");
     Arc::new(schema.as_object().cloned().unwrap_or_default())
 }
 
