@@ -20,5 +20,6 @@ pub mod eval;
 pub mod index;
 pub mod live;
 pub mod search;
+pub mod serve;
 pub mod text;
 pub mod tool;

@@ -1,0 +1,262 @@
+//! Answers over MCP and HTTP from the live index.
+//!
+//! Invariant: every route, the unknown ones too, goes through the same layers: an id, the guard
+//! ([`guard`]: Host, Origin, content type), a time limit, a bound on the body. A request reads one
+//! published generation and writes nothing.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any_service, get};
+use rmcp::ServiceExt;
+use rmcp::service::ServerInitializeError;
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::config::Config;
+use crate::live::Live;
+
+mod digest;
+mod guard;
+mod http;
+mod manifest;
+mod mcp;
+mod metrics;
+mod observe;
+mod openapi;
+mod problem;
+mod wire;
+
+/// The largest request body.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// Time to a response's head. A search takes milliseconds; what takes this long is a caller that
+/// sends its body drop by drop.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long open requests may take to end once a shutdown has begun.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Why the stdio server ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum StdioError {
+    /// The client did not open the conversation as MCP asks.
+    #[error("the client on stdin did not begin as MCP asks: {0}")]
+    Start(String),
+    /// The task that served it was lost.
+    #[error("the MCP conversation on stdin broke off")]
+    Lost(#[source] tokio::task::JoinError),
+}
+
+/// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
+pub fn router(live: Live, config: &Config, shutdown: &CancellationToken) -> Router {
+    metrics::install();
+    let mut router = Router::new();
+    for (path, route) in routes(&live, shutdown) {
+        router = router.route(path, route);
+    }
+    let guard = guard::Guard::new(
+        config.listen,
+        &config.allowed_hosts,
+        &config.allowed_origins,
+    );
+    surround(router, guard).with_state(live)
+}
+
+fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, guard: guard::Guard) -> Router<S> {
+    router
+        .fallback(|| async { problem::Problem::no_route() })
+        .method_not_allowed_fallback(|| async { problem::Problem::wrong_method() })
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(guard, guard::admit))
+        .layer(from_fn_with_state(TIME_LIMIT, observe::limit_time))
+        .layer(CatchPanicLayer::custom(observe::on_panic))
+        .layer(from_fn(observe::observe))
+}
+
+fn routes(live: &Live, shutdown: &CancellationToken) -> Vec<(&'static str, MethodRouter<Live>)> {
+    vec![
+        ("/v1/search", get(http::search_get).post(http::search_post)),
+        ("/v1/tools", get(http::tools)),
+        ("/v1/tools/{*id}", get(http::tool)),
+        ("/v1/servers", get(http::servers)),
+        ("/v1/status", get(http::status)),
+        ("/mcp", any_service(mcp_service(live, shutdown))),
+        ("/mcp/server-card", get(manifest::server_card)),
+        ("/.well-known/mcp", get(manifest::manifest)),
+        ("/livez", get(livez)),
+        ("/readyz", get(readyz)),
+        ("/metrics", get(tell_metrics)),
+        ("/openapi.json", get(openapi::serve)),
+    ]
+}
+
+/// MCP without sessions: any instance can answer any request, in one JSON body.
+fn mcp_service(
+    live: &Live,
+    shutdown: &CancellationToken,
+) -> StreamableHttpService<mcp::McpHandler, NeverSessionManager> {
+    let config = StreamableHttpServerConfig::default()
+        .with_legacy_session_mode(false)
+        .with_json_response(true)
+        .with_max_request_body_bytes(MAX_BODY_BYTES)
+        .with_cancellation_token(shutdown.clone())
+        // The guard has looked at both already, by the operator's rules.
+        .disable_allowed_hosts()
+        .disable_allowed_origins();
+    let handler = mcp::McpHandler::stateless(live.clone());
+    StreamableHttpService::new(
+        move || Ok(handler.clone()),
+        Arc::new(NeverSessionManager::default()),
+        config,
+    )
+}
+
+async fn livez(State(live): State<Live>) -> Response {
+    health(&live)
+}
+
+async fn readyz(State(live): State<Live>) -> Response {
+    if live.is_ready() {
+        health(&live)
+    } else {
+        problem::Problem::not_ready().into_response()
+    }
+}
+
+fn health(live: &Live) -> Response {
+    http::json(&wire::Health {
+        status: "ok",
+        generation: live.status().generation,
+    })
+}
+
+async fn tell_metrics(State(live): State<Live>) -> Response {
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], metrics::render(&live)).into_response()
+}
+
+/// Serves until `shutdown`, then lets open requests end, for at most ten seconds.
+pub async fn run(
+    listener: TcpListener,
+    live: Live,
+    config: &Config,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let app = router(live, config, &shutdown);
+    let served = axum::serve(listener, app)
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned())
+        .into_future();
+    let too_long = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        result = served => result,
+        () = too_long => {
+            tracing::warn!("requests that were still open have been cut off");
+            Ok(())
+        }
+    }
+}
+
+/// Serves one MCP client on stdin and stdout until it leaves or `shutdown`.
+pub async fn run_stdio(live: Live, shutdown: CancellationToken) -> Result<(), StdioError> {
+    let (input, output) = rmcp::transport::stdio();
+    run_stream(live, input, output, shutdown).await
+}
+
+/// As [`run_stdio`], on any pair of streams.
+pub async fn run_stream(
+    live: Live,
+    input: impl AsyncRead + Send + Unpin + 'static,
+    output: impl AsyncWrite + Send + Unpin + 'static,
+    shutdown: CancellationToken,
+) -> Result<(), StdioError> {
+    metrics::install();
+    let handler = mcp::McpHandler::lasting(live);
+    match handler.serve_with_ct((input, output), shutdown).await {
+        Ok(service) => service.waiting().await.map(drop).map_err(StdioError::Lost),
+        // Left before it said anything, or told to stop: nothing went wrong.
+        Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => {
+            Ok(())
+        }
+        Err(error) => Err(StdioError::Start(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use axum::body::{Body, to_bytes};
+    use axum::http::{Request, StatusCode};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    fn loopback() -> guard::Guard {
+        guard::Guard::new(([127, 0, 0, 1], 0).into(), &[], &[])
+    }
+
+    async fn ask(router: Router, path: &str) -> (StatusCode, serde_json::Value) {
+        let request = Request::get(path).header("host", "localhost");
+        let request = request.body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_tells_nothing_of_it() {
+        async fn fail() {
+            panic!("the password is hunter2");
+        }
+        let router = surround(Router::new().route("/fail", get(fail)), loopback());
+        let (status, body) = ask(router, "/fail").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(body["type"], "urn:toolscout:problem:internal");
+        assert!(!body.to_string().contains("hunter2"), "{body}");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_takes_too_long_is_given_up() {
+        let limit = Duration::from_millis(5);
+        let router = Router::new()
+            .route("/wait", get(std::future::pending::<()>))
+            .layer(from_fn_with_state(limit, observe::limit_time))
+            .layer(from_fn(observe::observe));
+        let (status, body) = ask(router, "/wait").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(body["type"], "urn:toolscout:problem:timeout");
+    }
+
+    #[test]
+    fn every_route_stands_in_the_openapi_document() {
+        let live = Live::new("not crawled yet");
+        let token = CancellationToken::new();
+        let routes: BTreeSet<String> = routes(&live, &token)
+            .into_iter()
+            .map(|(path, _)| path.replace("{*", "{"))
+            .collect();
+        let document = openapi::document();
+        let described: BTreeSet<String> = document["paths"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
+        assert_eq!(routes, described);
+    }
+}

@@ -1,0 +1,262 @@
+//! The HTTP API under `/v1`: read the request, ask the live index, write the answer.
+//!
+//! Invariant: what is not understood (an unknown parameter, a wrong type) is refused by name, and
+//! JSON is written once, straight from the stored bytes.
+
+use std::time::SystemTime;
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::metrics;
+use super::problem::Problem;
+use super::wire::{
+    Asked, BatchAnswer, IndexStatus, KnownServer, KnownTool, Need, SearchAnswer, SearchRequest,
+    ServerList, ToolPage,
+};
+use crate::live::Live;
+use crate::search::{Answer, Query};
+
+/// Tools in a page, where the caller doesn't say.
+const PAGE: usize = 100;
+/// Most tools in a page.
+pub const MAX_PAGE: usize = 1_000;
+
+/// A body as JSON.
+pub fn json(body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => ([(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a body could not be written as JSON");
+            Problem::internal().into_response()
+        }
+    }
+}
+
+/// `GET /v1/search`
+pub async fn search_get(
+    State(live): State<Live>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let params = Params::parse(query.as_deref(), &["q", "limit", "server", "explain"])?;
+    let queries: Vec<String> = params.all("q");
+    if queries.is_empty() {
+        return Err(Problem::invalid("say what to look for: ?q=…"));
+    }
+    let need = Need {
+        query: None,
+        queries: Some(queries),
+        limit: params.number("limit")?,
+        servers: params.all("server"),
+    };
+    let query = need.into_query(params.flag("explain")?)?;
+    let answer = ask(&live, &query).await?;
+    Ok(json(&SearchAnswer::from(&answer)))
+}
+
+/// `POST /v1/search`
+pub async fn search_post(
+    State(live): State<Live>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let request: SearchRequest = serde_json::from_slice(&body?)
+        .map_err(|error| Problem::invalid(format!("the body is not a search request: {error}")))?;
+    match request.into_queries()? {
+        Asked::One(query) => {
+            let answer = ask(&live, &query).await?;
+            Ok(json(&SearchAnswer::from(&answer)))
+        }
+        Asked::Batch(queries) => {
+            let asked = queries.iter().enumerate().map(|(at, query)| {
+                let answer = ask(&live, query);
+                async move {
+                    answer
+                        .await
+                        .map_err(|problem| problem.within(&format!("batch[{at}]")))
+                }
+            });
+            let answers = futures::future::try_join_all(asked).await?;
+            let answers = answers.iter().map(SearchAnswer::from).collect();
+            Ok(json(&BatchAnswer { answers }))
+        }
+    }
+}
+
+async fn ask(live: &Live, query: &Query) -> Result<Answer, Problem> {
+    if !live.is_ready() {
+        return Err(Problem::not_ready());
+    }
+    let answer = live.search(query).await?;
+    metrics::count_search(&answer);
+    Ok(answer)
+}
+
+/// `GET /v1/tools`
+pub async fn tools(
+    State(live): State<Live>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let params = Params::parse(query.as_deref(), &["server", "cursor", "limit"])?;
+    let limit = params.number("limit")?.unwrap_or(PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(Problem::invalid(format!(
+            "limit is {limit}, it must be 1 to {MAX_PAGE}"
+        )));
+    }
+    let servers: Vec<String> = params.all("server");
+    let known = live.servers();
+    let index = live.index();
+    let catalog = &index.catalog;
+    if let Some(unknown) = servers
+        .iter()
+        .find(|id| !known.contains_key(id.as_str()) && catalog.server(id).is_none())
+    {
+        return Err(crate::search::QueryError::UnknownServer(unknown.clone()).into());
+    }
+    // A cursor is the last id of the page before, so it still means the same place when tools
+    // come and go.
+    let cursor = params.one("cursor")?;
+    let start = cursor.map_or(0, |last| {
+        catalog
+            .tools()
+            .partition_point(|tool| tool.id.as_str() <= last)
+    });
+    let mut rest = catalog.tools()[start..].iter().filter(|tool| {
+        servers.is_empty() || servers.iter().any(|server| server == tool.server.as_str())
+    });
+    let tools: Vec<KnownTool<'_>> = rest
+        .by_ref()
+        .take(limit)
+        .map(|tool| KnownTool::from(&**tool))
+        .collect();
+    let next_cursor = match rest.next() {
+        Some(_) => tools.last().map(|tool| tool.id),
+        None => None,
+    };
+    Ok(json(&ToolPage {
+        generation: index.generation,
+        tools,
+        next_cursor,
+    }))
+}
+
+/// `GET /v1/tools/{id}`; the `/` in an id may be percent-encoded or not.
+pub async fn tool(
+    State(live): State<Live>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path(id) = id?;
+    let catalog = live.catalog();
+    let tool = catalog.get(&id).ok_or_else(Problem::no_tool)?;
+    Ok(json(&KnownTool::from(&**tool)))
+}
+
+/// `GET /v1/servers`
+pub async fn servers(State(live): State<Live>) -> Response {
+    let now = SystemTime::now();
+    let servers = live.servers();
+    json(&ServerList {
+        servers: servers
+            .iter()
+            .map(|(id, status)| KnownServer::at(now, id, status))
+            .collect(),
+    })
+}
+
+/// `GET /v1/status`
+pub async fn status(State(live): State<Live>) -> Response {
+    json(&IndexStatus::of(&live.status(), &live.servers()))
+}
+
+/// Query parameters, of which every one is known.
+struct Params(Vec<(String, String)>);
+
+impl Params {
+    fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
+        let pairs: Vec<(String, String)> =
+            url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+                .into_owned()
+                .collect();
+        match pairs
+            .iter()
+            .find(|(name, _)| !known.contains(&name.as_str()))
+        {
+            Some((name, _)) => Err(Problem::invalid(format!(
+                "there is no parameter {}: this path takes {}",
+                quoted(name),
+                known.join(", ")
+            ))),
+            None => Ok(Self(pairs)),
+        }
+    }
+
+    fn all(&self, name: &str) -> Vec<String> {
+        self.0
+            .iter()
+            .filter(|(key, _)| key == name)
+            .map(|(_, value)| value.clone())
+            .collect()
+    }
+
+    fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let mut values = self.0.iter().filter(|(key, _)| key == name);
+        match (values.next(), values.next()) {
+            (Some(_), Some(_)) => Err(Problem::invalid(format!("{name} is given twice"))),
+            (first, _) => Ok(first.map(|(_, value)| value.as_str())),
+        }
+    }
+
+    fn number(&self, name: &str) -> Result<Option<usize>, Problem> {
+        let Some(value) = self.one(name)? else {
+            return Ok(None);
+        };
+        value.parse().map(Some).map_err(|_| {
+            Problem::invalid(format!("{name} must be a number, not {}", quoted(value)))
+        })
+    }
+
+    fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.one(name)? {
+            None | Some("0" | "false") => Ok(false),
+            Some("1" | "true") => Ok(true),
+            Some(value) => Err(Problem::invalid(format!(
+                "{name} must be 1 or 0, not {}",
+                quoted(value)
+            ))),
+        }
+    }
+}
+
+/// A caller's text in a message, cut to a readable length.
+fn quoted(text: &str) -> String {
+    let cut: String = text.chars().take(40).collect();
+    let more = if cut.len() < text.len() { "…" } else { "" };
+    format!("{cut:?}{more}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_known_single_and_typed() {
+        let parse = |text| Params::parse(Some(text), &["q", "limit"]);
+        let params = parse("q=a&q=b%20c&limit=7").unwrap();
+        assert_eq!(params.all("q"), ["a", "b c"]);
+        assert_eq!(params.number("limit").unwrap(), Some(7));
+        assert!(parse("Q=a").is_err());
+        assert!(parse("limit=1&limit=2").unwrap().number("limit").is_err());
+        assert!(parse("limit=-1").unwrap().number("limit").is_err());
+        assert!(parse("limit=").unwrap().number("limit").is_err());
+    }
+
+    #[test]
+    fn a_callers_text_is_cut_and_escaped() {
+        assert_eq!(quoted("a\nb"), r#""a\nb""#);
+        assert!(quoted(&"é".repeat(10_000)).len() < 100);
+    }
+}

@@ -1,0 +1,360 @@
+//! toolscout as an MCP server: `search_tools` and `get_tool`, the same over HTTP and stdio.
+//!
+//! Invariant: whatever a model gets wrong comes back as a tool error that says what to do
+//! instead; a protocol error is kept for requests that no tool here can answer.
+
+use std::sync::Arc;
+
+use rmcp::model::{
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock,
+    Implementation, InitializeRequestParams, InitializeResult, JsonObject, ListToolsResult,
+    PaginatedRequestParams, ServerCapabilities, ServerConfig, SubscriptionFilter, Tool as McpTool,
+    ToolAnnotations,
+};
+use rmcp::service::{NotificationContext, RequestContext, RoleServer, SubscriptionContext};
+use rmcp::{ErrorData, ServerHandler};
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::digest::digest;
+use super::metrics;
+use super::wire::Need;
+use crate::live::Live;
+use crate::search::{Mode, QueryError, Stale};
+use crate::tool::Tool;
+
+const INSTRUCTIONS: &str = "Call search_tools with what you need done before you decide that no \
+    tool can do it: it finds the few fitting tools among all that are connected. It returns their \
+    full definitions; call them at their own server by the name given there.";
+
+const SEARCH: &str = "Find the tools that fit a need, among all tools of all connected MCP \
+    servers. Describe one need in plain words, or spell a tool's exact name. Returns the full \
+    definitions of the best 5 to 10, best first; call them at their own server.";
+
+const SEARCH_USAGE: &str = "search_tools takes query (a text) or queries (a list of texts), and \
+    if wanted limit (a number) and servers (a list of ids)";
+
+/// How long a client may keep the tool list before it asks again; changes are also announced.
+const LIST_TTL_MS: u64 = 60_000;
+/// Most servers that an error names.
+const MAX_NAMED: usize = 50;
+
+/// The MCP server; cheap to clone.
+#[derive(Clone)]
+pub struct McpHandler {
+    live: Live,
+    /// One client, on a connection that lasts: changes can be told to clients of every era.
+    lasting: bool,
+}
+
+/// The arguments of `get_tool`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct GetTool {
+    /// The tool's id, as `search_tools` gives it (`server/name`).
+    id: String,
+}
+
+/// The result of `search_tools`.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Found {
+    /// The generation of the index that was searched.
+    generation: u64,
+    /// The arms that ranked.
+    mode: Mode,
+    /// Why that is not `hybrid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Best first.
+    tools: Vec<Described>,
+    /// Servers among them whose tools may be out of date.
+    stale: Vec<Stale>,
+}
+
+/// A tool and its definition.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Described {
+    /// `server/name`, unique.
+    id: String,
+    /// The server that offers it.
+    server: String,
+    /// Its name at that server.
+    name: String,
+    /// Comparable within this answer only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f32>,
+    /// The definition as its server sent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    definition: Option<Map<String, Value>>,
+    /// In place of `definition`, where it holds something that JSON readers commonly refuse (a
+    /// number beyond all range, say): the definition's own text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    definition_text: Option<String>,
+}
+
+impl Described {
+    fn new(tool: &Tool, score: Option<f32>) -> Self {
+        let text = tool.definition.get();
+        let definition = serde_json::from_str(text).ok();
+        Self {
+            id: tool.id.to_string(),
+            server: tool.server.to_string(),
+            name: tool.name.to_string(),
+            score,
+            definition_text: definition.is_none().then(|| text.to_owned()),
+            definition,
+        }
+    }
+}
+
+impl McpHandler {
+    /// For requests that each stand alone.
+    pub fn stateless(live: Live) -> Self {
+        Self {
+            live,
+            lasting: false,
+        }
+    }
+
+    /// For one connection that lasts.
+    pub fn lasting(live: Live) -> Self {
+        Self {
+            live,
+            lasting: true,
+        }
+    }
+
+    fn tools(&self) -> Vec<McpTool> {
+        let search = format!("{SEARCH}\n\n{}", digest(&self.live.catalog()));
+        let input = SchemaSettings::draft2020_12;
+        let output = || SchemaSettings::draft2020_12().for_serialize();
+        vec![
+            McpTool::new("search_tools", search, schema_of::<Need>(input()))
+                .with_title("Search tools")
+                .with_raw_output_schema(schema_of::<Found>(output()))
+                .with_annotations(read_only()),
+            McpTool::new(
+                "get_tool",
+                "The full definition of one tool, by the id that search_tools gives.",
+                schema_of::<GetTool>(input()),
+            )
+            .with_title("Get a tool's definition")
+            .with_raw_output_schema(schema_of::<Described>(output()))
+            .with_annotations(read_only()),
+        ]
+    }
+
+    async fn search(&self, arguments: Option<JsonObject>) -> Result<CallToolResult, String> {
+        let need: Need = read(arguments, SEARCH_USAGE)?;
+        let query = need.into_query(false).map_err(|problem| problem.detail)?;
+        if !self.live.is_ready() {
+            return Err("the first crawl is under way: call again in a few seconds".to_owned());
+        }
+        let answer = self
+            .live
+            .search(&query)
+            .await
+            .map_err(|error| self.explain(error))?;
+        metrics::count_search(&answer);
+        let tools = answer.hits.iter();
+        structured(&Found {
+            generation: answer.generation,
+            mode: answer.mode,
+            reason: answer.reason.clone(),
+            tools: tools
+                .map(|hit| Described::new(&hit.tool, Some(hit.score)))
+                .collect(),
+            stale: answer.stale,
+        })
+    }
+
+    fn get(&self, arguments: Option<JsonObject>) -> Result<CallToolResult, String> {
+        let GetTool { id } = read(arguments, "get_tool takes id, a text")?;
+        let catalog = self.live.catalog();
+        let tool = catalog.get(&id).ok_or_else(|| {
+            "no tool has this id: take an id from a search_tools result (server/name), or search \
+             for the name"
+                .to_owned()
+        })?;
+        structured(&Described::new(tool, None))
+    }
+
+    /// The message of a query error, with what a model needs to mend the call.
+    fn explain(&self, error: QueryError) -> String {
+        let QueryError::UnknownServer(unknown) = error else {
+            return error.to_string();
+        };
+        let servers = self.live.servers();
+        let named: Vec<&str> = servers
+            .keys()
+            .take(MAX_NAMED)
+            .map(crate::tool::ServerId::as_str)
+            .collect();
+        format!(
+            "no server {unknown:?}: leave servers out, or take from these: {}",
+            named.join(", ")
+        )
+    }
+
+    /// Waits until the tool list reads differently from `known`; returns how it reads then.
+    async fn list_changed(&self, seen: &mut u64, known: &str) -> String {
+        loop {
+            *seen = self.live.changed(*seen).await;
+            let now = digest(&self.live.catalog());
+            if now != known {
+                return now;
+            }
+        }
+    }
+}
+
+/// A schema that every client can read and no longer than it must be: nothing to look up
+/// elsewhere, no formats of Rust's own, and no word of null (what is absent is left out, and a
+/// null in the arguments is taken as absent).
+fn schema_of<T: JsonSchema>(mut settings: SchemaSettings) -> Arc<JsonObject> {
+    settings.meta_schema = None;
+    settings.inline_subschemas = true;
+    let mut schema = settings
+        .with_transform(RecursiveTransform(|schema: &mut Schema| {
+            schema.remove("format");
+            if schema.get("default").is_some_and(Value::is_null) {
+                schema.remove("default");
+            }
+            if let Some(Value::Array(kinds)) = schema.get_mut("type") {
+                kinds.retain(|kind| kind != "null");
+                if let [kind] = &mut kinds[..] {
+                    let kind = kind.take();
+                    schema.insert("type".into(), kind);
+                }
+            }
+        }))
+        .into_generator()
+        .into_root_schema_for::<T>();
+    schema.remove("title");
+    schema.remove("description");
+    Arc::new(schema.as_object().cloned().unwrap_or_default())
+}
+
+fn read_only() -> ToolAnnotations {
+    ToolAnnotations::default()
+        .read_only(true)
+        .idempotent(true)
+        .open_world(false)
+}
+
+fn read<T: DeserializeOwned>(arguments: Option<JsonObject>, usage: &str) -> Result<T, String> {
+    serde_json::from_value(Value::Object(arguments.unwrap_or_default()))
+        .map_err(|error| format!("the arguments can't be read: {error}; {usage}"))
+}
+
+fn structured(result: &impl Serialize) -> Result<CallToolResult, String> {
+    serde_json::to_value(result)
+        .map(CallToolResult::structured)
+        .map_err(|error| {
+            tracing::error!(%error, "a tool result could not be written as JSON");
+            "toolscout failed on this call: its log has the reason".to_owned()
+        })
+}
+
+impl ServerHandler for McpHandler {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_tool_list_changed()
+            .build();
+        ServerConfig::new(capabilities)
+            .with_server_info(
+                Implementation::new("toolscout", env!("CARGO_PKG_VERSION")).with_title("toolscout"),
+            )
+            .with_instructions(INSTRUCTIONS)
+    }
+
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        context.peer.set_peer_info(request.clone());
+        let mut info = self.negotiate_initialize(&request)?;
+        // Over HTTP such a client has no stream that a change could be told on.
+        if !self.lasting
+            && let Some(tools) = &mut info.capabilities.tools
+        {
+            tools.list_changed = None;
+        }
+        Ok(info)
+    }
+
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        if !self.lasting {
+            return;
+        }
+        let handler = self.clone();
+        tokio::spawn(async move {
+            let mut seen = handler.live.status().generation;
+            let mut known = digest(&handler.live.catalog());
+            loop {
+                known = handler.list_changed(&mut seen, &known).await;
+                if context.peer.notify_tool_list_changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn accepted_subscription_filter(
+        &self,
+        _requested: &SubscriptionFilter,
+    ) -> Option<SubscriptionFilter> {
+        Some(SubscriptionFilter::builder().tools_list_changed().build())
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let mut seen = self.live.status().generation;
+        let mut known = digest(&self.live.catalog());
+        loop {
+            tokio::select! {
+                () = context.cancelled() => return Ok(()),
+                now = self.list_changed(&mut seen, &known) => known = now,
+            }
+            if context.sink().notify_tool_list_changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn list_tools(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult::with_all_items(self.tools())
+            .with_ttl_ms(LIST_TTL_MS)
+            .with_cache_scope(CacheScope::Public))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let result = match request.name.as_ref() {
+            "search_tools" => self.search(request.arguments).await,
+            "get_tool" => self.get(request.arguments),
+            _ => {
+                return Err(ErrorData::invalid_params(
+                    "no such tool here: toolscout offers search_tools and get_tool; the tools they \
+                     name are called at their own servers",
+                    None,
+                ));
+            }
+        };
+        let result = result
+            .unwrap_or_else(|message| CallToolResult::error(vec![ContentBlock::text(message)]));
+        Ok(CallToolResponse::Complete(result))
+    }
+}

@@ -1,0 +1,91 @@
+//! What happens around every request: an id, a log line, metrics, a time limit, and the writing
+//! of problems.
+//!
+//! Invariant: every response carries `x-request-id`, and every problem body the same id.
+
+use std::any::Any;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
+
+use super::metrics;
+use super::problem::Problem;
+
+/// The outermost middleware.
+pub async fn observe(request: Request, next: Next) -> Response {
+    let id = format!("{:016x}", fastrand::u64(..));
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    let method = request.method().clone();
+    let began = Instant::now();
+    let span = tracing::info_span!("request", %id, %method, route);
+    let mut response = next.run(request).instrument(span.clone()).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        write_problem(&mut response, &problem, &id);
+    }
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    let took = began.elapsed();
+    let status = response.status();
+    metrics::count_request(&route, &method, status.as_u16(), took);
+    span.in_scope(|| {
+        if status.is_server_error() {
+            tracing::warn!(status = status.as_u16(), ?took, "answered");
+        } else {
+            tracing::debug!(status = status.as_u16(), ?took, "answered");
+        }
+    });
+    response
+}
+
+fn write_problem(response: &mut Response, problem: &Problem, id: &str) {
+    // Only strings and a number: this can't fail to be written.
+    let body = serde_json::to_vec(&problem.body(id)).unwrap_or_default();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    headers.remove(header::CONTENT_LENGTH);
+    if problem.status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    *response.body_mut() = Body::from(body);
+}
+
+/// Gives up on a request that takes too long.
+pub async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    tokio::time::timeout(limit, next.run(request))
+        .await
+        .unwrap_or_else(|_| {
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "timeout",
+                "this took too long and was given up: try again",
+            )
+            .into_response()
+        })
+}
+
+/// The answer to a request whose handler panicked; the panic itself goes to the log.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature tower-http asks for"
+)]
+pub fn on_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let reason = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("unknown");
+    tracing::error!(reason, "a handler panicked");
+    Problem::internal().into_response()
+}

@@ -1,0 +1,306 @@
+//! The OpenAPI document: a table of operations, over the schemas of the types that are served.
+//!
+//! Invariant: every route of the router is in the table (a test compares them), and a body is
+//! described by the type it is written from.
+
+use std::sync::LazyLock;
+
+use axum::response::{IntoResponse, Response};
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use super::http;
+use super::manifest::{Manifest, ServerCard};
+use super::problem::ProblemBody;
+use super::wire::{
+    BatchAnswer, Health, IndexStatus, KnownTool, SearchAnswer, SearchRequest, ServerList, ToolPage,
+};
+
+/// `GET /openapi.json`
+pub async fn serve() -> Response {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
+    http::json(&*DOCUMENT).into_response()
+}
+
+struct Schemas {
+    written: SchemaGenerator,
+    read: SchemaGenerator,
+}
+
+impl Schemas {
+    fn written<T: JsonSchema>(&mut self) -> Value {
+        self.written.subschema_for::<T>().to_value()
+    }
+
+    fn read<T: JsonSchema>(&mut self) -> Value {
+        self.read.subschema_for::<T>().to_value()
+    }
+}
+
+fn settings() -> SchemaSettings {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.definitions_path = "/components/schemas".into();
+    settings.meta_schema = None;
+    settings
+}
+
+/// The whole document.
+pub fn document() -> Value {
+    let mut schemas = Schemas {
+        written: settings().for_serialize().into_generator(),
+        read: settings().into_generator(),
+    };
+    let problem = schemas.written::<ProblemBody<'_>>();
+    let mut paths = Map::new();
+    for operation in operations(&mut schemas) {
+        let path = paths
+            .entry(operation.path)
+            .or_insert_with(|| Value::Object(Map::new()));
+        let method = operation.method;
+        path[method] = operation.describe(&problem);
+    }
+    let mut components = schemas.written.take_definitions(true);
+    components.extend(schemas.read.take_definitions(true));
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "toolscout",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "The few tools that fit a query, out of all the tools of all of a \
+                team's MCP servers.",
+            "license": { "name": "Apache-2.0 OR MIT" },
+        },
+        "paths": paths,
+        "components": { "schemas": components },
+    })
+}
+
+struct Operation {
+    path: &'static str,
+    method: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    parameters: Vec<Value>,
+    body: Option<Value>,
+    kind: &'static str,
+    answer: Value,
+    problems: &'static [u16],
+}
+
+impl Operation {
+    fn get(path: &'static str, id: &'static str, summary: &'static str, answer: Value) -> Self {
+        Self {
+            path,
+            method: "get",
+            id,
+            summary,
+            parameters: Vec::new(),
+            body: None,
+            kind: "application/json",
+            answer,
+            problems: &[],
+        }
+    }
+
+    fn describe(self, problem: &Value) -> Value {
+        let mut responses = Map::new();
+        responses.insert("200".into(), response("Answered", self.kind, &self.answer));
+        for status in self.problems {
+            let text = axum::http::StatusCode::from_u16(*status)
+                .ok()
+                .and_then(|status| status.canonical_reason())
+                .unwrap_or("Error");
+            let refused = response(text, "application/problem+json", problem);
+            responses.insert(status.to_string(), refused);
+        }
+        responses.insert(
+            "default".into(),
+            response("Refused", "application/problem+json", problem),
+        );
+        let mut operation = json!({
+            "operationId": self.id,
+            "summary": self.summary,
+            "parameters": self.parameters,
+            "responses": responses,
+        });
+        if let Some(schema) = self.body {
+            operation["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+        }
+        operation
+    }
+}
+
+fn response(description: &str, kind: &str, schema: &Value) -> Value {
+    json!({ "description": description, "content": { kind: { "schema": schema } } })
+}
+
+fn query(name: &str, description: &str, schema: &Value) -> Value {
+    json!({ "in": "query", "name": name, "description": description, "schema": schema })
+}
+
+fn many(name: &str, description: &str, required: bool) -> Value {
+    json!({
+        "in": "query", "name": name, "description": description, "required": required,
+        "schema": { "type": "array", "items": { "type": "string" } }, "explode": true,
+    })
+}
+
+fn operations(schemas: &mut Schemas) -> Vec<Operation> {
+    let mut operations = api(schemas);
+    operations.extend(ops(schemas));
+    operations
+}
+
+fn api(schemas: &mut Schemas) -> Vec<Operation> {
+    let answer = schemas.written::<SearchAnswer<'_>>();
+    let batch = schemas.written::<BatchAnswer<'_>>();
+    let servers = || many("server", "Only tools of this server; repeatable", false);
+    let limit = |max: usize| json!({ "type": "integer", "minimum": 1, "maximum": max });
+    vec![
+        Operation {
+            parameters: vec![
+                many(
+                    "q",
+                    "What the tool should do, or its name; several are phrasings of one need",
+                    true,
+                ),
+                query(
+                    "limit",
+                    "How many tools; without it 5 to 10",
+                    &limit(crate::search::MAX_LIMIT),
+                ),
+                servers(),
+                query(
+                    "explain",
+                    "Say of each tool how it came to its place",
+                    &json!({ "enum": [0, 1, false, true] }),
+                ),
+            ],
+            problems: &[400, 503],
+            ..Operation::get(
+                "/v1/search",
+                "search",
+                "Find the tools that fit a need",
+                answer.clone(),
+            )
+        },
+        Operation {
+            method: "post",
+            body: Some(schemas.read::<SearchRequest>()),
+            problems: &[400, 413, 415, 503],
+            ..Operation::get(
+                "/v1/search",
+                "searchMany",
+                "Find the tools that fit a need, or those that fit each of several",
+                json!({ "anyOf": [answer, batch] }),
+            )
+        },
+        Operation {
+            parameters: vec![
+                servers(),
+                query(
+                    "cursor",
+                    "next_cursor of the page before",
+                    &json!({ "type": "string" }),
+                ),
+                query(
+                    "limit",
+                    "Tools in the page; without it 100",
+                    &limit(http::MAX_PAGE),
+                ),
+            ],
+            problems: &[400],
+            ..Operation::get(
+                "/v1/tools",
+                "listTools",
+                "All tools, by id",
+                schemas.written::<ToolPage<'_>>(),
+            )
+        },
+        Operation {
+            parameters: vec![json!({
+                "in": "path", "name": "id", "required": true, "schema": { "type": "string" },
+                "description": "server/name; the slash may be percent-encoded",
+            })],
+            problems: &[400, 404],
+            ..Operation::get(
+                "/v1/tools/{id}",
+                "getTool",
+                "One tool",
+                schemas.written::<KnownTool<'_>>(),
+            )
+        },
+        Operation::get(
+            "/v1/servers",
+            "listServers",
+            "Every configured server and its state",
+            schemas.written::<ServerList<'_>>(),
+        ),
+        Operation::get(
+            "/v1/status",
+            "getStatus",
+            "The state of the index",
+            schemas.written::<IndexStatus<'_>>(),
+        ),
+    ]
+}
+
+fn ops(schemas: &mut Schemas) -> Vec<Operation> {
+    let message = json!({ "type": "object", "required": ["jsonrpc"] });
+    vec![
+        Operation {
+            method: "post",
+            body: Some(message.clone()),
+            problems: &[413, 415],
+            ..Operation::get(
+                "/mcp",
+                "mcp",
+                "Model Context Protocol, streamable HTTP: one JSON-RPC message",
+                message,
+            )
+        },
+        Operation::get(
+            "/mcp/server-card",
+            "getServerCard",
+            "MCP server card (SEP-2127)",
+            schemas.written::<ServerCard>(),
+        ),
+        Operation::get(
+            "/.well-known/mcp",
+            "getManifest",
+            "Where the MCP endpoint is",
+            schemas.written::<Manifest>(),
+        ),
+        Operation::get(
+            "/livez",
+            "live",
+            "The process answers",
+            schemas.written::<Health>(),
+        ),
+        Operation {
+            problems: &[503],
+            ..Operation::get(
+                "/readyz",
+                "ready",
+                "There is something to search",
+                schemas.written::<Health>(),
+            )
+        },
+        Operation {
+            kind: "text/plain",
+            ..Operation::get(
+                "/metrics",
+                "metrics",
+                "Prometheus metrics",
+                json!({ "type": "string" }),
+            )
+        },
+        Operation::get(
+            "/openapi.json",
+            "openapi",
+            "This document",
+            json!({ "type": "object" }),
+        ),
+    ]
+}

@@ -1,0 +1,377 @@
+//! What goes over HTTP: the bodies that are read and written, and their schemas.
+//!
+//! Invariant: a definition is written as the bytes that are stored, and every body that is served
+//! is one of these types, from which `/openapi.json` is made.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::problem::Problem;
+use crate::live::{ServerState, ServerStatus, Status};
+use crate::search::{Answer, Explain, MAX_PHRASINGS, Mode, Query, Stale};
+use crate::tool::{ServerId, Tool};
+
+/// Most needs of one batch.
+pub const MAX_BATCH: usize = 32;
+
+/// A need, in one or several phrasings.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Need {
+    /// What the tool should do, in a few words, or its name.
+    #[serde(default)]
+    pub query: Option<String>,
+    /// Several phrasings of the same need; their rankings are fused.
+    #[serde(default)]
+    #[schemars(length(max = MAX_PHRASINGS))]
+    pub queries: Option<Vec<String>>,
+    /// How many tools, 1 to 50; without it 5 to 10, as the scores fall off.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 50))]
+    pub limit: Option<usize>,
+    /// Only tools of these servers, by id; empty means all.
+    #[serde(default)]
+    pub servers: Vec<String>,
+}
+
+/// The body of `POST /v1/search`: one need, or `batch`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SearchRequest {
+    /// What the tool should do, in a few words, or its name.
+    #[serde(default)]
+    pub query: Option<String>,
+    /// Several phrasings of the same need; their rankings are fused.
+    #[serde(default)]
+    #[schemars(length(max = MAX_PHRASINGS))]
+    pub queries: Option<Vec<String>>,
+    /// How many tools, 1 to 50; without it 5 to 10. In a batch: for needs that name none.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 50))]
+    pub limit: Option<usize>,
+    /// Only tools of these servers, by id. In a batch: for needs that name none.
+    #[serde(default)]
+    pub servers: Vec<String>,
+    /// Say of each tool how it came to its place.
+    #[serde(default)]
+    pub explain: bool,
+    /// Independent needs, each with an answer of its own.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = MAX_BATCH))]
+    pub batch: Option<Vec<Need>>,
+}
+
+impl Need {
+    /// The query that is meant.
+    pub fn into_query(self, explain: bool) -> Result<Query, Problem> {
+        let texts = match (self.query, self.queries) {
+            (Some(query), None) => vec![query],
+            (None, Some(queries)) => queries,
+            _ => {
+                return Err(Problem::invalid(
+                    "give either query (a text) or queries (several phrasings of one need)",
+                ));
+            }
+        };
+        Ok(Query {
+            texts,
+            limit: self.limit,
+            servers: self.servers.into_iter().map(ServerId::from).collect(),
+            explain,
+            ..Query::default()
+        })
+    }
+}
+
+/// What a `POST /v1/search` asks for.
+#[derive(Debug)]
+pub enum Asked {
+    /// One need.
+    One(Query),
+    /// Several, each to be answered by itself.
+    Batch(Vec<Query>),
+}
+
+impl SearchRequest {
+    /// The queries that are meant.
+    pub fn into_queries(self) -> Result<Asked, Problem> {
+        let need = Need {
+            query: self.query,
+            queries: self.queries,
+            limit: self.limit,
+            servers: self.servers,
+        };
+        let Some(batch) = self.batch else {
+            return need.into_query(self.explain).map(Asked::One);
+        };
+        if need.query.is_some() || need.queries.is_some() {
+            return Err(Problem::invalid(
+                "give either batch or one need (query or queries), not both",
+            ));
+        }
+        if batch.is_empty() || batch.len() > MAX_BATCH {
+            return Err(Problem::invalid(format!(
+                "batch has {} needs, it must have 1 to {MAX_BATCH}",
+                batch.len()
+            )));
+        }
+        let queries = batch.into_iter().enumerate().map(|(at, mut item)| {
+            item.limit = item.limit.or(need.limit);
+            if item.servers.is_empty() {
+                item.servers.clone_from(&need.servers);
+            }
+            item.into_query(self.explain)
+                .map_err(|problem| problem.within(&format!("batch[{at}]")))
+        });
+        queries.collect::<Result<_, _>>().map(Asked::Batch)
+    }
+}
+
+/// An answer.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SearchAnswer<'a> {
+    /// The generation of the index that was searched.
+    pub generation: u64,
+    /// The arms that ranked.
+    pub mode: Mode,
+    /// Why that is not `hybrid`, and what mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+    /// Microseconds from the query to the ranking, embedding included.
+    pub took_us: u64,
+    /// Best first.
+    pub tools: Vec<FoundTool<'a>>,
+    /// Servers among them whose tools may be out of date.
+    pub stale: &'a [Stale],
+}
+
+/// The answers to a batch.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct BatchAnswer<'a> {
+    /// One for each need, in the order of the needs.
+    pub answers: Vec<SearchAnswer<'a>>,
+}
+
+/// A tool that fits.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct FoundTool<'a> {
+    /// `server/name`, unique.
+    pub id: &'a str,
+    /// The server that offers it.
+    pub server: &'a str,
+    /// Its name at that server.
+    pub name: &'a str,
+    /// Comparable within this answer only.
+    pub score: f32,
+    /// The definition as its server sent it.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub definition: &'a RawValue,
+    /// How it came to its place, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explain: Option<&'a Explain>,
+}
+
+impl<'a> From<&'a Answer> for SearchAnswer<'a> {
+    fn from(answer: &'a Answer) -> Self {
+        let tools = answer.hits.iter().map(|hit| FoundTool {
+            id: hit.tool.id.as_str(),
+            server: hit.tool.server.as_str(),
+            name: &hit.tool.name,
+            score: hit.score,
+            definition: &hit.tool.definition,
+            explain: hit.explain.as_ref(),
+        });
+        Self {
+            generation: answer.generation,
+            mode: answer.mode,
+            reason: answer.reason.as_deref(),
+            took_us: answer.took_us,
+            tools: tools.collect(),
+            stale: &answer.stale,
+        }
+    }
+}
+
+/// A tool.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct KnownTool<'a> {
+    /// `server/name`, unique.
+    pub id: &'a str,
+    /// The server that offers it.
+    pub server: &'a str,
+    /// Its name at that server.
+    pub name: &'a str,
+    /// The definition as its server sent it.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub definition: &'a RawValue,
+}
+
+impl<'a> From<&'a Tool> for KnownTool<'a> {
+    fn from(tool: &'a Tool) -> Self {
+        Self {
+            id: tool.id.as_str(),
+            server: tool.server.as_str(),
+            name: &tool.name,
+            definition: &tool.definition,
+        }
+    }
+}
+
+/// A page of tools.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ToolPage<'a> {
+    /// The generation that was read.
+    pub generation: u64,
+    /// Ordered by id.
+    pub tools: Vec<KnownTool<'a>>,
+    /// Give it as `cursor` to get the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<&'a str>,
+}
+
+/// Every configured server.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ServerList<'a> {
+    /// Ordered by id.
+    pub servers: Vec<KnownServer<'a>>,
+}
+
+/// A server.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct KnownServer<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its display title.
+    pub title: Option<&'a str>,
+    /// What can be said of it at the moment.
+    pub state: ServerState,
+    /// The MCP version spoken.
+    pub protocol: Option<&'a str>,
+    /// `stdio`, `http` or `file`.
+    pub transport: &'a str,
+    /// How many tools it offers; null when that is unknown.
+    pub tools: Option<usize>,
+    /// Seconds since its last complete listing.
+    pub age_s: Option<u64>,
+    /// Seconds to the next crawl.
+    pub next_crawl_s: Option<u64>,
+    /// Why the last crawl failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<&'a str>,
+    /// Tools that were left out or are defective, a line each.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schemars(default)]
+    pub defects: &'a [String],
+}
+
+impl<'a> KnownServer<'a> {
+    /// A server as it is at `now`.
+    pub fn at(now: SystemTime, id: &'a ServerId, status: &'a ServerStatus) -> Self {
+        let seconds = |span: Result<Duration, _>| span.map_or(0, |span| span.as_secs());
+        Self {
+            id: id.as_str(),
+            title: status.title.as_deref(),
+            state: status.state,
+            protocol: status.protocol.as_deref(),
+            transport: status.transport,
+            tools: status.tools,
+            age_s: status
+                .crawled_at
+                .map(|then| seconds(now.duration_since(then))),
+            next_crawl_s: status
+                .next_crawl
+                .map(|then| seconds(then.duration_since(now))),
+            error: status.error.as_deref(),
+            defects: &status.defects,
+        }
+    }
+}
+
+/// The index as a whole.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct IndexStatus<'a> {
+    /// Number of the published generation; 0 before the first.
+    pub generation: u64,
+    /// What a query would be answered with now.
+    pub mode: Mode,
+    /// Why that is not `hybrid`, and what mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+    /// The encoder, if there is one.
+    pub encoder: Option<&'a str>,
+    /// Tools that have a vector.
+    pub embedded: usize,
+    /// Tools in the catalog.
+    pub total: usize,
+    /// How many servers are in each state.
+    #[schemars(with = "BTreeMap<String, usize>")]
+    pub servers: BTreeMap<ServerState, usize>,
+    /// Seconds since this process began to serve.
+    pub uptime_s: u64,
+    /// The version of toolscout.
+    pub version: &'a str,
+}
+
+impl<'a> IndexStatus<'a> {
+    /// The status with the servers counted.
+    pub fn of(status: &'a Status, servers: &BTreeMap<ServerId, ServerStatus>) -> Self {
+        Self {
+            generation: status.generation,
+            mode: status.mode,
+            reason: status.reason.as_deref(),
+            encoder: status.encoder.as_deref(),
+            embedded: status.embedded,
+            total: status.total,
+            servers: count_states(servers),
+            uptime_s: status.started.elapsed().as_secs(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+const STATES: [ServerState; 8] = [
+    ServerState::Ready,
+    ServerState::Stale,
+    ServerState::Connecting,
+    ServerState::AuthRequired,
+    ServerState::Failed,
+    ServerState::Disabled,
+    ServerState::Paused,
+    ServerState::PendingApproval,
+];
+
+/// How many servers are in each state, with the zeros, so that a state never just vanishes.
+pub fn count_states(servers: &BTreeMap<ServerId, ServerStatus>) -> BTreeMap<ServerState, usize> {
+    let mut counts: BTreeMap<_, _> = STATES.iter().map(|state| (*state, 0)).collect();
+    for server in servers.values() {
+        *counts.entry(server.state).or_default() += 1;
+    }
+    counts
+}
+
+/// A state as it is written.
+pub fn state_name(state: ServerState) -> &'static str {
+    match state {
+        ServerState::Ready => "ready",
+        ServerState::Stale => "stale",
+        ServerState::Connecting => "connecting",
+        ServerState::AuthRequired => "auth_required",
+        ServerState::Failed => "failed",
+        ServerState::Disabled => "disabled",
+        ServerState::Paused => "paused",
+        ServerState::PendingApproval => "pending_approval",
+    }
+}
+
+/// The answer of `/livez` and `/readyz`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Health {
+    /// `ok`.
+    pub status: &'static str,
+    /// Number of the published generation; 0 before the first.
+    pub generation: u64,
+}

@@ -1,0 +1,146 @@
+//! The OpenAPI document describes what is really served.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use toolscout::live::Live;
+
+use crate::support::app::{Reply, TestApp, config};
+
+/// Fails unless the reply is what the document says of it.
+fn check(document: &Value, method: &str, path: &str, reply: &Reply) {
+    let responses = &document["paths"][path][method]["responses"];
+    let status = reply.status.as_str().to_owned();
+    let response = responses
+        .get(&status)
+        .unwrap_or_else(|| panic!("{method} {path}: {status} is not documented"));
+    let kind = reply.headers["content-type"].to_str().unwrap();
+    let kind = kind.split(';').next().unwrap();
+    let schema = &response["content"][kind]["schema"];
+    assert!(
+        schema.is_object(),
+        "{method} {path} {status}: {kind} is not documented"
+    );
+    if kind == "text/plain" {
+        return;
+    }
+    let mut schema = schema.clone();
+    schema["components"] = document["components"].clone();
+    close(&mut schema);
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let body = reply.json_lossy();
+    let errors: Vec<_> = validator
+        .iter_errors(&body)
+        .map(|e| e.to_string())
+        .collect();
+    assert!(
+        errors.is_empty(),
+        "{method} {path} {status}: {errors:?}\n{body}"
+    );
+}
+
+/// Makes members that no schema names an error, so that nothing is served undocumented.
+fn close(schema: &mut Value) {
+    if let Value::Object(members) = schema {
+        if members.contains_key("properties") && !members.contains_key("additionalProperties") {
+            members.insert("additionalProperties".into(), false.into());
+        }
+        members.values_mut().for_each(close);
+    }
+}
+
+#[tokio::test]
+async fn live_responses_are_what_the_document_says() {
+    let app = TestApp::start().await;
+    let reply = app.get("/openapi.json").await;
+    let document = reply.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    for (template, path) in [
+        ("/v1/search", "/v1/search?q=event&explain=1"),
+        ("/v1/search", "/v1/search?q="),
+        ("/v1/tools", "/v1/tools?limit=2"),
+        ("/v1/tools", "/v1/tools"),
+        ("/v1/tools", "/v1/tools?limit=0"),
+        ("/v1/tools/{id}", "/v1/tools/files%2Fread_file"),
+        (
+            "/v1/tools/{id}",
+            "/v1/tools/post/office/odd/n%C3%A4me%20%252F",
+        ),
+        ("/v1/tools/{id}", "/v1/tools/nothing"),
+        ("/v1/servers", "/v1/servers"),
+        ("/v1/status", "/v1/status"),
+        ("/mcp/server-card", "/mcp/server-card"),
+        ("/.well-known/mcp", "/.well-known/mcp"),
+        ("/livez", "/livez"),
+        ("/readyz", "/readyz"),
+        ("/metrics", "/metrics"),
+        ("/openapi.json", "/openapi.json"),
+    ] {
+        check(&document, "get", template, &app.get(path).await);
+    }
+    for body in [
+        json!({"query": "event", "explain": true}),
+        json!({"batch": [{"query": "event"}, {"query": "carrier pigeon"}]}),
+        json!({"query": "event", "queries": []}),
+    ] {
+        let reply = app.post("/v1/search", body.to_string()).await;
+        check(&document, "post", "/v1/search", &reply);
+    }
+    let huge = app.post("/v1/search", vec![b' '; 2 << 20]).await;
+    check(&document, "post", "/v1/search", &huge);
+    let plain = app.request(Method::POST, "/v1/search").body("{}");
+    check(&document, "post", "/v1/search", &app.send(plain).await);
+
+    let early = TestApp::serve(Live::new("not crawled yet"), &config()).await;
+    check(&document, "get", "/readyz", &early.get("/readyz").await);
+    check(
+        &document,
+        "get",
+        "/v1/search",
+        &early.get("/v1/search?q=a").await,
+    );
+    check(
+        &document,
+        "get",
+        "/v1/status",
+        &early.get("/v1/status").await,
+    );
+}
+
+#[tokio::test]
+async fn every_get_in_the_document_is_served_and_every_reference_resolves() {
+    let app = TestApp::start().await;
+    let reply = app.get("/openapi.json").await;
+    let document = reply.json();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        if operations.get("get").is_some() {
+            let reply = app.get(&path.replace("{id}", "files%2Fread_file")).await;
+            assert_ne!(reply.status, 405, "{path}");
+            assert!(reply.status != 404, "{path}");
+        }
+    }
+    for piece in reply.text.split(r##""$ref":"#/"##).skip(1) {
+        let pointer = piece.split('"').next().unwrap();
+        assert!(
+            document.pointer(&format!("/{pointer}")).is_some(),
+            "{pointer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_manifest_and_the_card_lead_to_the_mcp_endpoint() {
+    let app = TestApp::start().await;
+    let manifest = app.get("/.well-known/mcp").await.json();
+    assert_eq!(manifest["endpoint"], app.url("/mcp"));
+    let card = app.get("/mcp/server-card").await.json();
+    assert_eq!(card["remotes"][0]["url"], app.url("/mcp"));
+    let versions = card["remotes"][0]["supportedProtocolVersions"]
+        .as_array()
+        .unwrap();
+    assert!(versions.contains(&"2026-07-28".into()), "{versions:?}");
+    let request = app
+        .request(Method::GET, "/.well-known/mcp")
+        .header("x-forwarded-proto", "https");
+    let endpoint = app.send(request).await.json()["endpoint"].clone();
+    assert_eq!(endpoint, app.url("/mcp").replace("http:", "https:"));
+}
