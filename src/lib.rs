@@ -13,6 +13,7 @@
 
 pub mod catalog;
 pub mod config;
+pub mod crawl;
 pub mod live;
 pub mod search;
 pub mod tool;
