@@ -1,1 +1,14 @@
 //! Integration tests: one binary, a file a behaviour.
+
+mod crawl_files;
+mod crawl_http;
+mod crawl_pages;
+mod crawl_refresh;
+mod crawl_stdio;
+mod crawl_verbatim;
+
+mod support {
+    pub mod crawling;
+    pub mod mock_http;
+    pub mod mock_stdio;
+}
