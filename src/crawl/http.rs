@@ -134,7 +134,8 @@ impl TappedHttp {
             let text = String::from_utf8(body)
                 .map_err(|_| HttpError::UnexpectedServerResponse("not UTF-8".into()))?;
             tap::decode(&text, Some(id))
-                .ok_or_else(|| HttpError::UnexpectedServerResponse("not JSON-RPC".into()))?
+                .filter(|message| is_reply(message, id))
+                .ok_or_else(|| HttpError::UnexpectedServerResponse("no JSON-RPC reply".into()))?
         } else if content_type.starts_with(EVENTS) {
             self.reply_among_events(response, id).await?
         } else {
@@ -164,9 +165,7 @@ impl TappedHttp {
             })?;
             let data = event.data.unwrap_or_default();
             match tap::decode(&data, Some(id)) {
-                Some(
-                    reply @ (ServerJsonRpcMessage::Response(_) | ServerJsonRpcMessage::Error(_)),
-                ) => return Ok(reply),
+                Some(message) if is_reply(&message, id) => return Ok(message),
                 Some(ServerJsonRpcMessage::Notification(notification))
                     if matches!(
                         notification.notification,
@@ -175,11 +174,20 @@ impl TappedHttp {
                 {
                     self.changed.notify_one();
                 }
-                // The event that opens the stream has no data.
+                // The event that opens the stream has no data; other messages are not for us.
                 _ => {}
             }
         }
         Err(HttpError::UnexpectedEndOfStream)
+    }
+}
+
+/// The message answers this request. An error need not say which request it is about.
+fn is_reply(message: &ServerJsonRpcMessage, id: &RequestId) -> bool {
+    match message {
+        ServerJsonRpcMessage::Response(response) => response.id == *id,
+        ServerJsonRpcMessage::Error(error) => error.id.as_ref().is_none_or(|about| about == id),
+        _ => false,
     }
 }
 

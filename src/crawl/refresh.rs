@@ -25,8 +25,9 @@ const LAST_RETRY: Duration = Duration::from_mins(5);
 const DEBOUNCE: Duration = Duration::from_millis(500);
 /// The same for a server that announces changes again and again.
 const CHATTY_PAUSE: Duration = Duration::from_secs(5);
-/// A connection that lasted this long was a good one.
-const SOUND: Duration = Duration::from_mins(1);
+/// A connection that lasted this long was a good one. Some proxies cut every stream after a
+/// minute or so: such a server is not crawled each time.
+const SOUND: Duration = Duration::from_mins(10);
 
 /// What the tasks of all servers share.
 #[derive(Clone)]
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn waits_grow_and_are_bounded() {
-        let interval = Duration::from_secs(60);
+        let interval = Duration::from_mins(1);
         let waits: Vec<_> = retries(interval).take(12).collect();
         assert!(waits[0] >= FIRST_RETRY && waits[4] > waits[0]);
         // The jitter comes on top.

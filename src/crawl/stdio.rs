@@ -19,6 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::task::JoinHandle;
 use tokio_util::codec::FramedRead;
 
 use super::error::{CrawlError, Secrets, clip};
@@ -38,6 +39,9 @@ const MAX_LOGGED: usize = 2_000;
 /// How long a child may take to end once its stdin is closed.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How long its stderr is read on after that, for the reason.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+
 /// How to start a child.
 pub(super) struct Program<'a> {
     pub(super) command: &'a str,
@@ -51,6 +55,7 @@ pub(super) struct StdioTransport {
     group: Group,
     stdin: Arc<AsyncMutex<Option<ChildStdin>>>,
     stdout: FramedRead<ChildStdout, Lines>,
+    stderr: JoinHandle<()>,
     last_words: LastWords,
     tap: LineTap,
     max_bytes: usize,
@@ -106,7 +111,7 @@ impl StdioTransport {
         let stdout = child.stdout.take().ok_or_else(no_pipe)?;
         let stderr = child.stderr.take().ok_or_else(no_pipe)?;
         let last_words = LastWords::default();
-        tokio::spawn(log(
+        let stderr = tokio::spawn(log(
             stderr,
             server.clone(),
             secrets.clone(),
@@ -117,6 +122,7 @@ impl StdioTransport {
             group: Group::of(child),
             stdin: Arc::new(AsyncMutex::new(Some(stdin))),
             stdout: FramedRead::new(stdout, Lines::up_to(max_bytes)),
+            stderr,
             last_words,
             tap: LineTap::default(),
             max_bytes,
@@ -132,6 +138,9 @@ impl StdioTransport {
             Ok(Ok(status)) => status.to_string(),
             _ => "it closed its stdout".into(),
         };
+        if !self.stderr.is_finished() {
+            let _ = tokio::time::timeout(LAST_WORDS, &mut self.stderr).await;
+        }
         let last_words = self
             .last_words
             .lock()

@@ -52,10 +52,11 @@ async fn an_announced_change_is_crawled_over_http() {
         mock.announce();
         assert_eq!(names(&crawls.listing_of("srv").await), ["t0", "t1", "t2"]);
         // All over one connection.
-        assert_eq!(
-            mock.count("server/discover").min(1) + mock.count("initialize"),
-            if speaks == Speaks::Stateless { 1 } else { 2 }
-        );
+        let connected = match speaks {
+            Speaks::Stateless => "server/discover",
+            _ => "initialize",
+        };
+        assert_eq!(mock.count(connected), 1);
         crawls.stop().await;
     }
 }
@@ -156,7 +157,7 @@ async fn a_failing_server_is_tried_again_and_recovers() {
     let due = second.next_crawl.unwrap();
     assert!(due > first.next_crawl.unwrap());
     assert!(
-        due < SystemTime::now() + Duration::from_secs(60),
+        due < SystemTime::now() + Duration::from_mins(1),
         "the interval is an hour"
     );
     assert!(failure(first.outcome).contains("503"));

@@ -45,12 +45,17 @@ async fn any_refusal_of_discovery_leads_to_the_handshake() {
 #[tokio::test]
 async fn a_slow_start_is_no_failure() {
     // Longer than rmcp waits for an answer to its probe: the late answer must do no harm.
-    for stateless in [false, true] {
-        let pages = page(&["a"], None);
-        let script = json!({"pages": [[null, pages]], "stateless": stateless, "delay": 10.5});
+    let crawl = |stateless: bool| async move {
+        let script =
+            json!({"pages": [[null, page(&["a"], None)]], "stateless": stateless, "delay": 10.5});
         let mock = MockStdio::new(&script);
         assert_eq!(names(&listing(outcome(mock.transport()).await)), ["a"]);
-    }
+        mock.count("start")
+    };
+    let (handshake, stateless) = tokio::join!(crawl(false), crawl(true));
+    assert_eq!(handshake, 1);
+    // Having been asked to shake hands, it is asked afresh.
+    assert_eq!(stateless, 2);
 }
 
 #[tokio::test]

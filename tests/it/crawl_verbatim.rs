@@ -66,11 +66,7 @@ async fn over_an_event_of_many_lines() {
     let body = move |id: &str| {
         let message =
             format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"tools":[{definition}]}}}}"#);
-        message
-            .lines()
-            .map(|line| format!("data: {line}\n"))
-            .collect::<String>()
-            + "\n"
+        format!("data: {}\n\n", message.replace('\n', "\ndata: "))
     };
     // The third request of the session, whose ids count from 0 or 1.
     let mock = MockHttp::start(HANDSHAKE, false, move |_| {

@@ -1,4 +1,5 @@
 //! Integration tests: one binary, a file a behaviour.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
 
 mod crawl_files;
 mod crawl_http;

@@ -15,7 +15,7 @@ use toolscout::tool::ServerId;
 use url::Url;
 
 /// Longer than anything should take on a busy machine; only a failing test waits so long.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 pub fn server(id: &str, transport: Transport) -> ServerConfig {
     ServerConfig {
@@ -25,7 +25,7 @@ pub fn server(id: &str, transport: Transport) -> ServerConfig {
         allow: None,
         deny: GlobSet::empty(),
         timeout: PATIENCE,
-        refresh: Duration::from_secs(3600),
+        refresh: Duration::from_hours(1),
         transport,
     }
 }

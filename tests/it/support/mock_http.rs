@@ -46,7 +46,6 @@ type Lister = dyn Fn(&Request) -> Answer + Send + Sync;
 /// A request that came.
 #[derive(Clone, Debug)]
 pub struct Request {
-    pub http: Method,
     pub method: String,
     pub cursor: Option<String>,
     pub headers: HeaderMap,
@@ -151,7 +150,6 @@ async fn serve(
     let request = Request {
         method: message["method"].as_str().unwrap_or_default().to_owned(),
         cursor: message["params"]["cursor"].as_str().map(str::to_owned),
-        http: http.clone(),
         headers,
     };
     mock.seen.lock().unwrap().push(request.clone());
