@@ -241,6 +241,22 @@ impl Catalog {
         Self { servers, tools }
     }
 
+    /// The catalog without the tools that `keep` does not let through, and without the servers
+    /// that have none left.
+    #[must_use]
+    pub fn retain(&self, keep: impl Fn(&Tool) -> bool) -> Self {
+        let servers = self.servers.values().map(|server| Server {
+            tools: server
+                .tools
+                .iter()
+                .filter(|tool| keep(tool))
+                .cloned()
+                .collect(),
+            ..Server::clone(server)
+        });
+        Self::from_servers(servers.filter(|server| !server.tools.is_empty()))
+    }
+
     /// Every tool, ordered by id.
     pub fn tools(&self) -> &[Arc<Tool>] {
         &self.tools

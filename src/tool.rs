@@ -171,7 +171,7 @@ impl fmt::Debug for Tool {
         f.debug_struct("Tool")
             .field("id", &self.id)
             .field("hash", &self.hash)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

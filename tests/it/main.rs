@@ -1,12 +1,20 @@
 //! Integration tests: one binary, a file a behaviour.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests may panic, as tests do"
+)]
 
+mod config_check;
+mod config_cli;
 mod crawl_files;
 mod crawl_http;
 mod crawl_pages;
 mod crawl_refresh;
 mod crawl_stdio;
 mod crawl_verbatim;
+mod demo;
+mod eval;
 
 mod support {
     pub mod crawling;

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# What takes longer than scripts/test.sh may; run before a release, its results go to CHANGELOG.md.
+# Usage: scripts/test-long.sh [SECTION…], by default all of them:
+#   long   the tests named long_… (the short run skips them), on a release build
+#   image  scripts/build-image.sh, and its result run as the image runs it, without Docker
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+work=$(mktemp -d)
+server=
+cleanup() {
+  [[ -z $server ]] || kill "$server" 2>/dev/null || true
+  rm -rf "$work"
+}
+trap cleanup EXIT
+
+section_long() {
+  scripts/fetch.sh
+  scripts/fetch-test-peers.sh
+  TOOLSCOUT_LONG=1 cargo test --release --locked --test it long_ -- --include-ignored |
+    tee "$work/long.log"
+  if grep -q '^running 0 tests' "$work/long.log"; then
+    echo "long: no test is named long_… yet, so nothing was tested"
+  fi
+}
+
+section_image() {
+  scripts/build-image.sh "$work/image"
+  # Port 0 lets the system choose, and the log says which it was.
+  (
+    cd "$work/image"
+    exec env -i "PATH=$work/image/bin:/usr/bin:/bin" "HOME=$work/image/data" \
+      TOOLSCOUT_LISTEN=0.0.0.0:0 TOOLSCOUT_DATA="$work/image/data" \
+      TOOLSCOUT_MODEL="$work/image/model" \
+      TOOLSCOUT_RUNTIME="$work/image/runtime/libonnxruntime.so" \
+      toolscout serve --allow-anonymous --demo
+  ) >"$work/serve.log" 2>&1 &
+  server=$!
+  local port=
+  for _ in $(seq 300); do
+    kill -0 "$server" 2>/dev/null || break
+    port=$(grep -oE '0\.0\.0\.0:[1-9][0-9]*' "$work/serve.log" | head -n 1 | cut -d: -f2) || true
+    if [[ -n $port ]] && "$work/image/bin/healthy" "$port" 2>/dev/null; then
+      "$work/image/bin/toolscout" search --url "http://127.0.0.1:$port" "schedule a meeting"
+      kill "$server" && wait "$server" || true
+      server=
+      return
+    fi
+    sleep 0.2
+  done
+  echo "image: it did not become healthy; its log:" >&2
+  cat "$work/serve.log" >&2
+  return 1
+}
+
+sections=("$@")
+((${#sections[@]})) || sections=(long image)
+for section in "${sections[@]}"; do
+  declare -F "section_$section" >/dev/null || {
+    echo "test-long: no section $section; there are: long image" >&2
+    exit 2
+  }
+done
+for section in "${sections[@]}"; do
+  printf '\n== %s\n' "$section"
+  from=$SECONDS
+  "section_$section"
+  printf '== %s: ok, %d s\n' "$section" $((SECONDS - from))
+done

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change lands. Usage: scripts/test.sh [--system]
+#
+# Installs only into ignored folders of this repository; --system lets it install missing programs
+# with apt-get (for CI and throw-away machines). One build profile, to stay well within 30 minutes
+# on two cores. A failed step does not stop the ones after it: one run shows all that is wrong.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+system=no
+case "${1-}" in
+  --system) system=yes ;;
+  "") ;;
+  *) echo "usage: scripts/test.sh [--system]" >&2; exit 2 ;;
+esac
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+failed=()
+
+step() { # NAME COMMAND…
+  local name=$1 from=$SECONDS
+  shift
+  printf '\n== %s\n' "$name"
+  if "$@"; then
+    printf '== %s: ok, %d s\n' "$name" $((SECONDS - from))
+  else
+    printf '== %s: FAILED, %d s\n' "$name" $((SECONDS - from))
+    failed+=("$name")
+  fi
+}
+
+system_packages() {
+  local missing=()
+  command -v cc >/dev/null || missing+=(build-essential)
+  command -v git >/dev/null || missing+=(git)
+  command -v npm >/dev/null || missing+=(nodejs npm)
+  python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
+  ((${#missing[@]})) || return 0
+  echo "missing: ${missing[*]}"
+  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
+}
+
+# The unit, integration and doc tests, their output kept to add up the totals.
+tests() { cargo test --locked --no-fail-fast 2>&1 | tee "$log"; }
+
+deny() {
+  if command -v cargo-deny >/dev/null; then
+    cargo deny check bans licenses sources
+  else
+    echo "cargo-deny is not installed: skipped (cargo install --locked cargo-deny)"
+  fi
+}
+
+[[ $system == yes ]] && step "system packages" system_packages
+step "fetch model and runtime" scripts/fetch.sh
+step "fetch test peers" scripts/fetch-test-peers.sh
+step "format" cargo fmt --check
+step "layers" scripts/check-layers.sh
+step "clippy" cargo clippy --locked --all-targets -- -D warnings
+step "tests" tests
+step "dependencies" deny
+
+printf '\n'
+((${#failed[@]})) && printf 'failed step: %s\n' "${failed[@]}"
+printf 'all steps: %d s\n' "$SECONDS"
+# "test result: ok. 12 passed; 0 failed; 1 ignored; …", once for each test binary.
+awk '/^test result: / {
+  for (i = 2; i <= NF; i++) {
+    if ($i == "passed;") passed += $(i - 1)
+    if ($i == "failed;") failed += $(i - 1)
+    if ($i == "ignored;") skipped += $(i - 1)
+  }
+} END { printf "total: %d passed, %d failed, %d skipped\n", passed, failed, skipped }' "$log"
+((${#failed[@]} == 0))
