@@ -85,7 +85,11 @@ async fn every_server_lists_its_tools() {
         }
         let info = client.peer_info().unwrap();
         let known = catalog.server(server).unwrap();
-        assert_eq!(info.server_info.title, known.info.title);
+        let identity = info.server_info.as_ref();
+        assert_eq!(
+            identity.and_then(|identity| identity.title.clone()),
+            known.info.title
+        );
         assert_eq!(info.instructions, known.info.description);
     }
     assert_eq!(listed.len(), catalog.len());

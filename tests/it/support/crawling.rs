@@ -49,6 +49,7 @@ pub fn limits() -> CrawlConfig {
 pub fn config(servers: Vec<ServerConfig>) -> Config {
     Config {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        demo: false,
         allow_anonymous: false,
         allowed_hosts: Vec::new(),
         allowed_origins: Vec::new(),
