@@ -241,6 +241,14 @@ impl Catalog {
         Self { servers, tools }
     }
 
+    /// The servers of both; of one that is in both, this one's listing.
+    #[must_use]
+    pub fn join(&self, other: &Self) -> Self {
+        let mut servers = other.servers.clone();
+        servers.extend(self.servers.clone());
+        Self::assemble(servers)
+    }
+
     /// The catalog without the tools that `keep` does not let through, and without the servers
     /// that have none left.
     #[must_use]

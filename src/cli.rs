@@ -8,6 +8,8 @@ pub mod crawl;
 pub mod demo_server;
 pub mod eval;
 mod local;
+mod log;
+mod progress;
 pub mod search;
 pub mod serve;
 mod sources;
@@ -260,6 +262,13 @@ pub struct CompletionsArgs {
 pub struct DemoServerArgs {
     /// Which one.
     pub name: String,
+}
+
+/// The runtime of a command.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
 }
 
 /// Does what was asked.

@@ -21,7 +21,7 @@ use globset::GlobSet;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::tool::ServerId;
+use crate::tool::{ServerId, Tool};
 
 pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::load::{DEFAULT_FILE, Loaded, Sources, load};
@@ -53,6 +53,30 @@ pub struct Config {
     pub crawl: CrawlConfig,
     /// The query and tool encoder.
     pub embed: EmbedConfig,
+}
+
+impl Config {
+    /// Where the catalog is kept between runs.
+    pub fn snapshot_path(&self) -> PathBuf {
+        self.data.join("snapshots/catalog.snapshot")
+    }
+
+    /// A tool that an earlier run knew may still be offered: its server is configured and
+    /// switched on, and the name is allowed. What a file lists is read from the file.
+    pub fn admits(&self, tool: &Tool) -> bool {
+        let demo = self.demo && crate::demo::names().any(|name| name == tool.server.as_str());
+        demo || self
+            .servers
+            .iter()
+            .any(|server| server.id == tool.server && server.enabled && server.admits(&tool.name))
+    }
+}
+
+impl ServerConfig {
+    /// The tool of that name is to be kept.
+    pub fn admits(&self, name: &str) -> bool {
+        self.allow.as_ref().is_none_or(|allow| allow.is_match(name)) && !self.deny.is_match(name)
+    }
 }
 
 /// One upstream server (or one file that holds the tools of several).

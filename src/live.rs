@@ -233,12 +233,7 @@ impl Live {
         let hits = search::answer(&index, query, &ranking);
         Ok(Answer {
             generation: index.generation,
-            mode: match query.arms {
-                Arms::Lexical => Mode::Lexical,
-                Arms::Dense => Mode::Dense,
-                Arms::Hybrid if vectors.is_empty() => Mode::Lexical,
-                Arms::Hybrid => Mode::Hybrid,
-            },
+            mode: Mode::of(query.arms, !vectors.is_empty()),
             reason,
             stale: stale(&servers, &hits),
             hits,

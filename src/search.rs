@@ -91,6 +91,17 @@ pub enum Mode {
     Dense,
 }
 
+impl Mode {
+    /// The mode of an answer for `arms`, with or without vectors of the query.
+    pub fn of(arms: Arms, vectors: bool) -> Self {
+        match arms {
+            Arms::Dense => Self::Dense,
+            Arms::Hybrid if vectors => Self::Hybrid,
+            Arms::Hybrid | Arms::Lexical => Self::Lexical,
+        }
+    }
+}
+
 /// The tools that fit.
 #[derive(Debug, Clone)]
 pub struct Answer {

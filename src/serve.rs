@@ -25,6 +25,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::Config;
 use crate::live::Live;
+use crate::search::Answer;
 
 mod digest;
 mod guard;
@@ -56,6 +57,12 @@ pub enum StdioError {
     /// The task that served it was lost.
     #[error("the MCP conversation on stdin broke off")]
     Lost(#[source] tokio::task::JoinError),
+}
+
+/// An answer as `/v1/search` gives it.
+pub fn answer_body(answer: &Answer) -> String {
+    // Its parts are strings, numbers and JSON that was read as such: writing them can't fail.
+    serde_json::to_string(&wire::SearchAnswer::from(answer)).unwrap_or_default()
 }
 
 /// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.

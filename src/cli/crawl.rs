@@ -1,11 +1,178 @@
-//! `toolscout crawl`.
+//! `toolscout crawl`: every server once, and a table of what they offer.
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use super::CrawlArgs;
+use anyhow::Context;
+use comfy_table::{Table, presets};
+use futures::StreamExt;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::{CrawlArgs, LogFormat, log};
+use crate::catalog::{Catalog, Outcome, ServerUpdate, file};
+use crate::config::{Config, ServerConfig};
+use crate::tool::ServerId;
+use crate::{crawl, demo};
+
+/// What became of one server.
+#[derive(Debug, Serialize)]
+pub struct Crawled {
+    server: ServerId,
+    transport: &'static str,
+    state: &'static str,
+    /// Absent when unknown, which is not zero.
+    tools: Option<usize>,
+    protocol: Option<String>,
+    seconds: f32,
+    error: Option<String>,
+    defects: Vec<String>,
+}
 
 /// Runs the subcommand.
 pub fn run(args: &CrawlArgs) -> anyhow::Result<ExitCode> {
-    let _config = args.sources.resolve()?;
-    anyhow::bail!("not built yet")
+    let lines = log::start(LogFormat::Text, true);
+    let config = args.sources.resolve()?;
+    let (catalog, crawled) = crawl_all(&config, &lines)?;
+    if let Some(path) = &args.out {
+        File::create(path)
+            .and_then(|out| file::write(&catalog, BufWriter::new(out)))
+            .with_context(|| format!("can't write the catalog to {}", path.display()))?;
+    }
+    let mut out = anstream::stdout().lock();
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, &crawled)?;
+        writeln!(out)?;
+    } else {
+        let whole = crawled
+            .iter()
+            .filter(|server| server.tools.is_some())
+            .count();
+        writeln!(out, "{}", table(&crawled))?;
+        writeln!(
+            out,
+            "{} tools of {whole} servers, {} not crawled",
+            catalog.len(),
+            crawled.len() - whole
+        )?;
+    }
+    let failed = crawled
+        .iter()
+        .any(|server| server.tools.is_none() && server.state != "disabled");
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Crawls every server of `config` once, with a line a server while it is at work.
+pub fn crawl_all(
+    config: &Config,
+    lines: &MultiProgress,
+) -> anyhow::Result<(Catalog, Vec<Crawled>)> {
+    super::runtime()?.block_on(async {
+        let shutdown = CancellationToken::new();
+        let _stop = shutdown.clone().drop_guard();
+        let mut servers = config.servers.clone();
+        if config.demo {
+            servers.extend(demo::start(&std::env::current_exe()?, shutdown).await?);
+        }
+        let one = |server: ServerConfig| async move {
+            let line = line(lines, &server);
+            let begun = Instant::now();
+            let updates = if server.enabled {
+                crawl::crawl_once(&server, &config.crawl, None).await
+            } else {
+                vec![ServerUpdate {
+                    server: server.id.clone(),
+                    transport: "",
+                    outcome: Outcome::Disabled,
+                    next_crawl: None,
+                }]
+            };
+            line.finish_and_clear();
+            (updates, begun.elapsed())
+        };
+        let mut done = futures::stream::iter(servers.into_iter().map(one))
+            .buffer_unordered(config.crawl.concurrency.max(1));
+        let mut listings = Vec::new();
+        let mut crawled = BTreeMap::new();
+        while let Some((updates, took)) = done.next().await {
+            for update in updates {
+                crawled.insert(update.server.clone(), row(&update, took));
+                if let Outcome::Listed(listing) = update.outcome {
+                    listings.push((update.server, listing));
+                }
+            }
+        }
+        Ok((
+            Catalog::from_listings(listings),
+            crawled.into_values().collect(),
+        ))
+    })
+}
+
+fn line(lines: &MultiProgress, server: &ServerConfig) -> ProgressBar {
+    let line = lines.add(ProgressBar::new_spinner());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        line.set_style(style);
+    }
+    line.set_message(format!("{}: connecting", server.id));
+    line.enable_steady_tick(Duration::from_millis(100));
+    line
+}
+
+fn row(update: &ServerUpdate, took: Duration) -> Crawled {
+    let (state, error) = match &update.outcome {
+        Outcome::Listed(_) => ("ready", None),
+        Outcome::AuthRequired { error } => ("auth_required", Some(error.clone())),
+        Outcome::Failed { error } => ("failed", Some(error.clone())),
+        Outcome::Disabled => ("disabled", None),
+        Outcome::Connecting | Outcome::Removed => ("unknown", None),
+    };
+    let listing = match &update.outcome {
+        Outcome::Listed(listing) => Some(listing),
+        _ => None,
+    };
+    Crawled {
+        server: update.server.clone(),
+        transport: update.transport,
+        state,
+        tools: listing.map(|listing| listing.tools.len()),
+        protocol: listing.and_then(|listing| listing.info.protocol.clone()),
+        seconds: took.as_secs_f32(),
+        error,
+        defects: listing
+            .map(|listing| listing.defects.clone())
+            .unwrap_or_default(),
+    }
+}
+
+fn table(crawled: &[Crawled]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header([
+        "server", "over", "state", "tools", "protocol", "seconds", "",
+    ]);
+    for server in crawled {
+        let mut said: Vec<String> = server.error.iter().cloned().collect();
+        if let Some(first) = server.defects.first() {
+            said.push(format!("{} defects, first: {first}", server.defects.len()));
+        }
+        table.add_row([
+            server.server.to_string(),
+            server.transport.into(),
+            server.state.into(),
+            server.tools.map_or("?".into(), |count| count.to_string()),
+            server.protocol.clone().unwrap_or_default(),
+            format!("{:.2}", server.seconds),
+            said.join("; "),
+        ]);
+    }
+    table
 }

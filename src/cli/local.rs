@@ -3,6 +3,7 @@
 //! Invariant: it is built and searched by the functions that serve, with the same vectors.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
@@ -13,6 +14,7 @@ use crate::embed::cache::VectorCache;
 use crate::embed::{self, EmbedError};
 use crate::index::Index;
 use crate::index::dense::Dense;
+use crate::search::{self, Answer, Arms, Mode, Query};
 use crate::text::fields;
 
 /// An index, and the encoder of its queries.
@@ -43,6 +45,34 @@ impl Local {
             index.dense = Dense::build(embed_all(cache, &texts, "tools")?).map(Arc::new);
         }
         Ok(Self { index, vectors })
+    }
+}
+
+impl Local {
+    /// Answers as the service would.
+    pub fn ask(&self, query: &Query) -> anyhow::Result<Answer> {
+        let begun = Instant::now();
+        query.check(|id| self.index.catalog.server(id.as_str()).is_some())?;
+        let (vectors, reason) = match (&self.vectors, &self.index.dense) {
+            (Ok(cache), Some(_)) => {
+                let texts = query.texts.iter().map(|text| cache.embedder().embed(text));
+                (texts.collect::<Result<Vec<_>, _>>()?, None)
+            }
+            (Ok(_), None) => (Vec::new(), Some("there is no tool to embed".to_owned())),
+            (Err(EmbedError::Off), _) if query.arms == Arms::Lexical => {
+                (Vec::new(), Some("the lexical arm was asked for".to_owned()))
+            }
+            (Err(error), _) => (Vec::new(), Some(error.to_string())),
+        };
+        let ranking = search::rank(&self.index, query, &vectors);
+        Ok(Answer {
+            generation: self.index.generation,
+            mode: Mode::of(query.arms, !vectors.is_empty()),
+            reason,
+            hits: search::answer(&self.index, query, &ranking),
+            stale: Vec::new(),
+            took_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+        })
     }
 }
 

@@ -1,11 +1,217 @@
-//! `toolscout search`.
+//! `toolscout search`: one question, answered here or by a running toolscout.
 
+use std::io::Write;
 use std::process::ExitCode;
 
-use super::SearchArgs;
+use anyhow::{Context, bail};
+use serde_json::Value;
+use url::Url;
+
+use super::local::Local;
+use super::{LogFormat, SearchArgs, crawl, log};
+use crate::catalog::{Catalog, file};
+use crate::config::{Config, Transport};
+use crate::demo;
+use crate::index::snapshot;
+use crate::search::{Arms, Query};
+use crate::serve;
+use crate::tool::ServerId;
 
 /// Runs the subcommand.
 pub fn run(args: &SearchArgs) -> anyhow::Result<ExitCode> {
-    let _config = args.sources.resolve()?;
-    anyhow::bail!("not built yet")
+    let lines = log::start(LogFormat::Text, true);
+    let body = if let Some(url) = &args.url {
+        ask_running(args, url)?
+    } else {
+        let config = args.sources.resolve()?;
+        let query = query(args);
+        query.check(|_| true)?;
+        let catalog = catalog(&config, &lines)?;
+        let local = Local::build(catalog, &config, query.arms == Arms::Lexical)?;
+        serve::answer_body(&local.ask(&query)?)
+    };
+    let mut out = anstream::stdout().lock();
+    if args.json {
+        writeln!(out, "{body}")?;
+    } else {
+        let answer: Value = serde_json::from_str(&body).context("the answer is not JSON")?;
+        write!(out, "{}", table(&answer))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn query(args: &SearchArgs) -> Query {
+    Query {
+        texts: vec![args.query.join(" ")],
+        limit: args.limit.map(usize::from),
+        servers: args
+            .server
+            .iter()
+            .map(|id| ServerId::from(id.as_str()))
+            .collect(),
+        explain: args.explain,
+        arms: args.arm.into(),
+    }
+}
+
+/// The tools of the configuration: from files, from the demo, from the snapshot of a service that
+/// has crawled them; only what is nowhere else is crawled.
+fn catalog(config: &Config, lines: &indicatif::MultiProgress) -> anyhow::Result<Catalog> {
+    let mut listings = Vec::new();
+    let mut live = Config {
+        servers: Vec::new(),
+        demo: false,
+        ..config.clone()
+    };
+    for server in config.servers.iter().filter(|server| server.enabled) {
+        match &server.transport {
+            Transport::Catalog { path, servers } => {
+                listings.extend(file::read(path, servers.as_deref())?);
+            }
+            _ => live.servers.push(server.clone()),
+        }
+    }
+    if config.demo {
+        listings.extend(demo::catalog()?);
+    }
+    let mut catalog = Catalog::from_listings(listings);
+    if live.servers.is_empty() {
+        return Ok(catalog);
+    }
+    let path = config.snapshot_path();
+    let saved = snapshot::load(&path).unwrap_or_else(|error| {
+        tracing::warn!("{error}: crawling instead");
+        None
+    });
+    let known = saved
+        .map(|(_, saved)| saved.retain(|tool| live.admits(tool)))
+        .unwrap_or_default();
+    live.servers
+        .retain(|server| known.server(server.id.as_str()).is_none());
+    if !live.servers.is_empty() {
+        let (crawled, _) = crawl::crawl_all(&live, lines)?;
+        catalog = catalog.join(&crawled);
+    }
+    Ok(catalog.join(&known))
+}
+
+fn ask_running(args: &SearchArgs, url: &Url) -> anyhow::Result<String> {
+    let mut url = url.clone();
+    let path = format!("{}/v1/search", url.path().trim_end_matches('/'));
+    url.set_path(&path);
+    {
+        let mut pairs = url.query_pairs_mut();
+        pairs.append_pair("q", &args.query.join(" "));
+        if let Some(limit) = args.limit {
+            pairs.append_pair("limit", &limit.to_string());
+        }
+        for server in &args.server {
+            pairs.append_pair("server", server);
+        }
+        if args.explain {
+            pairs.append_pair("explain", "1");
+        }
+    }
+    super::runtime()?.block_on(async {
+        let response = reqwest::get(url.clone()).await.with_context(|| {
+            format!(
+                "no toolscout answers at {}",
+                url.origin().ascii_serialization()
+            )
+        })?;
+        let status = response.status();
+        let body = response.text().await?;
+        if !status.is_success() {
+            let problem: Value = serde_json::from_str(&body).unwrap_or_default();
+            bail!("{}", problem["detail"].as_str().unwrap_or(status.as_str()));
+        }
+        Ok(body)
+    })
+}
+
+/// The answer for a person.
+fn table(answer: &Value) -> String {
+    use std::fmt::Write;
+
+    let bold = anstyle::Style::new().bold();
+    let dim = anstyle::Style::new().dimmed();
+    let mut text = String::new();
+    for (at, tool) in answer["tools"].as_array().into_iter().flatten().enumerate() {
+        let score = tool["score"].as_f64().unwrap_or_default();
+        let id = tool["id"].as_str().unwrap_or_default();
+        let about = first_sentence(
+            tool["definition"]["description"]
+                .as_str()
+                .unwrap_or_default(),
+        );
+        let _ = writeln!(
+            text,
+            "{:>2}. {bold}{id}{bold:#} {dim}{score:.3}{dim:#}",
+            at + 1
+        );
+        if !about.is_empty() {
+            let _ = writeln!(text, "    {about}");
+        }
+        if let Some(explain) = tool.get("explain") {
+            let _ = writeln!(text, "    {dim}{}{dim:#}", reasons(explain));
+        }
+    }
+    if text.is_empty() {
+        text.push_str("no tool fits\n");
+    }
+    let count = answer["tools"].as_array().map_or(0, Vec::len);
+    let mode = answer["mode"].as_str().unwrap_or_default();
+    let took = answer["took_us"].as_f64().unwrap_or_default() / 1000.0;
+    let _ = write!(text, "{dim}{count} tools, {mode}, {took:.1} ms");
+    if let Some(reason) = answer["reason"].as_str() {
+        let _ = write!(text, " ({reason})");
+    }
+    for stale in answer["stale"].as_array().into_iter().flatten() {
+        let server = stale["server"].as_str().unwrap_or_default();
+        let _ = write!(text, "; {server} is stale since {} s", stale["age_s"]);
+    }
+    let _ = writeln!(text, "{dim:#}");
+    text
+}
+
+fn first_sentence(description: &str) -> String {
+    const LONGEST: usize = 110;
+    let line: String = description
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .chars()
+        .filter(|c| !c.is_control())
+        .collect();
+    let end = line.find(". ").map_or(line.len(), |at| at + 1);
+    let sentence = &line[..end];
+    match sentence.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", &sentence[..at]),
+        None => sentence.to_owned(),
+    }
+}
+
+fn reasons(explain: &Value) -> String {
+    let mut parts = Vec::new();
+    if explain["exact_name"] == true {
+        parts.push("named in the query".to_owned());
+    }
+    for arm in ["lexical", "dense"] {
+        if let (Some(rank), Some(score)) = (
+            explain[arm]["rank"].as_u64(),
+            explain[arm]["score"].as_f64(),
+        ) {
+            parts.push(format!("{arm} #{rank} ({score:.3})"));
+        }
+    }
+    for (field, terms) in explain["matched"].as_object().into_iter().flatten() {
+        let terms: Vec<&str> = terms
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        parts.push(format!("{field}: {}", terms.join(" ")));
+    }
+    parts.join("; ")
 }

@@ -1,11 +1,189 @@
-//! `toolscout serve`.
+//! `toolscout serve`: the rooms put together, from configuration to listener.
 
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::ServeArgs;
+use anyhow::Context;
+use indicatif::MultiProgress;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
-/// Runs the subcommand.
+use super::local::open_cache;
+use super::{ServeArgs, log, progress};
+use crate::config::Config;
+use crate::crawl::{self, Crawler};
+use crate::embed::cache::VectorCache;
+use crate::embed::lane::Lane;
+use crate::live::indexer::Indexer;
+use crate::live::{Encoder, Live};
+use crate::{demo, serve};
+
+/// How long the crawler's children may take to end.
+const STOP: Duration = Duration::from_secs(5);
+/// Updates that may wait for the indexer.
+const UPDATES: usize = 256;
+
+/// Runs the subcommand until Ctrl-C, SIGTERM or, with `--stdio`, the end of stdin.
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let _config = args.resolve()?;
-    anyhow::bail!("not built yet")
+    let lines = log::start(args.log_format, false);
+    let config = args.resolve()?;
+    let runtime = super::runtime()?;
+    let served = runtime.block_on(run_until_stopped(args, config, lines));
+    // Work on blocking threads (an encoder at a text, a build) has no one to answer to any more.
+    runtime.shutdown_background();
+    served.map(|()| ExitCode::SUCCESS)
+}
+
+async fn run_until_stopped(
+    args: &ServeArgs,
+    config: Config,
+    lines: MultiProgress,
+) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    stop_on_signal(shutdown.clone())?;
+    let listener = if args.stdio {
+        None
+    } else {
+        Some(listen(&config).await?)
+    };
+    let service = Service::start(config.clone(), &shutdown).await?;
+    let shown = tokio::spawn(progress::show(
+        service.live.clone(),
+        lines,
+        shutdown.clone(),
+    ));
+    let live = service.live.clone();
+    match listener {
+        None => {
+            serve::run_stdio(live, shutdown.clone()).await?;
+            shutdown.cancel();
+        }
+        Some(listener) => {
+            let address = listener.local_addr()?;
+            let config = Config {
+                listen: address,
+                ..config
+            };
+            writeln!(
+                anstream::stdout(),
+                "toolscout {} on http://{address} (MCP at /mcp, search at /v1/search?q=)",
+                env!("CARGO_PKG_VERSION")
+            )?;
+            serve::run(listener, live, &config, shutdown.clone()).await?;
+        }
+    }
+    service.stopped().await;
+    let _ = shown.await;
+    Ok(())
+}
+
+async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(config.listen).await.with_context(|| {
+        format!(
+            "can't listen on {}: choose another address with --listen",
+            config.listen
+        )
+    })
+}
+
+/// The first signal drains, the second ends at once.
+fn stop_on_signal(shutdown: CancellationToken) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        for _ in 0..2 {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if shutdown.is_cancelled() {
+                std::process::exit(130);
+            }
+            tracing::info!("stopping: open requests are answered first");
+            shutdown.cancel();
+        }
+    });
+    Ok(())
+}
+
+/// Everything that works behind the listener.
+struct Service {
+    live: Live,
+    crawler: Crawler,
+    indexer: tokio::task::JoinHandle<()>,
+}
+
+impl Service {
+    /// Serves from the snapshot if there is one, then crawls and embeds in the background.
+    async fn start(mut config: Config, shutdown: &CancellationToken) -> anyhow::Result<Self> {
+        if config.demo {
+            let demo = demo::start(&std::env::current_exe()?, shutdown.clone()).await?;
+            config.servers.extend(demo);
+        }
+        let live = Live::new("the encoder is being loaded");
+        let mut indexer = Indexer::new(live.clone(), Some(config.snapshot_path()));
+        indexer.restore(|tool| config.admits(tool)).await;
+        let known: BTreeMap<_, _> = live
+            .catalog()
+            .servers()
+            .map(|server| (server.id.clone(), server.info.clone()))
+            .collect();
+        let (updates, received) = mpsc::channel(UPDATES);
+        let crawler = crawl::start(&config, known, updates, shutdown.clone());
+        let (loaded, vectors) = oneshot::channel();
+        let threads = config.embed.threads;
+        load_encoder(config, live.clone(), loaded);
+        let indexer = tokio::spawn(indexer.run(received, vectors, threads, shutdown.clone()));
+        Ok(Self {
+            live,
+            crawler,
+            indexer,
+        })
+    }
+
+    /// Waits until the children are gone and what was published is saved.
+    async fn stopped(self) {
+        if tokio::time::timeout(STOP, self.crawler.stopped())
+            .await
+            .is_err()
+        {
+            tracing::warn!("some servers did not end in {} s", STOP.as_secs());
+        }
+        let _ = tokio::time::timeout(STOP, self.indexer).await;
+    }
+}
+
+/// Loads the encoder without keeping anyone waiting: until then answers are lexical.
+fn load_encoder(config: Config, live: Live, loaded: oneshot::Sender<Arc<VectorCache>>) {
+    tokio::task::spawn_blocking(move || {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let lanes = cores.div_ceil(2);
+        let cache = open_cache(&config, lanes + config.embed.threads);
+        let lane = cache.and_then(|cache| {
+            let lane = Lane::start(cache.embedder(), lanes, config.embed.deadline)
+                .map_err(|error| crate::embed::EmbedError::Encoder(error.to_string()))?;
+            Ok((cache, lane))
+        });
+        match lane {
+            Ok((cache, lane)) => {
+                let id = cache.embedder().id().to_owned();
+                tracing::info!(encoder = id, "encoder loaded");
+                live.set_encoder(Encoder::Ready { lane, id });
+                let _ = loaded.send(Arc::new(cache));
+            }
+            Err(error) => {
+                tracing::warn!("answers are lexical: {error}");
+                live.set_encoder(Encoder::Absent {
+                    reason: error.to_string(),
+                });
+            }
+        }
+    });
 }

@@ -19,6 +19,10 @@ pub const DEFAULT_FILE: &str = "toolscout.toml";
 
 /// What flags say, and the folder that their relative paths start from.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags of the command line, as they are"
+)]
 pub struct Sources {
     /// The working folder.
     pub folder: PathBuf,

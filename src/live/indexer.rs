@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::vectors::{self, VectorWorker};
@@ -92,8 +92,8 @@ impl Indexer {
         }
     }
 
-    /// Uses `cache` for vectors from now on, `threads` of them at work in the background.
-    pub async fn use_vectors(
+    /// Uses `cache` for vectors from now on.
+    async fn use_vectors(
         &mut self,
         cache: Arc<VectorCache>,
         threads: usize,
@@ -108,14 +108,22 @@ impl Indexer {
     }
 
     /// Runs until `shutdown`, or until every sender of `updates` is gone and all is published.
+    /// Vectors are used from when `vectors` gives them, with `threads` threads at work.
     pub async fn run(
         mut self,
         mut updates: mpsc::Receiver<ServerUpdate>,
+        mut vectors: oneshot::Receiver<Arc<VectorCache>>,
+        threads: usize,
         shutdown: CancellationToken,
     ) {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
+                Ok(cache) = &mut vectors, if !vectors.is_terminated() => {
+                    if let Err(error) = self.use_vectors(cache, threads).await {
+                        tracing::error!(%error, "vectors can't be made: answers stay lexical");
+                    }
+                }
                 update = updates.recv() => match update {
                     Some(update) => self.take(update, &mut updates).await,
                     None => return,

@@ -7,6 +7,12 @@
 
 mod config_check;
 mod config_cli;
+mod crawl_files;
+mod crawl_http;
+mod crawl_pages;
+mod crawl_refresh;
+mod crawl_stdio;
+mod crawl_verbatim;
 mod demo;
 mod eval;
 mod serve_guard;

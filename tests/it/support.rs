@@ -1,3 +1,6 @@
 //! What several tests need.
 
 pub mod app;
+pub mod crawling;
+pub mod mock_http;
+pub mod mock_stdio;

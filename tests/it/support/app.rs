@@ -109,7 +109,10 @@ pub async fn remove_server(live: &Live, server: &str) {
     sender.send(update).await.unwrap();
     drop(sender);
     let indexer = Indexer::new(live.clone(), None);
-    indexer.run(updates, CancellationToken::new()).await;
+    let (_no_encoder, vectors) = tokio::sync::oneshot::channel();
+    indexer
+        .run(updates, vectors, 1, CancellationToken::new())
+        .await;
 }
 
 /// A running server; stopped when dropped.
