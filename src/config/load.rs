@@ -328,7 +328,7 @@ impl Check<'_> {
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let place = self.place.at("embed").at("deadline");
-        let (least, default) = (Duration::from_millis(1), Duration::from_millis(50));
+        let (least, default) = (Duration::from_millis(1), Duration::from_millis(200));
         EmbedConfig {
             enabled: raw.enabled.unwrap_or(true),
             model: choose(&sources.model, "TOOLSCOUT_MODEL", &raw.model),

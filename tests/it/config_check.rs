@@ -114,7 +114,7 @@ deny = ["*_delete"]
     [embed]
     enabled = true
     threads = 1
-    deadline = "50ms"
+    deadline = "200ms"
 
     [servers.all]
     enabled = true
