@@ -154,7 +154,6 @@ impl Indexer {
         let first = self.generation == 0 && matches!(update.outcome, Outcome::Listed(_));
         if changed || first {
             self.publish(None).await;
-            self.save().await;
             if let Some((_, worker)) = &self.vectors {
                 worker.embed(Arc::clone(&self.catalog));
             }
@@ -206,11 +205,15 @@ impl Indexer {
             index
         });
         match built.await {
-            Ok(index) => self.live.publish(index),
+            Ok(index) => {
+                self.live.publish(index);
+                self.save().await;
+            }
             Err(error) => tracing::error!(%error, "the index can't be built, the last one stays"),
         }
     }
 
+    /// Saves what was published, its number too: after a restart no number is given out twice.
     async fn save(&self) {
         let Some(path) = self.snapshot.clone() else {
             return;

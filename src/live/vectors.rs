@@ -4,8 +4,8 @@
 //! embedded is in the cache and is not done twice.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use rayon::prelude::*;
 use tokio::sync::{mpsc, watch};
@@ -15,9 +15,6 @@ use crate::embed::EmbedError;
 use crate::embed::cache::{Kept, VectorCache};
 use crate::text::fields;
 use crate::tool::ContentHash;
-
-/// Time between two publications of what has been embedded so far.
-const PUBLISH_EVERY: Duration = Duration::from_secs(2);
 
 /// The thread that embeds. It ends when this is dropped.
 pub struct VectorWorker {
@@ -86,7 +83,7 @@ fn embed_all(
     }
     tracing::info!(tools = missing.len(), "embedding");
     let begun = Instant::now();
-    let published = AtomicUsize::new(0);
+    let published = AtomicU32::new(0);
     let failed = AtomicUsize::new(0);
     missing.par_iter().for_each(|text| {
         if superseded() {
@@ -101,8 +98,8 @@ fn embed_all(
             Ok(_) => {}
             Err(error) => report(&error, &failed),
         }
-        let due = begun.elapsed().as_secs() / PUBLISH_EVERY.as_secs();
-        let due = usize::try_from(due).unwrap_or(usize::MAX);
+        // Published after 2, 4, 8, … seconds: a large catalog is not rebuilt over and over.
+        let due = begun.elapsed().as_secs().checked_ilog2().unwrap_or(0);
         if published.fetch_max(due, Ordering::Relaxed) < due {
             let _ = progress.try_send(());
         }
