@@ -3,6 +3,8 @@
 //! Invariant: tools are ordered by [`ToolId`], ids are unique, and only a complete listing (or
 //! the removal of a server from the configuration) ever takes tools away.
 
+pub mod file;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -31,6 +33,56 @@ pub struct Server {
     pub tools: Vec<Arc<Tool>>,
     /// When the listing was complete.
     pub crawled_at: SystemTime,
+}
+
+impl Server {
+    /// The server after `listing`, sharing with `old` the tools that did not change.
+    fn new(id: &ServerId, listing: &Listing, old: Option<&Self>) -> (Self, Diff) {
+        let known: BTreeMap<&ToolId, &Arc<Tool>> = old
+            .iter()
+            .flat_map(|server| &server.tools)
+            .map(|tool| (&tool.id, tool))
+            .collect();
+        let mut diff = Diff {
+            server_changed: old.is_some_and(|old| {
+                (&old.info.title, &old.info.description)
+                    != (&listing.info.title, &listing.info.description)
+            }),
+            ..Diff::default()
+        };
+        let mut tools: BTreeMap<ToolId, Arc<Tool>> = BTreeMap::new();
+        for tool in &listing.tools {
+            if tools.contains_key(&tool.id) {
+                continue;
+            }
+            let kept = match known.get(&tool.id) {
+                Some(old) if old.hash == tool.hash => Arc::clone(old),
+                Some(_) => {
+                    diff.changed.push(tool.id.clone());
+                    Arc::new(tool.clone())
+                }
+                None => {
+                    diff.added.push(tool.id.clone());
+                    Arc::new(tool.clone())
+                }
+            };
+            tools.insert(tool.id.clone(), kept);
+        }
+        diff.removed = known
+            .into_keys()
+            .filter(|id| !tools.contains_key(*id))
+            .cloned()
+            .collect();
+        diff.added.sort_unstable();
+        diff.changed.sort_unstable();
+        let server = Self {
+            id: id.clone(),
+            info: listing.info.clone(),
+            tools: tools.into_values().collect(),
+            crawled_at: listing.crawled_at,
+        };
+        (server, diff)
+    }
 }
 
 /// A complete listing: every page was read to its end.
@@ -131,6 +183,15 @@ impl Catalog {
         Self::assemble(servers)
     }
 
+    /// A catalog of these listings.
+    pub fn from_listings(listings: impl IntoIterator<Item = (ServerId, Listing)>) -> Self {
+        Self::from_servers(
+            listings
+                .into_iter()
+                .map(|(id, listing)| Server::new(&id, &listing, None).0),
+        )
+    }
+
     /// The catalog after `update`, and what changed; only `Listed`, `Disabled` and `Removed`
     /// change anything.
     #[must_use]
@@ -145,50 +206,8 @@ impl Catalog {
     }
 
     fn list(&self, id: &ServerId, listing: &Listing) -> (Self, Diff) {
-        let old = self.servers.get(id);
-        let known: BTreeMap<&ToolId, &Arc<Tool>> = old
-            .iter()
-            .flat_map(|server| &server.tools)
-            .map(|tool| (&tool.id, tool))
-            .collect();
-        let mut diff = Diff {
-            server_changed: old.is_some_and(|old| {
-                (&old.info.title, &old.info.description)
-                    != (&listing.info.title, &listing.info.description)
-            }),
-            ..Diff::default()
-        };
-        let mut tools: BTreeMap<ToolId, Arc<Tool>> = BTreeMap::new();
-        for tool in &listing.tools {
-            if tools.contains_key(&tool.id) {
-                continue;
-            }
-            let kept = match known.get(&tool.id) {
-                Some(old) if old.hash == tool.hash => Arc::clone(old),
-                Some(_) => {
-                    diff.changed.push(tool.id.clone());
-                    Arc::new(tool.clone())
-                }
-                None => {
-                    diff.added.push(tool.id.clone());
-                    Arc::new(tool.clone())
-                }
-            };
-            tools.insert(tool.id.clone(), kept);
-        }
-        diff.removed = known
-            .into_keys()
-            .filter(|id| !tools.contains_key(*id))
-            .cloned()
-            .collect();
-        diff.added.sort_unstable();
-        diff.changed.sort_unstable();
-        let server = Server {
-            id: id.clone(),
-            info: listing.info.clone(),
-            tools: tools.into_values().collect(),
-            crawled_at: listing.crawled_at,
-        };
+        let old = self.servers.get(id).map(|server| &**server);
+        let (server, diff) = Server::new(id, listing, old);
         let mut servers = self.servers.clone();
         servers.insert(id.clone(), Arc::new(server));
         (Self::assemble(servers), diff)
@@ -220,6 +239,22 @@ impl Catalog {
         // Servers `a` and `a/b` may offer `b/c` and `c`, which join to one id: the first stays.
         tools.dedup_by(|later, first| later.id == first.id);
         Self { servers, tools }
+    }
+
+    /// The catalog without the tools that `keep` does not let through, and without the servers
+    /// that have none left.
+    #[must_use]
+    pub fn retain(&self, keep: impl Fn(&Tool) -> bool) -> Self {
+        let servers = self.servers.values().map(|server| Server {
+            tools: server
+                .tools
+                .iter()
+                .filter(|tool| keep(tool))
+                .cloned()
+                .collect(),
+            ..Server::clone(server)
+        });
+        Self::from_servers(servers.filter(|server| !server.tools.is_empty()))
     }
 
     /// Every tool, ordered by id.
@@ -259,5 +294,119 @@ impl Catalog {
     /// There is no tool.
     pub fn is_empty(&self) -> bool {
         self.tools.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn update(server: &str, outcome: Outcome) -> ServerUpdate {
+        ServerUpdate {
+            server: server.into(),
+            transport: "http",
+            outcome,
+            next_crawl: None,
+        }
+    }
+
+    fn listed(server: &str, tools: &BTreeMap<String, u8>) -> Outcome {
+        let tools = tools
+            .iter()
+            .map(|(name, version)| {
+                let definition = format!(r#"{{"name":"{name}","v":{version}}}"#);
+                Tool::parse(&server.into(), &definition).unwrap()
+            })
+            .collect();
+        Outcome::Listed(Listing {
+            info: ServerInfo::default(),
+            tools,
+            crawled_at: SystemTime::UNIX_EPOCH,
+            defects: Vec::new(),
+        })
+    }
+
+    /// What a step does to the naive model: a map from tool id to version.
+    #[derive(Debug, Clone)]
+    enum Step {
+        List(usize, BTreeMap<String, u8>),
+        Fail(usize),
+        Remove(usize),
+    }
+
+    const SERVERS: [&str; 3] = ["a", "a-b", "c"];
+
+    fn step() -> impl Strategy<Value = Step> {
+        let tools = prop::collection::btree_map("[a-e]", 0_u8..3, 0..4);
+        prop_oneof![
+            3 => (0..SERVERS.len(), tools).prop_map(|(server, tools)| Step::List(server, tools)),
+            1 => (0..SERVERS.len()).prop_map(Step::Fail),
+            1 => (0..SERVERS.len()).prop_map(Step::Remove),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn folding_agrees_with_a_naive_map(steps in prop::collection::vec(step(), 0..20)) {
+            let mut catalog = Catalog::default();
+            let mut model: BTreeMap<String, u8> = BTreeMap::new();
+            for step in steps {
+                let before = model.clone();
+                let update = match step {
+                    Step::List(at, tools) => {
+                        let server = SERVERS[at];
+                        model.retain(|id, _| !id.starts_with(&format!("{server}/")));
+                        for (name, version) in &tools {
+                            model.insert(format!("{server}/{name}"), *version);
+                        }
+                        update(server, listed(server, &tools))
+                    }
+                    Step::Fail(at) => {
+                        update(SERVERS[at], Outcome::Failed { error: "down".into() })
+                    }
+                    Step::Remove(at) => {
+                        model.retain(|id, _| !id.starts_with(&format!("{}/", SERVERS[at])));
+                        update(SERVERS[at], Outcome::Removed)
+                    }
+                };
+                let (next, diff) = catalog.fold(&update);
+                catalog = next;
+                let seen: Vec<(String, String)> = catalog
+                    .tools()
+                    .iter()
+                    .map(|tool| (tool.id.to_string(), tool.definition.get().into()))
+                    .collect();
+                let wanted: Vec<(String, String)> = model
+                    .iter()
+                    .map(|(id, version)| {
+                        let name = id.rsplit('/').next().unwrap();
+                        (id.clone(), format!(r#"{{"name":"{name}","v":{version}}}"#))
+                    })
+                    .collect();
+                prop_assert_eq!(seen, wanted);
+                let ids = |from: &BTreeMap<String, u8>, keep: &dyn Fn(&str) -> bool| {
+                    from.keys().filter(|id| keep(id)).map(|id| id.as_str().into()).collect::<Vec<ToolId>>()
+                };
+                prop_assert_eq!(diff.added, ids(&model, &|id| !before.contains_key(id)));
+                prop_assert_eq!(diff.removed, ids(&before, &|id| !model.contains_key(id)));
+                prop_assert_eq!(
+                    diff.changed,
+                    ids(&model, &|id| before.get(id).is_some_and(|old| *old != model[id]))
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn ids_that_join_alike_are_kept_once() {
+        let tools = |name: &str| BTreeMap::from([(name.to_owned(), 0)]);
+        let (catalog, _) = Catalog::default().fold(&update("a", listed("a", &tools("b/c"))));
+        let (catalog, _) = catalog.fold(&update("a/b", listed("a/b", &tools("c"))));
+        assert_eq!(catalog.len(), 1);
+        assert_eq!(catalog.get("a/b/c").unwrap().server.as_str(), "a");
     }
 }

@@ -2,6 +2,17 @@
 //!
 //! Invariant: a [`Config`] is complete and valid; nothing after it reads the environment.
 
+mod client;
+mod error;
+mod expand;
+mod file;
+mod load;
+mod raw;
+mod server;
+mod show;
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +22,15 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::tool::ServerId;
+
+pub use self::error::{ConfigError, ConfigErrors, Problem};
+pub use self::load::{DEFAULT_FILE, Loaded, Sources, load};
+
+/// Looks a variable up; `None` when it is unset.
+pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// A `toolscout.toml` with every key and its default.
+pub const EXAMPLE: &str = include_str!("config/example.toml");
 
 /// Everything `serve` and `crawl` need to know.
 #[derive(Debug, Clone)]
@@ -25,6 +45,8 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// Where snapshots and caches live.
     pub data: PathBuf,
+    /// Start and crawl the demo's servers as well.
+    pub demo: bool,
     /// What to crawl.
     pub servers: Vec<ServerConfig>,
     /// Bounds on every crawl.

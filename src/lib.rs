@@ -12,7 +12,13 @@
 //! axum, rmcp or reqwest. ARCHITECTURE.md has the map, the promises and the measurements.
 
 pub mod catalog;
+pub mod cli;
 pub mod config;
+pub mod demo;
+pub mod embed;
+pub mod eval;
+pub mod index;
 pub mod live;
 pub mod search;
+pub mod text;
 pub mod tool;

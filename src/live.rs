@@ -3,14 +3,21 @@
 //! Invariant: one writer (the indexer), readers never lock, and a reader that holds a generation
 //! keeps a consistent one to the end.
 
-use std::collections::BTreeMap;
+pub mod indexer;
+mod vectors;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use serde::Serialize;
+use tokio::sync::watch;
 
-use crate::catalog::Catalog;
-use crate::search::{Answer, Mode, Query, QueryError};
+use crate::catalog::{Catalog, Server};
+use crate::embed::lane::Lane;
+use crate::index::Index;
+use crate::search::{self, Answer, Arms, Hit, Mode, Query, QueryError, Stale};
 use crate::tool::ServerId;
 
 /// What can be said of a server at the moment.
@@ -79,42 +86,200 @@ pub struct Status {
     pub started: Instant,
 }
 
-/// The live index; a cheap handle.
+/// The live index; a cheap handle to what the indexer publishes.
 #[derive(Clone)]
-pub struct Live {
-    _inner: Arc<()>,
+pub struct Live(Arc<Shared>);
+
+struct Shared {
+    index: ArcSwap<Index>,
+    servers: ArcSwap<BTreeMap<ServerId, ServerStatus>>,
+    generation: watch::Sender<u64>,
+    encoder: ArcSwap<Encoder>,
+    started: Instant,
+}
+
+/// The encoder, or why there is none.
+pub enum Encoder {
+    /// Queries are embedded here.
+    Ready {
+        /// Its threads.
+        lane: Lane,
+        /// Its id.
+        id: String,
+    },
+    /// Every answer is lexical, for this reason.
+    Absent {
+        /// What is missing and what mends it.
+        reason: String,
+    },
 }
 
 impl Live {
+    /// An empty index that has no encoder yet.
+    pub fn new(reason: &str) -> Self {
+        Self(Arc::new(Shared {
+            index: ArcSwap::from_pointee(Index::build(0, Arc::default())),
+            servers: ArcSwap::default(),
+            generation: watch::Sender::new(0),
+            encoder: ArcSwap::from_pointee(Encoder::Absent {
+                reason: reason.into(),
+            }),
+            started: Instant::now(),
+        }))
+    }
+
+    /// A first generation of `catalog` without an encoder, every server ready.
+    pub fn from_catalog(catalog: Catalog) -> Self {
+        let live = Self::new("this index was made without an encoder");
+        let status = |server: &Arc<Server>| ServerStatus {
+            state: ServerState::Ready,
+            title: server.info.title.clone(),
+            protocol: server.info.protocol.clone(),
+            transport: "file",
+            tools: Some(server.tools.len()),
+            crawled_at: Some(server.crawled_at),
+            next_crawl: None,
+            error: None,
+            defects: Vec::new(),
+        };
+        let servers = catalog
+            .servers()
+            .map(|server| (server.id.clone(), status(server)));
+        live.0.servers.store(Arc::new(servers.collect()));
+        live.publish(Index::build(1, Arc::new(catalog)));
+        live
+    }
+
+    /// Makes `index` what every query from now on sees. For the indexer alone.
+    fn publish(&self, index: Index) {
+        let generation = index.generation;
+        self.0.index.store(Arc::new(index));
+        self.0.generation.send_replace(generation);
+    }
+
+    /// Sets the encoder of queries.
+    pub fn set_encoder(&self, encoder: Encoder) {
+        self.0.encoder.store(Arc::new(encoder));
+    }
+
+    /// The published generation.
+    pub fn index(&self) -> Arc<Index> {
+        self.0.index.load_full()
+    }
+
     /// The catalog of the published generation.
     pub fn catalog(&self) -> Arc<Catalog> {
-        unimplemented!()
+        Arc::clone(&self.0.index.load().catalog)
     }
 
     /// Every configured server, ordered by id.
     pub fn servers(&self) -> Arc<BTreeMap<ServerId, ServerStatus>> {
-        unimplemented!()
+        self.0.servers.load_full()
     }
 
     /// The index as a whole.
     pub fn status(&self) -> Status {
-        unimplemented!()
+        let index = self.0.index.load();
+        let encoder = self.0.encoder.load();
+        let (id, reason) = match &**encoder {
+            Encoder::Absent { reason } => (None, Some(reason.clone())),
+            Encoder::Ready { id, .. } => {
+                let none_yet = index.dense.is_none().then(|| NO_VECTOR_YET.to_owned());
+                (Some(id.clone()), none_yet)
+            }
+        };
+        Status {
+            generation: index.generation,
+            mode: if reason.is_none() {
+                Mode::Hybrid
+            } else {
+                Mode::Lexical
+            },
+            reason,
+            encoder: id,
+            embedded: index.embedded(),
+            total: index.catalog.len(),
+            started: self.0.started,
+        }
     }
 
     /// True from the first generation on.
     pub fn is_ready(&self) -> bool {
-        unimplemented!()
+        self.0.index.load().generation > 0
     }
 
     /// Resolves when a generation newer than `seen` is published, with its number.
     pub async fn changed(&self, seen: u64) -> u64 {
-        std::future::pending::<()>().await;
-        seen
+        let mut generation = self.0.generation.subscribe();
+        // The sender lives in `self`, so waiting can't fail.
+        generation
+            .wait_for(|published| *published > seen)
+            .await
+            .map_or(seen, |number| *number)
     }
 
     /// Answers a query; past the embedding deadline lexically, and says so.
     pub async fn search(&self, query: &Query) -> Result<Answer, QueryError> {
-        let _ = query;
-        std::future::pending().await
+        let begun = Instant::now();
+        let index = self.index();
+        let servers = self.servers();
+        query
+            .check(|id| servers.contains_key(id) || index.catalog.server(id.as_str()).is_some())?;
+        let (vectors, reason) = match self.embed(&index, query).await {
+            Ok(vectors) => (vectors, None),
+            Err(reason) => (Vec::new(), Some(reason)),
+        };
+        let ranking = search::rank(&index, query, &vectors);
+        let hits = search::answer(&index, query, &ranking);
+        Ok(Answer {
+            generation: index.generation,
+            mode: match query.arms {
+                Arms::Lexical => Mode::Lexical,
+                Arms::Dense => Mode::Dense,
+                Arms::Hybrid if vectors.is_empty() => Mode::Lexical,
+                Arms::Hybrid => Mode::Hybrid,
+            },
+            reason,
+            stale: stale(&servers, &hits),
+            hits,
+            took_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+        })
     }
+
+    /// The vectors of the query's texts, or why the answer is to be lexical.
+    async fn embed(&self, index: &Index, query: &Query) -> Result<Vec<Vec<f32>>, String> {
+        if query.arms == Arms::Lexical {
+            return Err("the lexical arm was asked for".into());
+        }
+        let encoder = self.0.encoder.load_full();
+        let lane = match &*encoder {
+            Encoder::Absent { reason } => return Err(reason.clone()),
+            Encoder::Ready { .. } if index.dense.is_none() => return Err(NO_VECTOR_YET.into()),
+            Encoder::Ready { lane, .. } => lane,
+        };
+        let texts = query.texts.iter().map(|text| lane.embed(text.clone()));
+        futures::future::try_join_all(texts)
+            .await
+            .map_err(|error| error.to_string())
+    }
+}
+
+const NO_VECTOR_YET: &str = "no tool has a vector yet: they are being embedded in the background";
+
+/// The servers among the hits whose last crawl failed, ordered by id.
+fn stale(servers: &BTreeMap<ServerId, ServerStatus>, hits: &[Hit]) -> Vec<Stale> {
+    let hit: BTreeSet<&ServerId> = hits.iter().map(|hit| &hit.tool.server).collect();
+    let now = SystemTime::now();
+    hit.into_iter()
+        .filter_map(|id| Some((id, servers.get(id)?)))
+        .filter(|(_, status)| status.state != ServerState::Ready)
+        .map(|(id, status)| Stale {
+            server: id.clone(),
+            age_s: status
+                .crawled_at
+                .and_then(|then| now.duration_since(then).ok())
+                .unwrap_or_default()
+                .as_secs(),
+        })
+        .collect()
 }

@@ -2,16 +2,25 @@
 //!
 //! Invariant: for one generation the same query gets the same answer; ties break by tool id.
 
+mod explain;
+mod fuse;
+mod select;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::catalog::ToolIdx;
+use crate::index::{Index, Ranked};
 use crate::tool::{ServerId, Tool};
 
 /// The largest `limit`.
 pub const MAX_LIMIT: usize = 50;
 /// Longest query text that is read, in bytes.
 pub const MAX_QUERY_BYTES: usize = 16 * 1024;
+/// Most phrasings of one need.
+pub const MAX_PHRASINGS: usize = 8;
 
 /// What to look for.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +35,36 @@ pub struct Query {
     pub explain: bool,
     /// Which arms rank.
     pub arms: Arms,
+}
+
+impl Query {
+    /// Refuses what can't be searched; `known` says whether a server is configured.
+    pub fn check(&self, known: impl Fn(&ServerId) -> bool) -> Result<(), QueryError> {
+        if self.texts.len() > MAX_PHRASINGS {
+            return Err(QueryError::TooMany(self.texts.len()));
+        }
+        if self.texts.is_empty() || self.texts.iter().any(|text| is_blank(text)) {
+            return Err(QueryError::Empty);
+        }
+        if let Some(text) = self.texts.iter().find(|text| text.len() > MAX_QUERY_BYTES) {
+            return Err(QueryError::TooLong { bytes: text.len() });
+        }
+        match self.limit {
+            Some(limit) if !(1..=MAX_LIMIT).contains(&limit) => {
+                return Err(QueryError::Limit(limit));
+            }
+            _ => {}
+        }
+        match self.servers.iter().find(|server| !known(server)) {
+            Some(unknown) => Err(QueryError::UnknownServer(unknown.to_string())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Nothing but spaces, punctuation and control characters.
+fn is_blank(text: &str) -> bool {
+    !text.chars().any(char::is_alphanumeric)
 }
 
 /// Which arms rank.
@@ -99,7 +138,8 @@ pub struct Explain {
     pub lexical: Option<Placed>,
     /// Its place in the dense arm, if it is there.
     pub dense: Option<Placed>,
-    /// Query terms found in it, by field (`name`, `title`, `description`, `params`, `server`).
+    /// Query terms found in it, by field (`name`, `title`, `description`, `params`,
+    /// `server`, `server_description`).
     pub matched: std::collections::BTreeMap<&'static str, Vec<String>>,
 }
 
@@ -118,6 +158,9 @@ pub enum QueryError {
     /// No text with anything to search for.
     #[error("the query is empty: say in a few words what the tool should do")]
     Empty,
+    /// Too many phrasings.
+    #[error("there are {0} phrasings, at most {MAX_PHRASINGS} are fused: send several needs apart")]
+    TooMany(usize),
     /// A text is too long.
     #[error("the query has {bytes} bytes, at most {MAX_QUERY_BYTES} are read: shorten it")]
     TooLong {
@@ -130,4 +173,65 @@ pub enum QueryError {
     /// A server that is not configured.
     #[error("no server {0:?}: GET /v1/servers lists them")]
     UnknownServer(String),
+}
+
+/// A whole ranking and what it came from.
+#[derive(Debug)]
+pub struct Ranking {
+    /// Best first; at most a few hundred.
+    pub ranked: Vec<Ranked>,
+    /// The tools that the query names; they are first in `ranked`.
+    named: BTreeSet<ToolIdx>,
+    lists: Vec<fuse::ArmLists>,
+}
+
+/// Ranks `index` for a query that was checked. `vectors` are those of the query's texts in order;
+/// without them only the lexical arm ranks.
+pub fn rank(index: &Index, query: &Query, vectors: &[Vec<f32>]) -> Ranking {
+    // Rights before ranking: what is not to be seen is left out before it has a score.
+    let wanted: Option<Vec<bool>> = (!query.servers.is_empty()).then(|| {
+        let tools = index.catalog.tools().iter();
+        tools
+            .map(|tool| query.servers.contains(&tool.server))
+            .collect()
+    });
+    let keep = |tool: ToolIdx| wanted.as_ref().is_none_or(|wanted| wanted[tool.as_usize()]);
+    let lists = fuse::rank_arms(index, query, vectors, keep);
+    let mut ranked = fuse::fuse(index, &lists, vectors);
+    let named: BTreeSet<ToolIdx> = query
+        .texts
+        .iter()
+        .flat_map(|text| index.names.find(text))
+        .filter(|tool| keep(*tool))
+        .collect();
+    for tool in &named {
+        // Fused scores end at 1, so a named tool is before every other.
+        match ranked.iter_mut().find(|ranked| ranked.tool == *tool) {
+            Some(ranked) => ranked.score += 1.0,
+            None => ranked.push(Ranked {
+                tool: *tool,
+                score: 1.0,
+            }),
+        }
+    }
+    ranked.sort_unstable_by(Ranked::order);
+    Ranking {
+        ranked,
+        named,
+        lists,
+    }
+}
+
+/// The tools that answer `query`: the ranking cut to the limit, explained if asked for.
+pub fn answer(index: &Index, query: &Query, ranking: &Ranking) -> Vec<Hit> {
+    let count = query.limit.unwrap_or_else(|| select::cut(&ranking.ranked));
+    let hit = |ranked: &Ranked| Hit {
+        tool: Arc::clone(index.catalog.tool(ranked.tool)),
+        score: ranked.score,
+        explain: query.explain.then(|| {
+            let named = ranking.named.contains(&ranked.tool);
+            explain::explain(index, &query.texts, &ranking.lists, ranked.tool, named)
+        }),
+    };
+    ranking.ranked.iter().take(count).map(hit).collect()
 }

@@ -171,7 +171,7 @@ impl fmt::Debug for Tool {
         f.debug_struct("Tool")
             .field("id", &self.id)
             .field("hash", &self.hash)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -217,15 +217,15 @@ fn params(schema: &RawValue) -> Vec<Param<'_>> {
 }
 
 /// A JSON object's members in order, values unread: an odd value spoils nothing but itself.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Members<'a> {
-    fn of(raw: &'a RawValue) -> Option<Self> {
+    pub fn of(raw: &'a RawValue) -> Option<Self> {
         serde_json::from_str(raw.get()).ok()
     }
 
     /// The last member of that name, as JSON readers commonly have it.
-    fn get(&self, name: &str) -> Option<&'a RawValue> {
+    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.0
             .iter()
             .rev()
@@ -233,7 +233,7 @@ impl<'a> Members<'a> {
             .map(|(_, value)| *value)
     }
 
-    fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+    pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         read_text(self.get(name)?)
     }
 }

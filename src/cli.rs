@@ -1,0 +1,276 @@
+//! The command line: what can be asked, and how flags become a [`Config`].
+//!
+//! Invariant: nothing here reads a configuration file or decides a default; `config` does.
+
+pub mod completions;
+pub mod config;
+pub mod crawl;
+pub mod demo_server;
+pub mod eval;
+mod local;
+pub mod search;
+pub mod serve;
+mod sources;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use url::Url;
+
+pub use self::sources::{CatalogArgs, ListenArgs, SourceArgs};
+use crate::config::{Config, ConfigErrors};
+use crate::search::Arms;
+
+/// Finds the few tools that fit, out of all the tools of all your MCP servers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "toolscout",
+    version,
+    propagate_version = true,
+    after_help = "\
+Examples:
+  toolscout serve --demo                       Serve a demo catalog on 127.0.0.1:7420
+  toolscout serve --mcp-config ~/.claude.json  Serve the servers an MCP client already has
+  toolscout search --demo \"book a meeting\"     Ask once, on the terminal
+  toolscout config example > toolscout.toml    Begin a configuration"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be asked.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Crawl the servers and answer searches over MCP and HTTP.
+    Serve(ServeArgs),
+    /// Crawl the servers once and report what they offer.
+    Crawl(CrawlArgs),
+    /// Search once, and print the tools that fit.
+    Search(SearchArgs),
+    /// Score the search on labelled queries.
+    Eval(EvalArgs),
+    /// Check the configuration, or print an example of one.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a completion script for a shell.
+    Completions(CompletionsArgs),
+    /// Run one of the demo's servers on stdin and stdout.
+    #[command(hide = true)]
+    DemoServer(DemoServerArgs),
+}
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  toolscout serve                              Serve what ./toolscout.toml names
+  toolscout serve --demo --listen 127.0.0.1:0  Serve the demo on a free port
+  toolscout serve --stdio --mcp-config mcp.json")]
+pub struct ServeArgs {
+    /// What to crawl.
+    #[command(flatten)]
+    pub sources: SourceArgs,
+    /// Where to listen.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+    /// Speak MCP on stdin and stdout instead of listening.
+    #[arg(long)]
+    pub stdio: bool,
+    /// How log lines are written.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+impl ServeArgs {
+    /// The configuration that these arguments ask for.
+    pub fn resolve(&self) -> Result<Config, ConfigErrors> {
+        let listen = (!self.stdio).then_some(&self.listen);
+        self.sources.resolve_with(listen)
+    }
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines, an object a line.
+    Json,
+}
+
+/// Arguments of `crawl`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  toolscout crawl --mcp-config mcp.json
+  toolscout crawl --demo --out catalog.jsonl   Keep the definitions, one tool a line")]
+pub struct CrawlArgs {
+    /// What to crawl.
+    #[command(flatten)]
+    pub sources: SourceArgs,
+    /// Write every definition to this file, one tool a line.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Report as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `search`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  toolscout search --demo create an invoice
+  toolscout search --catalog catalog.jsonl.gz \"list merge requests\" --explain
+  toolscout search --url http://127.0.0.1:7420 \"send an email\" --json")]
+pub struct SearchArgs {
+    /// What to look for.
+    #[arg(required = true, value_name = "QUERY")]
+    pub query: Vec<String>,
+    /// What to search.
+    #[command(flatten)]
+    pub sources: SourceArgs,
+    /// Ask a running toolscout instead.
+    #[arg(
+        long,
+        conflicts_with_all = ["config", "mcp_config", "catalog", "demo", "arm"],
+        value_name = "URL"
+    )]
+    pub url: Option<Url>,
+    /// How many tools at most; absent, between 5 and 10.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=50))]
+    pub limit: Option<u16>,
+    /// Search only this server; may be repeated.
+    #[arg(long = "server", value_name = "ID")]
+    pub server: Vec<String>,
+    /// Answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Say why each tool was found.
+    #[arg(long)]
+    pub explain: bool,
+    /// Which arm answers.
+    #[arg(long, value_enum, default_value_t, value_name = "ARM")]
+    pub arm: Arm,
+}
+
+/// Which arm of the search answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Arm {
+    /// Words alone.
+    Lexical,
+    /// Vectors alone.
+    Dense,
+    /// Both, fused.
+    #[default]
+    Hybrid,
+}
+
+impl From<Arm> for Arms {
+    fn from(arm: Arm) -> Self {
+        match arm {
+            Arm::Lexical => Self::Lexical,
+            Arm::Dense => Self::Dense,
+            Arm::Hybrid => Self::Hybrid,
+        }
+    }
+}
+
+/// Arguments of `eval`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  toolscout eval --catalog catalog.jsonl.gz --queries queries.jsonl
+  toolscout eval --catalog catalog.jsonl --queries queries.jsonl --arm lexical --run run.jsonl")]
+pub struct EvalArgs {
+    /// The definitions that are searched.
+    #[arg(long, value_name = "FILE")]
+    pub catalog: PathBuf,
+    /// The queries, one a line; those without labels are run and not scored.
+    #[arg(long, value_name = "FILE")]
+    pub queries: PathBuf,
+    /// Titles and descriptions of the servers.
+    #[arg(long, value_name = "FILE")]
+    pub servers: Option<PathBuf>,
+    /// Write the rankings to this file.
+    #[arg(long, value_name = "FILE")]
+    pub run: Option<PathBuf>,
+    /// Compare with the rankings of this file, query by query.
+    #[arg(long, value_name = "RUN")]
+    pub against: Option<PathBuf>,
+    /// Report as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Which arm answers.
+    #[arg(long, value_enum, default_value_t, value_name = "ARM")]
+    pub arm: Arm,
+    /// The encoder, and where its vectors are kept.
+    #[command(flatten)]
+    pub encoder: sources::EncoderArgs,
+}
+
+impl EvalArgs {
+    /// The configuration that these arguments ask for; the catalog is its only server.
+    pub fn resolve(&self) -> Result<Config, ConfigErrors> {
+        self.encoder.resolve(&self.catalog, self.servers.as_deref())
+    }
+}
+
+/// What `config` can do.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print the resolved configuration with secrets masked, or everything that is wrong with it.
+    Check(CheckArgs),
+    /// Print a toolscout.toml with every key and its default.
+    Example,
+}
+
+/// Arguments of `config check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  toolscout config check
+  toolscout config check --config prod.toml --mcp-config mcp.json")]
+pub struct CheckArgs {
+    /// What to check.
+    #[command(flatten)]
+    pub sources: SourceArgs,
+    /// Where `serve` would listen.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  toolscout completions bash > ~/.local/share/bash-completion/completions/toolscout")]
+pub struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `demo-server`.
+#[derive(Debug, Args)]
+pub struct DemoServerArgs {
+    /// Which one.
+    pub name: String,
+}
+
+/// Does what was asked.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Crawl(args) => crawl::run(&args),
+        Command::Search(args) => search::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Config(command) => config::run(&command),
+        Command::Completions(args) => completions::run(&args),
+        Command::DemoServer(args) => demo_server::run(&args),
+    }
+}

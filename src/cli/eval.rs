@@ -1,0 +1,158 @@
+//! `toolscout eval`: the search that serves, scored on labelled queries.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::ExitCode;
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::EvalArgs;
+use super::local::{Local, embed_all};
+use crate::catalog::{Catalog, file};
+use crate::eval::{self, LabelledQuery, Metric, Report, RunLine};
+use crate::search::{self, MAX_QUERY_BYTES, Query};
+
+/// How deep a run ranks.
+const DEPTH: usize = 100;
+/// How many queries that moved are listed.
+const SHOWN_MOVES: usize = 20;
+
+/// What a client that names no limit would have got.
+#[derive(Debug, Serialize)]
+struct AsServed {
+    /// Mean share of needs met by what is returned.
+    recall: f64,
+    /// Mean number of tools returned.
+    returned: f64,
+}
+
+#[derive(Serialize)]
+struct Output<'a> {
+    encoder: Option<&'a str>,
+    tools: usize,
+    #[serde(flatten)]
+    report: &'a Report,
+    as_served: AsServed,
+}
+
+/// Runs the subcommand.
+pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
+    let config = args.resolve()?;
+    let queries = eval::read_queries(&args.queries)?;
+    let catalog = Catalog::from_listings(file::read(&args.catalog, args.servers.as_deref())?);
+    let lexical_only = args.arm == super::Arm::Lexical;
+    let local = Local::build(catalog, &config, lexical_only)?;
+    let vectors = match &local.vectors {
+        Ok(cache) => {
+            let texts: Vec<String> = queries.iter().map(|q| text(q).to_owned()).collect();
+            embed_all(cache, &texts, "queries")?
+        }
+        Err(error) if !lexical_only => {
+            anyhow::bail!("{error}; `--arm lexical` needs no encoder")
+        }
+        Err(_) => vec![None; queries.len()],
+    };
+    let ranked: Vec<(Vec<String>, usize)> = queries
+        .par_iter()
+        .zip(vectors)
+        .map(|(query, vector)| {
+            let query = Query {
+                texts: vec![text(query).to_owned()],
+                arms: args.arm.into(),
+                ..Query::default()
+            };
+            let vectors: Vec<Vec<f32>> = vector.iter().map(|vector| vector.to_vec()).collect();
+            let ranking = search::rank(&local.index, &query, &vectors);
+            let returned = search::answer(&local.index, &query, &ranking).len();
+            let ids = ranking.ranked.iter().take(DEPTH);
+            let id = |tool| local.index.catalog.tool(tool).id.to_string();
+            (ids.map(|ranked| id(ranked.tool)).collect(), returned)
+        })
+        .collect();
+    let as_served = as_served(&queries, &ranked);
+    let run: BTreeMap<String, Vec<String>> = queries
+        .iter()
+        .zip(ranked)
+        .map(|(query, (ids, _))| (query.id.clone(), ids))
+        .collect();
+    if let Some(path) = &args.run {
+        let lines: Vec<RunLine> = run
+            .iter()
+            .map(|(id, ranked)| RunLine {
+                id: id.clone(),
+                ranked: ranked.clone(),
+            })
+            .collect();
+        eval::write_run(path, &lines)?;
+    }
+    let report = eval::report(&queries, &run);
+    let encoder = local
+        .vectors
+        .as_ref()
+        .ok()
+        .map(|cache| cache.embedder().id());
+    let mut out = anstream::stdout().lock();
+    if args.json {
+        let tools = local.index.catalog.len();
+        serde_json::to_writer(
+            &mut out,
+            &Output {
+                encoder,
+                tools,
+                report: &report,
+                as_served,
+            },
+        )?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "{}", report.table())?;
+        writeln!(
+            out,
+            "as served: recall {:.4} with {:.2} tools returned; {} queries without labels",
+            as_served.recall, as_served.returned, report.unscored
+        )?;
+    }
+    if let Some(path) = &args.against {
+        let comparison = eval::compare(&queries, &eval::read_run(path)?, &run, Metric::Recall5);
+        writeln!(out, "against {}: {}", path.display(), comparison.summary())?;
+        for moved in comparison.moved.iter().take(SHOWN_MOVES) {
+            writeln!(
+                out,
+                "  {} {:.2} -> {:.2}",
+                moved.id, moved.before, moved.after
+            )?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The query as it would be sent: no longer than what is read.
+fn text(query: &LabelledQuery) -> &str {
+    &query.query[..query.query.floor_char_boundary(MAX_QUERY_BYTES)]
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a few thousand queries of at most ten tools"
+)]
+fn as_served(queries: &[LabelledQuery], ranked: &[(Vec<String>, usize)]) -> AsServed {
+    let scored: Vec<_> = queries
+        .iter()
+        .zip(ranked)
+        .filter(|(query, _)| query.is_scored())
+        .collect();
+    let count = scored.len().max(1) as f64;
+    let recall = |(query, (ids, returned)): &(&LabelledQuery, &(Vec<String>, usize))| {
+        let ids: Vec<&str> = ids.iter().take(*returned).map(String::as_str).collect();
+        eval::score(query, &ids).recall_10
+    };
+    AsServed {
+        recall: scored.iter().map(recall).sum::<f64>() / count,
+        returned: scored
+            .iter()
+            .map(|(_, (_, returned))| *returned as f64)
+            .sum::<f64>()
+            / count,
+    }
+}

@@ -1,0 +1,298 @@
+//! What can be wrong with a configuration: where it stands, what it is, and how to mend it.
+//!
+//! Invariant: no message holds a value that may be secret; keys, names and files only.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// One thing that is wrong, or (as a warning) odd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file, flag or variable it stands in.
+    pub file: String,
+    /// The line in that file, from 1.
+    pub line: Option<usize>,
+    /// The key, dotted; empty when it is the whole file.
+    pub key: String,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        f.write_str(": ")?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        write!(f, "{}\n  remedy: {}", self.problem, self.problem.remedy())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Everything that is wrong, in the order of the files. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, error) in self.0.iter().enumerate() {
+            if position > 0 {
+                f.write_str("\nerror: ")?;
+            }
+            error.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// What is wrong, without the place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// A file can't be read.
+    #[error("can't be read: {0}")]
+    Unreadable(String),
+    /// A file is no TOML or JSON.
+    #[error("syntax: {0}")]
+    Syntax(String),
+    /// A key that means nothing here.
+    #[error("unknown key")]
+    UnknownKey {
+        /// The keys that do.
+        known: String,
+    },
+    /// A value of the wrong type.
+    #[error("wrong type: {0}")]
+    WrongType(String),
+    /// No duration.
+    #[error("{0:?} is not a duration")]
+    Duration(String),
+    /// A number or duration below its minimum.
+    #[error("too small")]
+    TooSmall {
+        /// The minimum.
+        least: &'static str,
+    },
+    /// No socket address.
+    #[error("{0:?} is not an address")]
+    Address(String),
+    /// Open to the network without anybody asked who they are.
+    #[error("{0} is reachable from other machines, and nobody is asked who they are")]
+    NotLoopback(std::net::SocketAddr),
+    /// No folder for data can be derived.
+    #[error("no folder for data: neither `index-data` here nor a home folder")]
+    NoDataFolder,
+    /// A variable that is not in the environment.
+    #[error("the variable {0} is not set")]
+    Unset(String),
+    /// A named variable that is not in the environment.
+    #[error("the variable {0} is not set")]
+    NotSet(String),
+    /// A `${…}` that is none.
+    #[error("{0} is not a variable that can be filled in")]
+    Reference(String),
+    /// A character that no header, path or argument may hold.
+    #[error("holds a NUL character")]
+    Nul,
+    /// An empty value where one is needed.
+    #[error("is empty")]
+    Empty,
+    /// A server id that can't be used.
+    #[error("the server id is empty or holds control characters")]
+    Id,
+    /// The same server id twice.
+    #[error("the server id {id:?} is also in {other}")]
+    Duplicate {
+        /// The id.
+        id: String,
+        /// Where it was first.
+        other: String,
+    },
+    /// No way to reach a server.
+    #[error("no way to reach the server")]
+    NoTransport,
+    /// More than one way to reach a server.
+    #[error("several ways to reach one server: {0}")]
+    SeveralTransports(String),
+    /// A key of another transport.
+    #[error("means nothing for a server with `{0}`")]
+    Misplaced(&'static str),
+    /// No URL.
+    #[error("not a URL: {0}")]
+    Url(String),
+    /// A URL of another scheme.
+    #[error("the URL scheme {0:?} is not supported")]
+    Scheme(String),
+    /// No header name.
+    #[error("not a header name")]
+    HeaderName,
+    /// A header value with line breaks or other control characters.
+    #[error("holds characters that a header can't carry")]
+    HeaderValue,
+    /// The same header twice.
+    #[error("the header is given twice")]
+    HeaderTwice,
+    /// No name of an environment variable.
+    #[error("not the name of an environment variable")]
+    EnvName,
+    /// No glob.
+    #[error("{0}")]
+    Glob(String),
+    /// The transport of 2024.
+    #[error("the legacy SSE transport is not supported yet")]
+    LegacySse,
+    /// Another transport.
+    #[error("unknown server type {0:?}")]
+    UnknownType(String),
+    /// A JSON file without servers.
+    #[error("no `mcpServers` or `servers` object")]
+    NoServers,
+    /// A file that is not there.
+    #[error("no such file: {0}")]
+    NoFile(String),
+    /// Warning: a program that is not there yet.
+    #[error("the program {0:?} is not found")]
+    NoCommand(String),
+    /// Warning: credentials in the clear.
+    #[error("credentials travel unencrypted over plain http")]
+    PlainHttp,
+    /// Warning: a switched-off server that could not be used.
+    #[error("switched off, and left out because its entry has errors ({0})")]
+    LeftOut(String),
+    /// Warning: nothing to crawl.
+    #[error("no servers are configured")]
+    Nothing,
+}
+
+impl Problem {
+    /// The next step for whoever reads it.
+    pub fn remedy(&self) -> String {
+        let fixed = match self {
+            Self::UnknownKey { known } => return format!("remove it; known here: {known}"),
+            Self::TooSmall { least } => return format!("use {least} or more"),
+            Self::Unset(name) => {
+                return format!("set {name}, or give a default: ${{{name}:-default}}");
+            }
+            Self::NotSet(name) => return format!("set {name}"),
+            Self::Misplaced(transport) => {
+                return format!("remove it, or remove `{transport}`");
+            }
+            Self::Unreadable(_) | Self::NoFile(_) => "check the path and its permissions",
+            Self::Syntax(_) => "correct the file at that line",
+            Self::WrongType(_) => "give a value of that type; see `toolscout config example`",
+            Self::Duration(_) => "write a number and a unit, as in \"30s\" or \"15m\"",
+            Self::Address(_) => "write an IP address and a port, as in \"127.0.0.1:7420\"",
+            Self::NotLoopback(_) => {
+                "listen on 127.0.0.1, or pass --allow-anonymous (allow_anonymous = true) when \
+                 something in front of it asks"
+            }
+            Self::NoDataFolder => "pass --data DIR or set TOOLSCOUT_DATA",
+            Self::Reference(_) => "write ${NAME} or ${NAME:-default}, with NAME in the environment",
+            Self::Nul => "remove it",
+            Self::Empty => "give it a value, or remove the key",
+            Self::Id => "give the server a readable id",
+            Self::Duplicate { .. } => "rename one of the two, or remove it",
+            Self::NoTransport => "give it one of `command`, `url` or `catalog`",
+            Self::SeveralTransports(_) => "keep one of them",
+            Self::Url(_) => "write the whole endpoint, as in \"https://mcp.example.com/mcp\"",
+            Self::Scheme(_) => "use http:// or https://",
+            Self::HeaderName => "use letters, digits and dashes",
+            Self::HeaderValue => "remove line breaks and other control characters",
+            Self::HeaderTwice => "keep one; a bearer token is an Authorization header",
+            Self::EnvName => "use a name without `=`",
+            Self::Glob(_) => {
+                "write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves"
+            }
+            Self::LegacySse => {
+                "use the server's streamable HTTP endpoint, or switch the entry off with \
+                 `\"disabled\": true`"
+            }
+            Self::UnknownType(_) => "use \"stdio\" or \"http\"",
+            Self::NoServers => "wrap the entries: {\"mcpServers\": {\"my-server\": {…}}}",
+            Self::NoCommand(_) => "install it, or give its full path",
+            Self::PlainHttp => "use https://",
+            Self::LeftOut(_) => "correct the entry before it is switched on",
+            Self::Nothing => "add [servers.ID] to toolscout.toml, or pass --mcp-config FILE",
+        };
+        fixed.into()
+    }
+}
+
+/// The line that every key path of a file stands on.
+pub(super) type Lines = BTreeMap<Vec<String>, usize>;
+
+/// The line of a byte offset, from 1.
+pub(super) fn line_at(text: &str, offset: usize) -> usize {
+    let before = &text.as_bytes()[..offset.min(text.len())];
+    before.split(|byte| *byte == b'\n').count()
+}
+
+/// A key in a file.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    file: Arc<str>,
+    lines: Arc<Lines>,
+    path: Vec<String>,
+}
+
+impl Place {
+    pub(super) fn new(file: impl Into<Arc<str>>, lines: Lines) -> Self {
+        Self {
+            file: file.into(),
+            lines: lines.into(),
+            path: Vec::new(),
+        }
+    }
+
+    /// A key below this one.
+    pub(super) fn at(&self, key: &str) -> Self {
+        let mut below = self.clone();
+        below.path.push(key.into());
+        below
+    }
+
+    /// The file and line, for a message about another place.
+    pub(super) fn shown(&self) -> String {
+        match self.line() {
+            Some(line) => format!("{}:{line}", self.file),
+            None => self.file.to_string(),
+        }
+    }
+
+    pub(super) fn error(&self, problem: Problem) -> ConfigError {
+        ConfigError {
+            file: self.file.to_string(),
+            line: self.line(),
+            key: dotted(&self.path),
+            problem,
+        }
+    }
+
+    /// The line of the key, or of the nearest one above it that has one.
+    fn line(&self) -> Option<usize> {
+        (1..=self.path.len())
+            .rev()
+            .find_map(|depth| self.lines.get(&self.path[..depth]).copied())
+    }
+}
+
+/// A key path as TOML writes it.
+fn dotted(path: &[String]) -> String {
+    let bare = |key: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if !key.is_empty() && key.chars().all(plain) {
+            key.to_owned()
+        } else {
+            format!("{key:?}")
+        }
+    };
+    let parts: Vec<_> = path.iter().map(|key| bare(key)).collect();
+    parts.join(".")
+}

@@ -1,0 +1,392 @@
+//! Reads every source of configuration and resolves them into one [`Config`].
+//!
+//! Invariant: flag before environment before file before default, and no error hides another.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
+use super::raw::{RawConfig, RawCrawl, RawEmbed, RawServer};
+use super::server::{self, Entry, Times};
+use super::{Config, CrawlConfig, EmbedConfig, Environment, client, file};
+
+/// The file that is read when none is named.
+pub const DEFAULT_FILE: &str = "toolscout.toml";
+
+/// What flags say, and the folder that their relative paths start from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The working folder.
+    pub folder: PathBuf,
+    /// No `toolscout.toml` is looked for.
+    pub no_file: bool,
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--mcp-config`.
+    pub mcp_config: Vec<PathBuf>,
+    /// `--catalog`, each with its `--servers`.
+    pub catalogs: Vec<(PathBuf, Option<PathBuf>)>,
+    /// `--demo`.
+    pub demo: bool,
+    /// `--listen`.
+    pub listen: Option<SocketAddr>,
+    /// `--allow-anonymous`.
+    pub allow_anonymous: bool,
+    /// A listener will be opened, so its address must be safe.
+    pub listens: bool,
+    /// `--data`.
+    pub data: Option<PathBuf>,
+    /// `--model`.
+    pub model: Option<PathBuf>,
+    /// `--runtime`.
+    pub runtime: Option<PathBuf>,
+}
+
+/// A resolved configuration, and what is worth knowing of how it came to be.
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What is legal, and yet may not be meant.
+    pub warnings: Vec<ConfigError>,
+    /// The files that were read.
+    pub files: Vec<PathBuf>,
+    /// Values that came from the environment: hidden wherever the configuration is shown.
+    pub(super) filled_in: Vec<SecretString>,
+    /// The patterns behind `allow` and `deny`, by server.
+    pub(super) patterns: BTreeMap<String, (Option<Vec<String>>, Vec<String>)>,
+}
+
+/// Reads and resolves everything.
+pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, ConfigErrors> {
+    let mut errors = Vec::new();
+    let mut warnings = Vec::new();
+    let mut files = Vec::new();
+    let mut entries = Vec::new();
+
+    let (raw, place, base) = own_file(sources, environment, &mut files, &mut entries, &mut errors);
+    for path in &sources.mcp_config {
+        let (shown, path) = (path.display().to_string(), sources.folder.join(path));
+        let Some(text) = text_of(&shown, &path, &mut errors) else {
+            continue;
+        };
+        let base = folder_of(&path);
+        let read = client::read(&shown, &text, &mut errors);
+        entries.extend(read.into_iter().map(|(id, place, raw)| Entry {
+            id,
+            place,
+            base: base.clone(),
+            raw,
+            damaged: false,
+        }));
+        files.push(path);
+    }
+    entries.extend(
+        (sources.catalogs.iter())
+            .map(|(path, servers)| catalog_entry(&sources.folder, path, servers.as_deref())),
+    );
+
+    let mut check = Check {
+        place: &place,
+        errors: &mut errors,
+    };
+    let times = Times {
+        timeout: check.time("timeout", raw.crawl.timeout.as_deref(), 60),
+        refresh: check.time("refresh", raw.crawl.refresh.as_deref(), 15 * 60),
+    };
+    let crawl = check.crawl(&raw.crawl);
+    let embed = check.embed(&raw.embed, &base, sources, environment);
+    let listen = check.listen(&raw, sources, environment);
+    let data = check.data(&raw, &base, sources, environment);
+
+    refuse_duplicates(&entries, sources.demo, &mut errors);
+    let mut servers = Vec::new();
+    let mut filled_in = Vec::new();
+    let mut patterns = BTreeMap::new();
+    for entry in entries {
+        let (id, at) = (entry.id.clone(), entry.place.clone());
+        let off = entry.raw.enabled == Some(false);
+        match server::resolve(entry, times, environment, &mut warnings) {
+            Ok(resolved) => {
+                servers.push(resolved.server);
+                filled_in.extend(resolved.filled_in.into_iter().map(SecretString::from));
+                patterns.insert(id, resolved.patterns);
+            }
+            Err(found) if off => {
+                let first = found.first().map(|error| error.problem.to_string());
+                let problem = Problem::LeftOut(first.unwrap_or_default());
+                warnings.push(at.error(problem));
+            }
+            Err(found) => errors.extend(found),
+        }
+    }
+    if servers.is_empty() && !sources.demo {
+        warnings.push(place.error(Problem::Nothing));
+    }
+    match (listen, data) {
+        (Some(listen), Some(data)) if errors.is_empty() => Ok(Loaded {
+            config: Config {
+                demo: sources.demo,
+                listen,
+                allow_anonymous: raw.allow_anonymous.unwrap_or(false) || sources.allow_anonymous,
+                allowed_hosts: raw.allowed_hosts,
+                allowed_origins: raw.allowed_origins,
+                data,
+                servers,
+                crawl,
+                embed,
+            },
+            warnings,
+            files,
+            filled_in,
+            patterns,
+        }),
+        _ => Err(in_order(errors)),
+    }
+}
+
+/// Errors as a reader meets them: file by file, each from its first line on.
+fn in_order(mut errors: Vec<ConfigError>) -> ConfigErrors {
+    let mut files = Vec::new();
+    for error in &errors {
+        if !files.contains(&error.file) {
+            files.push(error.file.clone());
+        }
+    }
+    errors.sort_by_key(|error| {
+        let file = files.iter().position(|file| *file == error.file);
+        (file, error.line)
+    });
+    ConfigErrors(errors)
+}
+
+/// `toolscout.toml`, wherever it is; its servers go to `entries`.
+fn own_file(
+    sources: &Sources,
+    environment: &Environment<'_>,
+    files: &mut Vec<PathBuf>,
+    entries: &mut Vec<Entry>,
+    errors: &mut Vec<ConfigError>,
+) -> (RawConfig, Place, PathBuf) {
+    let named = (sources.config.clone()).or_else(|| set(environment, "TOOLSCOUT_CONFIG"));
+    let default = sources.folder.join(DEFAULT_FILE);
+    let path = named.or_else(|| default.exists().then(|| DEFAULT_FILE.into()));
+    let nothing = |file: String| {
+        let place = Place::new(file, Lines::new());
+        (RawConfig::default(), place, sources.folder.clone())
+    };
+    let Some(path) = path.filter(|_| !sources.no_file) else {
+        return nothing(DEFAULT_FILE.into());
+    };
+    let (shown, path) = (path.display().to_string(), sources.folder.join(path));
+    let Some(text) = text_of(&shown, &path, errors) else {
+        return nothing(shown);
+    };
+    let mut read = file::read(&shown, &text, errors);
+    let base = folder_of(&path);
+    let servers = std::mem::take(&mut read.raw.servers);
+    entries.extend(servers.into_iter().map(|(id, raw)| Entry {
+        place: read.place.at("servers").at(&id),
+        base: base.clone(),
+        damaged: read.damaged.contains(&id),
+        raw,
+        id,
+    }));
+    files.push(path);
+    (read.raw, read.place, base)
+}
+
+fn text_of(shown: &str, path: &Path, errors: &mut Vec<ConfigError>) -> Option<String> {
+    let unreadable = |error: std::io::Error| {
+        let reason = match error.kind() {
+            std::io::ErrorKind::InvalidData => "it is not UTF-8 text".into(),
+            _ => error.to_string(),
+        };
+        Place::new(shown, Lines::new()).error(Problem::Unreadable(reason))
+    };
+    std::fs::read_to_string(path)
+        // Editors on Windows begin files with a byte order mark.
+        .map(|text| {
+            text.strip_prefix('\u{feff}')
+                .map_or(text.clone(), Into::into)
+        })
+        .map_err(|error| errors.push(unreadable(error)))
+        .ok()
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    path.parent().map(Path::to_owned).unwrap_or_default()
+}
+
+/// An environment variable as a path; an empty one counts as unset.
+fn set(environment: &Environment<'_>, name: &str) -> Option<PathBuf> {
+    environment(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
+/// `--catalog`: its id is the file's name without `.jsonl` and `.gz`.
+fn catalog_entry(folder: &Path, path: &Path, servers: Option<&Path>) -> Entry {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.strip_suffix(".gz").unwrap_or(&name);
+    let stem = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem);
+    let text = |path: &Path| Some(path.display().to_string());
+    Entry {
+        id: stem.to_owned(),
+        place: Place::new(format!("--catalog {}", path.display()), Lines::new()),
+        base: folder.to_owned(),
+        raw: RawServer {
+            catalog: text(path),
+            catalog_servers: servers.and_then(text),
+            ..RawServer::default()
+        },
+        damaged: false,
+    }
+}
+
+fn refuse_duplicates(entries: &[Entry], demo: bool, errors: &mut Vec<ConfigError>) {
+    let mut first: HashMap<&str, String> = (crate::demo::names())
+        .filter(|_| demo)
+        .map(|name| (name, "the demo".to_owned()))
+        .collect();
+    for entry in entries {
+        match first.get(entry.id.as_str()) {
+            None => {
+                first.insert(&entry.id, entry.place.shown());
+            }
+            Some(other) => errors.push(entry.place.error(Problem::Duplicate {
+                id: entry.id.clone(),
+                other: other.clone(),
+            })),
+        }
+    }
+}
+
+/// Checks the values outside `[servers]`.
+struct Check<'a> {
+    place: &'a Place,
+    errors: &'a mut Vec<ConfigError>,
+}
+
+impl Check<'_> {
+    fn time(&mut self, key: &str, text: Option<&str>, default: u64) -> Duration {
+        let default = Duration::from_secs(default);
+        let place = self.place.at("crawl").at(key);
+        self.duration(&place, text, Duration::from_secs(1), default)
+    }
+
+    fn duration(
+        &mut self,
+        place: &Place,
+        text: Option<&str>,
+        least: Duration,
+        default: Duration,
+    ) -> Duration {
+        let parsed = text.map(|text| server::duration(text, least));
+        parsed.unwrap_or(Ok(default)).unwrap_or_else(|problem| {
+            self.errors.push(place.error(problem));
+            default
+        })
+    }
+
+    fn crawl(&mut self, raw: &RawCrawl) -> CrawlConfig {
+        let mut count = |key: &str, value: Option<usize>, default: usize| {
+            if value == Some(0) {
+                let problem = Problem::TooSmall { least: "1" };
+                self.errors
+                    .push(self.place.at("crawl").at(key).error(problem));
+            }
+            value.unwrap_or(default)
+        };
+        CrawlConfig {
+            concurrency: count("concurrency", raw.concurrency, 8),
+            max_pages: count("max_pages", raw.max_pages, 200),
+            max_tools: count("max_tools", raw.max_tools, 20_000),
+            max_bytes: count("max_bytes", raw.max_bytes, 64 << 20),
+        }
+    }
+
+    fn embed(
+        &mut self,
+        raw: &RawEmbed,
+        base: &Path,
+        sources: &Sources,
+        environment: &Environment<'_>,
+    ) -> EmbedConfig {
+        let choose = |flag: &Option<PathBuf>, variable: &str, file: &Option<String>| {
+            let outside = flag.clone().or_else(|| set(environment, variable));
+            outside
+                .map(|path| sources.folder.join(path))
+                .or_else(|| file.as_ref().map(|path| base.join(path)))
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let place = self.place.at("embed").at("deadline");
+        let (least, default) = (Duration::from_millis(1), Duration::from_millis(50));
+        EmbedConfig {
+            enabled: raw.enabled.unwrap_or(true),
+            model: choose(&sources.model, "TOOLSCOUT_MODEL", &raw.model),
+            runtime: choose(&sources.runtime, "TOOLSCOUT_RUNTIME", &raw.runtime),
+            threads: match raw.threads.unwrap_or(0) {
+                0 => (cores / 2).max(1),
+                threads => threads,
+            },
+            deadline: self.duration(&place, raw.deadline.as_deref(), least, default),
+        }
+    }
+
+    fn listen(
+        &mut self,
+        raw: &RawConfig,
+        sources: &Sources,
+        environment: &Environment<'_>,
+    ) -> Option<SocketAddr> {
+        let variable = || environment("TOOLSCOUT_LISTEN").filter(|value| !value.is_empty());
+        let (place, parsed) = if let Some(flag) = sources.listen {
+            (Place::new("--listen", Lines::new()), Ok(flag))
+        } else if let Some(text) = variable() {
+            let place = Place::new("TOOLSCOUT_LISTEN", Lines::new());
+            (place, text.parse().map_err(|_| Problem::Address(text)))
+        } else {
+            let text = raw.listen.as_deref().unwrap_or("127.0.0.1:7420");
+            let parsed = text.parse().map_err(|_| Problem::Address(text.into()));
+            (self.place.at("listen"), parsed)
+        };
+        let anonymous = raw.allow_anonymous.unwrap_or(false) || sources.allow_anonymous;
+        let problem = match parsed {
+            Err(problem) => problem,
+            Ok(address) if sources.listens && !address.ip().is_loopback() && !anonymous => {
+                Problem::NotLoopback(address)
+            }
+            Ok(address) => return Some(address),
+        };
+        self.errors.push(place.error(problem));
+        None
+    }
+
+    fn data(
+        &mut self,
+        raw: &RawConfig,
+        base: &Path,
+        sources: &Sources,
+        environment: &Environment<'_>,
+    ) -> Option<PathBuf> {
+        let outside = (sources.data.clone()).or_else(|| set(environment, "TOOLSCOUT_DATA"));
+        let here = sources.folder.join("index-data");
+        let data = outside
+            .map(|path| sources.folder.join(path))
+            .or_else(|| raw.data.as_ref().map(|path| base.join(path)))
+            .or_else(|| here.is_dir().then_some(here))
+            .or_else(|| {
+                let folders = directories::ProjectDirs::from("", "", "toolscout")?;
+                Some(folders.data_dir().to_owned())
+            });
+        if data.is_none() {
+            self.errors
+                .push(self.place.at("data").error(Problem::NoDataFolder));
+        }
+        data
+    }
+}

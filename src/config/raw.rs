@@ -1,0 +1,103 @@
+//! The configuration as written: every key optional, nothing checked but its type.
+//!
+//! Invariant: these structs name every key of `toolscout.toml`, and no others are accepted. They
+//! hold secrets in the clear and so have no `Debug`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// `toolscout.toml`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawConfig {
+    pub listen: Option<String>,
+    pub allow_anonymous: Option<bool>,
+    pub allowed_hosts: Vec<String>,
+    pub allowed_origins: Vec<String>,
+    pub data: Option<String>,
+    pub crawl: RawCrawl,
+    pub embed: RawEmbed,
+    pub servers: BTreeMap<String, RawServer>,
+}
+
+/// `[crawl]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawCrawl {
+    pub concurrency: Option<usize>,
+    pub max_pages: Option<usize>,
+    pub max_tools: Option<usize>,
+    pub max_bytes: Option<usize>,
+    pub timeout: Option<String>,
+    pub refresh: Option<String>,
+}
+
+/// `[embed]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawEmbed {
+    pub enabled: Option<bool>,
+    pub model: Option<String>,
+    pub runtime: Option<String>,
+    pub threads: Option<usize>,
+    pub deadline: Option<String>,
+}
+
+/// `[servers.ID]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawServer {
+    pub title: Option<String>,
+    pub enabled: Option<bool>,
+    pub allow: Option<Vec<String>>,
+    pub deny: Option<Vec<String>>,
+    pub timeout: Option<String>,
+    pub refresh: Option<String>,
+    pub command: Option<String>,
+    pub args: Option<Vec<String>>,
+    pub env: Option<BTreeMap<String, String>>,
+    pub cwd: Option<String>,
+    pub url: Option<String>,
+    pub headers: Option<BTreeMap<String, String>>,
+    pub bearer_token: Option<String>,
+    pub bearer_token_file: Option<String>,
+    pub bearer_token_env: Option<String>,
+    pub catalog: Option<String>,
+    pub catalog_servers: Option<String>,
+}
+
+impl RawServer {
+    /// Every string of the entry, with the key it stands under.
+    pub(super) fn strings(&mut self) -> Vec<(&'static str, &mut String)> {
+        let mut all: Vec<(&'static str, &mut String)> = Vec::new();
+        let single = [
+            ("title", &mut self.title),
+            ("timeout", &mut self.timeout),
+            ("refresh", &mut self.refresh),
+            ("command", &mut self.command),
+            ("cwd", &mut self.cwd),
+            ("url", &mut self.url),
+            ("bearer_token", &mut self.bearer_token),
+            ("bearer_token_file", &mut self.bearer_token_file),
+            ("bearer_token_env", &mut self.bearer_token_env),
+            ("catalog", &mut self.catalog),
+            ("catalog_servers", &mut self.catalog_servers),
+        ];
+        for (key, value) in single {
+            all.extend(value.as_mut().map(|text| (key, text)));
+        }
+        let lists = [
+            ("allow", &mut self.allow),
+            ("deny", &mut self.deny),
+            ("args", &mut self.args),
+        ];
+        for (key, list) in lists {
+            all.extend(list.iter_mut().flatten().map(|text| (key, text)));
+        }
+        for (key, map) in [("env", &mut self.env), ("headers", &mut self.headers)] {
+            all.extend(map.iter_mut().flatten().map(|(_, text)| (key, text)));
+        }
+        all
+    }
+}

@@ -1,0 +1,375 @@
+//! One server entry: variables filled in, transport told, every value checked.
+//!
+//! Invariant: an entry becomes a [`ServerConfig`] only when nothing in it is wrong.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::error::{ConfigError, Place, Problem};
+use super::expand::expand;
+use super::raw::RawServer;
+use super::{Environment, ServerConfig, Transport};
+
+/// An entry and where it stands.
+pub(super) struct Entry {
+    pub id: String,
+    pub place: Place,
+    /// The folder that its relative paths start from.
+    pub base: PathBuf,
+    pub raw: RawServer,
+    /// A key of it was left out for an error already told.
+    pub damaged: bool,
+}
+
+/// What an entry becomes.
+pub(super) struct Resolved {
+    pub server: ServerConfig,
+    /// Values of variables that stand in it.
+    pub filled_in: Vec<String>,
+    /// The patterns behind `allow` and `deny`.
+    pub patterns: (Option<Vec<String>>, Vec<String>),
+}
+
+/// The times of entries that name none.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    pub timeout: Duration,
+    pub refresh: Duration,
+}
+
+/// Resolves an entry, or says everything that is wrong with it.
+pub(super) fn resolve(
+    entry: Entry,
+    times: Times,
+    environment: &Environment<'_>,
+    warnings: &mut Vec<ConfigError>,
+) -> Result<Resolved, Vec<ConfigError>> {
+    let Entry {
+        id,
+        place,
+        base,
+        mut raw,
+        damaged,
+    } = entry;
+    let mut errors = Vec::new();
+    if id.trim().is_empty() || id.chars().any(char::is_control) {
+        errors.push(place.error(Problem::Id));
+    }
+    let mut filled_in = Vec::new();
+    for (key, text) in raw.strings() {
+        match expand(text, environment) {
+            Ok(expanded) => {
+                if expanded.text.contains('\0') {
+                    errors.push(place.at(key).error(Problem::Nul));
+                }
+                *text = expanded.text;
+                filled_in.extend(expanded.filled_in);
+            }
+            Err(problem) => errors.push(place.at(key).error(problem)),
+        }
+    }
+    if !errors.is_empty() {
+        // Half-expanded values would only give errors that follow from these.
+        return Err(errors);
+    }
+    let patterns = (raw.allow.clone(), raw.deny.clone().unwrap_or_default());
+    let mut check = Check {
+        place: &place,
+        base: &base,
+        environment,
+        errors: &mut errors,
+    };
+    let allow = raw.allow.take().map(|globs| check.globs("allow", &globs));
+    let deny = check.globs("deny", &patterns.1);
+    let timeout = check.time("timeout", raw.timeout.take(), times.timeout);
+    let refresh = check.time("refresh", raw.refresh.take(), times.refresh);
+    let (enabled, title) = (raw.enabled.unwrap_or(true), raw.title.take());
+    let transport = check.transport(raw, damaged);
+    match transport {
+        Some(transport) if errors.is_empty() => {
+            if enabled {
+                warn(&place, &transport, environment, warnings);
+            }
+            let server = ServerConfig {
+                id: id.into(),
+                enabled,
+                title,
+                allow,
+                deny,
+                timeout,
+                refresh,
+                transport,
+            };
+            Ok(Resolved {
+                server,
+                filled_in,
+                patterns,
+            })
+        }
+        _ => Err(errors),
+    }
+}
+
+/// Checks values, and gathers what is wrong with them.
+struct Check<'a> {
+    place: &'a Place,
+    base: &'a Path,
+    environment: &'a Environment<'a>,
+    errors: &'a mut Vec<ConfigError>,
+}
+
+impl Check<'_> {
+    fn error(&mut self, key: &str, problem: Problem) {
+        self.errors.push(self.place.at(key).error(problem));
+    }
+
+    fn transport(&mut self, raw: RawServer, damaged: bool) -> Option<Transport> {
+        match (&raw.command, &raw.url, &raw.catalog) {
+            (Some(_), None, None) => Some(self.stdio(raw)),
+            (None, Some(_), None) => self.http(raw),
+            (None, None, Some(_)) => Some(self.catalog(raw)),
+            (None, None, None) => {
+                if !damaged {
+                    self.errors.push(self.place.error(Problem::NoTransport));
+                }
+                None
+            }
+            (command, url, catalog) => {
+                let ways = [
+                    ("`command`", command.is_some()),
+                    ("`url`", url.is_some()),
+                    ("`catalog`", catalog.is_some()),
+                ];
+                let given: Vec<_> = ways.iter().filter(|way| way.1).map(|way| way.0).collect();
+                let problem = Problem::SeveralTransports(given.join(", "));
+                self.errors.push(self.place.error(problem));
+                None
+            }
+        }
+    }
+
+    fn stdio(&mut self, raw: RawServer) -> Transport {
+        self.only("command", &raw);
+        let command = raw.command.unwrap_or_default();
+        if command.trim().is_empty() {
+            self.error("command", Problem::Empty);
+        }
+        let env = raw.env.unwrap_or_default();
+        for name in env.keys() {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                let key = self.place.at("env").at(name);
+                self.errors.push(key.error(Problem::EnvName));
+            }
+        }
+        Transport::Stdio {
+            command,
+            args: raw.args.unwrap_or_default(),
+            env: secret(env),
+            cwd: raw.cwd.map(|cwd| self.base.join(cwd)),
+        }
+    }
+
+    fn http(&mut self, mut raw: RawServer) -> Option<Transport> {
+        self.only("url", &raw);
+        let url = self.url(&raw.url.take().unwrap_or_default());
+        let mut headers = raw.headers.take().unwrap_or_default();
+        if let Some((key, token)) = self.bearer(&raw) {
+            let name = headers
+                .keys()
+                .find(|name| name.eq_ignore_ascii_case(AUTHORIZATION.as_str()));
+            if name.is_some() {
+                self.error(key, Problem::HeaderTwice);
+            } else {
+                headers.insert("authorization".into(), format!("Bearer {token}"));
+            }
+        }
+        let mut seen = Vec::new();
+        for (name, value) in &headers {
+            let key = self.place.at("headers").at(name);
+            match HeaderName::try_from(name) {
+                Err(_) => self.errors.push(key.error(Problem::HeaderName)),
+                Ok(name) if seen.contains(&name) => {
+                    self.errors.push(key.error(Problem::HeaderTwice));
+                }
+                Ok(name) => seen.push(name),
+            }
+            if HeaderValue::try_from(value).is_err() {
+                self.errors.push(key.error(Problem::HeaderValue));
+            }
+        }
+        Some(Transport::Http {
+            url: url?,
+            headers: secret(headers),
+        })
+    }
+
+    fn catalog(&mut self, raw: RawServer) -> Transport {
+        self.only("catalog", &raw);
+        let path = self.file("catalog", &raw.catalog.unwrap_or_default());
+        let servers = raw
+            .catalog_servers
+            .map(|servers| self.file("catalog_servers", &servers));
+        Transport::Catalog { path, servers }
+    }
+
+    /// Keys of other transports are mistakes, not decoration.
+    fn only(&mut self, transport: &'static str, raw: &RawServer) {
+        let keys = [
+            ("args", "command", raw.args.is_some()),
+            ("env", "command", raw.env.is_some()),
+            ("cwd", "command", raw.cwd.is_some()),
+            ("headers", "url", raw.headers.is_some()),
+            ("bearer_token", "url", raw.bearer_token.is_some()),
+            ("bearer_token_file", "url", raw.bearer_token_file.is_some()),
+            ("bearer_token_env", "url", raw.bearer_token_env.is_some()),
+            ("catalog_servers", "catalog", raw.catalog_servers.is_some()),
+        ];
+        for (key, home, given) in keys {
+            if given && home != transport {
+                self.error(key, Problem::Misplaced(transport));
+            }
+        }
+    }
+
+    fn url(&mut self, text: &str) -> Option<Url> {
+        match Url::parse(text) {
+            Err(error) => self.error("url", Problem::Url(error.to_string())),
+            Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+                self.error("url", Problem::Scheme(url.scheme().into()));
+            }
+            Ok(url) => return Some(url),
+        }
+        None
+    }
+
+    /// The bearer token, and the key that it came from.
+    fn bearer(&mut self, raw: &RawServer) -> Option<(&'static str, String)> {
+        let mut tokens = Vec::new();
+        if let Some(token) = &raw.bearer_token {
+            tokens.push(("bearer_token", token.clone()));
+        }
+        if let Some(path) = &raw.bearer_token_file {
+            match std::fs::read_to_string(self.base.join(path)) {
+                Ok(token) => tokens.push(("bearer_token_file", token)),
+                Err(error) => {
+                    let problem = Problem::Unreadable(format!("{path}: {error}"));
+                    self.error("bearer_token_file", problem);
+                }
+            }
+        }
+        if let Some(name) = &raw.bearer_token_env {
+            match (self.environment)(name) {
+                Some(token) => tokens.push(("bearer_token_env", token)),
+                None => self.error("bearer_token_env", Problem::NotSet(name.clone())),
+            }
+        }
+        for (key, token) in &mut tokens {
+            *token = token.trim().to_owned();
+            if token.is_empty() {
+                self.error(key, Problem::Empty);
+            }
+        }
+        for (key, _) in tokens.iter().skip(1) {
+            self.error(key, Problem::HeaderTwice);
+        }
+        tokens.into_iter().next()
+    }
+
+    fn file(&mut self, key: &str, path: &str) -> PathBuf {
+        let path = self.base.join(path);
+        if !path.is_file() {
+            self.error(key, Problem::NoFile(path.display().to_string()));
+        }
+        path
+    }
+
+    fn globs(&mut self, key: &str, globs: &[String]) -> GlobSet {
+        let mut set = GlobSetBuilder::new();
+        for glob in globs {
+            match Glob::new(glob) {
+                Ok(glob) => {
+                    set.add(glob);
+                }
+                Err(error) => self.error(key, Problem::Glob(error.to_string())),
+            }
+        }
+        set.build().unwrap_or_else(|error| {
+            self.error(key, Problem::Glob(error.to_string()));
+            GlobSet::empty()
+        })
+    }
+
+    fn time(&mut self, key: &str, text: Option<String>, default: Duration) -> Duration {
+        let Some(text) = text else { return default };
+        duration(&text, Duration::from_secs(1)).unwrap_or_else(|problem| {
+            self.error(key, problem);
+            default
+        })
+    }
+}
+
+/// A duration of `least` or more.
+pub(super) fn duration(text: &str, least: Duration) -> Result<Duration, Problem> {
+    let duration =
+        humantime::parse_duration(text).map_err(|_| Problem::Duration(text.to_owned()))?;
+    if duration < least {
+        let least = if least.as_secs() > 0 { "1s" } else { "1ms" };
+        return Err(Problem::TooSmall { least });
+    }
+    Ok(duration)
+}
+
+fn secret(map: BTreeMap<String, String>) -> Vec<(String, SecretString)> {
+    map.into_iter()
+        .map(|(key, value)| (key, value.into()))
+        .collect()
+}
+
+/// What is legal, and yet may not be meant.
+fn warn(
+    place: &Place,
+    transport: &Transport,
+    environment: &Environment<'_>,
+    warnings: &mut Vec<ConfigError>,
+) {
+    match transport {
+        Transport::Stdio {
+            command, env, cwd, ..
+        } => {
+            let own = env.iter().find(|(name, _)| name == "PATH");
+            let path = own
+                .map(|(_, value)| value.expose_secret().to_owned())
+                .or_else(|| environment("PATH"));
+            let from = cwd.clone().unwrap_or_else(|| ".".into());
+            if which::which_in(command, path, from).is_err() {
+                let problem = Problem::NoCommand(command.clone());
+                warnings.push(place.at("command").error(problem));
+            }
+        }
+        Transport::Http { url, headers } => {
+            let credentials = url.password().is_some()
+                || headers
+                    .iter()
+                    .any(|(name, _)| name.eq_ignore_ascii_case(AUTHORIZATION.as_str()));
+            if url.scheme() == "http" && credentials && !is_loopback(url) {
+                warnings.push(place.at("url").error(Problem::PlainHttp));
+            }
+        }
+        Transport::Catalog { .. } => {}
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}

@@ -1,0 +1,198 @@
+//! The resolved configuration as text, for `toolscout config check`.
+//!
+//! Invariant: no header value, environment value, URL user or query, and nothing that a variable
+//! filled in, is shown.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use url::Url;
+
+use super::{Config, Loaded, ServerConfig, Transport};
+
+const MASK: &str = "****";
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    listen: String,
+    allow_anonymous: bool,
+    allowed_hosts: &'a [String],
+    allowed_origins: &'a [String],
+    data: String,
+    crawl: ShownCrawl,
+    embed: ShownEmbed,
+    servers: BTreeMap<&'a str, ShownServer>,
+}
+
+#[derive(Serialize)]
+struct ShownCrawl {
+    concurrency: usize,
+    max_pages: usize,
+    max_tools: usize,
+    max_bytes: usize,
+}
+
+#[derive(Serialize)]
+struct ShownEmbed {
+    enabled: bool,
+    model: Option<String>,
+    runtime: Option<String>,
+    threads: usize,
+    deadline: String,
+}
+
+#[derive(Serialize, Default)]
+struct ShownServer {
+    enabled: bool,
+    title: Option<String>,
+    command: Option<String>,
+    args: Option<Vec<String>>,
+    cwd: Option<String>,
+    url: Option<String>,
+    catalog: Option<String>,
+    catalog_servers: Option<String>,
+    allow: Option<Vec<String>>,
+    deny: Option<Vec<String>>,
+    timeout: String,
+    refresh: String,
+    env: Option<BTreeMap<String, &'static str>>,
+    headers: Option<BTreeMap<String, &'static str>>,
+}
+
+impl Loaded {
+    /// The configuration as TOML, with secrets masked.
+    pub fn shown(&self) -> Result<String, toml::ser::Error> {
+        let Config {
+            listen,
+            allow_anonymous,
+            allowed_hosts,
+            allowed_origins,
+            data,
+            demo: _,
+            servers,
+            crawl,
+            embed,
+        } = &self.config;
+        let path = |path: &std::path::PathBuf| path.display().to_string();
+        toml::to_string(&Shown {
+            listen: listen.to_string(),
+            allow_anonymous: *allow_anonymous,
+            allowed_hosts,
+            allowed_origins,
+            data: path(data),
+            crawl: ShownCrawl {
+                concurrency: crawl.concurrency,
+                max_pages: crawl.max_pages,
+                max_tools: crawl.max_tools,
+                max_bytes: crawl.max_bytes,
+            },
+            embed: ShownEmbed {
+                enabled: embed.enabled,
+                model: embed.model.as_ref().map(path),
+                runtime: embed.runtime.as_ref().map(path),
+                threads: embed.threads,
+                deadline: time(embed.deadline),
+            },
+            servers: (servers.iter())
+                .map(|server| (server.id.as_str(), self.server(server)))
+                .collect(),
+        })
+    }
+
+    fn server(&self, server: &ServerConfig) -> ShownServer {
+        let (allow, deny) = (self.patterns.get(server.id.as_str()).cloned()).unwrap_or_default();
+        let shown = ShownServer {
+            enabled: server.enabled,
+            title: server.title.clone(),
+            allow,
+            deny: Some(deny).filter(|patterns| !patterns.is_empty()),
+            timeout: time(server.timeout),
+            refresh: time(server.refresh),
+            ..ShownServer::default()
+        };
+        match &server.transport {
+            Transport::Stdio {
+                command,
+                args,
+                env,
+                cwd,
+            } => ShownServer {
+                command: Some(self.hide(command)),
+                args: Some(self.arguments(args)),
+                cwd: cwd.as_ref().map(|cwd| cwd.display().to_string()),
+                env: masked(env),
+                ..shown
+            },
+            Transport::Http { url, headers } => ShownServer {
+                url: Some(self.hide(&bare(url))),
+                headers: masked(headers),
+                ..shown
+            },
+            Transport::Catalog { path, servers } => ShownServer {
+                catalog: Some(path.display().to_string()),
+                catalog_servers: servers.as_ref().map(|path| path.display().to_string()),
+                ..shown
+            },
+        }
+    }
+
+    /// `text` without what variables filled in.
+    fn hide(&self, text: &str) -> String {
+        self.filled_in.iter().fold(text.to_owned(), |text, secret| {
+            text.replace(secret.expose_secret(), MASK)
+        })
+    }
+
+    /// Arguments, without values whose names sound like secrets: `--token=x`, `--token x`,
+    /// `--header "Authorization: x"`.
+    fn arguments(&self, arguments: &[String]) -> Vec<String> {
+        let mut after_secret = false;
+        let mask = |argument: &String| {
+            let (name, rest) = match argument.split_once(['=', ':']) {
+                Some((name, _)) => (name, Some(&argument[name.len()..=name.len()])),
+                None => (argument.as_str(), None),
+            };
+            let secret = sounds_secret(name);
+            let masked = match rest {
+                _ if after_secret => MASK.to_owned(),
+                Some(separator) if secret => format!("{name}{separator}{MASK}"),
+                _ => self.hide(argument),
+            };
+            after_secret = secret && rest.is_none() && argument.starts_with('-');
+            masked
+        };
+        arguments.iter().map(mask).collect()
+    }
+}
+
+fn sounds_secret(name: &str) -> bool {
+    const WORDS: [&str; 5] = ["token", "key", "secret", "password", "authorization"];
+    let name = name.to_lowercase();
+    WORDS.iter().any(|word| name.contains(word))
+}
+
+fn time(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+fn masked(map: &[(String, SecretString)]) -> Option<BTreeMap<String, &'static str>> {
+    let masked: BTreeMap<_, _> = map.iter().map(|(key, _)| (key.clone(), MASK)).collect();
+    Some(masked).filter(|map| !map.is_empty())
+}
+
+/// A URL without its user, password, query values and fragment.
+fn bare(url: &Url) -> String {
+    let mut url = url.clone();
+    if !url.username().is_empty() || url.password().is_some() {
+        // Can't fail: only URLs with a host, http and https, come here.
+        let _ = url.set_password(None);
+        let _ = url.set_username(MASK);
+    }
+    if url.query().is_some() {
+        url.set_query(Some(MASK));
+    }
+    url.set_fragment(None);
+    url.into()
+}

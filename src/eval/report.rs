@@ -1,0 +1,114 @@
+//! The scores of a whole run, together and by category, as JSON and as a table.
+//!
+//! Invariant: a scored query without a line in the run counts as zero; one without needs counts
+//! only in [`Report::unscored`].
+
+use std::collections::BTreeMap;
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use serde::Serialize;
+
+use super::bootstrap::intervals;
+use super::{Interval, LabelledQuery, Metric, Scores, score};
+
+/// How good a run is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Queries that were scored.
+    pub queries: usize,
+    /// Queries without a need: no labels, or no tool fits.
+    pub unscored: usize,
+    /// Scored queries that the run has no line for.
+    pub queries_without_run: usize,
+    /// All scored queries.
+    pub all: GroupReport,
+    /// The scored queries of each category.
+    pub categories: BTreeMap<String, GroupReport>,
+}
+
+/// The scores of some queries.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GroupReport {
+    /// How many queries.
+    pub n: usize,
+    /// Mean scores.
+    pub metrics: Scores,
+    /// 95% interval of each mean, by the metric's name.
+    pub intervals: BTreeMap<&'static str, Interval>,
+}
+
+/// Scores a run: ranked tool ids by query id.
+pub fn report(queries: &[LabelledQuery], run: &BTreeMap<String, Vec<String>>) -> Report {
+    let scored: Vec<&LabelledQuery> = queries.iter().filter(|q| q.is_scored()).collect();
+    let mut all = Vec::new();
+    let mut categories: BTreeMap<String, Vec<Scores>> = BTreeMap::new();
+    for query in &scored {
+        let one = scores_of(query, run);
+        all.push(one);
+        if let Some(category) = query.category.as_ref().filter(|name| !name.is_empty()) {
+            categories.entry(category.clone()).or_default().push(one);
+        }
+    }
+    Report {
+        queries: scored.len(),
+        unscored: queries.len() - scored.len(),
+        queries_without_run: scored.iter().filter(|q| !run.contains_key(&q.id)).count(),
+        all: GroupReport::of(&all),
+        categories: categories
+            .into_iter()
+            .map(|(name, scores)| (name, GroupReport::of(&scores)))
+            .collect(),
+    }
+}
+
+impl GroupReport {
+    fn of(scores: &[Scores]) -> Self {
+        Self {
+            n: scores.len(),
+            metrics: Scores::mean(scores),
+            intervals: intervals(scores),
+        }
+    }
+}
+
+impl Report {
+    /// A table: a row a category, then all, then the interval of all.
+    pub fn table(&self) -> Table {
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING);
+        let names = Metric::ALL.map(Metric::name);
+        table.set_header(["", "n"].into_iter().chain(names).map(right));
+        for (name, group) in &self.categories {
+            table.add_row(row(name, group));
+        }
+        table.add_row(row("all", &self.all));
+        let intervals = names.map(|name| {
+            let Interval { low, high } = self.all.intervals.get(name).copied().unwrap_or_default();
+            right(format!("{low:.2}-{high:.2}"))
+        });
+        table.add_row([right("95%"), right("")].into_iter().chain(intervals));
+        table
+    }
+}
+
+fn row(name: &str, group: &GroupReport) -> Vec<Cell> {
+    let values = Metric::ALL.map(|metric| right(format!("{:.4}", group.metrics.get(metric))));
+    [Cell::new(name), right(group.n)]
+        .into_iter()
+        .chain(values)
+        .collect()
+}
+
+fn right(text: impl ToString) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
+}
+
+pub(super) fn scores_of(query: &LabelledQuery, run: &BTreeMap<String, Vec<String>>) -> Scores {
+    let ranked: Vec<&str> = run
+        .get(&query.id)
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    score(query, &ranked)
+}

@@ -1,0 +1,277 @@
+//! The catalog on disk, so that a restart serves at once and crawls afterwards.
+//!
+//! Layout: `TOOLSCOU`, format version (u32, little-endian), BLAKE3 of the payload, payload
+//! (wincode). Written to a temporary file, synced, renamed. Invariant: [`load`] gives back what
+//! [`save`] was given or an error, never part of it. Vectors are not in it: they have a file of
+//! their own, by content (`embed::cache`).
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::catalog::{Catalog, Listing, ServerInfo};
+use crate::tool::{ServerId, Tool};
+
+const MAGIC: &[u8; 8] = b"TOOLSCOU";
+const VERSION: u32 = 1;
+const HEADER: usize = 8 + 4 + 32;
+
+/// Why there is no snapshot to start from.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// It can't be read or written.
+    #[error("snapshot {path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not what was written.
+    #[error("snapshot {path} is damaged ({problem})", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// Another release wrote it.
+    #[error(
+        "snapshot {path} has format {found}, this release reads {VERSION}",
+        path = path.display()
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its format version.
+        found: u32,
+    },
+}
+
+#[derive(SchemaWrite, SchemaRead)]
+struct Saved {
+    generation: u64,
+    servers: Vec<SavedServer>,
+}
+
+#[derive(SchemaWrite, SchemaRead)]
+struct SavedServer {
+    id: String,
+    title: Option<String>,
+    description: Option<String>,
+    protocol: Option<String>,
+    crawled_at_ms: u64,
+    tools: Vec<String>,
+}
+
+/// Writes `catalog` to `path`, all or nothing.
+pub fn save(path: &Path, generation: u64, catalog: &Catalog) -> Result<(), SnapshotError> {
+    let io = |source| SnapshotError::Io {
+        path: path.into(),
+        source,
+    };
+    let servers = catalog.servers().map(|server| SavedServer {
+        id: server.id.to_string(),
+        title: server.info.title.clone(),
+        description: server.info.description.clone(),
+        protocol: server.info.protocol.clone(),
+        crawled_at_ms: millis(server.crawled_at),
+        tools: server
+            .tools
+            .iter()
+            .map(|tool| tool.definition.get().to_owned())
+            .collect(),
+    });
+    let payload = wincode::config::serialize(
+        &Saved {
+            generation,
+            servers: servers.collect(),
+        },
+        limits(),
+    )
+    .map_err(|error| io(io::Error::other(error)))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(io)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+    file.write_all(MAGIC).map_err(io)?;
+    file.write_all(&VERSION.to_le_bytes()).map_err(io)?;
+    file.write_all(blake3::hash(&payload).as_bytes())
+        .map_err(io)?;
+    file.write_all(&payload).map_err(io)?;
+    file.as_file().sync_all().map_err(io)?;
+    file.persist(path).map_err(|error| io(error.error))?;
+    // The rename itself is on disk only when the folder is.
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(io)
+}
+
+/// Reads what [`save`] wrote: generation number and catalog; `None` when there is no such file.
+pub fn load(path: &Path) -> Result<Option<(u64, Catalog)>, SnapshotError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => {
+            return Err(SnapshotError::Io {
+                path: path.into(),
+                source,
+            });
+        }
+    };
+    let damaged = |problem| SnapshotError::Damaged {
+        path: path.into(),
+        problem,
+    };
+    let (header, payload) = bytes.split_at_checked(HEADER).ok_or(damaged("cut short"))?;
+    let (magic, header) = header.split_at(MAGIC.len());
+    let (version, checksum) = header.split_at(4);
+    if magic != MAGIC {
+        return Err(damaged("not a snapshot"));
+    }
+    let found = version.try_into().map_or(0, u32::from_le_bytes);
+    if found != VERSION {
+        return Err(SnapshotError::Version {
+            path: path.into(),
+            found,
+        });
+    }
+    if blake3::hash(payload).as_bytes() != checksum {
+        return Err(damaged("checksum differs"));
+    }
+    let saved: Saved = wincode::config::deserialize(payload, limits())
+        .map_err(|_| damaged("payload can't be decoded"))?;
+    let listings = saved.servers.into_iter().map(|server| {
+        let id = ServerId::from(server.id);
+        let tools = server
+            .tools
+            .iter()
+            .filter_map(|text| Tool::parse(&id, text).ok())
+            .collect();
+        let listing = Listing {
+            info: ServerInfo {
+                title: server.title,
+                description: server.description,
+                protocol: server.protocol,
+            },
+            tools,
+            crawled_at: SystemTime::UNIX_EPOCH + Duration::from_millis(server.crawled_at_ms),
+            defects: Vec::new(),
+        };
+        (id, listing)
+    });
+    Ok(Some((saved.generation, Catalog::from_listings(listings))))
+}
+
+/// Moves a snapshot that can't be used out of the way, keeping it for inspection; gives its new
+/// path.
+pub fn set_aside(path: &Path) -> Result<PathBuf, SnapshotError> {
+    let aside = path.with_extension(format!("bad-{}", millis(SystemTime::now())));
+    fs::rename(path, &aside)
+        .map_err(|source| SnapshotError::Io {
+            path: path.into(),
+            source,
+        })
+        .map(|()| aside)
+}
+
+/// wincode refuses to allocate beyond 4 MiB unless told otherwise; a catalog of a million tools
+/// has gigabytes, and the checksum has vouched for the lengths.
+fn limits() -> impl wincode::config::Config {
+    wincode::config::Configuration::default().disable_preallocation_size_limit()
+}
+
+fn millis(time: SystemTime) -> u64 {
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::catalog::Server;
+
+    fn catalog(servers: Vec<(String, Option<String>, Vec<String>)>) -> Catalog {
+        Catalog::from_listings(servers.into_iter().map(|(id, title, names)| {
+            let id = ServerId::from(id);
+            let tools = names
+                .iter()
+                .map(|name| serde_json::json!({ "name": format!("t{name}"), "n": 1e3 }).to_string())
+                .map(|definition| Tool::parse(&id, &definition).unwrap())
+                .collect();
+            let listing = Listing {
+                info: ServerInfo {
+                    title,
+                    ..ServerInfo::default()
+                },
+                tools,
+                crawled_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_234_567),
+                defects: Vec::new(),
+            };
+            (id, listing)
+        }))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn what_is_saved_is_loaded(
+            generation in any::<u64>(),
+            servers in prop::collection::vec(
+                ("[a-z/]{1,8}", any::<Option<String>>(), prop::collection::vec(any::<String>(), 0..5)),
+                0..5),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("catalog.snapshot");
+            let catalog = catalog(servers);
+            save(&path, generation, &catalog).unwrap();
+            let (loaded_generation, loaded) = load(&path).unwrap().unwrap();
+            prop_assert_eq!(loaded_generation, generation);
+            prop_assert_eq!(loaded.tools(), catalog.tools());
+            let servers = |catalog: &Catalog| -> Vec<Server> {
+                catalog.servers().map(|server| (**server).clone()).collect()
+            };
+            prop_assert_eq!(servers(&loaded), servers(&catalog));
+        }
+    }
+
+    #[test]
+    fn damage_is_noticed_wherever_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.snapshot");
+        assert!(load(&path).unwrap().is_none());
+        save(
+            &path,
+            3,
+            &catalog(vec![("a".into(), None, vec!["x".into(), "y".into()])]),
+        )
+        .unwrap();
+        let good = fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 0x40;
+            fs::write(&path, &bad).unwrap();
+            assert!(load(&path).is_err(), "byte {at}");
+        }
+        for length in 0..good.len() {
+            fs::write(&path, &good[..length]).unwrap();
+            assert!(load(&path).is_err(), "cut at {length}");
+        }
+        let mut newer = good;
+        newer[8] = 9;
+        fs::write(&path, &newer).unwrap();
+        let error = load(&path).unwrap_err();
+        assert!(
+            matches!(error, SnapshotError::Version { found: 9, .. }),
+            "{error}"
+        );
+        let aside = set_aside(&path).unwrap();
+        assert!(aside.exists() && load(&path).unwrap().is_none());
+    }
+}

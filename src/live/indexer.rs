@@ -1,0 +1,250 @@
+//! The only writer: folds what the crawl reports into the catalog, builds, publishes, saves.
+//!
+//! Invariant: a generation is published only when a search could see the difference, in order,
+//! and complete; a failed crawl changes a server's status and nothing else.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::vectors::{self, VectorWorker};
+use super::{Live, ServerState, ServerStatus};
+use crate::catalog::{Catalog, Outcome, Server, ServerUpdate};
+use crate::embed::cache::VectorCache;
+use crate::index::dense::Dense;
+use crate::index::{Index, snapshot};
+use crate::tool::Tool;
+
+/// Updates that come within this time of each other become one generation.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+/// A steady stream of updates is cut into generations after this time.
+const DEBOUNCE_MOST: Duration = Duration::from_millis(500);
+
+/// Folds, builds, publishes.
+pub struct Indexer {
+    live: Live,
+    catalog: Arc<Catalog>,
+    generation: u64,
+    snapshot: Option<PathBuf>,
+    vectors: Option<(Arc<VectorCache>, VectorWorker)>,
+    progress: mpsc::Receiver<()>,
+    /// Kept so that `progress` stays open before there is a worker.
+    report_progress: mpsc::Sender<()>,
+}
+
+impl Indexer {
+    /// An indexer that publishes to `live` and saves each catalog to `snapshot`.
+    pub fn new(live: Live, snapshot: Option<PathBuf>) -> Self {
+        let (report_progress, progress) = mpsc::channel(1);
+        let index = live.index();
+        Self {
+            live,
+            catalog: Arc::clone(&index.catalog),
+            generation: index.generation,
+            snapshot,
+            vectors: None,
+            progress,
+            report_progress,
+        }
+    }
+
+    /// Publishes what the snapshot has of the tools that `keep` lets through (the configuration
+    /// may have changed since); its servers are stale until they are crawled. A snapshot that
+    /// can't be used is set aside with a warning.
+    pub async fn restore(&mut self, keep: impl Fn(&Tool) -> bool) {
+        let Some(path) = self.snapshot.clone() else {
+            return;
+        };
+        let loaded = tokio::task::spawn_blocking(move || {
+            snapshot::load(&path).inspect_err(|error| match snapshot::set_aside(&path) {
+                Ok(aside) => tracing::warn!(
+                    "{error}; set aside as {}, starting empty and crawling",
+                    aside.display()
+                ),
+                Err(also) => tracing::warn!("{error}; and can't be set aside: {also}"),
+            })
+        });
+        if let Ok(Ok(Some((generation, catalog)))) = loaded.await {
+            let catalog = catalog.retain(keep);
+            tracing::info!(generation, tools = catalog.len(), "restored the snapshot");
+            let status = |server: &Server| ServerStatus {
+                state: ServerState::Stale,
+                title: server.info.title.clone(),
+                protocol: server.info.protocol.clone(),
+                transport: "unknown",
+                tools: Some(server.tools.len()),
+                crawled_at: Some(server.crawled_at),
+                next_crawl: None,
+                error: None,
+                defects: Vec::new(),
+            };
+            let servers = catalog
+                .servers()
+                .map(|server| (server.id.clone(), status(server)));
+            self.live.0.servers.store(Arc::new(servers.collect()));
+            self.generation = generation;
+            self.catalog = Arc::new(catalog);
+            self.publish(None).await;
+        }
+    }
+
+    /// Uses `cache` for vectors from now on, `threads` of them at work in the background.
+    pub async fn use_vectors(
+        &mut self,
+        cache: Arc<VectorCache>,
+        threads: usize,
+    ) -> std::io::Result<()> {
+        let worker = VectorWorker::start(cache.clone(), threads, self.report_progress.clone())?;
+        worker.embed(Arc::clone(&self.catalog));
+        self.vectors = Some((cache, worker));
+        if !self.catalog.is_empty() {
+            self.publish(Some(self.live.index())).await;
+        }
+        Ok(())
+    }
+
+    /// Runs until `shutdown`, or until every sender of `updates` is gone and all is published.
+    pub async fn run(
+        mut self,
+        mut updates: mpsc::Receiver<ServerUpdate>,
+        shutdown: CancellationToken,
+    ) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                update = updates.recv() => match update {
+                    Some(update) => self.take(update, &mut updates).await,
+                    None => return,
+                },
+                Some(()) = self.progress.recv() => {
+                    let index = self.live.index();
+                    self.publish(Some(index)).await;
+                }
+            }
+        }
+    }
+
+    /// Folds `update` and what comes close behind it, and publishes if anything changed.
+    async fn take(&mut self, update: ServerUpdate, updates: &mut mpsc::Receiver<ServerUpdate>) {
+        let mut changed = self.fold(&update);
+        let until = tokio::time::Instant::now() + DEBOUNCE_MOST;
+        while changed {
+            let wait = until.min(tokio::time::Instant::now() + DEBOUNCE);
+            match tokio::time::timeout_at(wait, updates.recv()).await {
+                Ok(Some(update)) => changed |= self.fold(&update),
+                Ok(None) | Err(_) => break,
+            }
+            if tokio::time::Instant::now() >= until {
+                break;
+            }
+        }
+        // The first complete listing makes the index ready even if it is empty.
+        let first = self.generation == 0 && matches!(update.outcome, Outcome::Listed(_));
+        if changed || first {
+            self.publish(None).await;
+            self.save().await;
+            if let Some((_, worker)) = &self.vectors {
+                worker.embed(Arc::clone(&self.catalog));
+            }
+        }
+    }
+
+    /// Takes the update into the catalog and the server's status; true if a search could tell.
+    fn fold(&mut self, update: &ServerUpdate) -> bool {
+        let (catalog, diff) = self.catalog.fold(update);
+        if !diff.is_empty() {
+            tracing::info!(
+                server = %update.server,
+                added = diff.added.len(),
+                removed = diff.removed.len(),
+                changed = diff.changed.len(),
+                "catalog changed"
+            );
+        }
+        self.catalog = Arc::new(catalog);
+        let mut servers = BTreeMap::clone(&self.live.0.servers.load());
+        if matches!(update.outcome, Outcome::Removed) {
+            servers.remove(&update.server);
+        } else {
+            let status = status(update, servers.get(&update.server), &self.catalog);
+            servers.insert(update.server.clone(), status);
+        }
+        self.live.0.servers.store(Arc::new(servers));
+        !diff.is_empty()
+    }
+
+    /// Builds and publishes the next generation. `reuse` is the published one when only vectors
+    /// are new. The very first is published without vectors, so that it waits for nothing.
+    async fn publish(&mut self, reuse: Option<Arc<Index>>) {
+        self.generation += 1;
+        let generation = self.generation;
+        let catalog = Arc::clone(&self.catalog);
+        let cache = self.vectors.as_ref().map(|(cache, _)| Arc::clone(cache));
+        let built = tokio::task::spawn_blocking(move || {
+            let mut index = match reuse {
+                Some(published) => Index {
+                    generation,
+                    ..Index::clone(&published)
+                },
+                None => Index::build(generation, catalog),
+            };
+            index.dense = cache
+                .and_then(|cache| Dense::build(vectors::known(&index.catalog, &cache)))
+                .map(Arc::new);
+            index
+        });
+        match built.await {
+            Ok(index) => self.live.publish(index),
+            Err(error) => tracing::error!(%error, "the index can't be built, the last one stays"),
+        }
+    }
+
+    async fn save(&self) {
+        let Some(path) = self.snapshot.clone() else {
+            return;
+        };
+        let (generation, catalog) = (self.generation, Arc::clone(&self.catalog));
+        let saved =
+            tokio::task::spawn_blocking(move || snapshot::save(&path, generation, &catalog)).await;
+        if let Ok(Err(error)) = saved {
+            tracing::warn!("{error}: a restart will have to crawl before it can serve");
+        }
+    }
+}
+
+/// The server's status after `update`; `catalog` has been updated already.
+fn status(update: &ServerUpdate, old: Option<&ServerStatus>, catalog: &Catalog) -> ServerStatus {
+    let listed = catalog.server(update.server.as_str());
+    let known = |good, bad| if listed.is_some() { good } else { bad };
+    let (state, error) = match &update.outcome {
+        Outcome::Listed(_) => (ServerState::Ready, None),
+        Outcome::Failed { error } => (
+            known(ServerState::Stale, ServerState::Failed),
+            Some(error.clone()),
+        ),
+        Outcome::AuthRequired { error } => (ServerState::AuthRequired, Some(error.clone())),
+        Outcome::Connecting => (known(ServerState::Stale, ServerState::Connecting), None),
+        Outcome::Disabled | Outcome::Removed => (ServerState::Disabled, None),
+    };
+    let defects = match &update.outcome {
+        Outcome::Listed(listing) => listing.defects.clone(),
+        _ => old.map(|old| old.defects.clone()).unwrap_or_default(),
+    };
+    ServerStatus {
+        state,
+        title: listed
+            .and_then(|server| server.info.title.clone())
+            .or_else(|| old.and_then(|old| old.title.clone())),
+        protocol: listed.and_then(|server| server.info.protocol.clone()),
+        transport: update.transport,
+        tools: listed.map(|server| server.tools.len()),
+        crawled_at: listed.map(|server| server.crawled_at),
+        next_crawl: update.next_crawl,
+        error,
+        defects,
+    }
+}

@@ -1,0 +1,224 @@
+//! Words: how names, descriptions and queries become the terms that are indexed.
+//!
+//! Invariant: tools and queries go through the same functions, so what matches by eye matches by
+//! term: `listMergeRequests`, `list_merge_requests` and `List merge requests` are the same terms.
+
+pub mod fields;
+
+use std::cell::RefCell;
+
+use rust_stemmers::{Algorithm, Stemmer};
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+/// Words that carry no need of their own. Short on purpose: `get`, `list` and `find` are what
+/// tools are about.
+const STOP_WORDS: &[&str] = &[
+    "a", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do",
+    "does", "for", "from", "had", "has", "have", "i", "if", "in", "into", "is", "it", "its", "me",
+    "my", "of", "on", "or", "our", "please", "should", "so", "some", "than", "that", "the",
+    "their", "them", "then", "there", "these", "they", "this", "those", "to", "us", "was", "we",
+    "were", "what", "which", "who", "will", "with", "would", "you", "your",
+];
+
+/// The words of `text` in order: split at what is no letter or digit and at changes of case,
+/// without case and accents. A word of mixed case is followed by itself unsplit (`GitHub` gives
+/// `git`, `hub`, `github`); scripts without spaces give overlapping pairs of characters.
+pub fn words(text: &str) -> Vec<String> {
+    let folded: String = text
+        .nfkd()
+        .filter(|c| !is_combining_mark(*c))
+        .nfc()
+        .collect();
+    let mut words = Vec::new();
+    for run in folded
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|run| !run.is_empty())
+    {
+        push_run(run, &mut words);
+    }
+    words
+}
+
+/// The terms of `text`: its words without stop words, stemmed (Snowball's English).
+pub fn terms(text: &str) -> Vec<String> {
+    words(text)
+        .into_iter()
+        .filter(|word| !is_stop_word(word))
+        .map(|word| stem(&word))
+        .collect()
+}
+
+/// The letters and digits of a name without case, accents or separators: equal for every
+/// spelling of it.
+pub fn name_key(text: &str) -> String {
+    text.nfkd()
+        .filter(|c| c.is_alphanumeric() && !is_combining_mark(*c))
+        .flat_map(char::to_lowercase)
+        .nfc()
+        .collect()
+}
+
+fn is_stop_word(word: &str) -> bool {
+    STOP_WORDS.binary_search(&word).is_ok()
+}
+
+fn stem(word: &str) -> String {
+    thread_local! {
+        static ENGLISH: Stemmer = Stemmer::create(Algorithm::English);
+        static KNOWN: RefCell<std::collections::HashMap<String, String>> = RefCell::default();
+    }
+    if word.len() < 4 || !word.is_ascii() {
+        return word.into();
+    }
+    KNOWN.with_borrow_mut(|known| {
+        if let Some(stem) = known.get(word) {
+            return stem.clone();
+        }
+        let stem = ENGLISH.with(|english| english.stem(word).into_owned());
+        // Queries are a caller's text: the memory for them is bounded.
+        if known.len() < 50_000 {
+            known.insert(word.into(), stem.clone());
+        }
+        stem
+    })
+}
+
+/// One run of letters and digits.
+fn push_run(run: &str, words: &mut Vec<String>) {
+    let mut rest = run;
+    while let Some(first) = rest.chars().next() {
+        let unspaced = is_unspaced(first);
+        let end = rest
+            .find(|c| is_unspaced(c) != unspaced)
+            .unwrap_or(rest.len());
+        let (part, after) = rest.split_at(end);
+        if unspaced {
+            push_pairs(part, words);
+        } else {
+            push_cased(part, words);
+        }
+        rest = after;
+    }
+}
+
+fn push_cased(part: &str, words: &mut Vec<String>) {
+    let chars: Vec<char> = part.chars().collect();
+    let mut start = 0;
+    let before = words.len();
+    for at in 1..chars.len() {
+        let (last, this) = (chars[at - 1], chars[at]);
+        let after_lower = !last.is_uppercase() && this.is_uppercase();
+        // The last capital of a run begins the next word: `HTTPServer` is `http`, `server`.
+        let ends_capitals = last.is_uppercase()
+            && this.is_uppercase()
+            && chars.get(at + 1).is_some_and(|next| next.is_lowercase())
+            // A plural is not a word: `IDs`, `URLs`.
+            && !(chars.get(at + 1) == Some(&'s') && at + 2 == chars.len());
+        if after_lower || ends_capitals {
+            push_word(&chars[start..at], words);
+            start = at;
+        }
+    }
+    push_word(&chars[start..], words);
+    if words.len() - before > 1 {
+        push_word(&chars, words);
+    }
+}
+
+fn push_word(chars: &[char], words: &mut Vec<String>) {
+    // Some letters lower to several characters of which one is a mark.
+    let word: String = chars
+        .iter()
+        .flat_map(|c| c.to_lowercase())
+        .filter(|c| c.is_alphanumeric() && !is_combining_mark(*c))
+        .collect();
+    if !word.is_empty() {
+        words.push(word);
+    }
+}
+
+fn push_pairs(part: &str, words: &mut Vec<String>) {
+    let chars: Vec<char> = part.chars().collect();
+    if chars.len() == 1 {
+        words.push(part.into());
+    }
+    words.extend(chars.windows(2).map(|pair| pair.iter().collect::<String>()));
+}
+
+/// Scripts that are written without spaces between words.
+fn is_unspaced(c: char) -> bool {
+    matches!(u32::from(c),
+        0x0E00..=0x0EFF // Thai, Lao
+        | 0x1000..=0x109F | 0x1780..=0x17FF // Myanmar, Khmer
+        | 0x3005..=0x3007 | 0x3040..=0x30FF | 0x31F0..=0x31FF // Kana
+        | 0x3400..=0x4DBF | 0x4E00..=0x9FFF | 0xF900..=0xFAFF | 0x20000..=0x3FFFF // Han
+        | 0xAC00..=0xD7AF // Hangul: spaced, but by phrase, not by word
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn one_name_in_any_spelling() {
+        for spelling in [
+            "list_merge_requests",
+            "List merge requests",
+            "list-merge.requests",
+        ] {
+            assert_eq!(words(spelling), ["list", "merge", "requests"], "{spelling}");
+        }
+        assert_eq!(
+            words("listMergeRequests"),
+            ["list", "merge", "requests", "listmergerequests"]
+        );
+        assert_eq!(
+            name_key("listMergeRequests"),
+            name_key("List merge/requests")
+        );
+    }
+
+    #[test]
+    fn capitals_digits_accents_and_scripts() {
+        assert_eq!(words("HTTPServer"), ["http", "server", "httpserver"]);
+        assert_eq!(words("userIDs"), ["user", "ids", "userids"]);
+        assert_eq!(words("s3 k8s EC2"), ["s3", "k8s", "ec2"]);
+        assert_eq!(words("Crème brûlée"), ["creme", "brulee"]);
+        assert_eq!(words("搜索网页 x"), ["搜索", "索网", "网页", "x"]);
+    }
+
+    #[test]
+    fn terms_meet_across_forms() {
+        assert_eq!(
+            terms("searching the repositories"),
+            terms("search repository")
+        );
+        assert_eq!(terms("what is it"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn stop_words_are_sorted_for_the_search() {
+        assert!(STOP_WORDS.is_sorted());
+    }
+
+    proptest! {
+        #[test]
+        fn words_of_words_are_the_same_words(text in "\\PC*") {
+            let once = words(&text);
+            // A pair of unspaced characters stands for itself only when taken alone.
+            let again: Vec<String> = once.iter().flat_map(|word| words(word)).collect();
+            prop_assert_eq!(again, once);
+        }
+
+        #[test]
+        fn any_text_has_terms_without_panic(text in any::<String>()) {
+            for term in terms(&text) {
+                prop_assert!(!term.is_empty());
+            }
+        }
+    }
+}

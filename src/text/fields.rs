@@ -1,0 +1,95 @@
+//! The parts of a tool that are searched: its lexical fields, and the text that is embedded.
+//!
+//! Invariant: everything searched comes from the tool's definition and its server's title and
+//! description; the same input gives the same text, since vectors are cached by it.
+
+use std::fmt::Write;
+
+use crate::catalog::{Catalog, Server};
+use crate::tool::Tool;
+
+/// How many lexical fields there are.
+pub const FIELDS: usize = 6;
+
+/// The lexical fields' names, in the order of [`lexical`].
+pub const FIELD_NAMES: [&str; FIELDS] = [
+    "name",
+    "title",
+    "description",
+    "params",
+    "server",
+    "server_description",
+];
+
+/// The tool's lexical fields, in the order of [`FIELD_NAMES`].
+pub fn lexical(tool: &Tool, server: Option<&Server>) -> [String; FIELDS] {
+    let view = tool.view();
+    let mut params = String::new();
+    for param in &view.params {
+        let _ = write!(
+            params,
+            "{} {} ",
+            param.name,
+            param.description.as_deref().unwrap_or("")
+        );
+    }
+    let info = server.map(|server| &server.info);
+    let said = |text: Option<&String>| text.map_or("", String::as_str).to_owned();
+    let title = info.and_then(|info| info.title.as_deref()).unwrap_or("");
+    [
+        tool.name.to_string(),
+        view.title.as_deref().unwrap_or("").into(),
+        view.description.as_deref().unwrap_or("").into(),
+        params,
+        format!("{} {title}", tool.server),
+        said(info.and_then(|info| info.description.as_ref())),
+    ]
+}
+
+/// Characters of a description that are embedded: the encoder reads about a hundred words.
+const EMBEDDED_DESCRIPTION: usize = 400;
+
+/// The text that is embedded: `server: name. description Parameters: names`.
+pub fn embedded(tool: &Tool, catalog: &Catalog) -> String {
+    let view = tool.view();
+    let server = catalog.server(tool.server.as_str());
+    let server = server.and_then(|server| server.info.title.as_deref());
+    let mut text = format!(
+        "{}: {}. ",
+        server.unwrap_or_else(|| tool.server.as_str()),
+        readable(view.title.as_deref().unwrap_or(&tool.name)),
+    );
+    text.extend(
+        view.description
+            .as_deref()
+            .unwrap_or("")
+            .chars()
+            .take(EMBEDDED_DESCRIPTION),
+    );
+    if !view.params.is_empty() {
+        text.push_str(" Parameters:");
+        for param in view.params.iter().take(20) {
+            let _ = write!(text, " {},", readable(&param.name));
+        }
+        text.pop();
+    }
+    text
+}
+
+/// An identifier as words: `listMergeRequests` is `list merge requests`.
+fn readable(name: &str) -> String {
+    let mut text = String::with_capacity(name.len() + 8);
+    let mut last = ' ';
+    for c in name.chars() {
+        if c.is_uppercase() && last.is_lowercase() {
+            text.push(' ');
+        }
+        text.push(if matches!(c, '_' | '-' | '.' | '/') {
+            ' '
+        } else {
+            c
+        });
+        last = c;
+    }
+    text
+}
