@@ -123,6 +123,8 @@ async fn everything_over_http(peers: &Path) -> (Child, String) {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     while let Some(line) = lines.next_line().await.unwrap() {
         if let Some(port) = line.strip_prefix("loopback ") {
+            // Read on: a server whose stdout is closed dies of its next line.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
             return (child, format!("http://127.0.0.1:{port}/mcp"));
         }
     }
