@@ -14,6 +14,7 @@
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod crawl;
 pub mod demo;
 pub mod embed;
 pub mod eval;

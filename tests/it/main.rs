@@ -7,5 +7,17 @@
 
 mod config_check;
 mod config_cli;
+mod crawl_files;
+mod crawl_http;
+mod crawl_pages;
+mod crawl_refresh;
+mod crawl_stdio;
+mod crawl_verbatim;
 mod demo;
 mod eval;
+
+mod support {
+    pub mod crawling;
+    pub mod mock_http;
+    pub mod mock_stdio;
+}

@@ -1,0 +1,156 @@
+//! Why a crawl failed, in words that an operator can act on.
+//!
+//! Invariant: a text that leaves `crawl` went through [`Secrets::mask`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use crate::config::{ServerConfig, Transport};
+
+/// Why a crawl failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CrawlError {
+    /// There is no such program.
+    #[error("command `{0}` not found: install it, or give its full path")]
+    CommandNotFound(String),
+    /// The working folder of a child is missing.
+    #[error("working folder {0} does not exist: create it or correct `cwd`")]
+    NoFolder(PathBuf),
+    /// The program is there but does not start.
+    #[error("command `{command}` does not start: {source}")]
+    Spawn {
+        /// The program.
+        command: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The child ended before it had answered.
+    #[error("the command ended ({status}) before it had answered{last_words}")]
+    Exited {
+        /// Its exit status.
+        status: String,
+        /// Its last line on stderr, or nothing.
+        last_words: String,
+    },
+    /// A configured header can't be sent.
+    #[error("header `{0}` is not a valid HTTP header: correct its name or value")]
+    BadHeader(String),
+    /// The HTTP client could not be built.
+    #[error("the HTTP client can't be set up: {0}")]
+    Client(String),
+    /// Nobody answers.
+    #[error("can't reach the server: {0}; check that it runs and that its `url` is right")]
+    Unreachable(String),
+    /// 401 or 403.
+    #[error("the server wants credentials (HTTP {0}): give it a valid token or `headers`")]
+    AuthRequired(u16),
+    /// Another HTTP status.
+    #[error("the server answered HTTP {0}; check its `url`")]
+    Status(String),
+    /// The server answered with a JSON-RPC error.
+    #[error("the server refused `{method}`: {message} ({code})")]
+    Refused {
+        /// What was asked.
+        method: &'static str,
+        /// Its error code.
+        code: i32,
+        /// Its message.
+        message: String,
+    },
+    /// The connection ended early.
+    #[error("the connection ended before the listing was complete{0}")]
+    Closed(String),
+    /// What came is not what the protocol says.
+    #[error("the server breaks the protocol: {0}")]
+    Protocol(String),
+    /// A page is not a page.
+    #[error("page {page} is malformed: {why}")]
+    Page {
+        /// Counted from 1.
+        page: usize,
+        /// What is wrong.
+        why: String,
+    },
+    /// A cursor came a second time.
+    #[error("page {0} has a cursor that was already followed: the listing has no end")]
+    CursorLoop(usize),
+    /// More pages than allowed.
+    #[error("more than {0} pages: raise `crawl.max_pages` if that is right")]
+    TooManyPages(usize),
+    /// More tools than allowed.
+    #[error("more than {0} tools: raise `crawl.max_tools` if that is right")]
+    TooManyTools(usize),
+    /// More bytes than allowed.
+    #[error("more than {0} bytes: raise `crawl.max_bytes` if that is right")]
+    TooManyBytes(usize),
+    /// It took too long.
+    #[error(
+        "no complete listing within {0:?}: see whether the server hangs, or raise its `timeout`"
+    )]
+    Timeout(Duration),
+}
+
+/// Values of the configuration that no text may show.
+#[derive(Clone)]
+pub(super) struct Secrets(Vec<String>);
+
+impl Secrets {
+    /// Shorter values are flags and numbers; masking those would only garble texts.
+    const MIN_LEN: usize = 6;
+    /// A server's own words are cut here.
+    const MAX_TEXT: usize = 400;
+
+    pub(super) fn of(server: &ServerConfig) -> Self {
+        let mut secrets = Vec::new();
+        match &server.transport {
+            Transport::Stdio { env, .. } => {
+                secrets.extend(
+                    env.iter()
+                        .map(|(_, value)| value.expose_secret().to_owned()),
+                );
+            }
+            Transport::Http { url, headers } => {
+                for (_, value) in headers {
+                    let value = value.expose_secret();
+                    secrets.push(value.to_owned());
+                    secrets.extend(value.split_once(' ').map(|(_, token)| token.to_owned()));
+                }
+                secrets.extend(url.query().map(str::to_owned));
+                secrets.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
+                secrets.extend(url.password().map(str::to_owned));
+                secrets.push(url.username().to_owned());
+            }
+            Transport::Catalog { .. } => {}
+        }
+        secrets.retain(|secret| secret.len() >= Self::MIN_LEN);
+        // A longer secret may hold a shorter one.
+        secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Self(secrets)
+    }
+
+    /// `text` in one line, of bounded length, without any of the values.
+    pub(super) fn mask(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in &self.0 {
+            if text.contains(secret.as_str()) {
+                text = text.replace(secret.as_str(), "***");
+            }
+        }
+        clip(&text, Self::MAX_TEXT)
+    }
+}
+
+/// `text` in one line without control characters, cut to `max` bytes.
+pub(super) fn clip(text: &str, max: usize) -> String {
+    let line: String = text
+        .trim()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if line.len() <= max {
+        return line;
+    }
+    format!("{}…", &line[..line.floor_char_boundary(max)])
+}

@@ -1,0 +1,209 @@
+//! Reads a listing to its end: pages, limits, and what can be saved of a malformed page.
+//!
+//! Invariant: a [`Listing`] is complete. What is cut short in any way is an error.
+
+use std::collections::HashSet;
+use std::time::SystemTime;
+
+use rmcp::model::ServerPeerInfo;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::error::{CrawlError, clip};
+use super::session::{Session, is_unknown_method};
+use super::tap::Reply;
+use crate::catalog::{Listing, ServerInfo};
+use crate::config::{CrawlConfig, ServerConfig};
+use crate::tool::Tool;
+
+/// What is kept of a server's own description.
+const MAX_DESCRIPTION: usize = 4 << 10;
+/// Defects that are reported; the rest is counted.
+const MAX_DEFECTS: usize = 100;
+
+/// Asks for every page.
+pub(super) async fn list(
+    session: &Session,
+    server: &ServerConfig,
+    limits: &CrawlConfig,
+) -> Result<Listing, CrawlError> {
+    let mut pages = Pages::new(server, limits);
+    let mut cursor = None;
+    loop {
+        let reply = match session.page(cursor).await {
+            Err(error) if is_unknown_method(&error) && !session.offers_tools() => break,
+            reply => reply?,
+        };
+        cursor = pages.add(&reply)?;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    Ok(pages.finish(describe(session.info(), server)))
+}
+
+/// The pages read so far.
+struct Pages<'a> {
+    server: &'a ServerConfig,
+    limits: &'a CrawlConfig,
+    read: usize,
+    bytes: usize,
+    /// Every element, kept or not.
+    elements: usize,
+    cursors: HashSet<String>,
+    names: HashSet<String>,
+    tools: Vec<Tool>,
+    defects: Vec<String>,
+    more_defects: usize,
+}
+
+/// The parts of a page, read one by one so that each error is named.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page<'a> {
+    #[serde(borrow)]
+    tools: Option<&'a RawValue>,
+    #[serde(borrow)]
+    next_cursor: Option<&'a RawValue>,
+}
+
+impl<'a> Pages<'a> {
+    fn new(server: &'a ServerConfig, limits: &'a CrawlConfig) -> Self {
+        Self {
+            server,
+            limits,
+            read: 0,
+            bytes: 0,
+            elements: 0,
+            cursors: HashSet::new(),
+            names: HashSet::new(),
+            tools: Vec::new(),
+            defects: Vec::new(),
+            more_defects: 0,
+        }
+    }
+
+    /// Takes a page in; the cursor of the next one, if there is one.
+    fn add(&mut self, reply: &Reply) -> Result<Option<String>, CrawlError> {
+        self.read += 1;
+        self.bytes += reply.raw.len();
+        if self.bytes > self.limits.max_bytes {
+            return Err(CrawlError::TooManyBytes(self.limits.max_bytes));
+        }
+        let malformed = |why: String| CrawlError::Page {
+            page: self.read,
+            why,
+        };
+        let page: Page<'_> = serde_json::from_str(&reply.raw)
+            .map_err(|error| malformed(clip(&error.to_string(), 200)))?;
+        let elements: Vec<Box<RawValue>> = page
+            .tools
+            .and_then(|tools| serde_json::from_str(tools.get()).ok())
+            .ok_or_else(|| malformed("`tools` is not an array".into()))?;
+        // An empty cursor is one too.
+        let cursor: Option<String> = page
+            .next_cursor
+            .map(|cursor| serde_json::from_str(cursor.get()))
+            .transpose()
+            .map_err(|_| malformed("`nextCursor` is not a string".into()))?;
+
+        self.elements += elements.len();
+        if self.elements > self.limits.max_tools {
+            return Err(CrawlError::TooManyTools(self.limits.max_tools));
+        }
+        for (at, element) in elements.into_iter().enumerate() {
+            match Tool::from_raw(&self.server.id, element) {
+                Ok(tool) => self.keep(tool, reply),
+                Err(why) => {
+                    let page = self.read;
+                    self.defect(format!("tool {} of page {page} left out: {why}", at + 1));
+                }
+            }
+        }
+        if let Some(cursor) = &cursor {
+            if !self.cursors.insert(cursor.clone()) {
+                return Err(CrawlError::CursorLoop(self.read));
+            }
+            if self.read >= self.limits.max_pages {
+                return Err(CrawlError::TooManyPages(self.limits.max_pages));
+            }
+        }
+        Ok(cursor)
+    }
+
+    fn keep(&mut self, tool: Tool, reply: &Reply) {
+        if !wanted(self.server, &tool.name) {
+            return;
+        }
+        let name = clip(&tool.name, 200);
+        if reply
+            .rejected
+            .iter()
+            .any(|rejected| **rejected == *tool.name)
+        {
+            return self.defect(format!("{name} left out: its x-mcp-header is invalid"));
+        }
+        if !self.names.insert(tool.name.to_string()) {
+            return self.defect(format!("{name} is listed again: the first one is kept"));
+        }
+        if let Some(defect) = tool.defect() {
+            self.defect(format!("{name}: {defect}"));
+        }
+        self.tools.push(tool);
+    }
+
+    fn defect(&mut self, line: String) {
+        if self.defects.len() < MAX_DEFECTS {
+            self.defects.push(line);
+        } else {
+            self.more_defects += 1;
+        }
+    }
+
+    fn finish(mut self, info: ServerInfo) -> Listing {
+        if self.more_defects > 0 {
+            self.defects.push(format!("and {} more", self.more_defects));
+        }
+        Listing {
+            info,
+            tools: self.tools,
+            crawled_at: SystemTime::now(),
+            defects: self.defects,
+        }
+    }
+}
+
+/// The configuration lets this tool name in.
+pub(super) fn wanted(server: &ServerConfig, name: &str) -> bool {
+    server
+        .allow
+        .as_ref()
+        .is_none_or(|allow| allow.is_match(name))
+        && !server.deny.is_match(name)
+}
+
+fn describe(said: &ServerPeerInfo, server: &ServerConfig) -> ServerInfo {
+    let identity = said.server_info.as_ref();
+    let texts = [
+        identity.and_then(|identity| identity.description.as_deref()),
+        said.instructions.as_deref(),
+    ];
+    let mut description = texts
+        .into_iter()
+        .flatten()
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n\n");
+    description.truncate(description.floor_char_boundary(MAX_DESCRIPTION));
+    let title = server
+        .title
+        .as_deref()
+        .or_else(|| identity?.title.as_deref())
+        .or_else(|| Some(identity?.name.as_str()));
+    ServerInfo {
+        title: title.filter(|title| !title.is_empty()).map(str::to_owned),
+        description: (!description.is_empty()).then_some(description),
+        protocol: Some(said.protocol_version.to_string()),
+    }
+}

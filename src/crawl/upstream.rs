@@ -1,0 +1,115 @@
+//! One crawl of one server: connect, list, and keep or close the connection.
+//!
+//! Invariant: whatever way a crawl ends, it ends within the server's `timeout`.
+
+use std::sync::Arc;
+
+use super::error::{CrawlError, Secrets};
+use super::http;
+use super::list::list;
+use super::session::{Connector, Era, Event, Session};
+use crate::catalog::{Listing, Outcome, ServerInfo};
+use crate::config::{CrawlConfig, ServerConfig, Transport};
+
+/// A server, and what is remembered of it from one crawl to the next.
+pub(super) struct Upstream {
+    pub(super) server: Arc<ServerConfig>,
+    limits: CrawlConfig,
+    secrets: Secrets,
+    http: Option<reqwest::Client>,
+    era: Option<Era>,
+    session: Option<Session>,
+}
+
+impl Upstream {
+    pub(super) fn new(
+        server: Arc<ServerConfig>,
+        limits: &CrawlConfig,
+        known: Option<&ServerInfo>,
+    ) -> Self {
+        Self {
+            secrets: Secrets::of(&server),
+            server,
+            limits: limits.clone(),
+            http: None,
+            era: known.and_then(|info| info.protocol.as_deref()).map(Era::of),
+            session: None,
+        }
+    }
+
+    /// Crawls once. With `watch` the connection stays open where the server announces changes.
+    pub(super) async fn crawl(&mut self, watch: bool) -> Outcome {
+        let timeout = self.server.timeout;
+        let listing = match tokio::time::timeout(timeout, self.list(watch)).await {
+            Ok(listing) => listing,
+            Err(_) => Err(CrawlError::Timeout(timeout)),
+        };
+        if listing.is_err() || !self.announces() {
+            self.close().await;
+        }
+        match listing {
+            Ok(listing) => Outcome::Listed(listing),
+            Err(error) => {
+                let text = self.secrets.mask(&error.to_string());
+                match error {
+                    CrawlError::AuthRequired(_) => Outcome::AuthRequired { error: text },
+                    _ => Outcome::Failed { error: text },
+                }
+            }
+        }
+    }
+
+    async fn list(&mut self, watch: bool) -> Result<Listing, CrawlError> {
+        if let Some(session) = &self.session {
+            match list(session, &self.server, &self.limits).await {
+                Ok(listing) => return Ok(listing),
+                // The connection may have gone stale: once more over a fresh one.
+                Err(_) => self.close().await,
+            }
+        }
+        if let (Transport::Http { headers, .. }, None) = (&self.server.transport, &self.http) {
+            self.http = Some(http::client(headers)?);
+        }
+        let connector = Connector {
+            server: &self.server,
+            secrets: &self.secrets,
+            http: self.http.as_ref(),
+            max_bytes: self.limits.max_bytes,
+        };
+        let session = self.session.insert(connector.connect(self.era).await?);
+        self.era = Some(Era::of(session.info().protocol_version.as_str()));
+        if watch {
+            // First, so that no change falls between the listing and the watch.
+            session.subscribe().await;
+        }
+        list(session, &self.server, &self.limits).await
+    }
+
+    fn announces(&self) -> bool {
+        self.session
+            .as_ref()
+            .is_some_and(|session| session.announces)
+    }
+
+    /// Waits for news over the open connection; for ever if there is none.
+    pub(super) async fn event(&self) -> Event {
+        match &self.session {
+            Some(session) => session.event().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Forgets what was announced up to now: the next crawl will see it.
+    pub(super) fn settle(&self) {
+        if let Some(session) = &self.session {
+            session.settle();
+        }
+    }
+
+    /// Closes the connection, and waits for it: no child is left.
+    pub(super) async fn close(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.close().await;
+        }
+    }
+}

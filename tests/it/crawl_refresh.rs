@@ -1,0 +1,219 @@
+//! Servers are crawled again: when they say so, in time, after failures; none delays another.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use serde_json::json;
+use toolscout::catalog::{Outcome, ServerInfo};
+
+use crate::support::crawling::{Crawls, failure, http, listing, names, page, server, until};
+use crate::support::mock_http::{Answer, MockHttp, Speaks};
+use crate::support::mock_stdio::MockStdio;
+
+/// A server whose tools grow with every listing: `t0`, then `t0` and `t1` …
+async fn growing(speaks: Speaks) -> MockHttp {
+    let count = AtomicUsize::new(0);
+    MockHttp::start(speaks, true, move |_| {
+        let count = count.fetch_add(1, Ordering::Relaxed);
+        let names: Vec<_> = (0..=count).map(|n| format!("t{n}")).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        Answer::Result(page(&names, None))
+    })
+    .await
+}
+
+fn is_connecting(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Connecting)
+}
+
+#[tokio::test]
+async fn an_announced_change_is_crawled_over_http() {
+    for speaks in [Speaks::Handshake(404, -32601), Speaks::Stateless] {
+        let mock = growing(speaks).await;
+        let mut crawls = Crawls::start(vec![server("srv", http(&mock.url))], [].into());
+        let first = crawls.next().await;
+        assert!(is_connecting(&first.outcome));
+        let second = crawls.next().await;
+        let due = second
+            .next_crawl
+            .unwrap()
+            .duration_since(SystemTime::now())
+            .unwrap();
+        assert!((3200..=3960).contains(&due.as_secs()), "{due:?}");
+        assert_eq!(names(&listing(second.outcome)), ["t0"]);
+        until("somebody listens", || mock.has_listener()).await;
+        // A burst leads to one crawl.
+        mock.announce();
+        mock.announce();
+        mock.announce();
+        assert_eq!(names(&crawls.listing_of("srv").await), ["t0", "t1"]);
+        mock.announce();
+        assert_eq!(names(&crawls.listing_of("srv").await), ["t0", "t1", "t2"]);
+        // All over one connection.
+        let connected = match speaks {
+            Speaks::Stateless => "server/discover",
+            _ => "initialize",
+        };
+        assert_eq!(mock.count(connected), 1);
+        crawls.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_announced_change_is_crawled_over_stdio() {
+    for stateless in [false, true] {
+        let script =
+            |name: &str| json!({"pages": [[null, page(&[name], None)]], "stateless": stateless});
+        let mock = MockStdio::new(&script("old"));
+        let mut crawls = Crawls::start(vec![server("srv", mock.transport())], [].into());
+        assert_eq!(names(&crawls.listing_of("srv").await), ["old"]);
+        mock.rewrite(&script("new"));
+        mock.announce();
+        assert_eq!(names(&crawls.listing_of("srv").await), ["new"]);
+        assert_eq!(mock.count("start"), 1);
+        crawls.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_child_that_dies_is_started_again() {
+    let mock = MockStdio::pages(&[(None, &page(&["a"], None))]);
+    let mut crawls = Crawls::start(vec![server("srv", mock.transport())], [].into());
+    crawls.listing_of("srv").await;
+    mock.kill();
+    crawls.listing_of("srv").await;
+    assert_eq!(mock.count("start"), 2);
+    // The era is remembered.
+    assert_eq!(mock.count("server/discover"), 1);
+    crawls.stop().await;
+}
+
+#[tokio::test]
+async fn a_slow_or_dead_server_delays_nobody() {
+    let slow = MockHttp::start(Speaks::Stateless, false, |_| Answer::Hang).await;
+    let quick = growing(Speaks::Stateless).await;
+    let servers = vec![
+        server("a-slow", http(&slow.url)),
+        server("b-dead", http(&"http://127.0.0.1:1/mcp".parse().unwrap())),
+        server("c-quick", http(&quick.url)),
+    ];
+    let mut crawls = Crawls::start(servers, BTreeMap::new());
+    assert_eq!(names(&crawls.listing_of("c-quick").await), ["t0"]);
+    crawls.stop().await;
+}
+
+#[tokio::test]
+async fn no_more_crawls_at_once_than_allowed() {
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let mut mocks = Vec::new();
+    for _ in 0..6 {
+        let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+        // Two pages: the second request comes while others could be at their first.
+        mocks.push(
+            MockHttp::start(Speaks::Stateless, false, move |request| {
+                if request.cursor.is_none() {
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    return Answer::Result(page(&["a"], Some("2")));
+                }
+                now.fetch_sub(1, Ordering::SeqCst);
+                Answer::Result(page(&["b"], None))
+            })
+            .await,
+        );
+    }
+    let servers = mocks.iter().enumerate();
+    let servers = servers
+        .map(|(n, mock)| server(&n.to_string(), http(&mock.url)))
+        .collect();
+    let mut config = crate::support::crawling::config(servers);
+    config.crawl.concurrency = 2;
+    let mut crawls = Crawls::of(&config, [].into());
+    let mut listed = 0;
+    while listed < 6 {
+        listed += usize::from(matches!(crawls.next().await.outcome, Outcome::Listed(_)));
+    }
+    assert!(most.load(Ordering::SeqCst) <= 2);
+    crawls.stop().await;
+}
+
+#[tokio::test]
+async fn a_failing_server_is_tried_again_and_recovers() {
+    let up = Arc::new(AtomicBool::new(false));
+    let is_up = Arc::clone(&up);
+    let mock = MockHttp::start(Speaks::Stateless, false, move |_| {
+        if is_up.load(Ordering::SeqCst) {
+            Answer::Result(page(&["a"], None))
+        } else {
+            Answer::Status(503, None)
+        }
+    })
+    .await;
+    let mut crawls = Crawls::start(vec![server("srv", http(&mock.url))], [].into());
+    assert!(is_connecting(&crawls.next().await.outcome));
+    let first = crawls.next().await;
+    let second = crawls.next().await;
+    let due = second.next_crawl.unwrap();
+    assert!(due > first.next_crawl.unwrap());
+    assert!(
+        due < SystemTime::now() + Duration::from_mins(1),
+        "the interval is an hour"
+    );
+    assert!(failure(first.outcome).contains("503"));
+    assert!(failure(second.outcome).contains("503"));
+    up.store(true, Ordering::SeqCst);
+    assert_eq!(names(&crawls.listing_of("srv").await), ["a"]);
+    crawls.stop().await;
+}
+
+#[tokio::test]
+async fn the_interval_leads_to_the_next_crawl() {
+    let mock = growing(Speaks::Handshake(404, -32601)).await;
+    let mut server = server("srv", http(&mock.url));
+    server.refresh = Duration::from_millis(50);
+    let mut crawls = Crawls::start(vec![server], [].into());
+    for count in 1..4 {
+        assert_eq!(crawls.listing_of("srv").await.tools.len(), count);
+    }
+    crawls.stop().await;
+}
+
+#[tokio::test]
+async fn a_crawl_can_be_asked_for() {
+    let mock = growing(Speaks::Stateless).await;
+    let mut crawls = Crawls::start(vec![server("srv", http(&mock.url))], [].into());
+    assert_eq!(names(&crawls.listing_of("srv").await), ["t0"]);
+    assert!(crawls.crawler.refresh(&"srv".into()));
+    assert_eq!(names(&crawls.listing_of("srv").await), ["t0", "t1"]);
+    assert!(!crawls.crawler.refresh(&"other".into()));
+    crawls.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_known_is_not_connecting_and_what_left_is_removed() {
+    let mock = growing(Speaks::Stateless).await;
+    let known = [
+        ("srv".into(), ServerInfo::default()),
+        ("off".into(), ServerInfo::default()),
+        ("gone".into(), ServerInfo::default()),
+    ];
+    let mut off = server("off", http(&mock.url));
+    off.enabled = false;
+    let servers = vec![server("srv", http(&mock.url)), off];
+    let mut crawls = Crawls::start(servers, known.into());
+    let mut updates = BTreeMap::new();
+    while updates.len() < 3 {
+        let update = crawls.next().await;
+        assert!(
+            updates
+                .insert(update.server.to_string(), update.outcome)
+                .is_none()
+        );
+    }
+    assert!(matches!(updates["srv"], Outcome::Listed(_)));
+    assert!(matches!(updates["off"], Outcome::Disabled));
+    assert!(matches!(updates["gone"], Outcome::Removed));
+    assert_eq!(mock.count("tools/list"), 1);
+    crawls.stop().await;
+}

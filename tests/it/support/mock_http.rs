@@ -1,0 +1,285 @@
+//! An MCP server over HTTP that does what a test tells it, byte for byte.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, Response, StatusCode};
+use axum::routing::any;
+use futures::{StreamExt, stream};
+use serde_json::{Value, json};
+use tokio::sync::broadcast;
+use url::Url;
+
+/// What the server answers to one `tools/list`.
+pub enum Answer {
+    /// This `result`, as written here.
+    Result(String),
+    /// A JSON-RPC error.
+    Error(i32, &'static str),
+    /// An HTTP status, with a `WWW-Authenticate` header if there is one.
+    Status(u16, Option<&'static str>),
+    /// This content type and body, whatever they are.
+    Body(&'static str, Vec<u8>),
+    /// The headers, this beginning of the body, then the connection breaks.
+    Cut(String),
+    /// A body without end.
+    Flood,
+    /// Nothing, for ever.
+    Hang,
+}
+
+/// How the server shakes hands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    /// `initialize` only; other requests get this HTTP status and JSON-RPC code.
+    Handshake(u16, i32),
+    /// 2026-07-28 only.
+    Stateless,
+    /// Nothing but this status, with a `WWW-Authenticate` header if there is one.
+    Nothing(u16, Option<&'static str>),
+}
+
+type Lister = dyn Fn(&Request) -> Answer + Send + Sync;
+
+/// A request that came.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: String,
+    pub cursor: Option<String>,
+    pub headers: HeaderMap,
+}
+
+/// The running server.
+pub struct MockHttp {
+    pub url: Url,
+    seen: Arc<Mutex<Vec<Request>>>,
+    changes: broadcast::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+struct Mock {
+    speaks: Speaks,
+    events: bool,
+    lister: Box<Lister>,
+    seen: Arc<Mutex<Vec<Request>>>,
+    changes: broadcast::Sender<()>,
+}
+
+impl MockHttp {
+    /// Starts a server; with `events` it answers requests by event stream.
+    pub async fn start(
+        speaks: Speaks,
+        events: bool,
+        lister: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let seen = Arc::default();
+        let (changes, _) = broadcast::channel(16);
+        let mock = Arc::new(Mock {
+            speaks,
+            events,
+            lister: Box::new(lister),
+            seen: Arc::clone(&seen),
+            changes: changes.clone(),
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+        let app = Router::new().route("/mcp", any(serve)).with_state(mock);
+        let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self {
+            url: url.parse().unwrap(),
+            seen,
+            changes,
+            task,
+        }
+    }
+
+    /// One page after another, by cursor: the first has none.
+    pub async fn pages(speaks: Speaks, events: bool, pages: Vec<(Option<&str>, String)>) -> Self {
+        let pages: Vec<_> = pages
+            .into_iter()
+            .map(|(cursor, page)| (cursor.map(str::to_owned), page))
+            .collect();
+        Self::start(speaks, events, move |request| {
+            match pages.iter().find(|(cursor, _)| *cursor == request.cursor) {
+                Some((_, page)) => Answer::Result(page.clone()),
+                None => Answer::Error(-32602, "no such cursor"),
+            }
+        })
+        .await
+    }
+
+    /// Everything that was asked.
+    pub fn seen(&self) -> Vec<Request> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// How often this was asked.
+    pub fn count(&self, method: &str) -> usize {
+        self.seen()
+            .iter()
+            .filter(|request| request.method == method)
+            .count()
+    }
+
+    /// Whether anybody listens for changes.
+    pub fn has_listener(&self) -> bool {
+        self.changes.receiver_count() > 0
+    }
+
+    /// Announces that the tools changed.
+    pub fn announce(&self) {
+        let _ = self.changes.send(());
+    }
+}
+
+impl Drop for MockHttp {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(
+    State(mock): State<Arc<Mock>>,
+    http: Method,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    let message: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let request = Request {
+        method: message["method"].as_str().unwrap_or_default().to_owned(),
+        cursor: message["params"]["cursor"].as_str().map(str::to_owned),
+        headers,
+    };
+    mock.seen.lock().unwrap().push(request.clone());
+    let id = &message["id"];
+    match http {
+        Method::GET => return changes(&mock, &json!({}), None),
+        Method::DELETE => return status(200, None),
+        _ => {}
+    }
+    match (mock.speaks, request.method.as_str()) {
+        (Speaks::Nothing(code, challenge), _) => status(code, challenge),
+        (_, "tools/list") => answer(&mock, id, (mock.lister)(&request)),
+        (_, method) if method.starts_with("notifications/") => status(202, None),
+        (Speaks::Handshake(..), "initialize") => {
+            let result = json!({
+                "protocolVersion": "2025-06-18",
+                "capabilities": {"tools": {"listChanged": true}},
+                "serverInfo": {"name": "mock", "title": "Mock", "version": "1"},
+                "instructions": "Ask me anything.",
+            });
+            let mut response = answer(&mock, id, Answer::Result(result.to_string()));
+            response
+                .headers_mut()
+                .insert("mcp-session-id", "s1".parse().unwrap());
+            response
+        }
+        (Speaks::Stateless, "server/discover") => {
+            let result = json!({
+                "resultType": "complete", "ttlMs": 0, "cacheScope": "private",
+                "supportedVersions": ["2026-07-28"],
+                "capabilities": {"tools": {"listChanged": true}},
+                "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "mock", "version": "1"}},
+            });
+            answer(&mock, id, Answer::Result(result.to_string()))
+        }
+        (Speaks::Stateless, "subscriptions/listen") => {
+            let meta = json!({"io.modelcontextprotocol/subscriptionId": id});
+            let acknowledged = json!({
+                "jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
+                "params": {"_meta": meta, "notifications": {"toolsListChanged": true}},
+            });
+            changes(&mock, &meta, Some(&acknowledged))
+        }
+        (Speaks::Handshake(code, error), _) => {
+            let body = json!({
+                "jsonrpc": "2.0", "id": id, "error": {"code": error, "message": "what?"}
+            });
+            Response::builder()
+                .status(code)
+                .header("content-type", "application/json")
+                .body(Body::from(body.to_string()))
+                .unwrap()
+        }
+        (Speaks::Stateless, _) => answer(&mock, id, Answer::Error(-32601, "unknown method")),
+    }
+}
+
+fn status(code: u16, challenge: Option<&str>) -> Response<Body> {
+    let mut response = Response::builder().status(StatusCode::from_u16(code).unwrap());
+    if let Some(challenge) = challenge {
+        response = response.header("www-authenticate", challenge);
+    }
+    response.body(Body::empty()).unwrap()
+}
+
+fn answer(mock: &Mock, id: &Value, answer: Answer) -> Response<Body> {
+    let content = if mock.events {
+        "text/event-stream"
+    } else {
+        "application/json"
+    };
+    let response = Response::builder().header("content-type", content);
+    let wrap = |text: String| {
+        if mock.events {
+            // An opening event, another message, and a comment come first.
+            let log = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}}"#;
+            format!(": hello\n\nid: 1\ndata: \n\ndata: {log}\n\ndata: {text}\n\n")
+        } else {
+            text
+        }
+    };
+    let body = match answer {
+        Answer::Result(result) => Body::from(wrap(format!(
+            r#"{{"result":{result},"jsonrpc":"2.0","id":{id}}}"#
+        ))),
+        Answer::Error(code, message) => Body::from(wrap(
+            json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}})
+                .to_string(),
+        )),
+        Answer::Status(code, challenge) => return status(code, challenge),
+        Answer::Body(content, body) => {
+            return Response::builder()
+                .header("content-type", content)
+                .body(Body::from(body))
+                .unwrap();
+        }
+        Answer::Cut(start) => Body::from_stream(stream::iter([
+            Ok(wrap(start)),
+            Err(std::io::Error::other("cut")),
+        ])),
+        Answer::Flood => {
+            let start = stream::iter([Ok::<_, std::io::Error>(Bytes::from(if mock.events {
+                "data: "
+            } else {
+                r#"{"jsonrpc":"2.0","result":{"tools":[""#
+            }))]);
+            let chunk = Bytes::from(vec![b'x'; 64 << 10]);
+            Body::from_stream(start.chain(stream::repeat_with(move || Ok(chunk.clone()))))
+        }
+        Answer::Hang => Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>()),
+    };
+    response.body(body).unwrap()
+}
+
+/// An event stream that says when tools changed.
+fn changes(mock: &Mock, meta: &Value, first: Option<&Value>) -> Response<Body> {
+    let changed = json!({
+        "jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {"_meta": meta}
+    });
+    let first = first.map(|first| Ok(format!("data: {first}\n\n")));
+    let receiver = mock.changes.subscribe();
+    let later = stream::unfold(receiver, move |mut receiver| {
+        let event = format!("data: {changed}\n\n");
+        async move {
+            receiver.recv().await.ok()?;
+            Some((Ok::<_, std::io::Error>(event), receiver))
+        }
+    });
+    Response::builder()
+        .header("content-type", "text/event-stream")
+        .body(Body::from_stream(stream::iter(first).chain(later)))
+        .unwrap()
+}
