@@ -15,6 +15,7 @@ mod crawl_stdio;
 mod crawl_verbatim;
 mod demo;
 mod eval;
+mod upstreams;
 
 mod support {
     pub mod crawling;

@@ -204,6 +204,7 @@ async fn an_announced_change_is_crawled() {
         allowed_hosts: Vec::new(),
         allowed_origins: Vec::new(),
         data: PathBuf::new(),
+        demo: false,
         servers: vec![stdio("everything", "node", &[&program, "stdio"])],
         crawl: LIMITS,
         embed: EmbedConfig {
