@@ -21,3 +21,4 @@ mod serve_mcp;
 mod serve_openapi;
 mod serve_sdk;
 mod support;
+mod upstreams;
