@@ -3,7 +3,7 @@
 //! Invariant: for one generation the same query gets the same answer; ties break by tool id.
 
 mod explain;
-mod fuse;
+pub mod fuse;
 mod select;
 
 use std::collections::BTreeSet;

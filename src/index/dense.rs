@@ -36,6 +36,11 @@ impl Dense {
     /// An index of the tools that have a vector; `None` if none has. `vectors` is in the order of
     /// the catalog, and all vectors have one length.
     pub fn build(vectors: Vec<Option<Arc<[f32]>>>) -> Option<Self> {
+        Self::with_graph_from(vectors, GRAPH_FROM)
+    }
+
+    /// As [`Dense::build`], with a graph from `graph_from` vectors on.
+    pub fn with_graph_from(vectors: Vec<Option<Arc<[f32]>>>, graph_from: usize) -> Option<Self> {
         let dims = vectors.iter().flatten().next()?.len();
         let (tools, exact): (Vec<ToolIdx>, Vec<Arc<[f32]>>) = (0_u32..)
             .map(ToolIdx)
@@ -48,7 +53,7 @@ impl Dense {
             .iter()
             .map(|vector| quantise(vector, &mut quantised))
             .collect();
-        let graph = (exact.len() >= GRAPH_FROM).then(|| Graph::build(&exact));
+        let graph = (exact.len() >= graph_from).then(|| Graph::build(&exact));
         Some(Self {
             dims,
             tools,

@@ -1,0 +1,104 @@
+//! What a change of the catalog and a restart cost, at 1k, 5k and 28k tools.
+//!
+//! Measured: folding a new listing of one server into the catalog (`catalog-fold`), building the
+//! lexical index (`lexical-build`, on all threads) and the exact dense index (`dense-build`) of a
+//! whole catalog, and the snapshot to and from a temporary folder (`snapshot-save`, which waits
+//! until the disk has it, and `snapshot-load`, from warm file cache).
+//!
+//! Not measured: crawling, embedding (`benches/embed.rs`), the file of cached vectors, and the
+//! graph's build (`benches/quality.rs`). Vectors are seeded clumps, not a model's; the exact
+//! index takes as long with any.
+
+#![expect(
+    clippy::expect_used,
+    reason = "a bench without its data has nothing to measure"
+)]
+
+#[path = "support/corpus.rs"]
+mod corpus;
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use corpus::{Corpus, SIZES};
+use criterion::{BatchSize, Criterion};
+use toolscout::catalog::{Catalog, Listing, Outcome, ServerUpdate};
+use toolscout::index::dense::Dense;
+use toolscout::index::lexical::Lexical;
+use toolscout::index::snapshot;
+use toolscout::tool::Tool;
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .without_plots()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(3))
+        .configure_from_args();
+    let corpus = Corpus::load();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("catalog.snapshot");
+    for (name, size) in SIZES {
+        let catalog = corpus.sized(size);
+        let mut group = criterion.benchmark_group("catalog-fold");
+        let update = one_changed(&catalog);
+        group.bench_function(name, |b| b.iter(|| catalog.fold(black_box(&update))));
+        group.finish();
+
+        let mut group = criterion.benchmark_group("lexical-build");
+        group.bench_function(name, |b| b.iter(|| Lexical::build(&catalog)));
+        group.finish();
+
+        let mut group = criterion.benchmark_group("dense-build");
+        let rows: Vec<_> = corpus::vectors(catalog.len(), 0)
+            .0
+            .into_iter()
+            .map(Some)
+            .collect();
+        group.bench_function(name, |b| {
+            b.iter_batched(
+                || rows.clone(),
+                |rows| Dense::with_graph_from(rows, usize::MAX),
+                BatchSize::LargeInput,
+            );
+        });
+        group.finish();
+
+        let mut group = criterion.benchmark_group("snapshot-save");
+        group.bench_function(name, |b| {
+            b.iter(|| snapshot::save(&path, 1, &catalog).expect("a snapshot"));
+        });
+        group.finish();
+
+        let mut group = criterion.benchmark_group("snapshot-load");
+        group.bench_function(name, |b| {
+            b.iter(|| snapshot::load(&path).expect("the snapshot"));
+        });
+        group.finish();
+    }
+    criterion.final_summary();
+}
+
+/// The largest server again, one tool of it with another definition.
+fn one_changed(catalog: &Catalog) -> ServerUpdate {
+    let server = catalog
+        .servers()
+        .max_by_key(|server| server.tools.len())
+        .expect("a server");
+    let mut tools: Vec<Tool> = server.tools.iter().map(|tool| Tool::clone(tool)).collect();
+    let definition = format!("{{\"changed\":1,{}", &tools[0].definition.get()[1..]);
+    tools[0] = Tool::parse(&server.id, &definition).expect("a tool with a name");
+    let server = Arc::clone(server);
+    ServerUpdate {
+        server: server.id.clone(),
+        transport: "http",
+        outcome: Outcome::Listed(Listing {
+            info: server.info.clone(),
+            tools,
+            crawled_at: SystemTime::UNIX_EPOCH,
+            defects: Vec::new(),
+        }),
+        next_crawl: None,
+    }
+}
