@@ -134,6 +134,27 @@ pub struct ServerUpdate {
     pub next_crawl: Option<SystemTime>,
 }
 
+impl ServerUpdate {
+    fn apply(&self, servers: &mut BTreeMap<ServerId, Arc<Server>>) -> Diff {
+        match &self.outcome {
+            Outcome::Listed(listing) => {
+                let old = servers.get(&self.server).map(|server| &**server);
+                let (server, diff) = Server::new(&self.server, listing, old);
+                servers.insert(self.server.clone(), Arc::new(server));
+                diff
+            }
+            Outcome::Disabled | Outcome::Removed => {
+                let removed = servers.remove(&self.server);
+                let tools = removed.iter().flat_map(|server| &server.tools);
+                Diff { removed: tools.map(|tool| tool.id.clone()).collect(), ..Diff::default() }
+            }
+            Outcome::Failed { .. } | Outcome::AuthRequired { .. } | Outcome::Connecting => {
+                Diff::default()
+            }
+        }
+    }
+}
+
 /// What an update changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Diff {
@@ -196,36 +217,20 @@ impl Catalog {
     /// change anything.
     #[must_use]
     pub fn fold(&self, update: &ServerUpdate) -> (Self, Diff) {
-        match &update.outcome {
-            Outcome::Listed(listing) => self.list(&update.server, listing),
-            Outcome::Disabled | Outcome::Removed => self.remove(&update.server),
-            Outcome::Failed { .. } | Outcome::AuthRequired { .. } | Outcome::Connecting => {
-                (self.clone(), Diff::default())
-            }
+        let (catalog, mut diffs) = self.fold_all(std::slice::from_ref(update));
+        (catalog, diffs.pop().unwrap_or_default())
+    }
+
+    /// The catalog after `updates`, one after the other, and what each changed.
+    #[must_use]
+    pub fn fold_all(&self, updates: &[ServerUpdate]) -> (Self, Vec<Diff>) {
+        let mut servers = self.servers.clone();
+        let diffs: Vec<Diff> = updates.iter().map(|update| update.apply(&mut servers)).collect();
+        if diffs.iter().all(Diff::is_empty) && servers.len() == self.servers.len() {
+            // The listings may be newer all the same.
+            return (Self { servers, tools: self.tools.clone() }, diffs);
         }
-    }
-
-    fn list(&self, id: &ServerId, listing: &Listing) -> (Self, Diff) {
-        let old = self.servers.get(id).map(|server| &**server);
-        let (server, diff) = Server::new(id, listing, old);
-        let mut servers = self.servers.clone();
-        servers.insert(id.clone(), Arc::new(server));
-        (Self::assemble(servers), diff)
-    }
-
-    fn remove(&self, id: &ServerId) -> (Self, Diff) {
-        let mut servers = self.servers.clone();
-        let Some(old) = servers.remove(id) else {
-            return (self.clone(), Diff::default());
-        };
-        let removed = old.tools.iter().map(|tool| tool.id.clone()).collect();
-        (
-            Self::assemble(servers),
-            Diff {
-                removed,
-                ..Diff::default()
-            },
-        )
+        (Self::assemble(servers), diffs)
     }
 
     fn assemble(servers: BTreeMap<ServerId, Arc<Server>>) -> Self {

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::vectors::{self, VectorWorker};
 use super::{Live, ServerState, ServerStatus};
-use crate::catalog::{Catalog, Outcome, Server, ServerUpdate};
+use crate::catalog::{Catalog, Diff, Outcome, Server, ServerUpdate};
 use crate::embed::cache::VectorCache;
 use crate::index::dense::Dense;
 use crate::index::{Index, snapshot};
@@ -138,21 +139,19 @@ impl Indexer {
 
     /// Folds `update` and what comes close behind it, and publishes if anything changed.
     async fn take(&mut self, update: ServerUpdate, updates: &mut mpsc::Receiver<ServerUpdate>) {
-        let mut changed = self.fold(&update);
-        let until = tokio::time::Instant::now() + DEBOUNCE_MOST;
-        while changed {
-            let wait = until.min(tokio::time::Instant::now() + DEBOUNCE);
+        let mut batch = vec![update];
+        let until = Instant::now() + DEBOUNCE_MOST;
+        while Instant::now() < until {
+            let wait = until.min(Instant::now() + DEBOUNCE);
             match tokio::time::timeout_at(wait, updates.recv()).await {
-                Ok(Some(update)) => changed |= self.fold(&update),
+                Ok(Some(update)) => batch.push(update),
                 Ok(None) | Err(_) => break,
             }
-            if tokio::time::Instant::now() >= until {
-                break;
-            }
         }
+        let changed = self.fold(&batch);
         // The first complete listing makes the index ready even if it is empty.
-        let first = self.generation == 0 && matches!(update.outcome, Outcome::Listed(_));
-        if changed || first {
+        let listed = batch.iter().any(|update| matches!(update.outcome, Outcome::Listed(_)));
+        if changed || (self.generation == 0 && listed) {
             self.publish(None).await;
             if let Some((_, worker)) = &self.vectors {
                 worker.embed(Arc::clone(&self.catalog));
@@ -160,28 +159,22 @@ impl Indexer {
         }
     }
 
-    /// Takes the update into the catalog and the server's status; true if a search could tell.
-    fn fold(&mut self, update: &ServerUpdate) -> bool {
-        let (catalog, diff) = self.catalog.fold(update);
-        if !diff.is_empty() {
-            tracing::info!(
-                server = %update.server,
-                added = diff.added.len(),
-                removed = diff.removed.len(),
-                changed = diff.changed.len(),
-                "catalog changed"
-            );
-        }
+    /// Takes the updates into the catalog and the servers' status; true if a search could tell.
+    fn fold(&mut self, batch: &[ServerUpdate]) -> bool {
+        let (catalog, diffs) = self.catalog.fold_all(batch);
         self.catalog = Arc::new(catalog);
         let mut servers = BTreeMap::clone(&self.live.0.servers.load());
-        if matches!(update.outcome, Outcome::Removed) {
-            servers.remove(&update.server);
-        } else {
-            let status = status(update, servers.get(&update.server), &self.catalog);
-            servers.insert(update.server.clone(), status);
+        for (update, diff) in batch.iter().zip(&diffs) {
+            log(update, diff);
+            if matches!(update.outcome, Outcome::Removed) {
+                servers.remove(&update.server);
+            } else {
+                let status = status(update, servers.get(&update.server), &self.catalog);
+                servers.insert(update.server.clone(), status);
+            }
         }
         self.live.0.servers.store(Arc::new(servers));
-        !diff.is_empty()
+        diffs.iter().any(|diff| !diff.is_empty())
     }
 
     /// Builds and publishes the next generation. `reuse` is the published one when only vectors
@@ -206,6 +199,12 @@ impl Indexer {
         });
         match built.await {
             Ok(index) => {
+                tracing::info!(
+                    generation,
+                    tools = index.catalog.len(),
+                    embedded = index.embedded(),
+                    "published"
+                );
                 self.live.publish(index);
                 self.save().await;
             }
@@ -224,6 +223,24 @@ impl Indexer {
         if let Ok(Err(error)) = saved {
             tracing::warn!("{error}: a restart will have to crawl before it can serve");
         }
+    }
+}
+
+fn log(update: &ServerUpdate, diff: &Diff) {
+    let server = &update.server;
+    match &update.outcome {
+        Outcome::Failed { error } | Outcome::AuthRequired { error } => {
+            tracing::warn!(%server, "{error}");
+        }
+        // One file may hold thousands of servers.
+        _ if diff.is_empty() || update.transport == "file" => {}
+        _ => tracing::info!(
+            %server,
+            added = diff.added.len(),
+            removed = diff.removed.len(),
+            changed = diff.changed.len(),
+            "tools changed"
+        ),
     }
 }
 
