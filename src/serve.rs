@@ -1,16 +1,15 @@
 //! Answers over MCP and HTTP from the live index.
 //!
 //! Invariant: every route, the unknown ones too, goes through the same layers: an id, the guard
-//! ([`guard`]: Host, Origin, content type), a time limit, a bound on the body. A request reads one
-//! published generation and writes nothing.
+//! ([`guard`]: Host, Origin, content type), leave for the pages it let in to read the answer, a
+//! time limit, a bound on the body. A request reads one published generation and writes nothing.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::header;
+use axum::http::{HeaderName, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any_service, get};
@@ -21,7 +20,10 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use crate::config::Config;
 use crate::live::Live;
@@ -30,12 +32,14 @@ use crate::search::Answer;
 mod digest;
 mod guard;
 mod http;
+mod listen;
 mod manifest;
 mod mcp;
 mod metrics;
 mod observe;
 mod openapi;
 mod problem;
+mod reduce;
 mod wire;
 
 /// The largest request body.
@@ -45,8 +49,12 @@ pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// sends its body drop by drop.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long open requests may take to end once a shutdown has begun.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long a connection may wait for a request, and how long open ones may take to end once a
+/// shutdown has begun.
+const PATIENCE: listen::Patience = listen::Patience {
+    head: Duration::from_mins(1),
+    drain: Duration::from_secs(10),
+};
 
 /// Why the stdio server ended early.
 #[derive(Debug, thiserror::Error)]
@@ -85,10 +93,25 @@ fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, guard: guard::G
         .fallback(|| async { problem::Problem::no_route() })
         .method_not_allowed_fallback(|| async { problem::Problem::wrong_method() })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(guard, guard::admit))
         .layer(from_fn_with_state(TIME_LIMIT, observe::limit_time))
         .layer(CatchPanicLayer::custom(observe::on_panic))
+        // Streams of events are left as they are.
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .layer(cors(guard.clone()))
+        .layer(from_fn_with_state(guard, guard::admit))
         .layer(from_fn(observe::observe))
+}
+
+/// Lets pages that the guard admits read the answers, and asks browsers for nothing more.
+fn cors(guard: guard::Guard) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(move |origin, _| {
+            guard.allows_origin(origin)
+        }))
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([HeaderName::from_static(observe::REQUEST_ID)])
+        .max_age(Duration::from_mins(10))
 }
 
 fn routes(live: &Live, shutdown: &CancellationToken) -> Vec<(&'static str, MethodRouter<Live>)> {
@@ -154,27 +177,9 @@ async fn tell_metrics(State(live): State<Live>) -> Response {
 }
 
 /// Serves until `shutdown`, then lets open requests end, for at most ten seconds.
-pub async fn run(
-    listener: TcpListener,
-    live: Live,
-    config: &Config,
-    shutdown: CancellationToken,
-) -> io::Result<()> {
+pub async fn run(listener: TcpListener, live: Live, config: &Config, shutdown: CancellationToken) {
     let app = router(live, config, &shutdown);
-    let served = axum::serve(listener, app)
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned())
-        .into_future();
-    let too_long = async {
-        shutdown.cancelled().await;
-        tokio::time::sleep(DRAIN).await;
-    };
-    tokio::select! {
-        result = served => result,
-        () = too_long => {
-            tracing::warn!("requests that were still open have been cut off");
-            Ok(())
-        }
-    }
+    listen::serve(listener, app, PATIENCE, shutdown).await;
 }
 
 /// Serves one MCP client on stdin and stdout until it leaves or `shutdown`.

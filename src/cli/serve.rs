@@ -74,7 +74,7 @@ async fn run_until_stopped(
                 "toolscout {} on http://{address} (MCP at /mcp, search at /v1/search?q=)",
                 env!("CARGO_PKG_VERSION")
             )?;
-            serve::run(listener, live, &config, shutdown.clone()).await?;
+            serve::run(listener, live, &config, shutdown.clone()).await;
         }
     }
     service.stopped().await;

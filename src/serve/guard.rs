@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use url::Url;
@@ -44,6 +44,11 @@ impl Guard {
                 .collect(),
             any_address: listen.ip().is_unspecified(),
         }))
+    }
+
+    /// Pages of this origin are let in, and may read the answers.
+    pub fn allows_origin(&self, origin: &HeaderValue) -> bool {
+        origin.to_str().is_ok_and(|text| self.0.allows_origin(text))
     }
 
     fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
@@ -88,7 +93,7 @@ impl Guard {
 
     fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
         for origin in headers.get_all(header::ORIGIN) {
-            if !origin.to_str().is_ok_and(|text| self.0.allows_origin(text)) {
+            if !self.allows_origin(origin) {
                 return Err(Problem::new(
                     StatusCode::FORBIDDEN,
                     "origin-not-allowed",

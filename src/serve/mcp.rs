@@ -22,6 +22,7 @@ use serde_json::{Map, Value};
 
 use super::digest::digest;
 use super::metrics;
+use super::reduce::{self, reduce};
 use super::wire::Need;
 use crate::live::Live;
 use crate::search::{Mode, QueryError, Stale};
@@ -29,11 +30,12 @@ use crate::tool::Tool;
 
 const INSTRUCTIONS: &str = "Call search_tools with what you need done before you decide that no \
     tool can do it: it finds the few fitting tools among all that are connected. It returns their \
-    full definitions; call them at their own server by the name given there.";
+    definitions; call them at their own server by the name given there.";
 
 const SEARCH: &str = "Find the tools that fit a need, among all tools of all connected MCP \
-    servers. Describe one need in plain words, or spell a tool's exact name. Returns the full \
-    definitions of the best 5 to 10, best first; call them at their own server.";
+    servers. Describe one need in plain words, or spell a tool's exact name. Returns the \
+    definitions of the best 5 to 10, best first; call them at their own server. One that says \
+    `reduced` is given whole by get_tool.";
 
 const SEARCH_USAGE: &str = "search_tools takes query (a text) or queries (a list of texts), and \
     if wanted limit (a number) and servers (a list of ids)";
@@ -87,17 +89,21 @@ struct Described {
     /// Comparable within this answer only.
     #[serde(skip_serializing_if = "Option::is_none")]
     score: Option<f32>,
-    /// The definition as its server sent it.
+    /// The definition as its server sent it, unless `reduced` says otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     definition: Option<Map<String, Value>>,
     /// In place of `definition`, where it holds something that JSON readers commonly refuse (a
     /// number beyond all range, say): the definition's own text.
     #[serde(skip_serializing_if = "Option::is_none")]
     definition_text: Option<String>,
+    /// What was left out of a definition too large for a search result, and how to get it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reduced: Option<String>,
 }
 
 impl Described {
-    fn new(tool: &Tool, score: Option<f32>) -> Self {
+    /// A tool with its whole definition.
+    fn whole(tool: &Tool, score: Option<f32>) -> Self {
         let text = tool.definition.get();
         let definition = serde_json::from_str(text).ok();
         Self {
@@ -107,7 +113,33 @@ impl Described {
             score,
             definition_text: definition.is_none().then(|| text.to_owned()),
             definition,
+            reduced: None,
         }
+    }
+
+    /// A tool among others: a large definition comes in a smaller form that says so.
+    fn brief(tool: &Tool, score: f32) -> Self {
+        let mut described = Self::whole(tool, Some(score));
+        let reduced = match (&described.definition, &described.definition_text) {
+            (Some(definition), _) => reduce(definition),
+            (None, Some(text)) if text.len() > reduce::MAX_BYTES => {
+                let view = tool.view();
+                let description = view.description.as_deref().map(Value::from);
+                let name = Value::from(&*tool.name);
+                let form = reduce::bare(Some(&name), description.as_ref());
+                Some((form, "all but the name and description is left out"))
+            }
+            (None, _) => None,
+        };
+        if let Some((form, left_out)) = reduced {
+            let id = Value::from(tool.id.as_str());
+            described.definition = Some(form);
+            described.definition_text = None;
+            described.reduced = Some(format!(
+                "{left_out}; get_tool {{\"id\": {id}}} returns it whole"
+            ));
+        }
+        described
     }
 }
 
@@ -166,7 +198,7 @@ impl McpHandler {
             mode: answer.mode,
             reason: answer.reason.clone(),
             tools: tools
-                .map(|hit| Described::new(&hit.tool, Some(hit.score)))
+                .map(|hit| Described::brief(&hit.tool, hit.score))
                 .collect(),
             stale: answer.stale,
         })
@@ -180,7 +212,7 @@ impl McpHandler {
              for the name"
                 .to_owned()
         })?;
-        structured(&Described::new(tool, None))
+        structured(&Described::whole(tool, None))
     }
 
     /// The message of a query error, with what a model needs to mend the call.

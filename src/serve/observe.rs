@@ -1,7 +1,8 @@
 //! What happens around every request: an id, a log line, metrics, a time limit, and the writing
 //! of problems.
 //!
-//! Invariant: every response carries `x-request-id`, and every problem body the same id.
+//! Invariant: every response carries `x-request-id`, every problem body the same id, and nothing
+//! is kept by caches on the way unless its route says so.
 
 use std::any::Any;
 use std::time::{Duration, Instant};
@@ -15,6 +16,9 @@ use tracing::Instrument;
 
 use super::metrics;
 use super::problem::Problem;
+
+/// The header that carries a request's id.
+pub const REQUEST_ID: &str = "x-request-id";
 
 /// The outermost middleware.
 pub async fn observe(request: Request, next: Next) -> Response {
@@ -31,8 +35,13 @@ pub async fn observe(request: Request, next: Next) -> Response {
         write_problem(&mut response, &problem, &id);
     }
     if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert("x-request-id", id);
+        response.headers_mut().insert(REQUEST_ID, id);
     }
+    // All that is told here is told of this moment.
+    let headers = response.headers_mut();
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     let took = began.elapsed();
     let status = response.status();
     metrics::count_request(&route, &method, status.as_u16(), took);

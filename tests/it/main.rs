@@ -20,5 +20,6 @@ mod serve_http;
 mod serve_mcp;
 mod serve_openapi;
 mod serve_sdk;
+mod serve_stdio;
 mod support;
 mod upstreams;

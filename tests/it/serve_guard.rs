@@ -85,3 +85,46 @@ async fn what_the_operator_allows_is_served() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_page_of_an_allowed_origin_may_read_the_answers_and_no_other() {
+    let mut config = config();
+    config.allowed_origins = vec!["https://console.example".into()];
+    let app = TestApp::serve(Live::from_catalog(catalog(SERVERS)), &config).await;
+    for origin in ["https://console.example", "http://localhost:5173"] {
+        let preflight = app
+            .request(Method::OPTIONS, "/mcp")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header(
+                "access-control-request-headers",
+                "content-type,mcp-protocol-version",
+            );
+        let reply = app.send(preflight).await;
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        assert_eq!(reply.headers["access-control-allow-origin"], origin);
+        let headers = reply.headers["access-control-allow-headers"].to_str();
+        assert!(headers.unwrap().contains("mcp-protocol-version"));
+        let methods = reply.headers["access-control-allow-methods"].to_str();
+        assert!(methods.unwrap().contains("POST"));
+        for path in ["/v1/status", "/v1/search", "/nowhere"] {
+            let reply = app
+                .send(app.request(Method::GET, path).header("origin", origin))
+                .await;
+            assert_eq!(reply.headers["access-control-allow-origin"], origin);
+            let exposed = &reply.headers["access-control-expose-headers"];
+            assert_eq!(exposed, "x-request-id");
+            let credentials = "access-control-allow-credentials";
+            assert!(!reply.headers.contains_key(credentials));
+        }
+    }
+    for path in paths(&app).await {
+        let preflight = app
+            .request(Method::OPTIONS, &path)
+            .header("origin", "https://evil.example")
+            .header("access-control-request-method", "GET");
+        let reply = app.send(preflight).await;
+        assert_eq!(reply.status, 403, "{path}");
+        assert!(!reply.headers.contains_key("access-control-allow-origin"));
+    }
+}

@@ -1,5 +1,7 @@
 //! The HTTP API over real sockets: what is answered, and what is refused and how.
 
+use std::io::Read;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -269,7 +271,7 @@ async fn unknown_paths_and_wrong_methods_are_problems_too() {
     for (method, path) in [
         (Method::DELETE, "/v1/search"),
         (Method::DELETE, "/v1/tools/files%2Fread_file"),
-        (Method::OPTIONS, "/v1/status"),
+        (Method::DELETE, "/v1/status"),
         (Method::TRACE, "/livez"),
     ] {
         let reply = app.send(app.request(method.clone(), path)).await;
@@ -392,4 +394,30 @@ async fn a_shutdown_ends_streams_and_returns() {
         TcpStream::connect(address).await.is_err(),
         "nobody listens any more"
     );
+}
+
+#[tokio::test]
+async fn answers_are_compressed_for_who_asks_and_kept_by_no_cache() {
+    let app = TestApp::start().await;
+    for path in ["/v1/search?q=mail", "/v1/tools", "/openapi.json"] {
+        let plain = app.get(path).await;
+        assert!(!plain.headers.contains_key("content-encoding"), "{path}");
+        let asked = app
+            .request(Method::GET, path)
+            .header("accept-encoding", "gzip");
+        let response = asked.send().await.unwrap();
+        assert_eq!(response.headers()["content-encoding"], "gzip", "{path}");
+        let packed = response.bytes().await.unwrap();
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&packed[..])
+            .read_to_string(&mut text)
+            .unwrap();
+        // Not to the letter: how long a search took differs.
+        assert!(text.starts_with('{') && text.ends_with('}'), "{text}");
+        assert_eq!(text.contains(ODD), plain.text.contains(ODD), "{path}");
+    }
+    for path in ["/v1/search?q=mail", "/v1/search", "/v1/status", "/nowhere"] {
+        let reply = app.get(path).await;
+        assert_eq!(reply.headers["cache-control"], "no-store", "{path}");
+    }
 }

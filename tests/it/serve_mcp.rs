@@ -346,3 +346,66 @@ async fn requests_that_are_no_mcp_are_refused_and_harm_nothing() {
     let client = connect(&app, ClientLifecycleMode::Initialize).await;
     assert_eq!(client.list_tools(None).await.unwrap().tools.len(), 2);
 }
+
+#[tokio::test]
+async fn a_large_definition_comes_smaller_and_says_so_and_whole_when_asked_for() {
+    let pad = "x".repeat(40_000);
+    let large = format!(
+        r#"{{"name":"big","description":"upload a parcel","inputSchema":{{"type":"object"}},"outputSchema":{{"title":"{pad}"}}}}"#
+    );
+    let odd = format!(r#"{{"name":"odd","description":"upload a parcel","n":1e400,"p":"{pad}"}}"#);
+    let definitions = [large.as_str(), odd.as_str()];
+    let servers = catalog(&[("depot", None, &definitions)]);
+    let app = TestApp::serve(Live::from_catalog(servers), &config()).await;
+    let client = connect(&app, ClientLifecycleMode::Initialize).await;
+    let found = call(&client, "search_tools", json!({"query": "upload a parcel"})).await;
+    let tools = structured(&found)["tools"].as_array().unwrap();
+    assert_eq!(tools.len(), 2, "none is dropped for its size");
+    for tool in tools {
+        assert!(tool.to_string().len() < 1_000);
+        assert_eq!(tool["definition"]["name"], tool["name"]);
+        assert_eq!(tool["definition"]["description"], "upload a parcel");
+        let id = tool["id"].as_str().unwrap();
+        let reduced = tool["reduced"].as_str().unwrap();
+        assert!(
+            reduced.ends_with(&format!(r#"get_tool {{"id": "{id}"}} returns it whole"#)),
+            "{reduced}"
+        );
+    }
+    let got = call(&client, "get_tool", json!({"id": "depot/big"})).await;
+    let whole: Value = serde_json::from_str(&large).unwrap();
+    assert_eq!(structured(&got)["definition"], whole);
+    assert!(structured(&got).get("reduced").is_none());
+    let got = call(&client, "get_tool", json!({"id": "depot/odd"})).await;
+    assert_eq!(structured(&got)["definition_text"], odd);
+    let plain = app.get("/v1/search?q=upload+a+parcel").await.text;
+    assert!(plain.contains(&large) && plain.contains(&odd));
+}
+
+#[tokio::test]
+async fn long_decimals_keep_every_digit() {
+    let numbers = "[31.245270191439438,121.48791951161945,2.2250738585072011e-308,0.1]";
+    let definition = format!(r#"{{"name":"locate","examples":{numbers}}}"#);
+    let definitions = [definition.as_str()];
+    let servers = catalog(&[("maps", None, &definitions)]);
+    let app = TestApp::serve(Live::from_catalog(servers), &config()).await;
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "get_tool", "arguments": {"id": "maps/locate"}}});
+    let request = app
+        .request(reqwest::Method::POST, "/mcp")
+        .header("accept", "application/json, text/event-stream")
+        .header("content-type", "application/json")
+        .header("mcp-protocol-version", "2025-11-25")
+        .body(body.to_string());
+    let reply = app.send(request).await;
+    assert!(
+        reply
+            .text
+            .matches(&format!(r#"examples":{numbers}"#))
+            .count()
+            == 1
+            && reply.text.matches(numbers).count() == 2,
+        "as structured content and as text: {}",
+        reply.text
+    );
+}

@@ -121,7 +121,7 @@ pub struct TestApp {
     pub live: Live,
     client: reqwest::Client,
     shutdown: CancellationToken,
-    task: Option<JoinHandle<std::io::Result<()>>>,
+    task: Option<JoinHandle<()>>,
 }
 
 /// An answer, read to its end.
@@ -217,7 +217,7 @@ impl TestApp {
     pub async fn stop(mut self) {
         self.shutdown.cancel();
         let task = self.task.take().unwrap();
-        task.await.unwrap().unwrap();
+        task.await.unwrap();
     }
 }
 
