@@ -88,7 +88,10 @@ impl Indexer {
             self.live.0.servers.store(Arc::new(servers.collect()));
             self.generation = generation;
             self.catalog = Arc::new(catalog);
-            self.publish(None).await;
+            // Of nothing that is still configured no host is to be answered: the crawl comes first.
+            if !self.catalog.is_empty() {
+                self.publish(None).await;
+            }
         }
     }
 
@@ -151,7 +154,7 @@ impl Indexer {
             }
         }
         // The first complete listing makes the index ready even if it is empty.
-        let first = self.generation == 0 && matches!(update.outcome, Outcome::Listed(_));
+        let first = !self.live.is_ready() && matches!(update.outcome, Outcome::Listed(_));
         if changed || first {
             self.publish(None).await;
             self.save().await;

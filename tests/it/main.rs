@@ -5,6 +5,9 @@
     reason = "helpers of tests may panic, as tests do"
 )]
 
+mod cli_crawl;
+mod cli_eval;
+mod cli_search;
 mod config_check;
 mod config_cli;
 mod crawl_files;
@@ -20,4 +23,8 @@ mod serve_http;
 mod serve_mcp;
 mod serve_openapi;
 mod serve_sdk;
+mod service_change;
+mod service_demo;
+mod service_encoder;
+mod service_restart;
 mod support;
