@@ -4,7 +4,7 @@
 //! and complete; a failed crawl changes a server's status and nothing else.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +15,9 @@ use super::vectors::{self, VectorWorker};
 use super::{Live, ServerState, ServerStatus};
 use crate::catalog::{Catalog, Outcome, Server, ServerUpdate};
 use crate::embed::cache::VectorCache;
+use crate::index::Index;
 use crate::index::dense::Dense;
-use crate::index::{Index, snapshot};
+use crate::index::snapshot::{self, SnapshotError};
 use crate::tool::Tool;
 
 /// Updates that come within this time of each other become one generation.
@@ -60,13 +61,7 @@ impl Indexer {
             return;
         };
         let loaded = tokio::task::spawn_blocking(move || {
-            snapshot::load(&path).inspect_err(|error| match snapshot::set_aside(&path) {
-                Ok(aside) => tracing::warn!(
-                    "{error}; set aside as {}, starting empty and crawling",
-                    aside.display()
-                ),
-                Err(also) => tracing::warn!("{error}; and can't be set aside: {also}"),
-            })
+            snapshot::load(&path).inspect_err(|error| set_aside(&path, error))
         });
         if let Ok(Ok(Some((generation, catalog)))) = loaded.await {
             let catalog = catalog.retain(keep);
@@ -224,6 +219,21 @@ impl Indexer {
         if let Ok(Err(error)) = saved {
             tracing::warn!("{error}: a restart will have to crawl before it can serve");
         }
+    }
+}
+
+/// Says why there is nothing to start from; what could be read and is no good is moved away.
+fn set_aside(path: &Path, error: &SnapshotError) {
+    if matches!(error, SnapshotError::Io { .. }) {
+        tracing::warn!("{error}; starting empty and crawling");
+        return;
+    }
+    match snapshot::set_aside(path) {
+        Ok(aside) => tracing::warn!(
+            "{error}; set aside as {}, starting empty and crawling",
+            aside.display()
+        ),
+        Err(also) => tracing::warn!("{error}; and can't be set aside: {also}"),
     }
 }
 

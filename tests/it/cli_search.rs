@@ -36,7 +36,7 @@ fn servers_file(folder: &Path) {
 
 /// The tools of an answer without how long it took.
 async fn search(folder: &Path, source: &[&str], query: &str) -> Value {
-    let args = [&["search", "--json"], source, &["--", query]].concat();
+    let args = [&["search", "--json"][..], source, &["--", query]].concat();
     run(folder, &args).await.json()["tools"].clone()
 }
 
@@ -171,7 +171,7 @@ async fn what_cant_be_asked_is_refused_alike_here_and_by_a_service() {
             (vec![&*long; 10], "longer"),
             (vec!["--server", "nowhere", "bell"], "nowhere"),
         ] {
-            let args = [&["search"], &source[..], &asked].concat();
+            let args = [&["search"][..], &source, &asked].concat();
             let ran = run(folder.path(), &args).await;
             assert_eq!(ran.code, 1, "{source:?} {said}: {}", ran.stderr);
             assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
