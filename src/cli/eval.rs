@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use rayon::prelude::*;
@@ -89,9 +90,12 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         eval::write_run(path, &lines)?;
     }
     let report = eval::report(&queries, &run);
-    let compare = |path| {
+    let compare = |path: &PathBuf| {
         let old = eval::read_run(path)?;
-        anyhow::Ok((path, eval::compare(&queries, &old, &run, Metric::Recall5)))
+        anyhow::Ok((
+            path.clone(),
+            eval::compare(&queries, &old, &run, Metric::Recall5),
+        ))
     };
     let against = args.against.as_ref().map(compare).transpose()?;
     let encoder = local

@@ -168,7 +168,7 @@ async fn what_cant_be_asked_is_refused_alike_here_and_by_a_service() {
         for (asked, said) in [
             (vec![""], "empty"),
             (vec![" \t\u{1}"], "empty"),
-            (vec![&*long; 10], "longer"),
+            (vec![&*long; 10], "shorten it"),
             (vec!["--server", "nowhere", "bell"], "nowhere"),
         ] {
             let args = [&["search"][..], &source, &asked].concat();
