@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use comfy_table::{Table, presets};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures::StreamExt;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -39,8 +42,7 @@ pub fn run(args: &CrawlArgs) -> anyhow::Result<ExitCode> {
     let config = args.sources.resolve()?;
     let (catalog, crawled) = crawl_all(&config, &lines)?;
     if let Some(path) = &args.out {
-        File::create(path)
-            .and_then(|out| file::write(&catalog, BufWriter::new(out)))
+        write(&catalog, path)
             .with_context(|| format!("can't write the catalog to {}", path.display()))?;
     }
     let mut out = anstream::stdout().lock();
@@ -68,6 +70,18 @@ pub fn run(args: &CrawlArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Writes the catalog, gzipped where the name says so, as it is read.
+fn write(catalog: &Catalog, path: &Path) -> io::Result<()> {
+    let out = BufWriter::new(File::create(path)?);
+    if path.extension().is_some_and(|extension| extension == "gz") {
+        let mut gzip = GzEncoder::new(out, Compression::default());
+        file::write(catalog, &mut gzip)?;
+        gzip.finish()?.flush()
+    } else {
+        file::write(catalog, out)
+    }
 }
 
 /// Crawls every server of `config` once, with a line a server while it is at work.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use rayon::prelude::*;
@@ -10,7 +11,7 @@ use serde::Serialize;
 use super::EvalArgs;
 use super::local::{Local, embed_all};
 use crate::catalog::{Catalog, file};
-use crate::eval::{self, LabelledQuery, Metric, Report, RunLine};
+use crate::eval::{self, Comparison, LabelledQuery, Metric, Report, RunLine};
 use crate::search::{self, MAX_QUERY_BYTES, Query};
 
 /// How deep a run ranks.
@@ -34,6 +35,8 @@ struct Output<'a> {
     #[serde(flatten)]
     report: &'a Report,
     as_served: AsServed,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against: Option<&'a Comparison>,
 }
 
 /// Runs the subcommand.
@@ -87,6 +90,14 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         eval::write_run(path, &lines)?;
     }
     let report = eval::report(&queries, &run);
+    let compare = |path: &PathBuf| {
+        let old = eval::read_run(path)?;
+        anyhow::Ok((
+            path.clone(),
+            eval::compare(&queries, &old, &run, Metric::Recall5),
+        ))
+    };
+    let against = args.against.as_ref().map(compare).transpose()?;
     let encoder = local
         .vectors
         .as_ref()
@@ -102,26 +113,23 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
                 tools,
                 report: &report,
                 as_served,
+                against: against.as_ref().map(|(_, comparison)| comparison),
             },
         )?;
         writeln!(out)?;
-    } else {
-        writeln!(out, "{}", report.table())?;
-        writeln!(
-            out,
-            "as served: recall {:.4} with {:.2} tools returned; {} queries without labels",
-            as_served.recall, as_served.returned, report.unscored
-        )?;
+        return Ok(ExitCode::SUCCESS);
     }
-    if let Some(path) = &args.against {
-        let comparison = eval::compare(&queries, &eval::read_run(path)?, &run, Metric::Recall5);
+    writeln!(out, "{}", report.table())?;
+    writeln!(
+        out,
+        "as served: recall {:.4} with {:.2} tools returned; {} queries without labels",
+        as_served.recall, as_served.returned, report.unscored
+    )?;
+    if let Some((path, comparison)) = &against {
         writeln!(out, "against {}: {}", path.display(), comparison.summary())?;
         for moved in comparison.moved.iter().take(SHOWN_MOVES) {
-            writeln!(
-                out,
-                "  {} {:.2} -> {:.2}",
-                moved.id, moved.before, moved.after
-            )?;
+            let (before, after) = (moved.before, moved.after);
+            writeln!(out, "  {} {before:.2} -> {after:.2}", moved.id)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -20,12 +20,12 @@ use crate::tool::ServerId;
 /// Runs the subcommand.
 pub fn run(args: &SearchArgs) -> anyhow::Result<ExitCode> {
     let lines = log::start(LogFormat::Text, true);
+    let query = query(args);
+    query.check(|_| true)?;
     let body = if let Some(url) = &args.url {
         ask_running(args, url)?
     } else {
         let config = args.sources.resolve()?;
-        let query = query(args);
-        query.check(|_| true)?;
         let catalog = catalog(&config, &lines)?;
         let local = Local::build(catalog, &config, query.arms == Arms::Lexical)?;
         serve::answer_body(&local.ask(&query)?)
@@ -66,7 +66,10 @@ fn catalog(config: &Config, lines: &indicatif::MultiProgress) -> anyhow::Result<
     for server in config.servers.iter().filter(|server| server.enabled) {
         match &server.transport {
             Transport::Catalog { path, servers } => {
-                listings.extend(file::read(path, servers.as_deref())?);
+                for (id, mut listing) in file::read(path, servers.as_deref())? {
+                    listing.tools.retain(|tool| server.admits(&tool.name));
+                    listings.push((id, listing));
+                }
             }
             _ => live.servers.push(server.clone()),
         }

@@ -4,7 +4,7 @@
 //! and complete; a failed crawl changes a server's status and nothing else.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +16,9 @@ use super::vectors::{self, VectorWorker};
 use super::{Live, ServerState, ServerStatus};
 use crate::catalog::{Catalog, Diff, Outcome, Server, ServerUpdate};
 use crate::embed::cache::VectorCache;
+use crate::index::Index;
 use crate::index::dense::Dense;
-use crate::index::{Index, snapshot};
+use crate::index::snapshot::{self, SnapshotError};
 use crate::tool::Tool;
 
 /// Updates that come within this time of each other become one generation.
@@ -61,13 +62,7 @@ impl Indexer {
             return;
         };
         let loaded = tokio::task::spawn_blocking(move || {
-            snapshot::load(&path).inspect_err(|error| match snapshot::set_aside(&path) {
-                Ok(aside) => tracing::warn!(
-                    "{error}; set aside as {}, starting empty and crawling",
-                    aside.display()
-                ),
-                Err(also) => tracing::warn!("{error}; and can't be set aside: {also}"),
-            })
+            snapshot::load(&path).inspect_err(|error| set_aside(&path, error))
         });
         if let Ok(Ok(Some((generation, catalog)))) = loaded.await {
             let catalog = catalog.retain(keep);
@@ -89,7 +84,10 @@ impl Indexer {
             self.live.0.servers.store(Arc::new(servers.collect()));
             self.generation = generation;
             self.catalog = Arc::new(catalog);
-            self.publish(None).await;
+            // Of nothing that is still configured no host is to be answered: the crawl comes first.
+            if !self.catalog.is_empty() {
+                self.publish(None).await;
+            }
         }
     }
 
@@ -151,7 +149,7 @@ impl Indexer {
         let changed = self.fold(&batch);
         // The first complete listing makes the index ready even if it is empty.
         let listed = batch.iter().any(|update| matches!(update.outcome, Outcome::Listed(_)));
-        if changed || (self.generation == 0 && listed) {
+        if changed || (listed && !self.live.is_ready()) {
             self.publish(None).await;
             if let Some((_, worker)) = &self.vectors {
                 worker.embed(Arc::clone(&self.catalog));
@@ -241,6 +239,21 @@ fn log(update: &ServerUpdate, diff: &Diff) {
             changed = diff.changed.len(),
             "tools changed"
         ),
+    }
+}
+
+/// Says why there is nothing to start from; what could be read and is no good is moved away.
+fn set_aside(path: &Path, error: &SnapshotError) {
+    if matches!(error, SnapshotError::Io { .. }) {
+        tracing::warn!("{error}; starting empty and crawling");
+        return;
+    }
+    match snapshot::set_aside(path) {
+        Ok(aside) => tracing::warn!(
+            "{error}; set aside as {}, starting empty and crawling",
+            aside.display()
+        ),
+        Err(also) => tracing::warn!("{error}; and can't be set aside: {also}"),
     }
 }
 

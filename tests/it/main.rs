@@ -5,6 +5,9 @@
     reason = "helpers of tests may panic, as tests do"
 )]
 
+mod cli_crawl;
+mod cli_eval;
+mod cli_search;
 mod config_check;
 mod config_cli;
 mod crawl_files;
@@ -21,5 +24,9 @@ mod serve_mcp;
 mod serve_openapi;
 mod serve_sdk;
 mod serve_stdio;
+mod service_change;
+mod service_demo;
+mod service_encoder;
+mod service_restart;
 mod support;
 mod upstreams;

@@ -4,3 +4,4 @@ pub mod app;
 pub mod crawling;
 pub mod mock_http;
 pub mod mock_stdio;
+pub mod service;

@@ -1,0 +1,141 @@
+//! `toolscout eval` on the demo: the scores are the reference scorer's.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use toolscout::eval::Metric;
+
+use crate::support::service::{catalog, encoder, run};
+
+/// The demo's catalog and its labelled queries in `folder`.
+async fn demo(folder: &Path) -> String {
+    let ran = run(folder, &["crawl", "--demo", "--out", "catalog.jsonl"]).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let queries = Path::new(env!("CARGO_MANIFEST_DIR")).join("index-data/demo/queries.jsonl");
+    std::fs::read_to_string(queries).unwrap()
+}
+
+const BASE: [&str; 6] = [
+    "eval",
+    "--catalog",
+    "catalog.jsonl",
+    "--queries",
+    "queries.jsonl",
+    "--json",
+];
+
+#[tokio::test]
+async fn the_demo_scores_as_the_reference_scorer_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let queries = demo(folder.path()).await;
+    std::fs::write(folder.path().join("queries.jsonl"), &queries).unwrap();
+    let args = [&BASE[..], &["--arm", "lexical", "--run", "run.jsonl"]].concat();
+    let ours = run(folder.path(), &args).await.json();
+    let count = |key: &str| ours[key].as_u64().unwrap();
+    assert_eq!(
+        count("queries") + count("unscored"),
+        queries.lines().count() as u64
+    );
+    let ours_all = &ours["all"]["metrics"];
+    assert!(ours_all["R@5"].as_f64().unwrap() > 0.5, "{ours}");
+    let returned = ours["as_served"]["returned"].as_f64().unwrap();
+    assert!((5.0..=10.0).contains(&returned), "{ours}");
+
+    let benchmarks = std::env::var_os("TOOLSCOUT_BENCHMARKS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/benchmarks"),
+        PathBuf::from,
+    );
+    let scorer = benchmarks.join("../tools/score_run.py");
+    if !scorer.is_file() || Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: python3 and {} are needed", scorer.display());
+        return;
+    }
+    let output = Command::new("python3")
+        .current_dir(folder.path())
+        .arg(&scorer)
+        .args(["catalog.jsonl", "queries.jsonl", "run.jsonl"])
+        .args(["--json", "--strict-ids"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let theirs: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let metrics = theirs["metrics"]["all"].as_object().unwrap();
+    for metric in Metric::ALL.map(Metric::name) {
+        let theirs = metrics[metric].as_f64().unwrap();
+        let ours = ours_all[metric].as_f64().unwrap();
+        assert!((theirs - ours).abs() < 5e-4, "{metric}: {theirs} {ours}");
+    }
+}
+
+#[tokio::test]
+async fn queries_without_labels_are_run_and_runs_are_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    catalog(
+        folder.path(),
+        &[
+            ("house", "ring_bell", "Ring the bell of the front door"),
+            ("house", "open_door", "Open the front door"),
+        ],
+    );
+    let queries = [
+        r#"{"id":"a","query":"ring a bell","relevant":["house/ring_bell"]}"#,
+        r#"{"id":"b","query":"open sesame","relevant":["house/open_door"]}"#,
+        r#"{"id":"c","query":"front door"}"#,
+    ];
+    std::fs::write(folder.path().join("queries.jsonl"), queries.join("\n")).unwrap();
+    std::fs::write(
+        folder.path().join("old.jsonl"),
+        r#"{"id":"a","ranked":["house/open_door"]}"#,
+    )
+    .unwrap();
+    let lexical = [
+        "--arm",
+        "lexical",
+        "--run",
+        "run.jsonl",
+        "--against",
+        "old.jsonl",
+    ];
+    let report = run(folder.path(), &[&BASE[..], &lexical].concat())
+        .await
+        .json();
+    assert_eq!(report["unscored"], 1, "{report}");
+    let moved = report["against"]["moved"].as_array().unwrap();
+    assert_eq!(moved.len(), 2, "{report}");
+    let table = run(folder.path(), &[&BASE[..5], &lexical].concat()).await;
+    assert_eq!(table.code, 0, "{}", table.stderr);
+    assert!(
+        table.stdout.contains("1 queries without labels"),
+        "{}",
+        table.stdout
+    );
+    assert!(
+        table.stdout.contains("against old.jsonl"),
+        "{}",
+        table.stdout
+    );
+    let ran = std::fs::read_to_string(folder.path().join("run.jsonl")).unwrap();
+    assert_eq!(ran.lines().count(), 3, "{ran}");
+
+    // Without an encoder the other arms are refused, with the way out.
+    let refused = run(folder.path(), &BASE).await;
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.stderr.contains("--arm lexical"),
+        "{}",
+        refused.stderr
+    );
+    assert!(
+        refused.stderr.contains("scripts/fetch.sh"),
+        "{}",
+        refused.stderr
+    );
+    let Some(encoder) = encoder() else { return };
+    let encoder: Vec<&str> = encoder.iter().map(String::as_str).collect();
+    let hybrid = run(folder.path(), &[&BASE[..], &encoder].concat())
+        .await
+        .json();
+    assert!(hybrid["encoder"].is_string(), "{hybrid}");
+}
