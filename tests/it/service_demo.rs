@@ -70,10 +70,7 @@ async fn nothing_is_left_running() {
         service.signal(signal);
         let code = service.ended().await;
         assert_eq!(code, (signal != Signal::KILL).then_some(0));
-        until("the children have ended", || {
-            !children.iter().any(|pid| runs(pid))
-        })
-        .await;
+        until("the children have ended", || !children.iter().any(|pid| runs(pid))).await;
     }
 }
 
@@ -116,10 +113,7 @@ async fn a_second_signal_ends_at_once() {
     service.until_logged("stopping").await;
     service.signal(Signal::INT);
     assert_eq!(service.ended().await, Some(130));
-    until("the children have ended", || {
-        !children.iter().any(|pid| runs(pid))
-    })
-    .await;
+    until("the children have ended", || !children.iter().any(|pid| runs(pid))).await;
 }
 
 #[tokio::test]
@@ -129,11 +123,7 @@ async fn a_port_in_use_is_said_with_the_remedy() {
     let address = taken.local_addr().unwrap().to_string();
     let ran = run(folder.path(), &["serve", "--demo", "--listen", &address]).await;
     assert_eq!(ran.code, 1, "{}", ran.stderr);
-    assert!(
-        ran.stderr.contains(&address) && ran.stderr.contains("--listen"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains(&address) && ran.stderr.contains("--listen"), "{}", ran.stderr);
     assert_eq!(ran.stdout, "");
 }
 

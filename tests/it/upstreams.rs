@@ -14,27 +14,17 @@ use toolscout::catalog::{Listing, Outcome};
 use toolscout::config::{Config, CrawlConfig, EmbedConfig, ServerConfig, Transport};
 use toolscout::crawl;
 
-const LIMITS: CrawlConfig = CrawlConfig {
-    concurrency: 4,
-    max_pages: 100,
-    max_tools: 1000,
-    max_bytes: 16 << 20,
-};
+const LIMITS: CrawlConfig =
+    CrawlConfig { concurrency: 4, max_pages: 100, max_tools: 1000, max_bytes: 16 << 20 };
 
 /// Tools that server-everything offers to a client without capabilities.
-const EVERYTHING: &[&str] = &[
-    "echo",
-    "get-structured-content",
-    "get-sum",
-    "get-tiny-image",
-];
+const EVERYTHING: &[&str] = &["echo", "get-structured-content", "get-sum", "get-tiny-image"];
 
 /// The folder of the installed peers; `None` when the caller chose to go without.
 fn peers() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
-    let installed = ["node_modules/.stamp", ".venv/.stamp"]
-        .iter()
-        .all(|stamp| folder.join(stamp).exists());
+    let installed =
+        ["node_modules/.stamp", ".venv/.stamp"].iter().all(|stamp| folder.join(stamp).exists());
     if !installed && std::env::var_os("TOOLSCOUT_SKIP_PEERS").is_some_and(|value| value == "1") {
         eprintln!("skipped: the test peers are not installed (TOOLSCOUT_SKIP_PEERS=1)");
         return None;
@@ -135,10 +125,7 @@ async fn everything_over_http(peers: &Path) -> (Child, String) {
 async fn everything_is_listed_over_http_as_over_stdio() {
     let Some(peers) = peers() else { return };
     let (_child, url) = everything_over_http(&peers).await;
-    let transport = Transport::Http {
-        url: url.parse().unwrap(),
-        headers: Vec::new(),
-    };
+    let transport = Transport::Http { url: url.parse().unwrap(), headers: Vec::new() };
     let over_http = listing(&server("everything", transport)).await;
     assert_offers(&over_http, EVERYTHING);
 
@@ -154,10 +141,7 @@ async fn filesystem_is_listed() {
     let program = script(&peers, "server-filesystem");
     let args = [program.as_str(), folder.path().to_str().unwrap()];
     let listing = listing(&stdio("files", "node", &args)).await;
-    assert_offers(
-        &listing,
-        &["read_text_file", "write_file", "list_directory"],
-    );
+    assert_offers(&listing, &["read_text_file", "write_file", "list_directory"]);
 }
 
 #[tokio::test]
@@ -186,10 +170,7 @@ async fn a_filter_leaves_tools_out() {
     let mut deny = GlobSet::builder();
     deny.add("convert_*".parse().unwrap());
     server.deny = deny.build().unwrap();
-    assert_eq!(
-        names(&listing(&server).await),
-        BTreeSet::from(["get_current_time"])
-    );
+    assert_eq!(names(&listing(&server).await), BTreeSet::from(["get_current_time"]));
 }
 
 /// server-everything announces a change right after it was connected to. The interval is an hour,
