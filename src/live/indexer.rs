@@ -18,7 +18,7 @@ use crate::embed::cache::VectorCache;
 use crate::index::Index;
 use crate::index::dense::Dense;
 use crate::index::snapshot::{self, SnapshotError};
-use crate::tool::Tool;
+use crate::tool::{ServerId, Tool};
 
 /// Updates that come within this time of each other become one generation.
 const DEBOUNCE: Duration = Duration::from_millis(50);
@@ -29,6 +29,8 @@ const DEBOUNCE_MOST: Duration = Duration::from_millis(500);
 pub struct Indexer {
     live: Live,
     catalog: Arc<Catalog>,
+    /// Told once the generation that they speak of is published.
+    servers: BTreeMap<ServerId, ServerStatus>,
     generation: u64,
     snapshot: Option<PathBuf>,
     vectors: Option<(Arc<VectorCache>, VectorWorker)>,
@@ -43,8 +45,9 @@ impl Indexer {
         let (report_progress, progress) = mpsc::channel(1);
         let index = live.index();
         Self {
-            live,
             catalog: Arc::clone(&index.catalog),
+            servers: BTreeMap::clone(&live.servers()),
+            live,
             generation: index.generation,
             snapshot,
             vectors: None,
@@ -80,13 +83,14 @@ impl Indexer {
             let servers = catalog
                 .servers()
                 .map(|server| (server.id.clone(), status(server)));
-            self.live.0.servers.store(Arc::new(servers.collect()));
+            self.servers = servers.collect();
             self.generation = generation;
             self.catalog = Arc::new(catalog);
             // Of nothing that is still configured no host is to be answered: the crawl comes first.
             if !self.catalog.is_empty() {
                 self.publish(None).await;
             }
+            self.tell();
         }
     }
 
@@ -152,6 +156,9 @@ impl Indexer {
         let first = !self.live.is_ready() && matches!(update.outcome, Outcome::Listed(_));
         if changed || first {
             self.publish(None).await;
+        }
+        self.tell();
+        if changed || first {
             self.save().await;
             if let Some((_, worker)) = &self.vectors {
                 worker.embed(Arc::clone(&self.catalog));
@@ -172,15 +179,18 @@ impl Indexer {
             );
         }
         self.catalog = Arc::new(catalog);
-        let mut servers = BTreeMap::clone(&self.live.0.servers.load());
         if matches!(update.outcome, Outcome::Removed) {
-            servers.remove(&update.server);
+            self.servers.remove(&update.server);
         } else {
-            let status = status(update, servers.get(&update.server), &self.catalog);
-            servers.insert(update.server.clone(), status);
+            let status = status(update, self.servers.get(&update.server), &self.catalog);
+            self.servers.insert(update.server.clone(), status);
         }
-        self.live.0.servers.store(Arc::new(servers));
         !diff.is_empty()
+    }
+
+    /// Makes the servers' states visible: never before the tools that they speak of.
+    fn tell(&self) {
+        self.live.0.servers.store(Arc::new(self.servers.clone()));
     }
 
     /// Builds and publishes the next generation. `reuse` is the published one when only vectors
