@@ -141,6 +141,8 @@ impl Indexer {
     /// Folds `update` and what comes close behind it, and publishes if anything changed.
     async fn take(&mut self, update: ServerUpdate, updates: &mut mpsc::Receiver<ServerUpdate>) {
         let mut changed = self.fold(&update);
+        // The first complete listing makes the index ready even if it is empty.
+        changed |= !self.live.is_ready() && matches!(update.outcome, Outcome::Listed(_));
         let until = tokio::time::Instant::now() + DEBOUNCE_MOST;
         while changed {
             let wait = until.min(tokio::time::Instant::now() + DEBOUNCE);
@@ -152,13 +154,11 @@ impl Indexer {
                 break;
             }
         }
-        // The first complete listing makes the index ready even if it is empty.
-        let first = !self.live.is_ready() && matches!(update.outcome, Outcome::Listed(_));
-        if changed || first {
+        if changed {
             self.publish(None).await;
         }
         self.tell();
-        if changed || first {
+        if changed {
             self.save().await;
             if let Some((_, worker)) = &self.vectors {
                 worker.embed(Arc::clone(&self.catalog));
