@@ -74,35 +74,22 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         })
         .collect();
     let as_served = as_served(&queries, &ranked);
-    let run: BTreeMap<String, Vec<String>> = queries
-        .iter()
-        .zip(ranked)
-        .map(|(query, (ids, _))| (query.id.clone(), ids))
-        .collect();
+    let run: BTreeMap<String, Vec<String>> =
+        queries.iter().zip(ranked).map(|(query, (ids, _))| (query.id.clone(), ids)).collect();
     if let Some(path) = &args.run {
         let lines: Vec<RunLine> = run
             .iter()
-            .map(|(id, ranked)| RunLine {
-                id: id.clone(),
-                ranked: ranked.clone(),
-            })
+            .map(|(id, ranked)| RunLine { id: id.clone(), ranked: ranked.clone() })
             .collect();
         eval::write_run(path, &lines)?;
     }
     let report = eval::report(&queries, &run);
     let compare = |path: &PathBuf| {
         let old = eval::read_run(path)?;
-        anyhow::Ok((
-            path.clone(),
-            eval::compare(&queries, &old, &run, Metric::Recall5),
-        ))
+        anyhow::Ok((path.clone(), eval::compare(&queries, &old, &run, Metric::Recall5)))
     };
     let against = args.against.as_ref().map(compare).transpose()?;
-    let encoder = local
-        .vectors
-        .as_ref()
-        .ok()
-        .map(|cache| cache.embedder().id());
+    let encoder = local.vectors.as_ref().ok().map(|cache| cache.embedder().id());
     let mut out = anstream::stdout().lock();
     if args.json {
         let tools = local.index.catalog.len();
@@ -140,16 +127,10 @@ fn text(query: &LabelledQuery) -> &str {
     &query.query[..query.query.floor_char_boundary(MAX_QUERY_BYTES)]
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a few thousand queries of at most ten tools"
-)]
+#[expect(clippy::cast_precision_loss, reason = "a few thousand queries of at most ten tools")]
 fn as_served(queries: &[LabelledQuery], ranked: &[(Vec<String>, usize)]) -> AsServed {
-    let scored: Vec<_> = queries
-        .iter()
-        .zip(ranked)
-        .filter(|(query, _)| query.is_scored())
-        .collect();
+    let scored: Vec<_> =
+        queries.iter().zip(ranked).filter(|(query, _)| query.is_scored()).collect();
     let count = scored.len().max(1) as f64;
     let recall = |(query, (ids, returned)): &(&LabelledQuery, &(Vec<String>, usize))| {
         let ids: Vec<&str> = ids.iter().take(*returned).map(String::as_str).collect();
@@ -157,10 +138,6 @@ fn as_served(queries: &[LabelledQuery], ranked: &[(Vec<String>, usize)]) -> AsSe
     };
     AsServed {
         recall: scored.iter().map(recall).sum::<f64>() / count,
-        returned: scored
-            .iter()
-            .map(|(_, (_, returned))| *returned as f64)
-            .sum::<f64>()
-            / count,
+        returned: scored.iter().map(|(_, (_, returned))| *returned as f64).sum::<f64>() / count,
     }
 }

@@ -80,9 +80,7 @@ impl Indexer {
                 error: None,
                 defects: Vec::new(),
             };
-            let servers = catalog
-                .servers()
-                .map(|server| (server.id.clone(), status(server)));
+            let servers = catalog.servers().map(|server| (server.id.clone(), status(server)));
             self.servers = servers.collect();
             self.generation = generation;
             self.catalog = Arc::new(catalog);
@@ -202,10 +200,7 @@ impl Indexer {
         let cache = self.vectors.as_ref().map(|(cache, _)| Arc::clone(cache));
         let built = tokio::task::spawn_blocking(move || {
             let mut index = match reuse {
-                Some(published) => Index {
-                    generation,
-                    ..Index::clone(&published)
-                },
+                Some(published) => Index { generation, ..Index::clone(&published) },
                 None => Index::build(generation, catalog),
             };
             index.dense = cache
@@ -239,10 +234,9 @@ fn set_aside(path: &Path, error: &SnapshotError) {
         return;
     }
     match snapshot::set_aside(path) {
-        Ok(aside) => tracing::warn!(
-            "{error}; set aside as {}, starting empty and crawling",
-            aside.display()
-        ),
+        Ok(aside) => {
+            tracing::warn!("{error}; set aside as {}, starting empty and crawling", aside.display())
+        }
         Err(also) => tracing::warn!("{error}; and can't be set aside: {also}"),
     }
 }
@@ -253,10 +247,9 @@ fn status(update: &ServerUpdate, old: Option<&ServerStatus>, catalog: &Catalog) 
     let known = |good, bad| if listed.is_some() { good } else { bad };
     let (state, error) = match &update.outcome {
         Outcome::Listed(_) => (ServerState::Ready, None),
-        Outcome::Failed { error } => (
-            known(ServerState::Stale, ServerState::Failed),
-            Some(error.clone()),
-        ),
+        Outcome::Failed { error } => {
+            (known(ServerState::Stale, ServerState::Failed), Some(error.clone()))
+        }
         Outcome::AuthRequired { error } => (ServerState::AuthRequired, Some(error.clone())),
         Outcome::Connecting => (known(ServerState::Stale, ServerState::Connecting), None),
         Outcome::Disabled | Outcome::Removed => (ServerState::Disabled, None),

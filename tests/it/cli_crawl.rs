@@ -26,39 +26,21 @@ async fn a_failing_server_is_reported_and_the_others_are_written() {
     let table = run(folder.path(), &["crawl"]).await;
     assert_eq!(table.code, 0, "{}", table.stderr);
 
-    let all = [
-        entry("good", &good),
-        entry("bad", &bad),
-        entry("closed", &closed),
-        off,
-    ];
+    let all = [entry("good", &good), entry("bad", &bad), entry("closed", &closed), off];
     configure(folder.path(), &all.concat());
     let table = run(folder.path(), &["crawl"]).await;
     assert_eq!(table.code, 1, "{}", table.stderr);
     let row = |id: &str| {
-        let row = table
-            .stdout
-            .lines()
-            .find(|line| line.trim().starts_with(id));
-        row.unwrap_or_else(|| panic!("{}", table.stdout))
-            .split_whitespace()
-            .collect::<Vec<_>>()
+        let row = table.stdout.lines().find(|line| line.trim().starts_with(id));
+        row.unwrap_or_else(|| panic!("{}", table.stdout)).split_whitespace().collect::<Vec<_>>()
     };
     assert_eq!(row("good")[1..4], ["http", "ready", "2"]);
     assert_eq!(row("bad")[2..4], ["failed", "?"]);
     assert_eq!(row("closed")[2..4], ["auth_required", "?"]);
     assert_eq!(row("off")[1..3], ["disabled", "?"]);
-    assert!(
-        table.stdout.contains("2 tools of 1 servers"),
-        "{}",
-        table.stdout
-    );
+    assert!(table.stdout.contains("2 tools of 1 servers"), "{}", table.stdout);
 
-    let report = run(
-        folder.path(),
-        &["crawl", "--json", "--out", "catalog.jsonl"],
-    )
-    .await;
+    let report = run(folder.path(), &["crawl", "--json", "--out", "catalog.jsonl"]).await;
     assert_eq!(report.code, 1);
     let report: serde_json::Value = serde_json::from_str(&report.stdout).unwrap();
     assert_eq!(report.as_array().unwrap().len(), 4);
@@ -67,10 +49,7 @@ async fn a_failing_server_is_reported_and_the_others_are_written() {
     assert!(report[0]["tools"].is_null() && report[0]["error"].is_string());
     let written = std::fs::read_to_string(folder.path().join("catalog.jsonl")).unwrap();
     assert_eq!(written.lines().count(), 2);
-    assert!(
-        written.contains(&format!(r#"{{"server":"good",{}"#, &ODD[1..])),
-        "{written}"
-    );
+    assert!(written.contains(&format!(r#"{{"server":"good",{}"#, &ODD[1..])), "{written}");
     // Nothing was kept for later: `crawl` reports, `serve` keeps.
     let answer = ["search", "--catalog", "catalog.jsonl", "--json", "pigeon"];
     let answer = run(folder.path(), &answer).await;
@@ -95,11 +74,7 @@ async fn what_is_written_is_read_back_byte_for_byte() {
     let nowhere = ["crawl", "--demo", "--out", "no/such/folder.jsonl"];
     let ran = run(folder.path(), &nowhere).await;
     assert_eq!(ran.code, 1);
-    assert!(
-        ran.stderr.contains("no/such/folder.jsonl"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("no/such/folder.jsonl"), "{}", ran.stderr);
 }
 
 /// One server a line, as a crawl of real servers recorded it.
@@ -123,10 +98,7 @@ async fn definitions_of_real_servers_stay_as_they_came() {
     );
     let path = benchmarks.join("../catalogs/real-servers.jsonl.gz");
     let Ok(file) = std::fs::File::open(&path) else {
-        eprintln!(
-            "SKIPPED: {} is needed (TOOLSCOUT_BENCHMARKS)",
-            path.display()
-        );
+        eprintln!("SKIPPED: {} is needed (TOOLSCOUT_BENCHMARKS)", path.display());
         return;
     };
     let mut text = String::new();

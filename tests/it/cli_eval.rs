@@ -16,14 +16,8 @@ async fn demo(folder: &Path) -> String {
     std::fs::read_to_string(queries).unwrap()
 }
 
-const BASE: [&str; 6] = [
-    "eval",
-    "--catalog",
-    "catalog.jsonl",
-    "--queries",
-    "queries.jsonl",
-    "--json",
-];
+const BASE: [&str; 6] =
+    ["eval", "--catalog", "catalog.jsonl", "--queries", "queries.jsonl", "--json"];
 
 #[tokio::test]
 async fn the_demo_scores_as_the_reference_scorer_says() {
@@ -33,10 +27,7 @@ async fn the_demo_scores_as_the_reference_scorer_says() {
     let args = [&BASE[..], &["--arm", "lexical", "--run", "run.jsonl"]].concat();
     let ours = run(folder.path(), &args).await.json();
     let count = |key: &str| ours[key].as_u64().unwrap();
-    assert_eq!(
-        count("queries") + count("unscored"),
-        queries.lines().count() as u64
-    );
+    assert_eq!(count("queries") + count("unscored"), queries.lines().count() as u64);
     let ours_all = &ours["all"]["metrics"];
     assert!(ours_all["R@5"].as_f64().unwrap() > 0.5, "{ours}");
     let returned = ours["as_served"]["returned"].as_f64().unwrap();
@@ -85,57 +76,27 @@ async fn queries_without_labels_are_run_and_runs_are_compared() {
         r#"{"id":"c","query":"front door"}"#,
     ];
     std::fs::write(folder.path().join("queries.jsonl"), queries.join("\n")).unwrap();
-    std::fs::write(
-        folder.path().join("old.jsonl"),
-        r#"{"id":"a","ranked":["house/open_door"]}"#,
-    )
-    .unwrap();
-    let lexical = [
-        "--arm",
-        "lexical",
-        "--run",
-        "run.jsonl",
-        "--against",
-        "old.jsonl",
-    ];
-    let report = run(folder.path(), &[&BASE[..], &lexical].concat())
-        .await
-        .json();
+    std::fs::write(folder.path().join("old.jsonl"), r#"{"id":"a","ranked":["house/open_door"]}"#)
+        .unwrap();
+    let lexical = ["--arm", "lexical", "--run", "run.jsonl", "--against", "old.jsonl"];
+    let report = run(folder.path(), &[&BASE[..], &lexical].concat()).await.json();
     assert_eq!(report["unscored"], 1, "{report}");
     let moved = report["against"]["moved"].as_array().unwrap();
     assert_eq!(moved.len(), 2, "{report}");
     let table = run(folder.path(), &[&BASE[..5], &lexical].concat()).await;
     assert_eq!(table.code, 0, "{}", table.stderr);
-    assert!(
-        table.stdout.contains("1 queries without labels"),
-        "{}",
-        table.stdout
-    );
-    assert!(
-        table.stdout.contains("against old.jsonl"),
-        "{}",
-        table.stdout
-    );
+    assert!(table.stdout.contains("1 queries without labels"), "{}", table.stdout);
+    assert!(table.stdout.contains("against old.jsonl"), "{}", table.stdout);
     let ran = std::fs::read_to_string(folder.path().join("run.jsonl")).unwrap();
     assert_eq!(ran.lines().count(), 3, "{ran}");
 
     // Without an encoder the other arms are refused, with the way out.
     let refused = run(folder.path(), &BASE).await;
     assert_eq!(refused.code, 1);
-    assert!(
-        refused.stderr.contains("--arm lexical"),
-        "{}",
-        refused.stderr
-    );
-    assert!(
-        refused.stderr.contains("scripts/fetch.sh"),
-        "{}",
-        refused.stderr
-    );
+    assert!(refused.stderr.contains("--arm lexical"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("scripts/fetch.sh"), "{}", refused.stderr);
     let Some(encoder) = encoder() else { return };
     let encoder: Vec<&str> = encoder.iter().map(String::as_str).collect();
-    let hybrid = run(folder.path(), &[&BASE[..], &encoder].concat())
-        .await
-        .json();
+    let hybrid = run(folder.path(), &[&BASE[..], &encoder].concat()).await.json();
     assert!(hybrid["encoder"].is_string(), "{hybrid}");
 }

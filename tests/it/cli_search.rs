@@ -20,10 +20,7 @@ fn servers_file(folder: &Path) {
     let files = std::fs::read_dir(demo).unwrap();
     let lines = files
         .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "json")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
         .map(|path| {
             let of: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
             let line = json!({
@@ -69,10 +66,7 @@ async fn a_snapshot_gives_what_the_service_gave() {
         let entry = |name| {
             format!("[servers.{name}]\ncommand = {program:?}\nargs = [\"demo-server\", {name:?}]\n")
         };
-        configure(
-            folder,
-            &["calendar", "mail", "payments"].map(entry).concat(),
-        );
+        configure(folder, &["calendar", "mail", "payments"].map(entry).concat());
     };
     entries(env!("CARGO_BIN_EXE_toolscout"));
     let service = Service::start(folder, &[]).await;
@@ -108,51 +102,25 @@ fn bells(folder: &Path) {
 async fn a_person_gets_a_table_and_a_program_gets_json() {
     let folder = tempfile::tempdir().unwrap();
     bells(folder.path());
-    let base = [
-        "search",
-        "--catalog",
-        "catalog.jsonl",
-        "ring",
-        "the",
-        "bell",
-    ];
+    let base = ["search", "--catalog", "catalog.jsonl", "ring", "the", "bell"];
     let table = run(folder.path(), &base).await;
     assert_eq!(table.code, 0);
-    assert!(
-        table.stdout.starts_with(" 1. house/ring_bell "),
-        "{}",
-        table.stdout
-    );
+    assert!(table.stdout.starts_with(" 1. house/ring_bell "), "{}", table.stdout);
     assert!(table.stdout.contains("Ring the bell of the front door"));
     assert!(!table.stdout.contains('\x1b'), "no colour in a pipe");
     let explained = run(folder.path(), &[&base[..], &["--explain"]].concat()).await;
-    assert!(
-        explained.stdout.contains("lexical #1"),
-        "{}",
-        explained.stdout
-    );
+    assert!(explained.stdout.contains("lexical #1"), "{}", explained.stdout);
     assert!(!table.stdout.contains("lexical #1"), "{}", table.stdout);
 
-    let answer = run(
-        folder.path(),
-        &[&base[..], &["--json", "--explain"]].concat(),
-    )
-    .await;
+    let answer = run(folder.path(), &[&base[..], &["--json", "--explain"]].concat()).await;
     let answer = answer.json();
     assert_eq!(ids(&answer)[0], "house/ring_bell");
     assert_eq!(answer["tools"][0]["explain"]["lexical"]["rank"], 1);
-    assert_eq!(
-        answer["tools"][0]["definition"]["inputSchema"]["type"],
-        "object"
-    );
+    assert_eq!(answer["tools"][0]["definition"]["inputSchema"]["type"], "object");
     let of = |server| [&base[..], &["--json", "--server", server]].concat();
     let answer = run(folder.path(), &of("church")).await.json();
     assert_eq!(ids(&answer), ["church/ring_bells"]);
-    let limited = run(
-        folder.path(),
-        &[&base[..], &["--json", "--limit", "1"]].concat(),
-    )
-    .await;
+    let limited = run(folder.path(), &[&base[..], &["--json", "--limit", "1"]].concat()).await;
     assert_eq!(ids(&limited.json()).len(), 1);
 }
 
@@ -183,16 +151,8 @@ async fn what_cant_be_asked_is_refused_alike_here_and_by_a_service() {
     service.stop().await;
     let ran = run(folder.path(), &["search", "--url", &url, "bell"]).await;
     assert_eq!(ran.code, 1);
-    assert!(
-        ran.stderr.contains("no toolscout answers at"),
-        "{}",
-        ran.stderr
-    );
-    let ran = run(
-        folder.path(),
-        &["search", "--catalog", "none.jsonl", "bell"],
-    )
-    .await;
+    assert!(ran.stderr.contains("no toolscout answers at"), "{}", ran.stderr);
+    let ran = run(folder.path(), &["search", "--catalog", "none.jsonl", "bell"]).await;
     assert_ne!(ran.code, 0);
     assert!(ran.stderr.contains("none.jsonl"), "{}", ran.stderr);
 }
@@ -201,17 +161,11 @@ async fn what_cant_be_asked_is_refused_alike_here_and_by_a_service() {
 async fn the_configurations_filters_hold_for_files_too() {
     let folder = tempfile::tempdir().unwrap();
     bells(folder.path());
-    configure(
-        folder.path(),
-        "[servers.all]\ncatalog = \"catalog.jsonl\"\ndeny = [\"ring_bells\"]",
-    );
+    configure(folder.path(), "[servers.all]\ncatalog = \"catalog.jsonl\"\ndeny = [\"ring_bells\"]");
     let answer = run(folder.path(), &["search", "--json", "ring the bells"]).await;
     assert_eq!(ids(&answer.json()), ["house/ring_bell"]);
     let service = Service::start(folder.path(), &[]).await;
     service.until_ready().await;
-    assert_eq!(
-        ids(&service.search("ring the bells").await),
-        ["house/ring_bell"]
-    );
+    assert_eq!(ids(&service.search("ring the bells").await), ["house/ring_bell"]);
     service.stop().await;
 }

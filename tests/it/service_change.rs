@@ -44,9 +44,7 @@ async fn an_answer_is_of_one_generation() {
     configure(folder.path(), &entry);
     let service = Service::start(folder.path(), &[]).await;
     service.until_ready().await;
-    service
-        .until("somebody listens", async || mock.has_listener())
-        .await;
+    service.until("somebody listens", async || mock.has_listener()).await;
     // The first change is announced, the later ones are found.
     mock.announce();
 
@@ -73,10 +71,7 @@ async fn an_answer_is_of_one_generation() {
     let mut all: BTreeMap<u64, u64> = BTreeMap::new();
     for (generation, version) in read.expect("too few generations").into_iter().flatten() {
         let known = *all.entry(generation).or_insert(version);
-        assert_eq!(
-            known, version,
-            "readers disagree on generation {generation}"
-        );
+        assert_eq!(known, version, "readers disagree on generation {generation}");
     }
     let versions: Vec<u64> = all.into_values().collect();
     assert!(versions.is_sorted(), "{versions:?}");

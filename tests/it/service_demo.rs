@@ -144,11 +144,7 @@ async fn a_port_in_use_is_said_with_the_remedy() {
     let address = taken.local_addr().unwrap().to_string();
     let ran = run(folder.path(), &["serve", "--demo", "--listen", &address]).await;
     assert_eq!(ran.code, 1, "{}", ran.stderr);
-    assert!(
-        ran.stderr.contains(&address) && ran.stderr.contains("--listen"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains(&address) && ran.stderr.contains("--listen"), "{}", ran.stderr);
     assert_eq!(ran.stdout, "");
 }
 

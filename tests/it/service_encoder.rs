@@ -14,11 +14,7 @@ fn tools(folder: &Path) {
     catalog(
         folder,
         &[
-            (
-                "calendar",
-                "create_event",
-                "Schedule a meeting with colleagues",
-            ),
+            ("calendar", "create_event", "Schedule a meeting with colleagues"),
             ("files", "read_file", "Read the bytes of one path"),
             ("forge", "merge_branch", "Merge one git branch into another"),
             ("kitchen", "bake_bread", "Heat dough in the oven"),
@@ -44,10 +40,7 @@ fn is_embedded(status: &Value) -> bool {
 async fn without_a_model_it_serves_and_says_what_mends_it() {
     let folder = tempfile::tempdir().unwrap();
     tools(folder.path());
-    let by_flag = serve(
-        folder.path(),
-        &["--catalog", "catalog.jsonl", "--model", "/nonexistent"],
-    );
+    let by_flag = serve(folder.path(), &["--catalog", "catalog.jsonl", "--model", "/nonexistent"]);
     let mut by_variable = serve(folder.path(), &["--catalog", "catalog.jsonl"]);
     by_variable.env("TOOLSCOUT_MODEL", "/nonexistent");
     let absent = serve(folder.path(), &["--catalog", "catalog.jsonl"]);
@@ -57,10 +50,7 @@ async fn without_a_model_it_serves_and_says_what_mends_it() {
         service.until_logged("scripts/fetch.sh").await;
         let status = service.status().await;
         assert_eq!(status["mode"], "lexical");
-        assert_eq!(
-            (&status["embedded"], &status["total"]),
-            (&0.into(), &6.into())
-        );
+        assert_eq!((&status["embedded"], &status["total"]), (&0.into(), &6.into()));
         let answer = service.search("git branch").await;
         assert_eq!(ids(&answer)[0], "forge/merge_branch");
         assert_eq!(answer["mode"], "lexical");

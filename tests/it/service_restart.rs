@@ -31,10 +31,7 @@ async fn server() -> (MockHttp, Arc<AtomicU8>) {
 }
 
 fn point_at(folder: &Path, mock: &MockHttp, more: &str) {
-    let entry = format!(
-        "[servers.house]\nurl = \"{}\"\nrefresh = \"1s\"\n{more}\n",
-        mock.url
-    );
+    let entry = format!("[servers.house]\nurl = \"{}\"\nrefresh = \"1s\"\n{more}\n", mock.url);
     configure(folder, &entry);
 }
 
@@ -160,10 +157,8 @@ async fn a_snapshot_that_cant_be_used_is_set_aside() {
         assert!(log.contains(said) && log.contains("set aside as"), "{log}");
         service.stop().await;
         let kept = std::fs::read_dir(path.parent().unwrap()).unwrap();
-        let aside: Vec<_> = kept
-            .map(|entry| entry.unwrap().path())
-            .filter(|other| *other != path)
-            .collect();
+        let aside: Vec<_> =
+            kept.map(|entry| entry.unwrap().path()).filter(|other| *other != path).collect();
         assert_eq!(aside.len(), 1, "{aside:?}");
         assert_eq!(std::fs::read(&aside[0]).unwrap(), bad);
         std::fs::remove_file(&aside[0]).unwrap();

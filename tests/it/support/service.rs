@@ -52,9 +52,7 @@ impl Service {
         let first = tokio::time::timeout(PATIENCE, lines.next_line()).await;
         let first = first.expect("no first line in time").unwrap();
         let first = first.unwrap_or_else(|| panic!("nothing served: {}", log.lock().unwrap()));
-        let url = first
-            .split_whitespace()
-            .find(|word| word.starts_with("http://"));
+        let url = first.split_whitespace().find(|word| word.starts_with("http://"));
         Self {
             url: url.unwrap().to_owned(),
             child,
@@ -118,8 +116,7 @@ impl Service {
     }
 
     pub async fn until_ready(&self) {
-        self.until("ready", async || self.get("/readyz").await.0 == 200)
-            .await;
+        self.until("ready", async || self.get("/readyz").await.0 == 200).await;
     }
 
     pub async fn until_state(&self, server: &str, state: &str) {
@@ -130,10 +127,7 @@ impl Service {
     }
 
     pub async fn until_logged(&self, text: &str) {
-        self.until(&format!("logged {text:?}"), async || {
-            self.log().contains(text)
-        })
-        .await;
+        self.until(&format!("logged {text:?}"), async || self.log().contains(text)).await;
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -157,9 +151,7 @@ impl Service {
 /// `toolscout serve` on a free port, not started yet.
 pub fn serve(folder: &Path, args: &[&str]) -> std::process::Command {
     let mut command = toolscout(folder);
-    command
-        .args(["serve", "--listen", "127.0.0.1:0"])
-        .args(args);
+    command.args(["serve", "--listen", "127.0.0.1:0"]).args(args);
     if !args.contains(&"--data") {
         command.args(["--data", "data"]);
     }
@@ -188,9 +180,7 @@ pub fn catalog(folder: &Path, tools: &[(&str, &str, &str)]) {
 
 /// The ids of the tools in an answer, in its order.
 pub fn ids(answer: &Value) -> Vec<String> {
-    let tools = answer["tools"]
-        .as_array()
-        .unwrap_or_else(|| panic!("{answer}"));
+    let tools = answer["tools"].as_array().unwrap_or_else(|| panic!("{answer}"));
     let ids = tools.iter().map(|tool| tool["id"].as_str().unwrap());
     ids.map(str::to_owned).collect()
 }
@@ -229,12 +219,7 @@ pub fn encoder() -> Option<[String; 4]> {
     let runtime = cache.join("runtime/libonnxruntime.so");
     if model.join("model.onnx").is_file() && runtime.is_file() {
         let shown = |path: &Path| path.display().to_string();
-        return Some([
-            "--model".into(),
-            shown(&model),
-            "--runtime".into(),
-            shown(&runtime),
-        ]);
+        return Some(["--model".into(), shown(&model), "--runtime".into(), shown(&runtime)]);
     }
     assert_eq!(
         std::env::var("TOOLSCOUT_SKIP_MODEL").as_deref(),
