@@ -19,7 +19,7 @@ use crate::embed::cache::VectorCache;
 use crate::index::Index;
 use crate::index::dense::Dense;
 use crate::index::snapshot::{self, SnapshotError};
-use crate::tool::Tool;
+use crate::tool::{ServerId, Tool};
 
 /// Updates that come within this time of each other become one generation.
 const DEBOUNCE: Duration = Duration::from_millis(50);
@@ -30,6 +30,8 @@ const DEBOUNCE_MOST: Duration = Duration::from_millis(500);
 pub struct Indexer {
     live: Live,
     catalog: Arc<Catalog>,
+    /// Told once the generation that they speak of is published.
+    servers: BTreeMap<ServerId, ServerStatus>,
     generation: u64,
     snapshot: Option<PathBuf>,
     vectors: Option<(Arc<VectorCache>, VectorWorker)>,
@@ -44,8 +46,9 @@ impl Indexer {
         let (report_progress, progress) = mpsc::channel(1);
         let index = live.index();
         Self {
-            live,
             catalog: Arc::clone(&index.catalog),
+            servers: BTreeMap::clone(&live.servers()),
+            live,
             generation: index.generation,
             snapshot,
             vectors: None,
@@ -79,11 +82,13 @@ impl Indexer {
                 defects: Vec::new(),
             };
             let servers = catalog.servers().map(|server| (server.id.clone(), status(server)));
-            self.live.0.servers.store(Arc::new(servers.collect()));
+            self.servers = servers.collect();
             self.generation = generation;
             self.catalog = Arc::new(catalog);
             // Of nothing that is still configured no host is to be answered: the crawl comes first.
-            if !self.catalog.is_empty() {
+            if self.catalog.is_empty() {
+                self.tell();
+            } else {
                 self.publish(None).await;
             }
         }
@@ -123,6 +128,8 @@ impl Indexer {
                 }
                 update = updates.recv() => match update {
                     Some(update) => self.take(update, &mut updates).await,
+                    // Where no server is switched on, nothing is all there is to find.
+                    None if !self.live.is_ready() => return self.publish(None).await,
                     None => return,
                 },
                 Some(()) = self.progress.recv() => {
@@ -147,7 +154,9 @@ impl Indexer {
         let changed = self.fold(&batch);
         // The first complete listing makes the index ready even if it is empty.
         let listed = batch.iter().any(|update| matches!(update.outcome, Outcome::Listed(_)));
-        if changed || (listed && !self.live.is_ready()) {
+        if !changed && (self.live.is_ready() || !listed) {
+            self.tell();
+        } else {
             self.publish(None).await;
             if let Some((_, worker)) = &self.vectors {
                 worker.embed(Arc::clone(&self.catalog));
@@ -159,21 +168,24 @@ impl Indexer {
     fn fold(&mut self, batch: &[ServerUpdate]) -> bool {
         let (catalog, diffs) = self.catalog.fold_all(batch);
         self.catalog = Arc::new(catalog);
-        let mut servers = BTreeMap::clone(&self.live.0.servers.load());
         for (update, diff) in batch.iter().zip(&diffs) {
             log(update, diff);
             if matches!(update.outcome, Outcome::Removed) {
-                servers.remove(&update.server);
+                self.servers.remove(&update.server);
             } else {
-                let status = status(update, servers.get(&update.server), &self.catalog);
-                servers.insert(update.server.clone(), status);
+                let status = status(update, self.servers.get(&update.server), &self.catalog);
+                self.servers.insert(update.server.clone(), status);
             }
         }
-        self.live.0.servers.store(Arc::new(servers));
         diffs.iter().any(|diff| !diff.is_empty())
     }
 
-    /// Builds and publishes the next generation. `reuse` is the published one when only vectors
+    /// Makes the servers' states visible: never before the tools that they speak of.
+    fn tell(&self) {
+        self.live.0.servers.store(Arc::new(self.servers.clone()));
+    }
+
+    /// Builds, publishes and saves the next generation. `reuse` is the published one when only vectors
     /// are new. The very first is published without vectors, so that it waits for nothing.
     async fn publish(&mut self, reuse: Option<Arc<Index>>) {
         self.generation += 1;
@@ -199,6 +211,7 @@ impl Indexer {
                     "published"
                 );
                 self.live.publish(index);
+                self.tell();
                 self.save().await;
             }
             Err(error) => tracing::error!(%error, "the index can't be built, the last one stays"),

@@ -93,7 +93,7 @@ fn bells(folder: &Path) {
         &[
             ("house", "ring_bell", "Ring the bell of the front door"),
             ("house", "open_door", "Open the front door"),
-            ("church", "ring_bells", "Ring every bell in the tower"),
+            ("church", "ring_bells", "Pull every rope in the tower"),
         ],
     );
 }

@@ -1,15 +1,20 @@
 //! `serve --demo` as a newcomer runs it, and how it ends.
 
+use std::sync::Mutex;
+
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::crawling::until;
-use crate::support::service::{Service, ids, run, serve};
+use toolscout::config::Transport;
+
+use crate::support::crawling::{page, until};
+use crate::support::mock_stdio::MockStdio;
+use crate::support::service::{Service, configure, ids, run, serve};
 
 /// The demo's servers that run as children of this process, as `/proc` has them.
-fn children(parent: u32) -> Vec<String> {
+fn demo_children(parent: u32) -> Vec<String> {
     let processes = std::fs::read_dir("/proc").unwrap();
     let names = processes.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names
@@ -64,13 +69,31 @@ async fn the_demo_is_crawled_and_searched() {
 #[tokio::test]
 async fn nothing_is_left_running() {
     for signal in [Signal::TERM, Signal::INT, Signal::KILL] {
-        let (_folder, mut service) = demo().await;
-        let children = children(service.pid());
-        assert_eq!(children.len(), 7);
+        let folder = tempfile::tempdir().unwrap();
+        // A server that can announce changes is kept; the demo's end when they are crawled.
+        let lasting = MockStdio::pages(&[(None, &page(&["wait"], None))]);
+        let Transport::Stdio { command, args, .. } = lasting.transport() else {
+            unreachable!("it speaks on stdio");
+        };
+        configure(
+            folder.path(),
+            &format!("[servers.lasting]\ncommand = {command:?}\nargs = {args:?}"),
+        );
+        let mut service = Service::start(folder.path(), &["--demo"]).await;
+        let children = Mutex::new(Vec::new());
+        let begun = || {
+            *children.lock().unwrap() = demo_children(service.pid());
+            !children.lock().unwrap().is_empty() && lasting.running().len() == 1
+        };
+        until("the crawl has begun", begun).await;
+        let children = children.into_inner().unwrap();
         service.signal(signal);
         let code = service.ended().await;
         assert_eq!(code, (signal != Signal::KILL).then_some(0));
-        until("the children have ended", || !children.iter().any(|pid| runs(pid))).await;
+        until("the children have ended", || {
+            !children.iter().any(|pid| runs(pid)) && lasting.running().is_empty()
+        })
+        .await;
     }
 }
 
@@ -107,13 +130,11 @@ async fn an_open_request_is_answered_before_the_end() {
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
     let (_folder, mut service) = demo().await;
-    let children = children(service.pid());
     let _open = half_a_search(&service).await;
     service.signal(Signal::INT);
     service.until_logged("stopping").await;
     service.signal(Signal::INT);
     assert_eq!(service.ended().await, Some(130));
-    until("the children have ended", || !children.iter().any(|pid| runs(pid))).await;
 }
 
 #[tokio::test]
