@@ -51,10 +51,8 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a connection may wait for a request, and how long open ones may take to end once a
 /// shutdown has begun.
-const PATIENCE: listen::Patience = listen::Patience {
-    head: Duration::from_mins(1),
-    drain: Duration::from_secs(10),
-};
+const PATIENCE: listen::Patience =
+    listen::Patience { head: Duration::from_mins(1), drain: Duration::from_secs(10) };
 
 /// Why the stdio server ended early.
 #[derive(Debug, thiserror::Error)]
@@ -80,11 +78,7 @@ pub fn router(live: Live, config: &Config, shutdown: &CancellationToken) -> Rout
     for (path, route) in routes(&live, shutdown) {
         router = router.route(path, route);
     }
-    let guard = guard::Guard::new(
-        config.listen,
-        &config.allowed_hosts,
-        &config.allowed_origins,
-    );
+    let guard = guard::Guard::new(config.listen, &config.allowed_hosts, &config.allowed_origins);
     surround(router, guard).with_state(live)
 }
 
@@ -105,9 +99,7 @@ fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, guard: guard::G
 /// Lets pages that the guard admits read the answers, and asks browsers for nothing more.
 fn cors(guard: guard::Guard) -> CorsLayer {
     CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(move |origin, _| {
-            guard.allows_origin(origin)
-        }))
+        .allow_origin(AllowOrigin::predicate(move |origin, _| guard.allows_origin(origin)))
         .allow_methods([Method::GET, Method::POST])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([HeaderName::from_static(observe::REQUEST_ID)])
@@ -157,18 +149,11 @@ async fn livez(State(live): State<Live>) -> Response {
 }
 
 async fn readyz(State(live): State<Live>) -> Response {
-    if live.is_ready() {
-        health(&live)
-    } else {
-        problem::Problem::not_ready().into_response()
-    }
+    if live.is_ready() { health(&live) } else { problem::Problem::not_ready().into_response() }
 }
 
 fn health(live: &Live) -> Response {
-    http::json(&wire::Health {
-        status: "ok",
-        generation: live.status().generation,
-    })
+    http::json(&wire::Health { status: "ok", generation: live.status().generation })
 }
 
 async fn tell_metrics(State(live): State<Live>) -> Response {
@@ -258,17 +243,11 @@ mod tests {
     fn every_route_stands_in_the_openapi_document() {
         let live = Live::new("not crawled yet");
         let token = CancellationToken::new();
-        let routes: BTreeSet<String> = routes(&live, &token)
-            .into_iter()
-            .map(|(path, _)| path.replace("{*", "{"))
-            .collect();
+        let routes: BTreeSet<String> =
+            routes(&live, &token).into_iter().map(|(path, _)| path.replace("{*", "{")).collect();
         let document = openapi::document();
-        let described: BTreeSet<String> = document["paths"]
-            .as_object()
-            .unwrap()
-            .keys()
-            .cloned()
-            .collect();
+        let described: BTreeSet<String> =
+            document["paths"].as_object().unwrap().keys().cloned().collect();
         assert_eq!(routes, described);
     }
 }

@@ -22,11 +22,8 @@ impl Graph {
     /// The graph of `rows`; inserts on rayon.
     pub fn build(rows: &[Arc<[f32]>]) -> Self {
         let graph = Hnsw::new(LINKS, rows.len(), LAYERS, EF_BUILD, DistDot {});
-        let numbered: Vec<(&[f32], usize)> = rows
-            .iter()
-            .enumerate()
-            .map(|(at, row)| (&**row, at))
-            .collect();
+        let numbered: Vec<(&[f32], usize)> =
+            rows.iter().enumerate().map(|(at, row)| (&**row, at)).collect();
         graph.parallel_insert_slice(&numbered);
         Self(graph)
     }
@@ -40,9 +37,7 @@ impl Graph {
 
 impl std::fmt::Debug for Graph {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Graph")
-            .field("rows", &self.0.get_nb_point())
-            .finish()
+        f.debug_struct("Graph").field("rows", &self.0.get_nb_point()).finish()
     }
 }
 
@@ -59,10 +54,7 @@ mod tests {
         for query in vectors(4, 40, 64) {
             let found = graph.candidates(&query, 30);
             let wanted = exact_top(&rows, &query, 10);
-            hits += wanted
-                .iter()
-                .filter(|w| found.contains(&w.tool.as_usize()))
-                .count();
+            hits += wanted.iter().filter(|w| found.contains(&w.tool.as_usize())).count();
         }
         assert!(hits >= 380, "recall@10 is {hits}/400");
     }

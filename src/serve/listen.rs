@@ -33,10 +33,7 @@ pub async fn serve(
     // HTTP/1 alone: telling HTTP/2 from it takes a first read that has no time limit, and in the
     // clear nobody speaks it who can't speak HTTP/1.
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(patience.head);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience.head);
     let open = GracefulShutdown::new();
     let cut = CancellationToken::new();
     let _cut_on_return = cut.clone().drop_guard();
@@ -58,10 +55,7 @@ pub async fn serve(
         });
     }
     drop(listener);
-    if tokio::time::timeout(patience.drain, open.shutdown())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(patience.drain, open.shutdown()).await.is_err() {
         tracing::warn!("requests that were still open have been cut off");
     }
 }
@@ -107,17 +101,9 @@ mod tests {
     #[tokio::test]
     async fn who_sends_no_whole_head_is_let_go() {
         let app = Router::new().route("/", get(|| async { "whole" }));
-        let patience = Patience {
-            head: SHORT,
-            drain: LONG,
-        };
+        let patience = Patience { head: SHORT, drain: LONG };
         let (address, _shutdown, _task) = start(app, patience).await;
-        for head in [
-            "",
-            "G",
-            "PRI * HTTP/2.0\r\n",
-            "GET / HTTP/1.1\r\nhost: x\r\nx-",
-        ] {
+        for head in ["", "G", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nhost: x\r\nx-"] {
             // The socket stays open on this side: only the server can end it.
             let answer = rest(send(address, head).await).await;
             assert!(!answer.contains("200 OK"), "{head:?}: {answer}");

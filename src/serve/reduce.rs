@@ -32,10 +32,7 @@ pub fn reduce(definition: &Map<String, Value>) -> Option<(Map<String, Value>, &'
         return Some((form, "outputSchema is left out"));
     }
     form.retain(|key, _| {
-        matches!(
-            key.as_str(),
-            "name" | "title" | "description" | "annotations" | "inputSchema"
-        )
+        matches!(key.as_str(), "name" | "title" | "description" | "annotations" | "inputSchema")
     });
     if fits(&form) {
         return Some((form, "all but inputSchema and annotations is left out"));
@@ -46,10 +43,7 @@ pub fn reduce(definition: &Map<String, Value>) -> Option<(Map<String, Value>, &'
         let mut form = form.clone();
         form.insert("inputSchema".into(), prune(&schema, depth));
         if fits(&form) {
-            return Some((
-                form,
-                "outputSchema and deep parts of inputSchema are left out",
-            ));
+            return Some((form, "outputSchema and deep parts of inputSchema are left out"));
         }
     }
     Some((
@@ -154,15 +148,9 @@ mod tests {
         let schema = &form["inputSchema"];
         assert_eq!(form["description"], "does x");
         assert_eq!(schema["required"], json!(["to"]));
-        assert_eq!(
-            schema["properties"]["to"]["type"],
-            json!(["string", "null"])
-        );
+        assert_eq!(schema["properties"]["to"]["type"], json!(["string", "null"]));
         let description = schema["properties"]["to"]["description"].as_str().unwrap();
-        assert_eq!(
-            description.chars().filter(|c| *c == 'd').count(),
-            MAX_PARAM_TEXT
-        );
+        assert_eq!(description.chars().filter(|c| *c == 'd').count(), MAX_PARAM_TEXT);
         assert_eq!(schema["properties"]["how"], json!({}));
     }
 
@@ -173,12 +161,7 @@ mod tests {
             "inputSchema": {"properties": properties}});
         let (form, _) = reduced(&tool);
         assert_eq!(form["name"], "x");
-        assert!(
-            form["description"]
-                .as_str()
-                .unwrap()
-                .starts_with("\u{1}\u{1}")
-        );
+        assert!(form["description"].as_str().unwrap().starts_with("\u{1}\u{1}"));
     }
 
     /// JSON of any shape, some of it large.

@@ -73,15 +73,9 @@ async fn what_the_operator_allows_is_served() {
         ("www.tools.example", "https://console.example", 403),
     ] {
         for path in ["/v1/status", "/metrics", "/.well-known/mcp"] {
-            let request = app
-                .request(Method::GET, path)
-                .header("host", host)
-                .header("origin", origin);
-            assert_eq!(
-                app.send(request).await.status,
-                status,
-                "{path} {host} {origin}"
-            );
+            let request =
+                app.request(Method::GET, path).header("host", host).header("origin", origin);
+            assert_eq!(app.send(request).await.status, status, "{path} {host} {origin}");
         }
     }
 }
@@ -96,10 +90,7 @@ async fn a_page_of_an_allowed_origin_may_read_the_answers_and_no_other() {
             .request(Method::OPTIONS, "/mcp")
             .header("origin", origin)
             .header("access-control-request-method", "POST")
-            .header(
-                "access-control-request-headers",
-                "content-type,mcp-protocol-version",
-            );
+            .header("access-control-request-headers", "content-type,mcp-protocol-version");
         let reply = app.send(preflight).await;
         assert_eq!(reply.status, 200, "{}", reply.text);
         assert_eq!(reply.headers["access-control-allow-origin"], origin);
@@ -108,9 +99,7 @@ async fn a_page_of_an_allowed_origin_may_read_the_answers_and_no_other() {
         let methods = reply.headers["access-control-allow-methods"].to_str();
         assert!(methods.unwrap().contains("POST"));
         for path in ["/v1/status", "/v1/search", "/nowhere"] {
-            let reply = app
-                .send(app.request(Method::GET, path).header("origin", origin))
-                .await;
+            let reply = app.send(app.request(Method::GET, path).header("origin", origin)).await;
             assert_eq!(reply.headers["access-control-allow-origin"], origin);
             let exposed = &reply.headers["access-control-expose-headers"];
             assert_eq!(exposed, "x-request-id");

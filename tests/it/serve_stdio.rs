@@ -42,9 +42,7 @@ async fn call(
 /// Searches again until `id` is found: the first crawl takes its time.
 async fn search_until(client: &Client, query: &str, id: &str) -> Value {
     loop {
-        let found = call(client, "search_tools", &json!({ "query": query }))
-            .await
-            .unwrap();
+        let found = call(client, "search_tools", &json!({ "query": query })).await.unwrap();
         if let Some(found) = found.structured_content
             && found["tools"][0]["id"] == id
         {
@@ -87,9 +85,8 @@ fn runs(pid: &str) -> bool {
 
 #[tokio::test]
 async fn a_host_is_served_over_pipes_until_it_closes_them() {
-    let modern = ClientLifecycleMode::Discover {
-        preferred_versions: vec![ProtocolVersion::V_2026_07_28],
-    };
+    let modern =
+        ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] };
     for era in [ClientLifecycleMode::Initialize, modern] {
         let data = tempfile::tempdir().unwrap();
         let mut child = start(data.path());
@@ -107,9 +104,7 @@ async fn a_host_is_served_over_pipes_until_it_closes_them() {
         let id = format!("calendar/{name}");
         let found = search_until(&client, &id, &id).await;
         assert_eq!(found["mode"], "lexical");
-        let got = call(&client, "get_tool", &json!({ "id": id }))
-            .await
-            .unwrap();
+        let got = call(&client, "get_tool", &json!({ "id": id })).await.unwrap();
         let got = got.structured_content.unwrap();
         assert_eq!(got["definition"]["name"], name);
         assert_eq!(got["definition"], found["tools"][0]["definition"]);
