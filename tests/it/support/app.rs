@@ -161,7 +161,7 @@ impl TestApp {
         Self {
             address,
             live,
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            client: reqwest::Client::builder().no_proxy().no_gzip().build().unwrap(),
             shutdown,
             task: Some(task),
         }
