@@ -9,10 +9,7 @@
 //! graph's build (`benches/quality.rs`). Vectors are seeded clumps, not a model's; the exact
 //! index takes as long with any.
 
-#![expect(
-    clippy::expect_used,
-    reason = "a bench without its data has nothing to measure"
-)]
+#![expect(clippy::expect_used, reason = "a bench without its data has nothing to measure")]
 
 #[path = "support/corpus.rs"]
 mod corpus;
@@ -51,11 +48,7 @@ fn main() {
         group.finish();
 
         let mut group = criterion.benchmark_group("dense-build");
-        let rows: Vec<_> = corpus::vectors(catalog.len(), 0)
-            .0
-            .into_iter()
-            .map(Some)
-            .collect();
+        let rows: Vec<_> = corpus::vectors(catalog.len(), 0).0.into_iter().map(Some).collect();
         group.bench_function(name, |b| {
             b.iter_batched(
                 || rows.clone(),
@@ -82,10 +75,7 @@ fn main() {
 
 /// The largest server again, one tool of it with another definition.
 fn one_changed(catalog: &Catalog) -> ServerUpdate {
-    let server = catalog
-        .servers()
-        .max_by_key(|server| server.tools.len())
-        .expect("a server");
+    let server = catalog.servers().max_by_key(|server| server.tools.len()).expect("a server");
     let mut tools: Vec<Tool> = server.tools.iter().map(|tool| Tool::clone(tool)).collect();
     let definition = format!("{{\"changed\":1,{}", &tools[0].definition.get()[1..]);
     tools[0] = Tool::parse(&server.id, &definition).expect("a tool with a name");

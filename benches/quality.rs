@@ -33,14 +33,8 @@ use toolscout::index::dense::Dense;
 use toolscout::index::lexical::Lexical;
 use toolscout::search::fuse::DEPTH;
 
-const SETS: [&str; 6] = [
-    "livemcpbench",
-    "real-servers",
-    "sealtools",
-    "metatool",
-    "smithery-mcp",
-    "stabletoolbench",
-];
+const SETS: [&str; 6] =
+    ["livemcpbench", "real-servers", "sealtools", "metatool", "smithery-mcp", "stabletoolbench"];
 const GRAPH_SIZES: [usize; 4] = [5_000, 28_000, 50_000, 75_000];
 const GRAPH_QUERIES: usize = 200;
 
@@ -155,10 +149,7 @@ fn recall(found: &[Vec<ToolIdx>], wanted: &[Vec<ToolIdx>]) -> f64 {
         .zip(wanted)
         .map(|(found, wanted)| {
             let found = &found[..found.len().min(10)];
-            wanted[..10]
-                .iter()
-                .filter(|tool| found.contains(tool))
-                .count()
+            wanted[..10].iter().filter(|tool| found.contains(tool)).count()
         })
         .sum();
     hits as f64 / (wanted.len() * 10) as f64

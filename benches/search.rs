@@ -12,10 +12,7 @@
 //! depend on them, the graph's does. The graph has no 28k here, since its build takes too long;
 //! `benches/quality.rs` has it.
 
-#![expect(
-    clippy::expect_used,
-    reason = "a bench without its data has nothing to measure"
-)]
+#![expect(clippy::expect_used, reason = "a bench without its data has nothing to measure")]
 
 #[path = "support/baseline.rs"]
 mod baseline;
@@ -69,9 +66,7 @@ fn lexical(criterion: &mut Criterion, corpus: &Corpus) {
     let mut group = criterion.benchmark_group("lexical");
     for (name, size) in SIZES {
         let index = Lexical::build(&corpus.sized(size));
-        in_turn(&mut group, name, &corpus.queries, |query| {
-            index.search(query, DEPTH, |_| true)
-        });
+        in_turn(&mut group, name, &corpus.queries, |query| index.search(query, DEPTH, |_| true));
     }
     group.finish();
     let mut group = criterion.benchmark_group("lexical-tantivy");
@@ -79,19 +74,16 @@ fn lexical(criterion: &mut Criterion, corpus: &Corpus) {
         for (name, size) in SIZES {
             let index = Baseline::build(&corpus.sized(size), shape);
             let name = format!("{label}/{name}");
-            in_turn(&mut group, &name, &corpus.queries, |query| {
-                index.search(query, DEPTH)
-            });
+            in_turn(&mut group, &name, &corpus.queries, |query| index.search(query, DEPTH));
         }
     }
     group.finish();
 }
 
 fn dense(criterion: &mut Criterion, corpus: &Corpus) {
-    for (group, up_to, graph_from) in [
-        ("dense-exact", usize::MAX, usize::MAX),
-        ("dense-hnsw", GRAPH_UP_TO, 0),
-    ] {
+    for (group, up_to, graph_from) in
+        [("dense-exact", usize::MAX, usize::MAX), ("dense-hnsw", GRAPH_UP_TO, 0)]
+    {
         let mut group = criterion.benchmark_group(group);
         for (name, size) in SIZES.into_iter().filter(|(_, size)| *size <= up_to) {
             let (rows, queries) = corpus::vectors(size, corpus.queries.len());
@@ -110,19 +102,13 @@ fn whole(criterion: &mut Criterion, corpus: &Corpus) {
         let catalog = corpus.sized(size);
         let (rows, vectors) = corpus::vectors(catalog.len(), corpus.queries.len());
         let dense = Dense::with_graph_from(rows.into_iter().map(Some).collect(), usize::MAX);
-        let index = Index {
-            dense: dense.map(Arc::new),
-            ..Index::build(1, catalog)
-        };
+        let index = Index { dense: dense.map(Arc::new), ..Index::build(1, catalog) };
         let queries: Vec<_> = corpus
             .queries
             .iter()
             .zip(vectors)
             .map(|(text, vector)| {
-                let query = Query {
-                    texts: vec![text.clone()],
-                    ..Query::default()
-                };
+                let query = Query { texts: vec![text.clone()], ..Query::default() };
                 let vectors = vec![vector];
                 let lists = fuse::rank_arms(&index, &query, &vectors, |_| true);
                 (query, vectors, lists)

@@ -38,11 +38,8 @@ pub struct Server {
 impl Server {
     /// The server after `listing`, sharing with `old` the tools that did not change.
     fn new(id: &ServerId, listing: &Listing, old: Option<&Self>) -> (Self, Diff) {
-        let known: BTreeMap<&ToolId, &Arc<Tool>> = old
-            .iter()
-            .flat_map(|server| &server.tools)
-            .map(|tool| (&tool.id, tool))
-            .collect();
+        let known: BTreeMap<&ToolId, &Arc<Tool>> =
+            old.iter().flat_map(|server| &server.tools).map(|tool| (&tool.id, tool)).collect();
         let mut diff = Diff {
             server_changed: old.is_some_and(|old| {
                 (&old.info.title, &old.info.description)
@@ -68,11 +65,7 @@ impl Server {
             };
             tools.insert(tool.id.clone(), kept);
         }
-        diff.removed = known
-            .into_keys()
-            .filter(|id| !tools.contains_key(*id))
-            .cloned()
-            .collect();
+        diff.removed = known.into_keys().filter(|id| !tools.contains_key(*id)).cloned().collect();
         diff.added.sort_unstable();
         diff.changed.sort_unstable();
         let server = Self {
@@ -176,19 +169,15 @@ pub struct Catalog {
 impl Catalog {
     /// A catalog of these servers; a later one of the same id replaces an earlier one.
     pub fn from_servers(servers: impl IntoIterator<Item = Server>) -> Self {
-        let servers = servers
-            .into_iter()
-            .map(|server| (server.id.clone(), Arc::new(server)))
-            .collect();
+        let servers =
+            servers.into_iter().map(|server| (server.id.clone(), Arc::new(server))).collect();
         Self::assemble(servers)
     }
 
     /// A catalog of these listings.
     pub fn from_listings(listings: impl IntoIterator<Item = (ServerId, Listing)>) -> Self {
         Self::from_servers(
-            listings
-                .into_iter()
-                .map(|(id, listing)| Server::new(&id, &listing, None).0),
+            listings.into_iter().map(|(id, listing)| Server::new(&id, &listing, None).0),
         )
     }
 
@@ -219,21 +208,12 @@ impl Catalog {
             return (self.clone(), Diff::default());
         };
         let removed = old.tools.iter().map(|tool| tool.id.clone()).collect();
-        (
-            Self::assemble(servers),
-            Diff {
-                removed,
-                ..Diff::default()
-            },
-        )
+        (Self::assemble(servers), Diff { removed, ..Diff::default() })
     }
 
     fn assemble(servers: BTreeMap<ServerId, Arc<Server>>) -> Self {
-        let mut tools: Vec<Arc<Tool>> = servers
-            .values()
-            .flat_map(|server| &server.tools)
-            .cloned()
-            .collect();
+        let mut tools: Vec<Arc<Tool>> =
+            servers.values().flat_map(|server| &server.tools).cloned().collect();
         // By joined id, which is not the order of (server, name): "a-b/x" sorts before "a/x".
         tools.sort_by(|a, b| a.id.cmp(&b.id));
         // Servers `a` and `a/b` may offer `b/c` and `c`, which join to one id: the first stays.
@@ -254,12 +234,7 @@ impl Catalog {
     #[must_use]
     pub fn retain(&self, keep: impl Fn(&Tool) -> bool) -> Self {
         let servers = self.servers.values().map(|server| Server {
-            tools: server
-                .tools
-                .iter()
-                .filter(|tool| keep(tool))
-                .cloned()
-                .collect(),
+            tools: server.tools.iter().filter(|tool| keep(tool)).cloned().collect(),
             ..Server::clone(server)
         });
         Self::from_servers(servers.filter(|server| !server.tools.is_empty()))
@@ -277,10 +252,7 @@ impl Catalog {
 
     /// The tool of that id.
     pub fn get(&self, id: &str) -> Option<&Arc<Tool>> {
-        let at = self
-            .tools
-            .binary_search_by(|tool| tool.id.as_str().cmp(id))
-            .ok()?;
+        let at = self.tools.binary_search_by(|tool| tool.id.as_str().cmp(id)).ok()?;
         Some(&self.tools[at])
     }
 
@@ -314,12 +286,7 @@ mod tests {
     use super::*;
 
     fn update(server: &str, outcome: Outcome) -> ServerUpdate {
-        ServerUpdate {
-            server: server.into(),
-            transport: "http",
-            outcome,
-            next_crawl: None,
-        }
+        ServerUpdate { server: server.into(), transport: "http", outcome, next_crawl: None }
     }
 
     fn listed(server: &str, tools: &BTreeMap<String, u8>) -> Outcome {

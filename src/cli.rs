@@ -266,9 +266,7 @@ pub struct DemoServerArgs {
 
 /// The runtime of a command.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
 /// Does what was asked.

@@ -43,11 +43,7 @@ pub struct Crawler {
 impl Crawler {
     /// Has this server crawled now; false where no such server is crawled.
     pub fn refresh(&self, server: &ServerId) -> bool {
-        let triggers = self
-            .triggers
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let triggers = self.triggers.0.lock().unwrap_or_else(PoisonError::into_inner);
         match triggers.get(server) {
             Some(trigger) => {
                 trigger.notify_one();
@@ -89,10 +85,7 @@ pub fn start(
     updates: mpsc::Sender<ServerUpdate>,
     shutdown: CancellationToken,
 ) -> Crawler {
-    let crawler = Crawler {
-        triggers: Triggers::default(),
-        tasks: TaskTracker::new(),
-    };
+    let crawler = Crawler { triggers: Triggers::default(), tasks: TaskTracker::new() };
     let shared = Shared {
         updates,
         permits: Arc::new(Semaphore::new(config.crawl.concurrency.max(1))),
@@ -114,12 +107,7 @@ pub fn start(
             continue;
         }
         let upstream = Upstream::new(server, &config.crawl, known.as_ref());
-        crawler.tasks.spawn(refresh::run(
-            upstream,
-            shared.clone(),
-            refresh,
-            known.is_some(),
-        ));
+        crawler.tasks.spawn(refresh::run(upstream, shared.clone(), refresh, known.is_some()));
     }
     let left: BTreeSet<_> = known.into_keys().collect();
     if files.is_empty() {
@@ -168,9 +156,7 @@ pub async fn crawl_once(
             vec![(server.id.clone(), outcome)]
         }
     };
-    news.into_iter()
-        .map(|(id, outcome)| update(&server, id, outcome, None))
-        .collect()
+    news.into_iter().map(|(id, outcome)| update(&server, id, outcome, None)).collect()
 }
 
 fn update(

@@ -146,10 +146,8 @@ pub fn catalog() -> Result<Vec<(ServerId, Listing)>, DemoError> {
                 defects: Vec::new(),
             };
             for tool in &server.tools {
-                let definition = to_raw_value(tool).map_err(|source| DemoError::File {
-                    server: name,
-                    source,
-                })?;
+                let definition = to_raw_value(tool)
+                    .map_err(|source| DemoError::File { server: name, source })?;
                 match Tool::from_raw(&id, definition) {
                     Ok(tool) => listing.tools.push(tool),
                     Err(error) => listing.defects.push(error.to_string()),
@@ -161,17 +159,11 @@ pub fn catalog() -> Result<Vec<(ServerId, Listing)>, DemoError> {
 }
 
 fn over(wanted: Over) -> impl Iterator<Item = (&'static str, &'static str)> {
-    SOURCES
-        .iter()
-        .filter(move |(_, over, _)| *over == wanted)
-        .map(|(name, _, json)| (*name, *json))
+    SOURCES.iter().filter(move |(_, over, _)| *over == wanted).map(|(name, _, json)| (*name, *json))
 }
 
 fn load(name: &'static str, json: &str) -> Result<DemoServer, DemoError> {
-    serde_json::from_str(json).map_err(|source| DemoError::File {
-        server: name,
-        source,
-    })
+    serde_json::from_str(json).map_err(|source| DemoError::File { server: name, source })
 }
 
 fn entry(name: &str, transport: Transport) -> ServerConfig {

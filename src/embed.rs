@@ -94,11 +94,7 @@ pub fn load(
 
 fn usual_places(data: &Path) -> Vec<PathBuf> {
     let mut places = vec![PathBuf::from("index-data/cache")];
-    if let Some(folder) = std::env::current_exe()
-        .ok()
-        .as_deref()
-        .and_then(Path::parent)
-    {
+    if let Some(folder) = std::env::current_exe().ok().as_deref().and_then(Path::parent) {
         places.extend([folder.join("index-data/cache"), folder.to_owned()]);
     }
     places.push(data.join("cache"));
@@ -111,10 +107,7 @@ fn usual_places(data: &Path) -> Vec<PathBuf> {
 fn locate(config: &EmbedConfig, places: &[PathBuf]) -> Result<Files, EmbedError> {
     let find = |named: Option<&PathBuf>, inside: &str| match named {
         Some(path) => path.exists().then(|| path.clone()),
-        None => places
-            .iter()
-            .map(|place| place.join(inside))
-            .find(|path| path.exists()),
+        None => places.iter().map(|place| place.join(inside)).find(|path| path.exists()),
     };
     let model = find(config.model.as_ref(), "model").filter(|dir| dir.join("model.onnx").exists());
     let runtime = find(config.runtime.as_ref(), "runtime/libonnxruntime.so")
@@ -158,25 +151,13 @@ mod tests {
     fn the_first_place_wins_and_a_named_one_before_all() {
         let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let places = [first.path().to_owned(), second.path().to_owned()];
-        assert!(matches!(
-            locate(&config(None), &places),
-            Err(EmbedError::Missing { .. })
-        ));
+        assert!(matches!(locate(&config(None), &places), Err(EmbedError::Missing { .. })));
         place(second.path());
-        assert_eq!(
-            locate(&config(None), &places).unwrap().model,
-            second.path().join("model")
-        );
+        assert_eq!(locate(&config(None), &places).unwrap().model, second.path().join("model"));
         place(first.path());
-        assert_eq!(
-            locate(&config(None), &places).unwrap().model,
-            first.path().join("model")
-        );
+        assert_eq!(locate(&config(None), &places).unwrap().model, first.path().join("model"));
         let named = second.path().join("model");
-        assert_eq!(
-            locate(&config(Some(named.clone())), &places).unwrap().model,
-            named
-        );
+        assert_eq!(locate(&config(Some(named.clone())), &places).unwrap().model, named);
         let absent = config(Some(first.path().join("absent")));
         let error = locate(&absent, &places).unwrap_err();
         assert!(error.to_string().contains("--model"), "{error}");
@@ -187,9 +168,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         place(folder.path());
         let files = locate(&config(None), &[folder.path().to_owned()]).unwrap();
-        assert!(matches!(
-            MiniLm::load(&files, 1),
-            Err(EmbedError::Load { .. })
-        ));
+        assert!(matches!(MiniLm::load(&files, 1), Err(EmbedError::Load { .. })));
     }
 }

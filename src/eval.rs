@@ -45,19 +45,14 @@ impl LabelledQuery {
             .flatten()
             .map(|tool| {
                 let others = self.alternatives.get(tool).into_iter().flatten();
-                std::iter::once(tool)
-                    .chain(others)
-                    .map(String::as_str)
-                    .collect()
+                std::iter::once(tool).chain(others).map(String::as_str).collect()
             })
             .collect()
     }
 
     /// It has at least one need, so a ranking of it can be scored.
     pub fn is_scored(&self) -> bool {
-        self.relevant
-            .as_ref()
-            .is_some_and(|needs| !needs.is_empty())
+        self.relevant.as_ref().is_some_and(|needs| !needs.is_empty())
     }
 }
 
@@ -95,10 +90,7 @@ pub struct Scores {
 
 /// One of the [`Scores`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[expect(
-    missing_docs,
-    reason = "named as the fields of Scores are, which say it"
-)]
+#[expect(missing_docs, reason = "named as the fields of Scores are, which say it")]
 pub enum Metric {
     #[serde(rename = "R@1")]
     Recall1,
@@ -169,11 +161,7 @@ impl Scores {
     /// The mean of each metric; all zero when there is none to take it of.
     pub fn mean(all: &[Self]) -> Self {
         let mean = |field: fn(&Self) -> f64| {
-            if all.is_empty() {
-                0.0
-            } else {
-                all.iter().map(field).sum::<f64>() / count(all.len())
-            }
+            if all.is_empty() { 0.0 } else { all.iter().map(field).sum::<f64>() / count(all.len()) }
         };
         Self {
             recall_1: mean(|s| s.recall_1),
@@ -200,11 +188,7 @@ pub fn score(query: &LabelledQuery, ranked: &[&str]) -> Scores {
     let within = |k: usize| count(met.iter().filter(|&&rank| rank <= k).count());
     let ndcg = |k: usize| {
         let gain = |rank: usize| 1.0 / count(rank + 1).log2();
-        let won: f64 = met
-            .iter()
-            .filter(|&&rank| rank <= k)
-            .map(|&rank| gain(rank))
-            .sum();
+        let won: f64 = met.iter().filter(|&&rank| rank <= k).map(|&rank| gain(rank)).sum();
         let ideal: f64 = (1..=needs.len().min(k)).map(gain).sum();
         won / ideal
     };
@@ -238,10 +222,7 @@ fn ranks_met(needs: &[BTreeSet<&str>], ranked: &[&str]) -> Vec<usize> {
     met
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of queries are far below 2^52"
-)]
+#[expect(clippy::cast_precision_loss, reason = "counts of queries are far below 2^52")]
 fn count(n: usize) -> f64 {
     n as f64
 }

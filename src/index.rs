@@ -27,10 +27,7 @@ pub struct Ranked {
 impl Ranked {
     /// Better first; ties by tool id, which is the order of positions.
     pub fn order(&self, other: &Self) -> std::cmp::Ordering {
-        other
-            .score
-            .total_cmp(&self.score)
-            .then(self.tool.cmp(&other.tool))
+        other.score.total_cmp(&self.score).then(self.tool.cmp(&other.tool))
     }
 }
 

@@ -121,9 +121,7 @@ impl Live {
             index: ArcSwap::from_pointee(Index::build(0, Arc::default())),
             servers: ArcSwap::default(),
             generation: watch::Sender::new(0),
-            encoder: ArcSwap::from_pointee(Encoder::Absent {
-                reason: reason.into(),
-            }),
+            encoder: ArcSwap::from_pointee(Encoder::Absent { reason: reason.into() }),
             started: Instant::now(),
         }))
     }
@@ -142,9 +140,7 @@ impl Live {
             error: None,
             defects: Vec::new(),
         };
-        let servers = catalog
-            .servers()
-            .map(|server| (server.id.clone(), status(server)));
+        let servers = catalog.servers().map(|server| (server.id.clone(), status(server)));
         live.0.servers.store(Arc::new(servers.collect()));
         live.publish(Index::build(1, Arc::new(catalog)));
         live
@@ -190,11 +186,7 @@ impl Live {
         };
         Status {
             generation: index.generation,
-            mode: if reason.is_none() {
-                Mode::Hybrid
-            } else {
-                Mode::Lexical
-            },
+            mode: if reason.is_none() { Mode::Hybrid } else { Mode::Lexical },
             reason,
             encoder: id,
             embedded: index.embedded(),
@@ -212,10 +204,7 @@ impl Live {
     pub async fn changed(&self, seen: u64) -> u64 {
         let mut generation = self.0.generation.subscribe();
         // The sender lives in `self`, so waiting can't fail.
-        generation
-            .wait_for(|published| *published > seen)
-            .await
-            .map_or(seen, |number| *number)
+        generation.wait_for(|published| *published > seen).await.map_or(seen, |number| *number)
     }
 
     /// Answers a query; past the embedding deadline lexically, and says so.
@@ -253,9 +242,7 @@ impl Live {
             Encoder::Ready { lane, .. } => lane,
         };
         let texts = query.texts.iter().map(|text| lane.embed(text.clone()));
-        futures::future::try_join_all(texts)
-            .await
-            .map_err(|error| error.to_string())
+        futures::future::try_join_all(texts).await.map_err(|error| error.to_string())
     }
 }
 

@@ -13,14 +13,10 @@ fn main() -> ExitCode {
         Err(error) if reader_left(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let causes = error.chain().skip(1);
-            let causes: Vec<_> = causes
-                .map(|cause| format!("\n  caused by: {cause}"))
-                .collect();
+            let causes: Vec<_> = causes.map(|cause| format!("\n  caused by: {cause}")).collect();
             // Where stderr is closed, the exit code has to do.
             let _ = writeln!(anstream::stderr(), "error: {error}{}", causes.concat());
-            let usage = error
-                .chain()
-                .any(<dyn std::error::Error>::is::<ConfigErrors>);
+            let usage = error.chain().any(<dyn std::error::Error>::is::<ConfigErrors>);
             ExitCode::from(if usage { 2 } else { 1 })
         }
     }

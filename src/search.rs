@@ -202,9 +202,7 @@ pub fn rank(index: &Index, query: &Query, vectors: &[Vec<f32>]) -> Ranking {
     // Rights before ranking: what is not to be seen is left out before it has a score.
     let wanted: Option<Vec<bool>> = (!query.servers.is_empty()).then(|| {
         let tools = index.catalog.tools().iter();
-        tools
-            .map(|tool| query.servers.contains(&tool.server))
-            .collect()
+        tools.map(|tool| query.servers.contains(&tool.server)).collect()
     });
     let keep = |tool: ToolIdx| wanted.as_ref().is_none_or(|wanted| wanted[tool.as_usize()]);
     let lists = fuse::rank_arms(index, query, vectors, keep);
@@ -219,18 +217,11 @@ pub fn rank(index: &Index, query: &Query, vectors: &[Vec<f32>]) -> Ranking {
         // Fused scores end at 1, so a named tool is before every other.
         match ranked.iter_mut().find(|ranked| ranked.tool == *tool) {
             Some(ranked) => ranked.score += 1.0,
-            None => ranked.push(Ranked {
-                tool: *tool,
-                score: 1.0,
-            }),
+            None => ranked.push(Ranked { tool: *tool, score: 1.0 }),
         }
     }
     ranked.sort_unstable_by(Ranked::order);
-    Ranking {
-        ranked,
-        named,
-        lists,
-    }
+    Ranking { ranked, named, lists }
 }
 
 /// The tools that answer `query`: the ranking cut to the limit, explained if asked for.

@@ -72,11 +72,7 @@ pub fn router(live: Live, config: &Config, shutdown: &CancellationToken) -> Rout
     for (path, route) in routes(&live, shutdown) {
         router = router.route(path, route);
     }
-    let guard = guard::Guard::new(
-        config.listen,
-        &config.allowed_hosts,
-        &config.allowed_origins,
-    );
+    let guard = guard::Guard::new(config.listen, &config.allowed_hosts, &config.allowed_origins);
     surround(router, guard).with_state(live)
 }
 
@@ -134,18 +130,11 @@ async fn livez(State(live): State<Live>) -> Response {
 }
 
 async fn readyz(State(live): State<Live>) -> Response {
-    if live.is_ready() {
-        health(&live)
-    } else {
-        problem::Problem::not_ready().into_response()
-    }
+    if live.is_ready() { health(&live) } else { problem::Problem::not_ready().into_response() }
 }
 
 fn health(live: &Live) -> Response {
-    http::json(&wire::Health {
-        status: "ok",
-        generation: live.status().generation,
-    })
+    http::json(&wire::Health { status: "ok", generation: live.status().generation })
 }
 
 async fn tell_metrics(State(live): State<Live>) -> Response {
@@ -253,17 +242,11 @@ mod tests {
     fn every_route_stands_in_the_openapi_document() {
         let live = Live::new("not crawled yet");
         let token = CancellationToken::new();
-        let routes: BTreeSet<String> = routes(&live, &token)
-            .into_iter()
-            .map(|(path, _)| path.replace("{*", "{"))
-            .collect();
+        let routes: BTreeSet<String> =
+            routes(&live, &token).into_iter().map(|(path, _)| path.replace("{*", "{")).collect();
         let document = openapi::document();
-        let described: BTreeSet<String> = document["paths"]
-            .as_object()
-            .unwrap()
-            .keys()
-            .cloned()
-            .collect();
+        let described: BTreeSet<String> =
+            document["paths"].as_object().unwrap().keys().cloned().collect();
         assert_eq!(routes, described);
     }
 }

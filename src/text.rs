@@ -25,16 +25,9 @@ const STOP_WORDS: &[&str] = &[
 /// without case and accents. A word of mixed case is followed by itself unsplit (`GitHub` gives
 /// `git`, `hub`, `github`); scripts without spaces give overlapping pairs of characters.
 pub fn words(text: &str) -> Vec<String> {
-    let folded: String = text
-        .nfkd()
-        .filter(|c| !is_combining_mark(*c))
-        .nfc()
-        .collect();
+    let folded: String = text.nfkd().filter(|c| !is_combining_mark(*c)).nfc().collect();
     let mut words = Vec::new();
-    for run in folded
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|run| !run.is_empty())
-    {
+    for run in folded.split(|c: char| !c.is_alphanumeric()).filter(|run| !run.is_empty()) {
         push_run(run, &mut words);
     }
     words
@@ -42,11 +35,7 @@ pub fn words(text: &str) -> Vec<String> {
 
 /// The terms of `text`: its words without stop words, stemmed (Snowball's English).
 pub fn terms(text: &str) -> Vec<String> {
-    words(text)
-        .into_iter()
-        .filter(|word| !is_stop_word(word))
-        .map(|word| stem(&word))
-        .collect()
+    words(text).into_iter().filter(|word| !is_stop_word(word)).map(|word| stem(&word)).collect()
 }
 
 /// The letters and digits of a name without case, accents or separators: equal for every
@@ -89,9 +78,7 @@ fn push_run(run: &str, words: &mut Vec<String>) {
     let mut rest = run;
     while let Some(first) = rest.chars().next() {
         let unspaced = is_unspaced(first);
-        let end = rest
-            .find(|c| is_unspaced(c) != unspaced)
-            .unwrap_or(rest.len());
+        let end = rest.find(|c| is_unspaced(c) != unspaced).unwrap_or(rest.len());
         let (part, after) = rest.split_at(end);
         if unspaced {
             push_pairs(part, words);
@@ -165,21 +152,11 @@ mod tests {
 
     #[test]
     fn one_name_in_any_spelling() {
-        for spelling in [
-            "list_merge_requests",
-            "List merge requests",
-            "list-merge.requests",
-        ] {
+        for spelling in ["list_merge_requests", "List merge requests", "list-merge.requests"] {
             assert_eq!(words(spelling), ["list", "merge", "requests"], "{spelling}");
         }
-        assert_eq!(
-            words("listMergeRequests"),
-            ["list", "merge", "requests", "listmergerequests"]
-        );
-        assert_eq!(
-            name_key("listMergeRequests"),
-            name_key("List merge/requests")
-        );
+        assert_eq!(words("listMergeRequests"), ["list", "merge", "requests", "listmergerequests"]);
+        assert_eq!(name_key("listMergeRequests"), name_key("List merge/requests"));
     }
 
     #[test]
@@ -193,10 +170,7 @@ mod tests {
 
     #[test]
     fn terms_meet_across_forms() {
-        assert_eq!(
-            terms("searching the repositories"),
-            terms("search repository")
-        );
+        assert_eq!(terms("searching the repositories"), terms("search repository"));
         assert_eq!(terms("what is it"), Vec::<String>::new());
     }
 

@@ -122,10 +122,7 @@ impl Tool {
     pub fn from_raw(server: &ServerId, definition: Box<RawValue>) -> Result<Self, ToolError> {
         let members = Members::of(&definition)
             .ok_or_else(|| ToolError::NotAnObject("another JSON value".into()))?;
-        let name: Arc<str> = match members
-            .get("name")
-            .map(|raw| serde_json::from_str(raw.get()))
-        {
+        let name: Arc<str> = match members.get("name").map(|raw| serde_json::from_str(raw.get())) {
             Some(Ok(name)) if !String::is_empty(&name) => name.into(),
             _ => return Err(ToolError::NoName),
         };
@@ -226,11 +223,7 @@ impl<'a> Members<'a> {
 
     /// The last member of that name, as JSON readers commonly have it.
     pub fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0
-            .iter()
-            .rev()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| *value)
+        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
 
     pub fn text(&self, name: &str) -> Option<Cow<'a, str>> {
@@ -267,11 +260,7 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 fn read_text(raw: &RawValue) -> Option<Cow<'_, str>> {
     match serde_json::from_str::<Text<'_>>(raw.get()) {
         Ok(Text(text)) => Some(text),
-        Err(_) => raw
-            .get()
-            .strip_prefix('"')?
-            .strip_suffix('"')
-            .map(Cow::Borrowed),
+        Err(_) => raw.get().strip_prefix('"')?.strip_suffix('"').map(Cow::Borrowed),
     }
 }
 
@@ -300,11 +289,8 @@ mod tests {
         let view = tool.view();
         assert_eq!(view.title.as_deref(), Some("T"));
         assert_eq!(view.description.as_deref(), Some("say \"hi\""));
-        let params: Vec<_> = view
-            .params
-            .iter()
-            .map(|p| (&*p.name, p.description.as_deref()))
-            .collect();
+        let params: Vec<_> =
+            view.params.iter().map(|p| (&*p.name, p.description.as_deref())).collect();
         assert_eq!(params, [("q", Some("what")), ("n", None)]);
     }
 
@@ -318,19 +304,13 @@ mod tests {
     fn refuses_what_has_no_name() {
         assert_eq!(tool(r#"{"name":""}"#).unwrap_err(), ToolError::NoName);
         assert_eq!(tool(r#"{"name":7}"#).unwrap_err(), ToolError::NoName);
-        assert!(matches!(
-            tool("[1]").unwrap_err(),
-            ToolError::NotAnObject(_)
-        ));
+        assert!(matches!(tool("[1]").unwrap_err(), ToolError::NotAnObject(_)));
         assert!(matches!(tool("{").unwrap_err(), ToolError::NotAnObject(_)));
     }
 
     #[test]
     fn names_defects_but_keeps_the_tool() {
-        assert_eq!(
-            tool(r#"{"name":"x"}"#).unwrap().defect(),
-            Some("no inputSchema")
-        );
+        assert_eq!(tool(r#"{"name":"x"}"#).unwrap().defect(), Some("no inputSchema"));
         let tool = tool(r#"{"name":"x","inputSchema":null}"#).unwrap();
         assert_eq!(tool.defect(), Some("inputSchema is not an object"));
     }

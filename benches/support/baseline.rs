@@ -2,10 +2,7 @@
 //! the very terms that the lexical index has (pre-tokenised), BM25 with tantivy's own constants.
 
 #![allow(dead_code, reason = "every bench takes what it needs of this")]
-#![expect(
-    clippy::expect_used,
-    reason = "a bench without its data has nothing to measure"
-)]
+#![expect(clippy::expect_used, reason = "a bench without its data has nothing to measure")]
 
 use tantivy::collector::TopDocs;
 use tantivy::query::{BooleanQuery, BoostQuery, Query, TermQuery};
@@ -54,9 +51,7 @@ impl Baseline {
             .map(|(name, weight)| (schema.add_text_field(name, options.clone()), weight))
             .collect();
         let index = Index::create_in_ram(schema.build());
-        let mut writer = index
-            .writer_with_num_threads(1, 1 << 30)
-            .expect("a writer in RAM");
+        let mut writer = index.writer_with_num_threads(1, 1 << 30).expect("a writer in RAM");
         for tool in catalog.tools() {
             let server = catalog.server(tool.server.as_str()).map(|server| &**server);
             let texts = fields::lexical(tool, server);
@@ -101,19 +96,12 @@ impl Baseline {
         let query = BooleanQuery::union(clauses);
         let top = TopDocs::with_limit(k).order_by_score();
         let found = self.searcher.search(&query, &top).expect("a search in RAM");
-        found
-            .into_iter()
-            .map(|(_, address)| ToolIdx(address.doc_id))
-            .collect()
+        found.into_iter().map(|(_, address)| ToolIdx(address.doc_id)).collect()
     }
 }
 
 fn pre_tokenised(terms: impl IntoIterator<Item = String>) -> PreTokenizedString {
-    let token = |(position, text)| Token {
-        position,
-        text,
-        ..Token::default()
-    };
+    let token = |(position, text)| Token { position, text, ..Token::default() };
     PreTokenizedString {
         text: String::new(),
         tokens: terms.into_iter().enumerate().map(token).collect(),

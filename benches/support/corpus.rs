@@ -28,13 +28,8 @@ pub const SIZES: [(&str, usize); 3] = [("1k", 1_000), ("5k", 5_000), ("28k", 28_
 pub const DIMS: usize = 384;
 
 /// The sets that are joined: their ids are unique together.
-const SETS: [&str; 5] = [
-    "livemcpbench",
-    "smithery-mcp",
-    "metatool",
-    "sealtools",
-    "stabletoolbench",
-];
+const SETS: [&str; 5] =
+    ["livemcpbench", "smithery-mcp", "metatool", "sealtools", "stabletoolbench"];
 /// Queries taken of each set, evenly spread over its file.
 const QUERIES_A_SET: usize = 40;
 const TOOLS_A_SERVER: usize = 13;
@@ -58,11 +53,7 @@ impl Corpus {
             eprintln!("no sets in {}: the catalog is generated", folder.display());
             Self::generated()
         };
-        eprintln!(
-            "{} tools, {} queries",
-            corpus.whole.len(),
-            corpus.queries.len()
-        );
+        eprintln!("{} tools, {} queries", corpus.whole.len(), corpus.queries.len());
         corpus
     }
 
@@ -127,11 +118,7 @@ pub fn benchmarks() -> PathBuf {
 pub fn set_catalog(set: &str) -> Catalog {
     let folder = benchmarks().join(set);
     let plain = folder.join("catalog.jsonl");
-    let path = if plain.exists() {
-        plain
-    } else {
-        folder.join("catalog.jsonl.gz")
-    };
+    let path = if plain.exists() { plain } else { folder.join("catalog.jsonl.gz") };
     let servers = Some(folder.join("servers.jsonl")).filter(|path| path.exists());
     Catalog::from_listings(file::read(&path, servers.as_deref()).expect("a readable catalog"))
 }
@@ -141,15 +128,12 @@ pub fn set_catalog(set: &str) -> Catalog {
 /// subjects.
 pub fn vectors(tools: usize, queries: usize) -> (Vec<Arc<[f32]>>, Vec<Vec<f32>>) {
     let mut random = fastrand::Rng::with_seed(SEED);
-    let subjects: Vec<_> = (0..40)
-        .map(|_| near(&[0.0; DIMS], 1.0, &mut random))
-        .collect();
+    let subjects: Vec<_> = (0..40).map(|_| near(&[0.0; DIMS], 1.0, &mut random)).collect();
     let clumps: Vec<_> = (0..tools.div_ceil(50))
         .map(|at| near(&subjects[at % subjects.len()], 0.1, &mut random))
         .collect();
-    let rows = (0..tools)
-        .map(|at| near(&clumps[at % clumps.len()], 0.06, &mut random).into())
-        .collect();
+    let rows =
+        (0..tools).map(|at| near(&clumps[at % clumps.len()], 0.06, &mut random).into()).collect();
     let queries = (0..queries)
         .map(|_| near(&clumps[random.usize(..clumps.len())], 0.08, &mut random))
         .collect();
@@ -157,10 +141,8 @@ pub fn vectors(tools: usize, queries: usize) -> (Vec<Arc<[f32]>>, Vec<Vec<f32>>)
 }
 
 fn near(centre: &[f32], spread: f32, random: &mut fastrand::Rng) -> Vec<f32> {
-    let mut vector: Vec<f32> = centre
-        .iter()
-        .map(|x| x + spread * (random.f32() * 2.0 - 1.0))
-        .collect();
+    let mut vector: Vec<f32> =
+        centre.iter().map(|x| x + spread * (random.f32() * 2.0 - 1.0)).collect();
     normalise(&mut vector);
     vector
 }
@@ -188,23 +170,14 @@ fn tool(server: &ServerId, random: &mut fastrand::Rng) -> Tool {
 
 /// Words whose ranks are spread evenly by logarithm, so that word `r` comes in proportion to 1/r.
 fn words(random: &mut fastrand::Rng, count: usize) -> String {
-    let words: Vec<String> = (0..count)
-        .map(|_| word(VOCABULARY.powf(random.f64())))
-        .collect();
+    let words: Vec<String> = (0..count).map(|_| word(VOCABULARY.powf(random.f64()))).collect();
     words.join(" ")
 }
 
 /// The word of a rank: the rank in syllables.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "1 to 20,000"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "1 to 20,000")]
 fn word(rank: f64) -> String {
     const SYLLABLES: [&str; 10] = ["ba", "ko", "di", "fu", "le", "mi", "no", "ra", "su", "te"];
     let digits = (rank as u32).to_string();
-    digits
-        .bytes()
-        .map(|digit| SYLLABLES[usize::from(digit - b'0')])
-        .collect()
+    digits.bytes().map(|digit| SYLLABLES[usize::from(digit - b'0')]).collect()
 }

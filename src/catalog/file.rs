@@ -54,10 +54,7 @@ pub fn read(path: &Path, servers: Option<&Path>) -> Result<Vec<(ServerId, Listin
     each_line(path, |text| {
         let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let members = Members::of(raw).ok_or("not a JSON object")?;
-        let server = members
-            .text("server")
-            .filter(|id| !id.is_empty())
-            .ok_or("no \"server\"")?;
+        let server = members.text("server").filter(|id| !id.is_empty()).ok_or("no \"server\"")?;
         let id = ServerId::from(&*server);
         if let Some(tools) = members.get("tools") {
             let tools: Vec<Box<RawValue>> =
@@ -105,25 +102,17 @@ pub fn write(catalog: &Catalog, mut out: impl Write) -> io::Result<()> {
 pub fn modified(path: &Path) -> Result<SystemTime, FileError> {
     std::fs::metadata(path)
         .and_then(|metadata| metadata.modified())
-        .map_err(|source| FileError::Io {
-            path: path.into(),
-            source,
-        })
+        .map_err(|source| FileError::Io { path: path.into(), source })
 }
 
 fn push(listing: &mut Listing, id: &ServerId, definition: &str) {
     match Tool::parse(id, definition) {
         Ok(tool) => {
-            listing.defects.extend(
-                tool.defect()
-                    .map(|defect| format!("{}: {defect}", tool.name)),
-            );
+            listing.defects.extend(tool.defect().map(|defect| format!("{}: {defect}", tool.name)));
             listing.tools.push(tool);
         }
         Err(error) => {
-            listing
-                .defects
-                .push(format!("tool {}: {error}", listing.tools.len() + 1));
+            listing.defects.push(format!("tool {}: {error}", listing.tools.len() + 1));
         }
     }
 }
@@ -131,15 +120,9 @@ fn push(listing: &mut Listing, id: &ServerId, definition: &str) {
 /// What `initialize` said, as a crawl of real servers records it.
 fn server_info(members: &Members<'_>) -> ServerInfo {
     let info = members.get("serverInfo").and_then(Members::of);
-    let of_info = |key| {
-        info.as_ref()
-            .and_then(|info| info.text(key))
-            .filter(|t| !t.is_empty())
-    };
+    let of_info = |key| info.as_ref().and_then(|info| info.text(key)).filter(|t| !t.is_empty());
     let description: Vec<_> = [
-        members
-            .text("description")
-            .or_else(|| of_info("description")),
+        members.text("description").or_else(|| of_info("description")),
         members.text("instructions"),
     ]
     .into_iter()
@@ -177,17 +160,11 @@ fn each_line(
     path: &Path,
     mut then: impl FnMut(&str) -> Result<(), String>,
 ) -> Result<(), FileError> {
-    let io = |source| FileError::Io {
-        path: path.into(),
-        source,
-    };
+    let io = |source| FileError::Io { path: path.into(), source };
     let file = File::open(path).map_err(io)?;
     let gzipped = path.extension().is_some_and(|extension| extension == "gz");
-    let reader: Box<dyn Read> = if gzipped {
-        Box::new(MultiGzDecoder::new(file))
-    } else {
-        Box::new(file)
-    };
+    let reader: Box<dyn Read> =
+        if gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     for (at, line) in BufReader::new(reader).lines().enumerate() {
         let line = line.map_err(io)?;
         let text = line.trim();
@@ -238,10 +215,7 @@ mod tests {
         assert_eq!(listings[1].1.info.description, None);
         assert_eq!(
             listings[1].1.defects,
-            [
-                "z: no inputSchema",
-                "tool 2: not a JSON object: another JSON value"
-            ]
+            ["z: no inputSchema", "tool 2: not a JSON object: another JSON value"]
         );
     }
 

@@ -15,8 +15,7 @@ pub fn run(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
         ConfigCommand::Check(args) => check(args)?,
     };
     let mut out = anstream::stdout().lock();
-    out.write_all(text.as_bytes())
-        .context("writing the configuration")?;
+    out.write_all(text.as_bytes()).context("writing the configuration")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -26,9 +25,8 @@ fn check(args: &CheckArgs) -> anyhow::Result<String> {
     for warning in &loaded.warnings {
         writeln!(anstream::stderr(), "warning: {warning}")?;
     }
-    let read: Vec<_> = (loaded.files.iter())
-        .map(|file| format!("# read: {}\n", file.display()))
-        .collect();
+    let read: Vec<_> =
+        (loaded.files.iter()).map(|file| format!("# read: {}\n", file.display())).collect();
     let shown = loaded.shown().context("showing the configuration")?;
     Ok(read.concat() + &shown)
 }

@@ -48,10 +48,7 @@ pub fn run(args: &CrawlArgs) -> anyhow::Result<ExitCode> {
         serde_json::to_writer_pretty(&mut out, &crawled)?;
         writeln!(out)?;
     } else {
-        let whole = crawled
-            .iter()
-            .filter(|server| server.tools.is_some())
-            .count();
+        let whole = crawled.iter().filter(|server| server.tools.is_some()).count();
         writeln!(out, "{}", table(&crawled))?;
         writeln!(
             out,
@@ -60,14 +57,8 @@ pub fn run(args: &CrawlArgs) -> anyhow::Result<ExitCode> {
             crawled.len() - whole
         )?;
     }
-    let failed = crawled
-        .iter()
-        .any(|server| server.tools.is_none() && server.state != "disabled");
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    let failed = crawled.iter().any(|server| server.tools.is_none() && server.state != "disabled");
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Crawls every server of `config` once, with a line a server while it is at work.
@@ -110,10 +101,7 @@ pub fn crawl_all(
                 }
             }
         }
-        Ok((
-            Catalog::from_listings(listings),
-            crawled.into_values().collect(),
-        ))
+        Ok((Catalog::from_listings(listings), crawled.into_values().collect()))
     })
 }
 
@@ -147,18 +135,14 @@ fn row(update: &ServerUpdate, took: Duration) -> Crawled {
         protocol: listing.and_then(|listing| listing.info.protocol.clone()),
         seconds: took.as_secs_f32(),
         error,
-        defects: listing
-            .map(|listing| listing.defects.clone())
-            .unwrap_or_default(),
+        defects: listing.map(|listing| listing.defects.clone()).unwrap_or_default(),
     }
 }
 
 fn table(crawled: &[Crawled]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header([
-        "server", "over", "state", "tools", "protocol", "seconds", "",
-    ]);
+    table.set_header(["server", "over", "state", "tools", "protocol", "seconds", ""]);
     for server in crawled {
         let mut said: Vec<String> = server.error.iter().cloned().collect();
         if let Some(first) = server.defects.first() {

@@ -71,39 +71,21 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         })
         .collect();
     let as_served = as_served(&queries, &ranked);
-    let run: BTreeMap<String, Vec<String>> = queries
-        .iter()
-        .zip(ranked)
-        .map(|(query, (ids, _))| (query.id.clone(), ids))
-        .collect();
+    let run: BTreeMap<String, Vec<String>> =
+        queries.iter().zip(ranked).map(|(query, (ids, _))| (query.id.clone(), ids)).collect();
     if let Some(path) = &args.run {
         let lines: Vec<RunLine> = run
             .iter()
-            .map(|(id, ranked)| RunLine {
-                id: id.clone(),
-                ranked: ranked.clone(),
-            })
+            .map(|(id, ranked)| RunLine { id: id.clone(), ranked: ranked.clone() })
             .collect();
         eval::write_run(path, &lines)?;
     }
     let report = eval::report(&queries, &run);
-    let encoder = local
-        .vectors
-        .as_ref()
-        .ok()
-        .map(|cache| cache.embedder().id());
+    let encoder = local.vectors.as_ref().ok().map(|cache| cache.embedder().id());
     let mut out = anstream::stdout().lock();
     if args.json {
         let tools = local.index.catalog.len();
-        serde_json::to_writer(
-            &mut out,
-            &Output {
-                encoder,
-                tools,
-                report: &report,
-                as_served,
-            },
-        )?;
+        serde_json::to_writer(&mut out, &Output { encoder, tools, report: &report, as_served })?;
         writeln!(out)?;
     } else {
         writeln!(out, "{}", report.table())?;
@@ -117,11 +99,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         let comparison = eval::compare(&queries, &eval::read_run(path)?, &run, Metric::Recall5);
         writeln!(out, "against {}: {}", path.display(), comparison.summary())?;
         for moved in comparison.moved.iter().take(SHOWN_MOVES) {
-            writeln!(
-                out,
-                "  {} {:.2} -> {:.2}",
-                moved.id, moved.before, moved.after
-            )?;
+            writeln!(out, "  {} {:.2} -> {:.2}", moved.id, moved.before, moved.after)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -132,16 +110,10 @@ fn text(query: &LabelledQuery) -> &str {
     &query.query[..query.query.floor_char_boundary(MAX_QUERY_BYTES)]
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a few thousand queries of at most ten tools"
-)]
+#[expect(clippy::cast_precision_loss, reason = "a few thousand queries of at most ten tools")]
 fn as_served(queries: &[LabelledQuery], ranked: &[(Vec<String>, usize)]) -> AsServed {
-    let scored: Vec<_> = queries
-        .iter()
-        .zip(ranked)
-        .filter(|(query, _)| query.is_scored())
-        .collect();
+    let scored: Vec<_> =
+        queries.iter().zip(ranked).filter(|(query, _)| query.is_scored()).collect();
     let count = scored.len().max(1) as f64;
     let recall = |(query, (ids, returned)): &(&LabelledQuery, &(Vec<String>, usize))| {
         let ids: Vec<&str> = ids.iter().take(*returned).map(String::as_str).collect();
@@ -149,10 +121,6 @@ fn as_served(queries: &[LabelledQuery], ranked: &[(Vec<String>, usize)]) -> AsSe
     };
     AsServed {
         recall: scored.iter().map(recall).sum::<f64>() / count,
-        returned: scored
-            .iter()
-            .map(|(_, (_, returned))| *returned as f64)
-            .sum::<f64>()
-            / count,
+        returned: scored.iter().map(|(_, (_, returned))| *returned as f64).sum::<f64>() / count,
     }
 }

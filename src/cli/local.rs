@@ -31,17 +31,11 @@ impl Local {
         let catalog = Arc::new(catalog);
         let mut index = Index::build(1, Arc::clone(&catalog));
         let sessions = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let vectors = if lexical_only {
-            Err(EmbedError::Off)
-        } else {
-            open_cache(config, sessions)
-        };
+        let vectors =
+            if lexical_only { Err(EmbedError::Off) } else { open_cache(config, sessions) };
         if let Ok(cache) = &vectors {
-            let texts: Vec<String> = catalog
-                .tools()
-                .par_iter()
-                .map(|tool| fields::embedded(tool, &catalog))
-                .collect();
+            let texts: Vec<String> =
+                catalog.tools().par_iter().map(|tool| fields::embedded(tool, &catalog)).collect();
             index.dense = Dense::build(embed_all(cache, &texts, "tools")?).map(Arc::new);
         }
         Ok(Self { index, vectors })
@@ -80,12 +74,10 @@ impl Local {
 pub fn open_cache(config: &Config, sessions: usize) -> Result<VectorCache, EmbedError> {
     let embedder = embed::load(&config.embed, &config.data, sessions)?;
     let folder = config.data.join("cache");
-    Ok(
-        VectorCache::open(Arc::clone(&embedder), &folder).unwrap_or_else(|error| {
-            tracing::warn!(folder = %folder.display(), %error, "vectors can't be kept on disk");
-            VectorCache::in_memory(embedder)
-        }),
-    )
+    Ok(VectorCache::open(Arc::clone(&embedder), &folder).unwrap_or_else(|error| {
+        tracing::warn!(folder = %folder.display(), %error, "vectors can't be kept on disk");
+        VectorCache::in_memory(embedder)
+    }))
 }
 
 /// The vectors of `texts`, in order.

@@ -38,9 +38,7 @@ struct AboveLines(MultiProgress);
 
 impl Write for AboveLines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .suspend(|| io::stderr().write_all(bytes))
-            .map(|()| bytes.len())
+        self.0.suspend(|| io::stderr().write_all(bytes)).map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

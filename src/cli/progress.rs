@@ -27,9 +27,8 @@ pub async fn show(live: Live, lines: MultiProgress, shutdown: CancellationToken)
     loop {
         let status = live.status();
         for (id, server) in live.servers().iter().take(MOST_LINES) {
-            let bar = drawn
-                .entry(id.clone())
-                .or_insert_with(|| lines.insert_before(&total, new_bar()));
+            let bar =
+                drawn.entry(id.clone()).or_insert_with(|| lines.insert_before(&total, new_bar()));
             if !bar.is_finished() {
                 bar.set_message(format!("{id}: {}", said(server)));
                 if server.state != ServerState::Connecting {
@@ -37,15 +36,9 @@ pub async fn show(live: Live, lines: MultiProgress, shutdown: CancellationToken)
                 }
             }
         }
-        let connecting = live
-            .servers()
-            .values()
-            .any(|s| s.state == ServerState::Connecting);
+        let connecting = live.servers().values().any(|s| s.state == ServerState::Connecting);
         let embedding = status.encoder.is_some() && status.embedded < status.total;
-        total.set_message(format!(
-            "{} tools, embedded {}",
-            status.total, status.embedded
-        ));
+        total.set_message(format!("{} tools, embedded {}", status.total, status.embedded));
         if status.generation > 0 && !connecting && !embedding {
             total.finish();
             return;

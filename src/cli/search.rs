@@ -44,11 +44,7 @@ fn query(args: &SearchArgs) -> Query {
     Query {
         texts: vec![args.query.join(" ")],
         limit: args.limit.map(usize::from),
-        servers: args
-            .server
-            .iter()
-            .map(|id| ServerId::from(id.as_str()))
-            .collect(),
+        servers: args.server.iter().map(|id| ServerId::from(id.as_str())).collect(),
         explain: args.explain,
         arms: args.arm.into(),
     }
@@ -58,11 +54,7 @@ fn query(args: &SearchArgs) -> Query {
 /// has crawled them; only what is nowhere else is crawled.
 fn catalog(config: &Config, lines: &indicatif::MultiProgress) -> anyhow::Result<Catalog> {
     let mut listings = Vec::new();
-    let mut live = Config {
-        servers: Vec::new(),
-        demo: false,
-        ..config.clone()
-    };
+    let mut live = Config { servers: Vec::new(), demo: false, ..config.clone() };
     for server in config.servers.iter().filter(|server| server.enabled) {
         match &server.transport {
             Transport::Catalog { path, servers } => {
@@ -83,11 +75,8 @@ fn catalog(config: &Config, lines: &indicatif::MultiProgress) -> anyhow::Result<
         tracing::warn!("{error}: crawling instead");
         None
     });
-    let known = saved
-        .map(|(_, saved)| saved.retain(|tool| live.admits(tool)))
-        .unwrap_or_default();
-    live.servers
-        .retain(|server| known.server(server.id.as_str()).is_none());
+    let known = saved.map(|(_, saved)| saved.retain(|tool| live.admits(tool))).unwrap_or_default();
+    live.servers.retain(|server| known.server(server.id.as_str()).is_none());
     if !live.servers.is_empty() {
         let (crawled, _) = crawl::crawl_all(&live, lines)?;
         catalog = catalog.join(&crawled);
@@ -114,10 +103,7 @@ fn ask_running(args: &SearchArgs, url: &Url) -> anyhow::Result<String> {
     }
     super::runtime()?.block_on(async {
         let response = reqwest::get(url.clone()).await.with_context(|| {
-            format!(
-                "no toolscout answers at {}",
-                url.origin().ascii_serialization()
-            )
+            format!("no toolscout answers at {}", url.origin().ascii_serialization())
         })?;
         let status = response.status();
         let body = response.text().await?;
@@ -139,16 +125,8 @@ fn table(answer: &Value) -> String {
     for (at, tool) in answer["tools"].as_array().into_iter().flatten().enumerate() {
         let score = tool["score"].as_f64().unwrap_or_default();
         let id = tool["id"].as_str().unwrap_or_default();
-        let about = first_sentence(
-            tool["definition"]["description"]
-                .as_str()
-                .unwrap_or_default(),
-        );
-        let _ = writeln!(
-            text,
-            "{:>2}. {bold}{id}{bold:#} {dim}{score:.3}{dim:#}",
-            at + 1
-        );
+        let about = first_sentence(tool["definition"]["description"].as_str().unwrap_or_default());
+        let _ = writeln!(text, "{:>2}. {bold}{id}{bold:#} {dim}{score:.3}{dim:#}", at + 1);
         if !about.is_empty() {
             let _ = writeln!(text, "    {about}");
         }
@@ -197,20 +175,15 @@ fn reasons(explain: &Value) -> String {
         parts.push("named in the query".to_owned());
     }
     for arm in ["lexical", "dense"] {
-        if let (Some(rank), Some(score)) = (
-            explain[arm]["rank"].as_u64(),
-            explain[arm]["score"].as_f64(),
-        ) {
+        if let (Some(rank), Some(score)) =
+            (explain[arm]["rank"].as_u64(), explain[arm]["score"].as_f64())
+        {
             parts.push(format!("{arm} #{rank} ({score:.3})"));
         }
     }
     for (field, terms) in explain["matched"].as_object().into_iter().flatten() {
-        let terms: Vec<&str> = terms
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
+        let terms: Vec<&str> =
+            terms.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         parts.push(format!("{field}: {}", terms.join(" ")));
     }
     parts.join("; ")

@@ -46,17 +46,9 @@ async fn run_until_stopped(
 ) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     stop_on_signal(shutdown.clone())?;
-    let listener = if args.stdio {
-        None
-    } else {
-        Some(listen(&config).await?)
-    };
+    let listener = if args.stdio { None } else { Some(listen(&config).await?) };
     let service = Service::start(config.clone(), &shutdown).await?;
-    let shown = tokio::spawn(progress::show(
-        service.live.clone(),
-        lines,
-        shutdown.clone(),
-    ));
+    let shown = tokio::spawn(progress::show(service.live.clone(), lines, shutdown.clone()));
     let live = service.live.clone();
     match listener {
         None => {
@@ -65,10 +57,7 @@ async fn run_until_stopped(
         }
         Some(listener) => {
             let address = listener.local_addr()?;
-            let config = Config {
-                listen: address,
-                ..config
-            };
+            let config = Config { listen: address, ..config };
             writeln!(
                 anstream::stdout(),
                 "toolscout {} on http://{address} (MCP at /mcp, search at /v1/search?q=)",
@@ -84,10 +73,7 @@ async fn run_until_stopped(
 
 async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
     TcpListener::bind(config.listen).await.with_context(|| {
-        format!(
-            "can't listen on {}: choose another address with --listen",
-            config.listen
-        )
+        format!("can't listen on {}: choose another address with --listen", config.listen)
     })
 }
 
@@ -141,19 +127,12 @@ impl Service {
         let threads = config.embed.threads;
         load_encoder(config, live.clone(), loaded);
         let indexer = tokio::spawn(indexer.run(received, vectors, threads, shutdown.clone()));
-        Ok(Self {
-            live,
-            crawler,
-            indexer,
-        })
+        Ok(Self { live, crawler, indexer })
     }
 
     /// Waits until the children are gone and what was published is saved.
     async fn stopped(self) {
-        if tokio::time::timeout(STOP, self.crawler.stopped())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(STOP, self.crawler.stopped()).await.is_err() {
             tracing::warn!("some servers did not end in {} s", STOP.as_secs());
         }
         let _ = tokio::time::timeout(STOP, self.indexer).await;
@@ -180,9 +159,7 @@ fn load_encoder(config: Config, live: Live, loaded: oneshot::Sender<Arc<VectorCa
             }
             Err(error) => {
                 tracing::warn!("answers are lexical: {error}");
-                live.set_encoder(Encoder::Absent {
-                    reason: error.to_string(),
-                });
+                live.set_encoder(Encoder::Absent { reason: error.to_string() });
             }
         }
     });

@@ -133,16 +133,10 @@ impl Args for CatalogArgs {
                 .help(help)
         };
         command
-            .arg(file(
-                "catalog",
-                "A file of definitions (*.jsonl, *.jsonl.gz); may be repeated",
-            ))
+            .arg(file("catalog", "A file of definitions (*.jsonl, *.jsonl.gz); may be repeated"))
             .arg(
-                file(
-                    "servers",
-                    "Titles and descriptions for the --catalog before it",
-                )
-                .requires("catalog"),
+                file("servers", "Titles and descriptions for the --catalog before it")
+                    .requires("catalog"),
             )
     }
 
@@ -158,10 +152,8 @@ impl FromArgMatches for CatalogArgs {
             let files = matches.get_many::<PathBuf>(name).into_iter().flatten();
             places.zip(files.cloned()).collect()
         };
-        let mut catalogs: Vec<(usize, PathBuf, Option<PathBuf>)> = given("catalog")
-            .into_iter()
-            .map(|(place, file)| (place, file, None))
-            .collect();
+        let mut catalogs: Vec<(usize, PathBuf, Option<PathBuf>)> =
+            given("catalog").into_iter().map(|(place, file)| (place, file, None)).collect();
         for (place, file) in given("servers") {
             match catalogs.iter_mut().rfind(|(catalog, ..)| *catalog < place) {
                 Some((.., servers @ None)) => *servers = Some(file),
@@ -173,9 +165,7 @@ impl FromArgMatches for CatalogArgs {
                 }
             }
         }
-        let pairs = catalogs
-            .into_iter()
-            .map(|(_, file, servers)| (file, servers));
+        let pairs = catalogs.into_iter().map(|(_, file, servers)| (file, servers));
         Ok(Self(pairs.collect()))
     }
 
@@ -193,13 +183,8 @@ mod tests {
     use crate::cli::{Cli, Command};
 
     fn catalogs(arguments: &str) -> Result<CatalogArgs, ErrorKind> {
-        let line = ["toolscout", "crawl"]
-            .into_iter()
-            .chain(arguments.split_whitespace());
-        match Cli::try_parse_from(line)
-            .map_err(|error| error.kind())?
-            .command
-        {
+        let line = ["toolscout", "crawl"].into_iter().chain(arguments.split_whitespace());
+        match Cli::try_parse_from(line).map_err(|error| error.kind())?.command {
             Command::Crawl(args) => Ok(args.sources.catalogs),
             _ => unreachable!("crawl was asked for"),
         }
@@ -215,22 +200,12 @@ mod tests {
         let pair = |catalog: &str, servers: Option<&str>| (catalog.into(), servers.map(Into::into));
         assert_eq!(
             catalogs("--catalog a --servers sa --catalog b --catalog=c --servers=sc"),
-            Ok(CatalogArgs(vec![
-                pair("a", Some("sa")),
-                pair("b", None),
-                pair("c", Some("sc"))
-            ]))
+            Ok(CatalogArgs(vec![pair("a", Some("sa")), pair("b", None), pair("c", Some("sc"))]))
         );
         assert_eq!(catalogs(""), Ok(CatalogArgs::default()));
-        for wrong in [
-            "--servers s --catalog a",
-            "--catalog a --servers s --servers t",
-        ] {
+        for wrong in ["--servers s --catalog a", "--catalog a --servers s --servers t"] {
             assert_eq!(catalogs(wrong), Err(ErrorKind::ArgumentConflict));
         }
-        assert_eq!(
-            catalogs("--servers s"),
-            Err(ErrorKind::MissingRequiredArgument)
-        );
+        assert_eq!(catalogs("--servers s"), Err(ErrorKind::MissingRequiredArgument));
     }
 }

@@ -54,11 +54,7 @@ pub(super) fn read(
     text: &str,
     errors: &mut Vec<ConfigError>,
 ) -> Vec<(String, Place, RawServer)> {
-    let options = ParseOptions {
-        allow_comments: true,
-        allow_trailing_commas: true,
-        ..strict()
-    };
+    let options = ParseOptions { allow_comments: true, allow_trailing_commas: true, ..strict() };
     let parsed = jsonc_parser::parse_to_ast(text, &CollectOptions::default(), &options);
     let tree = match &parsed {
         Ok(tree) => tree.value.as_ref().and_then(Value::as_object),
@@ -75,9 +71,8 @@ pub(super) fn read(
         note_lines(text, tree, &mut Vec::new(), &mut lines);
     }
     let place = Place::new(file, lines);
-    let listed = ["mcpServers", "servers"]
-        .into_iter()
-        .find_map(|key| Some((key, tree?.get_object(key)?)));
+    let listed =
+        ["mcpServers", "servers"].into_iter().find_map(|key| Some((key, tree?.get_object(key)?)));
     let Some((key, servers)) = listed else {
         errors.push(place.error(Problem::NoServers));
         return Vec::new();
@@ -158,9 +153,7 @@ impl ClientServer {
         }
         let (stdio, http) = (self.command.is_some(), self.url.is_some());
         let scalars = |map: BTreeMap<String, Scalar>| {
-            map.into_iter()
-                .map(|(key, value)| (key, value.into()))
-                .collect()
+            map.into_iter().map(|(key, value)| (key, value.into())).collect()
         };
         Some(RawServer {
             enabled: Some(!self.disabled),

@@ -244,11 +244,7 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn new(file: impl Into<Arc<str>>, lines: Lines) -> Self {
-        Self {
-            file: file.into(),
-            lines: lines.into(),
-            path: Vec::new(),
-        }
+        Self { file: file.into(), lines: lines.into(), path: Vec::new() }
     }
 
     /// A key below this one.
@@ -277,9 +273,7 @@ impl Place {
 
     /// The line of the key, or of the nearest one above it that has one.
     fn line(&self) -> Option<usize> {
-        (1..=self.path.len())
-            .rev()
-            .find_map(|depth| self.lines.get(&self.path[..depth]).copied())
+        (1..=self.path.len()).rev().find_map(|depth| self.lines.get(&self.path[..depth]).copied())
     }
 }
 
@@ -287,11 +281,7 @@ impl Place {
 fn dotted(path: &[String]) -> String {
     let bare = |key: &str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if !key.is_empty() && key.chars().all(plain) {
-            key.to_owned()
-        } else {
-            format!("{key:?}")
-        }
+        if !key.is_empty() && key.chars().all(plain) { key.to_owned() } else { format!("{key:?}") }
     };
     let parts: Vec<_> = path.iter().map(|key| bare(key)).collect();
     parts.join(".")

@@ -18,10 +18,7 @@ const PLAIN: [&str; 6] = ["HOME", "USER", "PWD", "PATH", "TMPDIR", "LANG"];
 
 /// Fills in the variables of `text`.
 pub(super) fn expand(text: &str, environment: &Environment<'_>) -> Result<Expanded, Problem> {
-    let mut expanded = Expanded {
-        text: String::with_capacity(text.len()),
-        filled_in: Vec::new(),
-    };
+    let mut expanded = Expanded { text: String::with_capacity(text.len()), filled_in: Vec::new() };
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         expanded.text.push_str(before);
@@ -55,9 +52,7 @@ pub(super) fn expand(text: &str, environment: &Environment<'_>) -> Result<Expand
 
 fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
-    bytes
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+    bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
@@ -101,10 +96,7 @@ mod tests {
     fn names_what_is_missing() {
         assert_eq!(text("${NONE}"), Err(Problem::Unset("NONE".into())));
         for odd in ["${", "${TOKEN", "${}", "${1A}", "${input:key}", "${A B}"] {
-            assert!(
-                matches!(text(odd), Err(Problem::Reference(_))),
-                "{odd} was taken"
-            );
+            assert!(matches!(text(odd), Err(Problem::Reference(_))), "{odd} was taken");
         }
     }
 

@@ -32,38 +32,23 @@ pub(super) fn read(file: &str, text: &str, errors: &mut Vec<ConfigError>) -> Rea
             ..place.error(Problem::Syntax(error.message().into()))
         }));
         let raw = RawConfig::default();
-        return Read {
-            raw,
-            place,
-            damaged,
-        };
+        return Read { raw, place, damaged };
     }
     // serde stops at the first error: take the offending key out, and read again.
     loop {
         let error = match RawConfig::deserialize(toml::de::Deserializer::from(tree.clone())) {
             Ok(raw) => {
-                return Read {
-                    raw,
-                    place,
-                    damaged,
-                };
+                return Read { raw, place, damaged };
             }
             Err(error) => error,
         };
         let path = error.span().and_then(|span| take(tree.get_mut(), &span));
-        let key = path
-            .iter()
-            .flatten()
-            .fold(place.clone(), |at, key| at.at(key));
+        let key = path.iter().flatten().fold(place.clone(), |at, key| at.at(key));
         errors.push(key.error(typed(error.message())));
         match path.as_deref() {
             None => {
                 let raw = RawConfig::default();
-                return Read {
-                    raw,
-                    place,
-                    damaged,
-                };
+                return Read { raw, place, damaged };
             }
             Some([servers, id, ..]) if servers == "servers" => {
                 damaged.insert(id.clone());
@@ -110,13 +95,10 @@ fn note_lines(text: &str, table: &DeTable<'_>, path: &mut Vec<String>, lines: &m
 pub(super) fn typed(message: &str) -> Problem {
     if message.starts_with("unknown field") {
         let known: Vec<_> = message.split('`').skip(3).step_by(2).collect();
-        return Problem::UnknownKey {
-            known: known.join(", "),
-        };
+        return Problem::UnknownKey { known: known.join(", ") };
     }
-    let expected = message
-        .rsplit_once(", expected ")
-        .map_or("another value", |(_, expected)| expected);
+    let expected =
+        message.rsplit_once(", expected ").map_or("another value", |(_, expected)| expected);
     let expected = match expected {
         "a sequence" => "a list",
         "a map" => "a table",

@@ -19,10 +19,7 @@ pub const DEFAULT_FILE: &str = "toolscout.toml";
 
 /// What flags say, and the folder that their relative paths start from.
 #[derive(Debug, Clone, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "flags of the command line, as they are"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line, as they are")]
 pub struct Sources {
     /// The working folder.
     pub folder: PathBuf,
@@ -93,10 +90,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             .map(|(path, servers)| catalog_entry(&sources.folder, path, servers.as_deref())),
     );
 
-    let mut check = Check {
-        place: &place,
-        errors: &mut errors,
-    };
+    let mut check = Check { place: &place, errors: &mut errors };
     let times = Times {
         timeout: check.time("timeout", raw.crawl.timeout.as_deref(), 60),
         refresh: check.time("refresh", raw.crawl.refresh.as_deref(), 15 * 60),
@@ -213,10 +207,7 @@ fn text_of(shown: &str, path: &Path, errors: &mut Vec<ConfigError>) -> Option<St
     };
     std::fs::read_to_string(path)
         // Editors on Windows begin files with a byte order mark.
-        .map(|text| {
-            text.strip_prefix('\u{feff}')
-                .map_or(text.clone(), Into::into)
-        })
+        .map(|text| text.strip_prefix('\u{feff}').map_or(text.clone(), Into::into))
         .map_err(|error| errors.push(unreadable(error)))
         .ok()
 }
@@ -227,9 +218,7 @@ fn folder_of(path: &Path) -> PathBuf {
 
 /// An environment variable as a path; an empty one counts as unset.
 fn set(environment: &Environment<'_>, name: &str) -> Option<PathBuf> {
-    environment(name)
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from)
+    environment(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// `--catalog`: its id is the file's name without `.jsonl` and `.gz`.
@@ -252,19 +241,18 @@ fn catalog_entry(folder: &Path, path: &Path, servers: Option<&Path>) -> Entry {
 }
 
 fn refuse_duplicates(entries: &[Entry], demo: bool, errors: &mut Vec<ConfigError>) {
-    let mut first: HashMap<&str, String> = (crate::demo::names())
-        .filter(|_| demo)
-        .map(|name| (name, "the demo".to_owned()))
-        .collect();
+    let mut first: HashMap<&str, String> =
+        (crate::demo::names()).filter(|_| demo).map(|name| (name, "the demo".to_owned())).collect();
     for entry in entries {
         match first.get(entry.id.as_str()) {
             None => {
                 first.insert(&entry.id, entry.place.shown());
             }
-            Some(other) => errors.push(entry.place.error(Problem::Duplicate {
-                id: entry.id.clone(),
-                other: other.clone(),
-            })),
+            Some(other) => errors.push(
+                entry
+                    .place
+                    .error(Problem::Duplicate { id: entry.id.clone(), other: other.clone() }),
+            ),
         }
     }
 }
@@ -300,8 +288,7 @@ impl Check<'_> {
         let mut count = |key: &str, value: Option<usize>, default: usize| {
             if value == Some(0) {
                 let problem = Problem::TooSmall { least: "1" };
-                self.errors
-                    .push(self.place.at("crawl").at(key).error(problem));
+                self.errors.push(self.place.at("crawl").at(key).error(problem));
             }
             value.unwrap_or(default)
         };
@@ -388,8 +375,7 @@ impl Check<'_> {
                 Some(folders.data_dir().to_owned())
             });
         if data.is_none() {
-            self.errors
-                .push(self.place.at("data").error(Problem::NoDataFolder));
+            self.errors.push(self.place.at("data").error(Problem::NoDataFolder));
         }
         data
     }

@@ -87,11 +87,8 @@ impl RawServer {
         for (key, value) in single {
             all.extend(value.as_mut().map(|text| (key, text)));
         }
-        let lists = [
-            ("allow", &mut self.allow),
-            ("deny", &mut self.deny),
-            ("args", &mut self.args),
-        ];
+        let lists =
+            [("allow", &mut self.allow), ("deny", &mut self.deny), ("args", &mut self.args)];
         for (key, list) in lists {
             all.extend(list.iter_mut().flatten().map(|text| (key, text)));
         }

@@ -50,13 +50,7 @@ pub(super) fn resolve(
     environment: &Environment<'_>,
     warnings: &mut Vec<ConfigError>,
 ) -> Result<Resolved, Vec<ConfigError>> {
-    let Entry {
-        id,
-        place,
-        base,
-        mut raw,
-        damaged,
-    } = entry;
+    let Entry { id, place, base, mut raw, damaged } = entry;
     let mut errors = Vec::new();
     if id.trim().is_empty() || id.chars().any(char::is_control) {
         errors.push(place.error(Problem::Id));
@@ -79,12 +73,7 @@ pub(super) fn resolve(
         return Err(errors);
     }
     let patterns = (raw.allow.clone(), raw.deny.clone().unwrap_or_default());
-    let mut check = Check {
-        place: &place,
-        base: &base,
-        environment,
-        errors: &mut errors,
-    };
+    let mut check = Check { place: &place, base: &base, environment, errors: &mut errors };
     let allow = raw.allow.take().map(|globs| check.globs("allow", &globs));
     let deny = check.globs("deny", &patterns.1);
     let timeout = check.time("timeout", raw.timeout.take(), times.timeout);
@@ -106,11 +95,7 @@ pub(super) fn resolve(
                 refresh,
                 transport,
             };
-            Ok(Resolved {
-                server,
-                filled_in,
-                patterns,
-            })
+            Ok(Resolved { server, filled_in, patterns })
         }
         _ => Err(errors),
     }
@@ -180,9 +165,8 @@ impl Check<'_> {
         let url = self.url(&raw.url.take().unwrap_or_default());
         let mut headers = raw.headers.take().unwrap_or_default();
         if let Some((key, token)) = self.bearer(&raw) {
-            let name = headers
-                .keys()
-                .find(|name| name.eq_ignore_ascii_case(AUTHORIZATION.as_str()));
+            let name =
+                headers.keys().find(|name| name.eq_ignore_ascii_case(AUTHORIZATION.as_str()));
             if name.is_some() {
                 self.error(key, Problem::HeaderTwice);
             } else {
@@ -203,18 +187,13 @@ impl Check<'_> {
                 self.errors.push(key.error(Problem::HeaderValue));
             }
         }
-        Some(Transport::Http {
-            url: url?,
-            headers: secret(headers),
-        })
+        Some(Transport::Http { url: url?, headers: secret(headers) })
     }
 
     fn catalog(&mut self, raw: RawServer) -> Transport {
         self.only("catalog", &raw);
         let path = self.file("catalog", &raw.catalog.unwrap_or_default());
-        let servers = raw
-            .catalog_servers
-            .map(|servers| self.file("catalog_servers", &servers));
+        let servers = raw.catalog_servers.map(|servers| self.file("catalog_servers", &servers));
         Transport::Catalog { path, servers }
     }
 
@@ -326,9 +305,7 @@ pub(super) fn duration(text: &str, least: Duration) -> Result<Duration, Problem>
 }
 
 fn secret(map: BTreeMap<String, String>) -> Vec<(String, SecretString)> {
-    map.into_iter()
-        .map(|(key, value)| (key, value.into()))
-        .collect()
+    map.into_iter().map(|(key, value)| (key, value.into())).collect()
 }
 
 /// What is legal, and yet may not be meant.
@@ -339,9 +316,7 @@ fn warn(
     warnings: &mut Vec<ConfigError>,
 ) {
     match transport {
-        Transport::Stdio {
-            command, env, cwd, ..
-        } => {
+        Transport::Stdio { command, env, cwd, .. } => {
             let own = env.iter().find(|(name, _)| name == "PATH");
             let path = own
                 .map(|(_, value)| value.expose_secret().to_owned())

@@ -113,23 +113,16 @@ impl Loaded {
             ..ShownServer::default()
         };
         match &server.transport {
-            Transport::Stdio {
-                command,
-                args,
-                env,
-                cwd,
-            } => ShownServer {
+            Transport::Stdio { command, args, env, cwd } => ShownServer {
                 command: Some(self.hide(command)),
                 args: Some(self.arguments(args)),
                 cwd: cwd.as_ref().map(|cwd| cwd.display().to_string()),
                 env: masked(env),
                 ..shown
             },
-            Transport::Http { url, headers } => ShownServer {
-                url: Some(self.hide(&bare(url))),
-                headers: masked(headers),
-                ..shown
-            },
+            Transport::Http { url, headers } => {
+                ShownServer { url: Some(self.hide(&bare(url))), headers: masked(headers), ..shown }
+            }
             Transport::Catalog { path, servers } => ShownServer {
                 catalog: Some(path.display().to_string()),
                 catalog_servers: servers.as_ref().map(|path| path.display().to_string()),
@@ -140,9 +133,9 @@ impl Loaded {
 
     /// `text` without what variables filled in.
     fn hide(&self, text: &str) -> String {
-        self.filled_in.iter().fold(text.to_owned(), |text, secret| {
-            text.replace(secret.expose_secret(), MASK)
-        })
+        self.filled_in
+            .iter()
+            .fold(text.to_owned(), |text, secret| text.replace(secret.expose_secret(), MASK))
     }
 
     /// Arguments, without values whose names sound like secrets: `--token=x`, `--token x`,

@@ -14,11 +14,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 fn sources(folder: &Path) -> Sources {
-    Sources {
-        folder: folder.to_owned(),
-        listens: true,
-        ..Sources::default()
-    }
+    Sources { folder: folder.to_owned(), listens: true, ..Sources::default() }
 }
 
 fn environment(name: &str) -> Option<String> {
@@ -45,11 +41,7 @@ fn errors(text: &str) -> String {
 /// The settings of the example, uncommented.
 fn uncommented() -> String {
     let setting = |line: &&str| line.starts_with('#') && !line.starts_with("# ") && *line != "#";
-    let lines: Vec<_> = EXAMPLE
-        .lines()
-        .filter(setting)
-        .map(|line| &line[1..])
-        .collect();
+    let lines: Vec<_> = EXAMPLE.lines().filter(setting).map(|line| &line[1..]).collect();
     lines.join("\n")
 }
 
@@ -57,10 +49,7 @@ fn uncommented() -> String {
 fn the_example_is_the_default() {
     let folder = folder(&[("toolscout.toml", EXAMPLE), ("none.toml", "")]);
     let from = |file: &str| {
-        let sources = Sources {
-            config: Some(file.into()),
-            ..sources(folder.path())
-        };
+        let sources = Sources { config: Some(file.into()), ..sources(folder.path()) };
         let loaded = load(&sources, &environment).map_err(|errors| errors.to_string());
         format!("{:#?}", loaded.unwrap().config)
     };
@@ -71,11 +60,7 @@ fn the_example_is_the_default() {
     let settings = settings.split("[servers.").next().unwrap();
     let kept: Vec<_> = settings
         .lines()
-        .filter(|line| {
-            !without
-                .iter()
-                .any(|key| line.starts_with(&format!("{key} =")))
-        })
+        .filter(|line| !without.iter().any(|key| line.starts_with(&format!("{key} ="))))
         .collect();
     std::fs::write(folder.path().join("on.toml"), kept.join("\n")).unwrap();
     assert_eq!(from("on.toml"), from("none.toml"));
@@ -93,16 +78,10 @@ fn the_example_names_every_key_and_no_other() {
         table.as_table().unwrap().keys().cloned().collect()
     };
     let servers = tree["servers"].as_table().unwrap();
-    assert_eq!(
-        sorted(tree.keys().cloned().collect()),
-        sorted(keys_of::<RawConfig>())
-    );
+    assert_eq!(sorted(tree.keys().cloned().collect()), sorted(keys_of::<RawConfig>()));
     assert_eq!(sorted(keys(&tree["crawl"])), sorted(keys_of::<RawCrawl>()));
     assert_eq!(sorted(keys(&tree["embed"])), sorted(keys_of::<RawEmbed>()));
-    assert_eq!(
-        sorted(servers.values().flat_map(keys).collect()),
-        sorted(keys_of::<RawServer>())
-    );
+    assert_eq!(sorted(servers.values().flat_map(keys).collect()), sorted(keys_of::<RawServer>()));
 }
 
 #[test]
@@ -122,10 +101,7 @@ fn a_server_without_times_takes_those_of_the_crawl() {
         panic!("not HTTP");
     };
     assert_eq!(headers[0].0, "authorization");
-    assert_eq!(
-        secrecy::ExposeSecret::expose_secret(&headers[0].1),
-        "Bearer s3cret"
-    );
+    assert_eq!(secrecy::ExposeSecret::expose_secret(&headers[0].1), "Bearer s3cret");
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
 }
 
@@ -240,14 +216,8 @@ fn a_broken_file_names_its_line() {
 #[test]
 fn ids_are_unique_over_all_files() {
     let folder = folder(&[
-        (
-            "toolscout.toml",
-            "[servers.git]\nurl = 'https://x.test/mcp'",
-        ),
-        (
-            "a.json",
-            r#"{"mcpServers": {"git": {"command": "sh"}, "b": {"command": "sh"}}}"#,
-        ),
+        ("toolscout.toml", "[servers.git]\nurl = 'https://x.test/mcp'"),
+        ("a.json", r#"{"mcpServers": {"git": {"command": "sh"}, "b": {"command": "sh"}}}"#),
         ("b.jsonl", ""),
     ]);
     let sources = Sources {
@@ -286,10 +256,7 @@ fn flags_go_before_variables_before_the_file() {
         _ => None,
     };
     let told = |sources: &Sources, environment: &Environment<'_>| {
-        let config = load(sources, environment)
-            .map_err(|e| e.to_string())
-            .unwrap()
-            .config;
+        let config = load(sources, environment).map_err(|e| e.to_string()).unwrap().config;
         let end = |path: &Path| path.strip_prefix(folder.path()).unwrap().to_owned();
         let model = config.embed.model.unwrap();
         (config.listen.port(), end(&config.data), end(&model))
@@ -302,23 +269,14 @@ fn flags_go_before_variables_before_the_file() {
         ..file.clone()
     };
     assert_eq!(told(&file, &environment), (1, "file".into(), "file".into()));
-    assert_eq!(
-        told(&file, &variables),
-        (2, "variable".into(), "variable".into())
-    );
+    assert_eq!(told(&file, &variables), (2, "variable".into(), "variable".into()));
     assert_eq!(told(&flags, &variables), (3, "flag".into(), "flag".into()));
 }
 
 #[test]
 fn data_is_here_where_its_folder_is() {
     let folder = folder(&[]);
-    let data = || {
-        load(&sources(folder.path()), &environment)
-            .ok()
-            .unwrap()
-            .config
-            .data
-    };
+    let data = || load(&sources(folder.path()), &environment).ok().unwrap().config.data;
     assert!(!data().starts_with(folder.path()));
     std::fs::create_dir(folder.path().join("index-data")).unwrap();
     assert_eq!(data(), folder.path().join("index-data"));
@@ -365,10 +323,7 @@ deny = ["*_delete"]
 "#;
     let loaded = try_toml(text).unwrap();
     let shown = loaded.shown().unwrap();
-    assert!(
-        !shown.contains("sk-") && !shown.contains("s3cret"),
-        "{shown}"
-    );
+    assert!(!shown.contains("sk-") && !shown.contains("s3cret"), "{shown}");
     let servers = shown.split_once("[servers.a]").unwrap().1;
     insta::assert_snapshot!(servers, @r#"
     enabled = true

@@ -106,10 +106,7 @@ impl Secrets {
         let mut secrets = Vec::new();
         match &server.transport {
             Transport::Stdio { env, .. } => {
-                secrets.extend(
-                    env.iter()
-                        .map(|(_, value)| value.expose_secret().to_owned()),
-                );
+                secrets.extend(env.iter().map(|(_, value)| value.expose_secret().to_owned()));
             }
             Transport::Http { url, headers } => {
                 for (_, value) in headers {
@@ -144,11 +141,7 @@ impl Secrets {
 
 /// `text` in one line without control characters, cut to `max` bytes.
 pub(super) fn clip(text: &str, max: usize) -> String {
-    let line: String = text
-        .trim()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if line.len() <= max {
         return line;
     }

@@ -31,12 +31,7 @@ pub(super) struct CatalogFile {
 
 impl CatalogFile {
     pub(super) fn new(config: Arc<ServerConfig>) -> Self {
-        Self {
-            config,
-            stamp: None,
-            listings: Vec::new(),
-            failed: false,
-        }
+        Self { config, stamp: None, listings: Vec::new(), failed: false }
     }
 
     /// Reads the file if it changed; what is to be told of its servers.
@@ -52,10 +47,7 @@ impl CatalogFile {
                 if let Some(fresh) = fresh {
                     let ids: BTreeSet<_> = fresh.iter().map(|(id, _)| id.clone()).collect();
                     let gone = std::mem::replace(&mut self.listings, fresh);
-                    let gone = gone
-                        .into_iter()
-                        .map(|(id, _)| id)
-                        .filter(|id| !ids.contains(id));
+                    let gone = gone.into_iter().map(|(id, _)| id).filter(|id| !ids.contains(id));
                     news.extend(gone.map(|id| (id, Outcome::Removed)));
                     // The file itself was reported under its own id.
                     if std::mem::take(&mut self.failed) && !ids.contains(&self.config.id) {
@@ -73,14 +65,7 @@ impl CatalogFile {
                     self.failed = true;
                     ids.push(self.config.id.clone());
                 }
-                let failed = |id| {
-                    (
-                        id,
-                        Outcome::Failed {
-                            error: error.clone(),
-                        },
-                    )
-                };
+                let failed = |id| (id, Outcome::Failed { error: error.clone() });
                 news.extend(ids.into_iter().map(failed));
             }
         }
@@ -160,10 +145,7 @@ async fn read_forever(
             .collect();
         if catalog.is_read() && !std::mem::replace(&mut accounted, true) {
             let left = leftovers.account(catalog.ids());
-            updates.extend(
-                left.into_iter()
-                    .map(|id| update(&config, id, Outcome::Removed, None)),
-            );
+            updates.extend(left.into_iter().map(|id| update(&config, id, Outcome::Removed, None)));
         }
         for update in updates {
             if shared.updates.send(update).await.is_err() {
@@ -193,10 +175,6 @@ impl Leftovers {
             left.0.remove(id);
         }
         left.1 = left.1.saturating_sub(1);
-        if left.1 == 0 {
-            std::mem::take(&mut left.0)
-        } else {
-            BTreeSet::new()
-        }
+        if left.1 == 0 { std::mem::take(&mut left.0) } else { BTreeSet::new() }
     }
 }

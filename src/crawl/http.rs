@@ -88,11 +88,7 @@ pub(super) fn transport(
     max_bytes: usize,
     changed: Arc<Notify>,
 ) -> StreamableHttpClientTransport<TappedHttp> {
-    let client = TappedHttp {
-        http,
-        max_bytes,
-        changed,
-    };
+    let client = TappedHttp { http, max_bytes, changed };
     let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str());
     config.max_sse_event_size = max_bytes.min(MAX_EVENT);
     StreamableHttpClientTransport::with_client(client, config)
@@ -152,9 +148,7 @@ impl TappedHttp {
         let mut left = self.max_bytes;
         let bytes = response.bytes_stream().map(move |chunk| {
             let chunk = chunk.map_err(io::Error::other)?;
-            left = left
-                .checked_sub(chunk.len())
-                .ok_or(io::ErrorKind::FileTooLarge)?;
+            left = left.checked_sub(chunk.len()).ok_or(io::ErrorKind::FileTooLarge)?;
             Ok::<Bytes, io::Error>(chunk)
         });
         let mut events = SseStream::from_bytes_stream(bytes);
@@ -225,10 +219,7 @@ async fn refusal(
 ) -> Result<StreamableHttpPostResponse, HttpError> {
     let status = response.status();
     let challenge = response.headers().get(WWW_AUTHENTICATE);
-    let challenge = challenge
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
-        .to_owned();
+    let challenge = challenge.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     match status {
         StatusCode::UNAUTHORIZED => {
             return Err(HttpError::AuthRequired(AuthRequiredError::new(challenge)));
@@ -252,9 +243,7 @@ async fn refusal(
 
 fn content_type(response: &Response) -> String {
     let value = response.headers().get(CONTENT_TYPE);
-    value
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-        .unwrap_or_default()
+    value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
 }
 
 impl StreamableHttpClient for TappedHttp {
@@ -284,9 +273,7 @@ impl StreamableHttpClient for TappedHttp {
         max_event: usize,
     ) -> Result<StreamableHttpPostResponse, HttpError> {
         if let Some(id) = tap::listing_id(&message) {
-            return self
-                .post_listing(&uri, &message, id, session_id, headers)
-                .await;
+            return self.post_listing(&uri, &message, id, session_id, headers).await;
         }
         self.http
             .post_message_with_max_sse_event_size(
@@ -302,9 +289,7 @@ impl StreamableHttpClient for TappedHttp {
         auth: Option<String>,
         headers: HashMap<HeaderName, HeaderValue>,
     ) -> Result<(), HttpError> {
-        self.http
-            .delete_session(uri, session_id, auth, headers)
-            .await
+        self.http.delete_session(uri, session_id, auth, headers).await
     }
 
     async fn get_stream(
@@ -315,9 +300,7 @@ impl StreamableHttpClient for TappedHttp {
         auth: Option<String>,
         headers: HashMap<HeaderName, HeaderValue>,
     ) -> Result<BoxStream<'static, Result<Sse, SseError>>, HttpError> {
-        self.http
-            .get_stream(uri, session_id, last_event_id, auth, headers)
-            .await
+        self.http.get_stream(uri, session_id, last_event_id, auth, headers).await
     }
 
     async fn get_stream_with_max_sse_event_size(

@@ -25,11 +25,7 @@ pub(super) struct Line {
 
 impl Lines {
     pub(super) fn up_to(max: usize) -> Self {
-        Self {
-            max,
-            seen: 0,
-            skipping: false,
-        }
+        Self { max, seen: 0, skipping: false }
     }
 }
 
@@ -73,10 +69,7 @@ impl Decoder for Lines {
             return Ok(Some(line));
         }
         self.seen = 0;
-        Ok((!buffer.is_empty()).then(|| Line {
-            bytes: buffer.split(),
-            cut: false,
-        }))
+        Ok((!buffer.is_empty()).then(|| Line { bytes: buffer.split(), cut: false }))
     }
 }
 

@@ -90,10 +90,7 @@ impl<'a> Pages<'a> {
         if self.bytes > self.limits.max_bytes {
             return Err(CrawlError::TooManyBytes(self.limits.max_bytes));
         }
-        let malformed = |why: String| CrawlError::Page {
-            page: self.read,
-            why,
-        };
+        let malformed = |why: String| CrawlError::Page { page: self.read, why };
         let page: Page<'_> = serde_json::from_str(&reply.raw)
             .map_err(|error| malformed(clip(&error.to_string(), 200)))?;
         let elements: Vec<Box<RawValue>> = page
@@ -136,11 +133,7 @@ impl<'a> Pages<'a> {
             return;
         }
         let name = clip(&tool.name, 200);
-        if reply
-            .rejected
-            .iter()
-            .any(|rejected| **rejected == *tool.name)
-        {
+        if reply.rejected.iter().any(|rejected| **rejected == *tool.name) {
             return self.defect(format!("{name} left out: its x-mcp-header is invalid"));
         }
         if !self.names.insert(tool.name.to_string()) {
@@ -164,22 +157,13 @@ impl<'a> Pages<'a> {
         if self.more_defects > 0 {
             self.defects.push(format!("and {} more", self.more_defects));
         }
-        Listing {
-            info,
-            tools: self.tools,
-            crawled_at: SystemTime::now(),
-            defects: self.defects,
-        }
+        Listing { info, tools: self.tools, crawled_at: SystemTime::now(), defects: self.defects }
     }
 }
 
 /// The configuration lets this tool name in.
 pub(super) fn wanted(server: &ServerConfig, name: &str) -> bool {
-    server
-        .allow
-        .as_ref()
-        .is_none_or(|allow| allow.is_match(name))
-        && !server.deny.is_match(name)
+    server.allow.as_ref().is_none_or(|allow| allow.is_match(name)) && !server.deny.is_match(name)
 }
 
 fn describe(said: &ServerPeerInfo, server: &ServerConfig) -> ServerInfo {

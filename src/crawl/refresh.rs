@@ -68,11 +68,7 @@ async fn crawl_forever(upstream: &mut Upstream, shared: &Shared, refresh: &Notif
             upstream.crawl(true).await
         };
         let listed = matches!(outcome, Outcome::Listed(_));
-        let wait = if listed {
-            jittered(interval)
-        } else {
-            retry.next().unwrap_or(LAST_RETRY)
-        };
+        let wait = if listed { jittered(interval) } else { retry.next().unwrap_or(LAST_RETRY) };
         let since = Instant::now();
         if !shared.tell(&server, outcome, Some(wait)).await {
             return;
@@ -158,11 +154,7 @@ mod tests {
     fn intervals_are_spread() {
         let interval = Duration::from_secs(100);
         let waits: Vec<_> = (0..200).map(|_| jittered(interval)).collect();
-        assert!(
-            waits
-                .iter()
-                .all(|wait| (90..=110).contains(&wait.as_secs()))
-        );
+        assert!(waits.iter().all(|wait| (90..=110).contains(&wait.as_secs())));
         assert!(waits.iter().any(|wait| wait != &waits[0]));
     }
 }

@@ -152,18 +152,8 @@ impl Connector<'_> {
         let stop = CancellationToken::new();
         let listener = Listener(Arc::clone(&changed));
         let service = match &self.server.transport {
-            Transport::Stdio {
-                command,
-                args,
-                env,
-                cwd,
-            } => {
-                let program = Program {
-                    command,
-                    args,
-                    env,
-                    cwd: cwd.as_deref(),
-                };
+            Transport::Stdio { command, args, env, cwd } => {
+                let program = Program { command, args, env, cwd: cwd.as_deref() };
                 let transport = StdioTransport::spawn(
                     &program,
                     &self.server.id,
@@ -353,11 +343,7 @@ fn transport_error(error: &DynamicTransportError) -> CrawlError {
 }
 
 fn refused(method: &'static str, error: &ErrorData) -> CrawlError {
-    CrawlError::Refused {
-        method,
-        code: error.code.0,
-        message: clip(&error.message, 200),
-    }
+    CrawlError::Refused { method, code: error.code.0, message: clip(&error.message, 200) }
 }
 
 /// The server does not know `tools/list`.

@@ -29,9 +29,8 @@ use super::tap::LineTap;
 use crate::tool::ServerId;
 
 /// What a child gets of our environment, beside what its configuration names.
-const INHERITED: [&str; 9] = [
-    "PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "TERM", "SHELL", "LOGNAME",
-];
+const INHERITED: [&str; 9] =
+    ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "TERM", "SHELL", "LOGNAME"];
 /// The longest message, unless `max_bytes` is less.
 const MAX_LINE: usize = 16 << 20;
 /// The longest line of stderr that is logged.
@@ -80,17 +79,8 @@ impl StdioTransport {
         command
             .args(program.args)
             .env_clear()
-            .envs(
-                INHERITED
-                    .iter()
-                    .filter_map(|name| Some((name, std::env::var_os(name)?))),
-            )
-            .envs(
-                program
-                    .env
-                    .iter()
-                    .map(|(name, value)| (name, OsStr::new(value.expose_secret()))),
-            )
+            .envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+            .envs(program.env.iter().map(|(name, value)| (name, OsStr::new(value.expose_secret()))))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -101,22 +91,15 @@ impl StdioTransport {
         }
         let mut child = command.spawn().map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => CrawlError::CommandNotFound(program.command.into()),
-            _ => CrawlError::Spawn {
-                command: program.command.into(),
-                source,
-            },
+            _ => CrawlError::Spawn { command: program.command.into(), source },
         })?;
         let no_pipe = || CrawlError::Closed(": the child has no pipes".into());
         let stdin = child.stdin.take().ok_or_else(no_pipe)?;
         let stdout = child.stdout.take().ok_or_else(no_pipe)?;
         let stderr = child.stderr.take().ok_or_else(no_pipe)?;
         let last_words = LastWords::default();
-        let stderr = tokio::spawn(log(
-            stderr,
-            server.clone(),
-            secrets.clone(),
-            Arc::clone(&last_words),
-        ));
+        let stderr =
+            tokio::spawn(log(stderr, server.clone(), secrets.clone(), Arc::clone(&last_words)));
         let max_bytes = max_bytes.min(MAX_LINE);
         Ok(Self {
             group: Group::of(child),
@@ -141,10 +124,7 @@ impl StdioTransport {
         if !self.stderr.is_finished() {
             let _ = tokio::time::timeout(LAST_WORDS, &mut self.stderr).await;
         }
-        let last_words = self
-            .last_words
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let last_words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner);
         CrawlError::Exited {
             status,
             last_words: match last_words.as_str() {
@@ -209,9 +189,7 @@ impl Transport<RoleClient> for StdioTransport {
         if let Ok(mut stdin) = self.stdin.try_lock() {
             *stdin = None;
         }
-        let ended = tokio::time::timeout(GRACE, self.group.child.wait())
-            .await
-            .is_ok();
+        let ended = tokio::time::timeout(GRACE, self.group.child.wait()).await.is_ok();
         self.group.kill();
         if !ended {
             self.group.child.wait().await?;
@@ -228,9 +206,7 @@ struct Group {
 
 impl Group {
     fn of(child: Child) -> Self {
-        let id = child
-            .id()
-            .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let id = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         Self { child, id }
     }
 

@@ -105,10 +105,7 @@ fn matches(awaited: &RequestId, id: &RawValue) -> bool {
 
 fn rewrite(raw: &str, id: RequestId) -> ServerJsonRpcMessage {
     let tools = annotated(raw);
-    let names = tools
-        .iter()
-        .map(|tool| Value::String(tool.name.to_string()))
-        .collect();
+    let names = tools.iter().map(|tool| Value::String(tool.name.to_string())).collect();
     let mut meta = MetaObject::default();
     meta.0.insert(RAW.into(), Value::String(raw.to_owned()));
     meta.0.insert(ANNOTATED.into(), Value::Array(names));

@@ -86,9 +86,7 @@ impl Upstream {
     }
 
     fn announces(&self) -> bool {
-        self.session
-            .as_ref()
-            .is_some_and(|session| session.announces)
+        self.session.as_ref().is_some_and(|session| session.announces)
     }
 
     /// Waits for news over the open connection; for ever if there is none.

@@ -37,20 +37,14 @@ where
         .iter()
         .find(|(known, _, _)| *known == name)
         .ok_or_else(|| DemoError::UnknownServer(name.into()))?;
-    let lost = |message| DemoError::Session {
-        server: name,
-        message,
-    };
+    let lost = |message| DemoError::Session { server: name, message };
     let session = match Handler(Arc::new(load(name, json)?)).serve(pipes).await {
         Ok(session) => session,
         // A client may look in (`server/discover`) and leave.
         Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
         Err(error) => return Err(lost(error.to_string())),
     };
-    session
-        .waiting()
-        .await
-        .map_err(|error| lost(error.to_string()))?;
+    session.waiting().await.map_err(|error| lost(error.to_string()))?;
     Ok(())
 }
 
@@ -58,9 +52,7 @@ where
 pub(super) async fn serve_http(
     shutdown: CancellationToken,
 ) -> Result<Vec<ServerConfig>, DemoError> {
-    let listener = TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .map_err(DemoError::Listen)?;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(DemoError::Listen)?;
     let address = listener.local_addr().map_err(DemoError::Listen)?;
     let mut router = Router::new();
     let mut entries = Vec::new();
@@ -80,9 +72,8 @@ pub(super) async fn serve_http(
         entries.push(entry(name, Transport::Http { url, headers }));
     }
     tokio::spawn(async move {
-        let served = axum::serve(listener, router)
-            .with_graceful_shutdown(shutdown.cancelled_owned())
-            .await;
+        let served =
+            axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await;
         if let Err(error) = served {
             tracing::warn!(%error, "the demo servers stopped");
         }
@@ -164,9 +155,5 @@ fn placeholder(schema: &JsonObject) -> Value {
 }
 
 fn strings(value: Option<&Value>) -> impl Iterator<Item = &str> {
-    value
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
+    value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }

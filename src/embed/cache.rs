@@ -26,22 +26,14 @@ pub struct VectorCache {
 impl VectorCache {
     /// A cache that is gone with the process.
     pub fn in_memory(embedder: Arc<dyn Embedder>) -> Self {
-        Self {
-            embedder,
-            vectors: RwLock::default(),
-            file: None,
-        }
+        Self { embedder, vectors: RwLock::default(), file: None }
     }
 
     /// The cache in `folder`, with what earlier processes put there.
     pub fn open(embedder: Arc<dyn Embedder>, folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let path = folder.join(format!("vectors-{}-{}.bin", embedder.id(), embedder.dims()));
-        let mut file = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .append(true)
-            .open(path)?;
+        let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let length = record_length(embedder.dims());
@@ -51,11 +43,7 @@ impl VectorCache {
             file.set_len(whole as u64)?;
         }
         let vectors = bytes.chunks_exact(length).filter_map(decode).collect();
-        Ok(Self {
-            embedder,
-            vectors: RwLock::new(vectors),
-            file: Some(Mutex::new(file)),
-        })
+        Ok(Self { embedder, vectors: RwLock::new(vectors), file: Some(Mutex::new(file)) })
     }
 
     /// The encoder whose vectors these are.
@@ -65,11 +53,7 @@ impl VectorCache {
 
     /// The vector of the text with that hash, if it is known.
     pub fn get(&self, hash: &ContentHash) -> Option<Arc<[f32]>> {
-        self.vectors
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(hash)
-            .cloned()
+        self.vectors.read().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
     }
 
     /// The vector of `text`, embedded now unless it is known. An encoder's failure is an error; a
@@ -94,9 +78,7 @@ impl VectorCache {
             return Ok(());
         };
         let record = encode(hash, vector);
-        file.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .write_all(&record)
+        file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&record)
     }
 }
 
@@ -131,10 +113,7 @@ fn decode(record: &[u8]) -> Option<(ContentHash, Arc<[f32]>)> {
     }
     let (hash, vector) = content.split_first_chunk::<HASH>()?;
     let (numbers, _) = vector.as_chunks::<4>();
-    Some((
-        ContentHash(*hash),
-        numbers.iter().map(|x| f32::from_le_bytes(*x)).collect(),
-    ))
+    Some((ContentHash(*hash), numbers.iter().map(|x| f32::from_le_bytes(*x)).collect()))
 }
 
 #[cfg(test)]

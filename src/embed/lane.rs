@@ -47,12 +47,10 @@ impl Lane {
     /// The vector of `text`, or why there is none in time.
     pub async fn embed(&self, text: String) -> Result<Vec<f32>, EmbedError> {
         let (reply, answer) = oneshot::channel();
-        self.jobs
-            .try_send(Job { text, reply })
-            .map_err(|error| match error {
-                TrySendError::Full(_) => EmbedError::Busy,
-                TrySendError::Disconnected(_) => EmbedError::Encoder("its threads ended".into()),
-            })?;
+        self.jobs.try_send(Job { text, reply }).map_err(|error| match error {
+            TrySendError::Full(_) => EmbedError::Busy,
+            TrySendError::Disconnected(_) => EmbedError::Encoder("its threads ended".into()),
+        })?;
         match tokio::time::timeout(self.deadline, answer).await {
             Ok(Ok(vector)) => vector,
             Ok(Err(_)) => Err(EmbedError::Encoder("it panicked on this text".into())),
@@ -106,10 +104,7 @@ mod tests {
     #[tokio::test]
     async fn answers_in_time_or_says_that_it_did_not() {
         let (lane, let_through) = lane(Duration::from_millis(20));
-        assert!(matches!(
-            lane.embed("x".into()).await,
-            Err(EmbedError::Deadline(_))
-        ));
+        assert!(matches!(lane.embed("x".into()).await, Err(EmbedError::Deadline(_))));
         let_through.send(()).unwrap();
         let_through.send(()).unwrap();
         assert_eq!(lane.embed("y".into()).await.unwrap(), [1.0]);
@@ -132,10 +127,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_costs_one_answer() {
         let (lane, let_through) = lane(Duration::from_mins(1));
-        assert!(matches!(
-            lane.embed("panic".into()).await,
-            Err(EmbedError::Encoder(_))
-        ));
+        assert!(matches!(lane.embed("panic".into()).await, Err(EmbedError::Encoder(_))));
         let_through.send(()).unwrap();
         assert!(lane.embed("x".into()).await.is_ok());
     }

@@ -52,39 +52,26 @@ impl MiniLm {
         };
         let model = UserDefinedEmbeddingModel::new(onnx, tokenizer).with_pooling(Pooling::Mean);
         let session = || {
-            let options = InitOptionsUserDefined::new()
-                .with_intra_threads(1)
-                .with_max_length(MAX_TOKENS);
+            let options =
+                InitOptionsUserDefined::new().with_intra_threads(1).with_max_length(MAX_TOKENS);
             TextEmbedding::try_new_from_user_defined(model.clone(), options)
                 .map_err(|error| failed("embedding model", &files.model, error.to_string()))
         };
-        let sessions: Vec<_> = (0..sessions.max(1))
-            .map(|_| session().map(Mutex::new))
-            .collect::<Result<_, _>>()?;
-        let mut encoder = Self {
-            id,
-            dims: 0,
-            sessions,
-            next: AtomicUsize::new(0),
-        };
+        let sessions: Vec<_> =
+            (0..sessions.max(1)).map(|_| session().map(Mutex::new)).collect::<Result<_, _>>()?;
+        let mut encoder = Self { id, dims: 0, sessions, next: AtomicUsize::new(0) };
         encoder.dims = encoder.embed("length")?.len();
         Ok(encoder)
     }
 
     /// A session that is free, else the next in turn.
     fn session(&self) -> MutexGuard<'_, TextEmbedding> {
-        if let Some(free) = self
-            .sessions
-            .iter()
-            .find_map(|session| session.try_lock().ok())
-        {
+        if let Some(free) = self.sessions.iter().find_map(|session| session.try_lock().ok()) {
             return free;
         }
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.sessions.len();
         // A panic while it was held leaves a session as usable as before: it keeps no state.
-        self.sessions[turn]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.sessions[turn].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -102,10 +89,8 @@ impl Embedder for MiniLm {
             .session()
             .embed([text], Some(1))
             .map_err(|error| EmbedError::Encoder(error.to_string()))?;
-        let mut vector = vectors
-            .into_iter()
-            .next()
-            .ok_or_else(|| EmbedError::Encoder("no vector".into()))?;
+        let mut vector =
+            vectors.into_iter().next().ok_or_else(|| EmbedError::Encoder("no vector".into()))?;
         normalise(&mut vector);
         Ok(vector)
     }

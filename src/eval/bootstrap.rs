@@ -29,17 +29,12 @@ impl Interval {
         let mut rng = fastrand::Rng::with_seed(SEED);
         let mut means: Vec<f64> = (0..RESAMPLES)
             .map(|_| {
-                let sum: f64 = (0..values.len())
-                    .map(|_| values[rng.usize(..values.len())])
-                    .sum();
+                let sum: f64 = (0..values.len()).map(|_| values[rng.usize(..values.len())]).sum();
                 sum / count(values.len())
             })
             .collect();
         means.sort_unstable_by(f64::total_cmp);
-        Self {
-            low: means[RESAMPLES * 25 / 1000],
-            high: means[RESAMPLES * 975 / 1000 - 1],
-        }
+        Self { low: means[RESAMPLES * 25 / 1000], high: means[RESAMPLES * 975 / 1000 - 1] }
     }
 
     /// Zero lies outside: a difference of that interval is hardly chance.
@@ -89,18 +84,11 @@ pub fn compare(
             (query.id.as_str(), of(baseline), of(run))
         })
         .collect();
-    let changes: Vec<f64> = pairs
-        .iter()
-        .map(|(_, before, after)| after - before)
-        .collect();
+    let changes: Vec<f64> = pairs.iter().map(|(_, before, after)| after - before).collect();
     let mut moved: Vec<Moved> = pairs
         .iter()
         .filter(|(_, before, after)| before.total_cmp(after).is_ne())
-        .map(|&(id, before, after)| Moved {
-            id: id.into(),
-            before,
-            after,
-        })
+        .map(|&(id, before, after)| Moved { id: id.into(), before, after })
         .collect();
     moved.sort_by(|a, b| {
         let size = |moved: &Moved| (moved.after - moved.before).abs();
@@ -122,13 +110,7 @@ pub fn compare(
 impl Comparison {
     /// One line for a person.
     pub fn summary(&self) -> String {
-        let Self {
-            metric,
-            queries,
-            difference,
-            interval: Interval { low, high },
-            moved,
-        } = self;
+        let Self { metric, queries, difference, interval: Interval { low, high }, moved } = self;
         let (metric, moved) = (metric.name(), moved.len());
         format!("{metric} {difference:+.4} [{low:+.4}, {high:+.4}], {moved} of {queries} moved")
     }

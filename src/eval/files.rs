@@ -98,10 +98,7 @@ pub fn write_run<'a>(
             file.flush()
         }
     };
-    write().map_err(|source| EvalError::Io {
-        path: path.into(),
-        source,
-    })
+    write().map_err(|source| EvalError::Io { path: path.into(), source })
 }
 
 fn write_lines<'a>(
@@ -117,16 +114,10 @@ fn write_lines<'a>(
 
 /// The lines that are not blank, each with its number.
 fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<(usize, T)>, EvalError> {
-    let io = |source| EvalError::Io {
-        path: path.into(),
-        source,
-    };
+    let io = |source| EvalError::Io { path: path.into(), source };
     let file = File::open(path).map_err(io)?;
-    let reader: Box<dyn Read> = if is_gzip(path) {
-        Box::new(MultiGzDecoder::new(file))
-    } else {
-        Box::new(file)
-    };
+    let reader: Box<dyn Read> =
+        if is_gzip(path) { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let mut values = Vec::new();
     for (line, text) in (1..).zip(BufReader::new(reader).lines()) {
         let text = text.map_err(io)?;
@@ -147,9 +138,5 @@ fn is_gzip(path: &Path) -> bool {
 }
 
 fn duplicate(path: &Path, line: usize, id: &str) -> EvalError {
-    EvalError::DuplicateId {
-        path: path.into(),
-        line,
-        id: id.into(),
-    }
+    EvalError::DuplicateId { path: path.into(), line, id: id.into() }
 }

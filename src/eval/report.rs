@@ -63,11 +63,7 @@ pub fn report(queries: &[LabelledQuery], run: &BTreeMap<String, Vec<String>>) ->
 
 impl GroupReport {
     fn of(scores: &[Scores]) -> Self {
-        Self {
-            n: scores.len(),
-            metrics: Scores::mean(scores),
-            intervals: intervals(scores),
-        }
+        Self { n: scores.len(), metrics: Scores::mean(scores), intervals: intervals(scores) }
     }
 }
 
@@ -93,10 +89,7 @@ impl Report {
 
 fn row(name: &str, group: &GroupReport) -> Vec<Cell> {
     let values = Metric::ALL.map(|metric| right(format!("{:.4}", group.metrics.get(metric))));
-    [Cell::new(name), right(group.n)]
-        .into_iter()
-        .chain(values)
-        .collect()
+    [Cell::new(name), right(group.n)].into_iter().chain(values).collect()
 }
 
 fn right(text: impl ToString) -> Cell {
@@ -104,11 +97,6 @@ fn right(text: impl ToString) -> Cell {
 }
 
 pub(super) fn scores_of(query: &LabelledQuery, run: &BTreeMap<String, Vec<String>>) -> Scores {
-    let ranked: Vec<&str> = run
-        .get(&query.id)
-        .into_iter()
-        .flatten()
-        .map(String::as_str)
-        .collect();
+    let ranked: Vec<&str> = run.get(&query.id).into_iter().flatten().map(String::as_str).collect();
     score(query, &ranked)
 }

@@ -49,19 +49,9 @@ impl Dense {
             .filter(|(_, vector)| vector.len() == dims)
             .unzip();
         let mut quantised = Vec::with_capacity(dims * exact.len());
-        let scales = exact
-            .iter()
-            .map(|vector| quantise(vector, &mut quantised))
-            .collect();
+        let scales = exact.iter().map(|vector| quantise(vector, &mut quantised)).collect();
         let graph = (exact.len() >= graph_from).then(|| Graph::build(&exact));
-        Some(Self {
-            dims,
-            tools,
-            quantised,
-            scales,
-            exact,
-            graph,
-        })
+        Some(Self { dims, tools, quantised, scales, exact, graph })
     }
 
     /// How many tools have a vector.
@@ -90,10 +80,9 @@ impl Dense {
             Some(graph) if !filtered => graph.candidates(query, k * OVERSAMPLE),
             _ => self.scan(query, k * OVERSAMPLE, keep),
         };
-        let rescored = rows.into_iter().map(|row| Ranked {
-            tool: self.tools[row],
-            score: dot(query, &self.exact[row]),
-        });
+        let rescored = rows
+            .into_iter()
+            .map(|row| Ranked { tool: self.tools[row], score: dot(query, &self.exact[row]) });
         top_k(rescored.collect(), k)
     }
 
@@ -115,27 +104,16 @@ impl Dense {
             .zip(scores)
             .zip(&self.tools)
             .filter(|(_, tool)| keep(**tool))
-            .map(|((row, score), _)| Ranked {
-                tool: ToolIdx(row),
-                score,
-            });
-        top_k(all.collect(), k)
-            .into_iter()
-            .map(|ranked| ranked.tool.as_usize())
-            .collect()
+            .map(|((row, score), _)| Ranked { tool: ToolIdx(row), score });
+        top_k(all.collect(), k).into_iter().map(|ranked| ranked.tool.as_usize()).collect()
     }
 }
 
 /// Appends `vector` as int8 to `out` and returns the scale that brings it back.
 fn quantise(vector: &[f32], out: &mut Vec<i8>) -> f32 {
-    let largest = vector
-        .iter()
-        .fold(0.0_f32, |largest, x| largest.max(x.abs()));
+    let largest = vector.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
     let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "within -127..=127 by the scale"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "within -127..=127 by the scale")]
     out.extend(vector.iter().map(|x| (x / scale).round() as i8));
     scale
 }
@@ -143,14 +121,8 @@ fn quantise(vector: &[f32], out: &mut Vec<i8>) -> f32 {
 #[multiversion(targets("x86_64+avx512f+avx512bw", "x86_64+avx2", "aarch64+neon"))]
 fn score_rows(query: &[i16], rows: &[i8], scales: &[f32], scores: &mut [f32]) {
     for ((row, scale), score) in rows.chunks_exact(query.len()).zip(scales).zip(scores) {
-        let products = query
-            .iter()
-            .zip(row)
-            .map(|(a, b)| i32::from(*a) * i32::from(*b));
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a rough score; the rescore is exact"
-        )]
+        let products = query.iter().zip(row).map(|(a, b)| i32::from(*a) * i32::from(*b));
+        #[expect(clippy::cast_precision_loss, reason = "a rough score; the rescore is exact")]
         let sum = products.sum::<i32>() as f32;
         *score = sum * scale;
     }
@@ -165,12 +137,7 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     let tail = a.len() / 8 * 8;
-    lanes.iter().sum::<f32>()
-        + a[tail..]
-            .iter()
-            .zip(&b[tail..])
-            .map(|(a, b)| a * b)
-            .sum::<f32>()
+    lanes.iter().sum::<f32>() + a[tail..].iter().zip(&b[tail..]).map(|(a, b)| a * b).sum::<f32>()
 }
 
 /// Scales `vector` to unit length; a zero vector stays as it is.
@@ -200,24 +167,18 @@ pub(super) mod tests {
             v
         };
         let centres: Vec<Vec<f32>> = (0..10).map(|_| vector(1.0, None)).collect();
-        (0..count)
-            .map(|at| vector(0.15, Some(&centres[at % 10])).into())
-            .collect()
+        (0..count).map(|at| vector(0.15, Some(&centres[at % 10])).into()).collect()
     }
 
     pub fn recall(found: &[Ranked], wanted: &[Ranked]) -> f64 {
-        let hits = found
-            .iter()
-            .filter(|f| wanted.iter().any(|w| w.tool == f.tool))
-            .count();
+        let hits = found.iter().filter(|f| wanted.iter().any(|w| w.tool == f.tool)).count();
         f64::from(u32::try_from(hits).unwrap()) / f64::from(u32::try_from(wanted.len()).unwrap())
     }
 
     pub fn exact_top(rows: &[Arc<[f32]>], query: &[f32], k: usize) -> Vec<Ranked> {
-        let scored = (0_u32..).zip(rows).map(|(tool, row)| Ranked {
-            tool: ToolIdx(tool),
-            score: dot(query, row),
-        });
+        let scored = (0_u32..)
+            .zip(rows)
+            .map(|(tool, row)| Ranked { tool: ToolIdx(tool), score: dot(query, row) });
         top_k(scored.collect(), k)
     }
 
@@ -236,20 +197,13 @@ pub(super) mod tests {
     #[test]
     fn tools_without_a_vector_are_not_found_and_filters_hold() {
         let rows = vectors(7, 30, 64);
-        let sparse = rows
-            .iter()
-            .enumerate()
-            .map(|(at, row)| (at % 2 == 0).then(|| row.clone()))
-            .collect();
+        let sparse =
+            rows.iter().enumerate().map(|(at, row)| (at % 2 == 0).then(|| row.clone())).collect();
         let dense = Dense::build(sparse).unwrap();
         assert_eq!(dense.len(), 15);
         let found = dense.search(&rows[4], 30, true, |tool| tool.0 > 3);
         assert_eq!(found[0].tool, ToolIdx(4));
-        assert!(
-            found
-                .iter()
-                .all(|ranked| ranked.tool.0 % 2 == 0 && ranked.tool.0 > 3)
-        );
+        assert!(found.iter().all(|ranked| ranked.tool.0 % 2 == 0 && ranked.tool.0 > 3));
         assert_eq!(found.len(), 13);
         assert!(dense.score(&rows[4], ToolIdx(5)).is_none());
     }

@@ -34,11 +34,8 @@ impl Graph {
     /// The graph of `rows`; inserts on rayon.
     pub fn build(rows: &[Arc<[f32]>]) -> Self {
         let graph = Hnsw::new(LINKS, rows.len(), LAYERS, EF_BUILD, Angular);
-        let numbered: Vec<(&[f32], usize)> = rows
-            .iter()
-            .enumerate()
-            .map(|(at, row)| (&**row, at))
-            .collect();
+        let numbered: Vec<(&[f32], usize)> =
+            rows.iter().enumerate().map(|(at, row)| (&**row, at)).collect();
         graph.parallel_insert_slice(&numbered);
         Self(graph)
     }
@@ -52,9 +49,7 @@ impl Graph {
 
 impl std::fmt::Debug for Graph {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Graph")
-            .field("rows", &self.0.get_nb_point())
-            .finish()
+        f.debug_struct("Graph").field("rows", &self.0.get_nb_point()).finish()
     }
 }
 
@@ -71,10 +66,7 @@ mod tests {
         for query in vectors(4, 40, 64) {
             let found = graph.candidates(&query, 30);
             let wanted = exact_top(&rows, &query, 10);
-            hits += wanted
-                .iter()
-                .filter(|w| found.contains(&w.tool.as_usize()))
-                .count();
+            hits += wanted.iter().filter(|w| found.contains(&w.tool.as_usize())).count();
         }
         assert!(hits >= 380, "recall@10 is {hits}/400");
     }

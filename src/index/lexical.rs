@@ -42,10 +42,7 @@ struct Document {
 
 impl Document {
     fn of(fields: &[String; FIELDS]) -> Self {
-        let mut document = Self {
-            frequencies: HashMap::new(),
-            lengths: [0; FIELDS],
-        };
+        let mut document = Self { frequencies: HashMap::new(), lengths: [0; FIELDS] };
         for (field, text) in fields.iter().enumerate() {
             for term in terms(text) {
                 let count = &mut document.frequencies.entry(term).or_default()[field];
@@ -79,10 +76,8 @@ impl Lexical {
     fn from_documents(documents: &[Document]) -> Self {
         let count = documents.len().max(1) as f32;
         let average: [f32; FIELDS] = std::array::from_fn(|field| {
-            let total: u64 = documents
-                .iter()
-                .map(|document| u64::from(document.lengths[field]))
-                .sum();
+            let total: u64 =
+                documents.iter().map(|document| u64::from(document.lengths[field])).sum();
             (total as f32 / count).max(1e-6)
         });
         let mut terms: HashMap<Box<str>, u32> = HashMap::new();
@@ -108,11 +103,7 @@ impl Lexical {
                 postings[id as usize].push((at as u32, weighted));
             }
         }
-        let mut index = Self {
-            terms,
-            len: documents.len(),
-            ..Self::default()
-        };
+        let mut index = Self { terms, len: documents.len(), ..Self::default() };
         for list in &postings {
             index.starts.push(index.tools.len() as u32);
             let found_in = list.len() as f32;
@@ -146,10 +137,7 @@ impl Lexical {
             let found = (0_u32..)
                 .zip(&*scores)
                 .filter(|(_, score)| **score > 0.0)
-                .map(|(tool, score)| Ranked {
-                    tool: ToolIdx(tool),
-                    score: *score,
-                })
+                .map(|(tool, score)| Ranked { tool: ToolIdx(tool), score: *score })
                 .filter(|ranked| keep(ranked.tool));
             top_k(found.collect(), k)
         })
@@ -175,10 +163,8 @@ mod tests {
     /// BM25F as the paper has it, one document at a time.
     #[expect(clippy::cast_precision_loss, reason = "small counts")]
     fn oracle(documents: &[[String; FIELDS]], query: &str) -> Vec<f32> {
-        let split: Vec<[Vec<String>; FIELDS]> = documents
-            .iter()
-            .map(|fields| fields.each_ref().map(|text| terms(text)))
-            .collect();
+        let split: Vec<[Vec<String>; FIELDS]> =
+            documents.iter().map(|fields| fields.each_ref().map(|text| terms(text))).collect();
         let count = split.len() as f32;
         let mut query = terms(query);
         query.sort();
@@ -230,10 +216,6 @@ mod tests {
 
     #[test]
     fn an_empty_index_finds_nothing() {
-        assert!(
-            Lexical::build(&Catalog::default())
-                .search("x", 5, |_| true)
-                .is_empty()
-        );
+        assert!(Lexical::build(&Catalog::default()).search("x", 5, |_| true).is_empty());
     }
 }

@@ -32,11 +32,7 @@ impl Names {
                 .unwrap_or("");
             let servers = BTreeSet::from([name_key(tool.server.as_str()), name_key(title)]);
             for server in servers.iter().filter(|server| !server.is_empty()) {
-                names
-                    .full
-                    .entry(format!("{server}{bare}"))
-                    .or_default()
-                    .push(at);
+                names.full.entry(format!("{server}{bare}")).or_default().push(at);
             }
             names.bare.entry(bare).or_default().push(at);
         }
@@ -49,11 +45,7 @@ impl Names {
     pub fn find(&self, query: &str) -> Vec<ToolIdx> {
         let mut found = BTreeSet::new();
         self.add(&name_key(query), &mut found);
-        for word in query
-            .split_whitespace()
-            .map(trim)
-            .filter(|word| is_identifier(word))
-        {
+        for word in query.split_whitespace().map(trim).filter(|word| is_identifier(word)) {
             self.add(&name_key(word), &mut found);
         }
         found.into_iter().collect()
@@ -73,10 +65,7 @@ fn trim(word: &str) -> &str {
 /// Written as code, not as prose: joined by `_`, `-`, `.`, `/`, or with a capital inside.
 fn is_identifier(word: &str) -> bool {
     word.contains(['_', '-', '.', '/'])
-        || word
-            .chars()
-            .zip(word.chars().skip(1))
-            .any(|(a, b)| a.is_lowercase() && b.is_uppercase())
+        || word.chars().zip(word.chars().skip(1)).any(|(a, b)| a.is_lowercase() && b.is_uppercase())
 }
 
 #[cfg(test)]
@@ -102,18 +91,10 @@ mod tests {
         ]);
         let names = Names::build(&catalog);
         let find = |query: &str| -> Vec<String> {
-            names
-                .find(query)
-                .into_iter()
-                .map(|at| catalog.tool(at).id.to_string())
-                .collect()
+            names.find(query).into_iter().map(|at| catalog.tool(at).id.to_string()).collect()
         };
         let both = ["gitlab/list_merge_requests", "third/listMergeRequests"];
-        for query in [
-            "listMergeRequests",
-            "list_merge_requests",
-            "List Merge Requests",
-        ] {
+        for query in ["listMergeRequests", "list_merge_requests", "List Merge Requests"] {
             assert_eq!(find(query), both, "{query}");
         }
         for query in ["gitlab list merge requests", "gitlab/list_merge_requests"] {

@@ -69,44 +69,29 @@ struct SavedServer {
 
 /// Writes `catalog` to `path`, all or nothing.
 pub fn save(path: &Path, generation: u64, catalog: &Catalog) -> Result<(), SnapshotError> {
-    let io = |source| SnapshotError::Io {
-        path: path.into(),
-        source,
-    };
+    let io = |source| SnapshotError::Io { path: path.into(), source };
     let servers = catalog.servers().map(|server| SavedServer {
         id: server.id.to_string(),
         title: server.info.title.clone(),
         description: server.info.description.clone(),
         protocol: server.info.protocol.clone(),
         crawled_at_ms: millis(server.crawled_at),
-        tools: server
-            .tools
-            .iter()
-            .map(|tool| tool.definition.get().to_owned())
-            .collect(),
+        tools: server.tools.iter().map(|tool| tool.definition.get().to_owned()).collect(),
     });
-    let payload = wincode::config::serialize(
-        &Saved {
-            generation,
-            servers: servers.collect(),
-        },
-        limits(),
-    )
-    .map_err(|error| io(io::Error::other(error)))?;
+    let payload =
+        wincode::config::serialize(&Saved { generation, servers: servers.collect() }, limits())
+            .map_err(|error| io(io::Error::other(error)))?;
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(io)?;
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
     file.write_all(MAGIC).map_err(io)?;
     file.write_all(&VERSION.to_le_bytes()).map_err(io)?;
-    file.write_all(blake3::hash(&payload).as_bytes())
-        .map_err(io)?;
+    file.write_all(blake3::hash(&payload).as_bytes()).map_err(io)?;
     file.write_all(&payload).map_err(io)?;
     file.as_file().sync_all().map_err(io)?;
     file.persist(path).map_err(|error| io(error.error))?;
     // The rename itself is on disk only when the folder is.
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(io)
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
 }
 
 /// Reads what [`save`] wrote: generation number and catalog; `None` when there is no such file.
@@ -115,16 +100,10 @@ pub fn load(path: &Path) -> Result<Option<(u64, Catalog)>, SnapshotError> {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => {
-            return Err(SnapshotError::Io {
-                path: path.into(),
-                source,
-            });
+            return Err(SnapshotError::Io { path: path.into(), source });
         }
     };
-    let damaged = |problem| SnapshotError::Damaged {
-        path: path.into(),
-        problem,
-    };
+    let damaged = |problem| SnapshotError::Damaged { path: path.into(), problem };
     let (header, payload) = bytes.split_at_checked(HEADER).ok_or(damaged("cut short"))?;
     let (magic, header) = header.split_at(MAGIC.len());
     let (version, checksum) = header.split_at(4);
@@ -133,10 +112,7 @@ pub fn load(path: &Path) -> Result<Option<(u64, Catalog)>, SnapshotError> {
     }
     let found = version.try_into().map_or(0, u32::from_le_bytes);
     if found != VERSION {
-        return Err(SnapshotError::Version {
-            path: path.into(),
-            found,
-        });
+        return Err(SnapshotError::Version { path: path.into(), found });
     }
     if blake3::hash(payload).as_bytes() != checksum {
         return Err(damaged("checksum differs"));
@@ -145,11 +121,7 @@ pub fn load(path: &Path) -> Result<Option<(u64, Catalog)>, SnapshotError> {
         .map_err(|_| damaged("payload can't be decoded"))?;
     let listings = saved.servers.into_iter().map(|server| {
         let id = ServerId::from(server.id);
-        let tools = server
-            .tools
-            .iter()
-            .filter_map(|text| Tool::parse(&id, text).ok())
-            .collect();
+        let tools = server.tools.iter().filter_map(|text| Tool::parse(&id, text).ok()).collect();
         let listing = Listing {
             info: ServerInfo {
                 title: server.title,
@@ -170,10 +142,7 @@ pub fn load(path: &Path) -> Result<Option<(u64, Catalog)>, SnapshotError> {
 pub fn set_aside(path: &Path) -> Result<PathBuf, SnapshotError> {
     let aside = path.with_extension(format!("bad-{}", millis(SystemTime::now())));
     fs::rename(path, &aside)
-        .map_err(|source| SnapshotError::Io {
-            path: path.into(),
-            source,
-        })
+        .map_err(|source| SnapshotError::Io { path: path.into(), source })
         .map(|()| aside)
 }
 
@@ -184,9 +153,7 @@ fn limits() -> impl wincode::config::Config {
 }
 
 fn millis(time: SystemTime) -> u64 {
-    let since = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -206,10 +173,7 @@ mod tests {
                 .map(|definition| Tool::parse(&id, &definition).unwrap())
                 .collect();
             let listing = Listing {
-                info: ServerInfo {
-                    title,
-                    ..ServerInfo::default()
-                },
+                info: ServerInfo { title, ..ServerInfo::default() },
                 tools,
                 crawled_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_234_567),
                 defects: Vec::new(),
@@ -246,12 +210,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("catalog.snapshot");
         assert!(load(&path).unwrap().is_none());
-        save(
-            &path,
-            3,
-            &catalog(vec![("a".into(), None, vec!["x".into(), "y".into()])]),
-        )
-        .unwrap();
+        save(&path, 3, &catalog(vec![("a".into(), None, vec!["x".into(), "y".into()])])).unwrap();
         let good = fs::read(&path).unwrap();
         for at in 0..good.len() {
             let mut bad = good.clone();
@@ -267,10 +226,7 @@ mod tests {
         newer[8] = 9;
         fs::write(&path, &newer).unwrap();
         let error = load(&path).unwrap_err();
-        assert!(
-            matches!(error, SnapshotError::Version { found: 9, .. }),
-            "{error}"
-        );
+        assert!(matches!(error, SnapshotError::Version { found: 9, .. }), "{error}");
         let aside = set_aside(&path).unwrap();
         assert!(aside.exists() && load(&path).unwrap().is_none());
     }

@@ -82,9 +82,7 @@ impl Indexer {
                 error: None,
                 defects: Vec::new(),
             };
-            let servers = catalog
-                .servers()
-                .map(|server| (server.id.clone(), status(server)));
+            let servers = catalog.servers().map(|server| (server.id.clone(), status(server)));
             self.live.0.servers.store(Arc::new(servers.collect()));
             self.generation = generation;
             self.catalog = Arc::new(catalog);
@@ -194,10 +192,7 @@ impl Indexer {
         let cache = self.vectors.as_ref().map(|(cache, _)| Arc::clone(cache));
         let built = tokio::task::spawn_blocking(move || {
             let mut index = match reuse {
-                Some(published) => Index {
-                    generation,
-                    ..Index::clone(&published)
-                },
+                Some(published) => Index { generation, ..Index::clone(&published) },
                 None => Index::build(generation, catalog),
             };
             index.dense = cache
@@ -230,10 +225,9 @@ fn status(update: &ServerUpdate, old: Option<&ServerStatus>, catalog: &Catalog) 
     let known = |good, bad| if listed.is_some() { good } else { bad };
     let (state, error) = match &update.outcome {
         Outcome::Listed(_) => (ServerState::Ready, None),
-        Outcome::Failed { error } => (
-            known(ServerState::Stale, ServerState::Failed),
-            Some(error.clone()),
-        ),
+        Outcome::Failed { error } => {
+            (known(ServerState::Stale, ServerState::Failed), Some(error.clone()))
+        }
         Outcome::AuthRequired { error } => (ServerState::AuthRequired, Some(error.clone())),
         Outcome::Connecting => (known(ServerState::Stale, ServerState::Connecting), None),
         Outcome::Disabled | Outcome::Removed => (ServerState::Disabled, None),

@@ -38,15 +38,13 @@ impl VectorWorker {
             .build()
             .map_err(std::io::Error::other)?;
         let runtime = tokio::runtime::Handle::current();
-        std::thread::Builder::new()
-            .name("embed-tools".into())
-            .spawn(move || {
-                while runtime.block_on(wanted.changed()).is_ok() {
-                    let catalog = Arc::clone(&wanted.borrow_and_update());
-                    let superseded = || wanted.has_changed().unwrap_or(true);
-                    pool.install(|| embed_all(&catalog, &cache, &progress, superseded));
-                }
-            })?;
+        std::thread::Builder::new().name("embed-tools".into()).spawn(move || {
+            while runtime.block_on(wanted.changed()).is_ok() {
+                let catalog = Arc::clone(&wanted.borrow_and_update());
+                let superseded = || wanted.has_changed().unwrap_or(true);
+                pool.install(|| embed_all(&catalog, &cache, &progress, superseded));
+            }
+        })?;
         Ok(Self { catalogs })
     }
 
@@ -59,11 +57,7 @@ impl VectorWorker {
 /// The vectors known for `catalog`, in its order.
 pub fn known(catalog: &Catalog, cache: &VectorCache) -> Vec<Option<Arc<[f32]>>> {
     let text = |tool| ContentHash::of(&fields::embedded(tool, catalog));
-    catalog
-        .tools()
-        .par_iter()
-        .map(|tool| cache.get(&text(tool)))
-        .collect()
+    catalog.tools().par_iter().map(|tool| cache.get(&text(tool))).collect()
 }
 
 fn embed_all(
@@ -72,15 +66,10 @@ fn embed_all(
     progress: &mpsc::Sender<()>,
     superseded: impl Fn() -> bool + Sync,
 ) {
-    let texts: Vec<String> = catalog
-        .tools()
-        .par_iter()
-        .map(|tool| fields::embedded(tool, catalog))
-        .collect();
-    let missing: Vec<&String> = texts
-        .iter()
-        .filter(|text| cache.get(&ContentHash::of(text)).is_none())
-        .collect();
+    let texts: Vec<String> =
+        catalog.tools().par_iter().map(|tool| fields::embedded(tool, catalog)).collect();
+    let missing: Vec<&String> =
+        texts.iter().filter(|text| cache.get(&ContentHash::of(text)).is_none()).collect();
     if missing.is_empty() {
         return;
     }
@@ -107,11 +96,7 @@ fn embed_all(
             let _ = progress.try_send(());
         }
     });
-    tracing::info!(
-        tools = missing.len(),
-        seconds = begun.elapsed().as_secs_f32(),
-        "embedded"
-    );
+    tracing::info!(tools = missing.len(), seconds = begun.elapsed().as_secs_f32(), "embedded");
     let _ = progress.blocking_send(());
 }
 

@@ -22,10 +22,7 @@ pub fn explain(
 ) -> Explain {
     let asked: BTreeSet<String> = texts.iter().flat_map(|text| terms(text)).collect();
     let found = index.catalog.tool(tool);
-    let server = index
-        .catalog
-        .server(found.server.as_str())
-        .map(|server| &**server);
+    let server = index.catalog.server(found.server.as_str()).map(|server| &**server);
     let mut matched = BTreeMap::new();
     for (name, text) in FIELD_NAMES.iter().zip(fields::lexical(found, server)) {
         let there: BTreeSet<String> = terms(&text).into_iter().collect();
@@ -47,10 +44,7 @@ fn best_place<'a>(lists: impl Iterator<Item = &'a [Ranked]>, tool: ToolIdx) -> O
     lists
         .filter_map(|list| {
             let at = list.iter().position(|ranked| ranked.tool == tool)?;
-            Some(Placed {
-                rank: at + 1,
-                score: list[at].score,
-            })
+            Some(Placed { rank: at + 1, score: list[at].score })
         })
         .min_by_key(|placed| placed.rank)
 }

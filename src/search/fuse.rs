@@ -60,39 +60,24 @@ pub fn fuse(index: &Index, lists: &[ArmLists], vectors: &[Vec<f32>]) -> Vec<Rank
     }
     #[expect(clippy::cast_precision_loss, reason = "a handful of phrasings")]
     let texts = lists.len().max(1) as f32;
-    let mut ranking: Vec<Ranked> = fused
-        .into_iter()
-        .map(|(tool, sum)| Ranked {
-            tool,
-            score: sum / texts,
-        })
-        .collect();
+    let mut ranking: Vec<Ranked> =
+        fused.into_iter().map(|(tool, sum)| Ranked { tool, score: sum / texts }).collect();
     ranking.sort_unstable_by(Ranked::order);
     ranking
 }
 
 fn fuse_one(index: &Index, lists: &ArmLists, vector: Option<&[f32]>) -> HashMap<ToolIdx, f32> {
     let best = lists.lexical.first().map_or(1.0, |ranked| ranked.score);
-    let mut scores: HashMap<ToolIdx, f32> = lists
-        .lexical
-        .iter()
-        .map(|ranked| (ranked.tool, ranked.score / best))
-        .collect();
-    let (Some(top), Some(bottom), Some(dense), Some(vector)) = (
-        lists.dense.first(),
-        lists.dense.last(),
-        &index.dense,
-        vector,
-    ) else {
+    let mut scores: HashMap<ToolIdx, f32> =
+        lists.lexical.iter().map(|ranked| (ranked.tool, ranked.score / best)).collect();
+    let (Some(top), Some(bottom), Some(dense), Some(vector)) =
+        (lists.dense.first(), lists.dense.last(), &index.dense, vector)
+    else {
         return scores;
     };
     let range = (top.score - bottom.score).max(f32::EPSILON);
     let scaled = |score: f32| ((score - bottom.score) / range).clamp(0.0, 1.0);
-    let lexical_weight = if lists.lexical.is_empty() {
-        0.0
-    } else {
-        LEXICAL_WEIGHT
-    };
+    let lexical_weight = if lists.lexical.is_empty() { 0.0 } else { LEXICAL_WEIGHT };
     for (tool, score) in &mut scores {
         // A tool without a vector yet competes by the lexical arm alone.
         if let Some(cosine) = dense.score(vector, *tool) {
@@ -100,9 +85,7 @@ fn fuse_one(index: &Index, lists: &ArmLists, vector: Option<&[f32]>) -> HashMap<
         }
     }
     for ranked in &lists.dense {
-        scores
-            .entry(ranked.tool)
-            .or_insert_with(|| (1.0 - lexical_weight) * scaled(ranked.score));
+        scores.entry(ranked.tool).or_insert_with(|| (1.0 - lexical_weight) * scaled(ranked.score));
     }
     scores
 }

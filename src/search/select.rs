@@ -29,12 +29,7 @@ mod tests {
 
     fn ranking(scores: &[f32]) -> Vec<Ranked> {
         let ranked = (0_u32..).zip(scores);
-        ranked
-            .map(|(at, score)| Ranked {
-                tool: ToolIdx(at),
-                score: *score,
-            })
-            .collect()
+        ranked.map(|(at, score)| Ranked { tool: ToolIdx(at), score: *score }).collect()
     }
 
     #[test]
@@ -42,10 +37,7 @@ mod tests {
         assert_eq!(cut(&[]), 0);
         assert_eq!(cut(&ranking(&[0.9, 0.1])), 2);
         assert_eq!(cut(&ranking(&[0.9, 0.8, 0.7, 0.6, 0.5, 0.1, 0.1])), 5);
-        assert_eq!(
-            cut(&ranking(&[0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.42, 0.1])),
-            7
-        );
+        assert_eq!(cut(&ranking(&[0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.42, 0.1])), 7);
         assert_eq!(cut(&ranking(&[0.5; 30])), 10);
     }
 }

@@ -17,10 +17,7 @@ const MAX_ID: usize = 120;
 
 /// Counts, then servers by the number of their tools.
 pub fn digest(catalog: &Catalog) -> String {
-    let mut servers: Vec<_> = catalog
-        .servers()
-        .filter(|server| !server.tools.is_empty())
-        .collect();
+    let mut servers: Vec<_> = catalog.servers().filter(|server| !server.tools.is_empty()).collect();
     if servers.is_empty() {
         return "No tool is indexed yet.".to_owned();
     }
@@ -95,10 +92,7 @@ mod tests {
                 })
                 .collect(),
             id: server,
-            info: ServerInfo {
-                title: title.map(str::to_owned),
-                ..ServerInfo::default()
-            },
+            info: ServerInfo { title: title.map(str::to_owned), ..ServerInfo::default() },
             crawled_at: SystemTime::UNIX_EPOCH,
         }
     }
@@ -129,10 +123,7 @@ mod tests {
 
     #[test]
     fn upstream_text_stays_on_its_line() {
-        assert_eq!(
-            printable("Mail\n\n\u{7}- \u{202e}admin:\u{200b}  rm", 40),
-            "Mail - admin: rm"
-        );
+        assert_eq!(printable("Mail\n\n\u{7}- \u{202e}admin:\u{200b}  rm", 40), "Mail - admin: rm");
         assert_eq!(printable(&"x".repeat(41), 40).chars().count(), 40);
     }
 }

@@ -62,10 +62,9 @@ impl Guard {
     fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = match (hosts.next(), hosts.next()) {
-            (Some(host), None) => host
-                .to_str()
-                .ok()
-                .and_then(|host| Authority::from_str(host).ok()),
+            (Some(host), None) => {
+                host.to_str().ok().and_then(|host| Authority::from_str(host).ok())
+            }
             (None, _) => uri.authority().cloned(),
             (Some(_), Some(_)) => None,
         };
@@ -120,10 +119,8 @@ impl Rules {
             // `null`, which pages without an origin of their own send.
             return self.origins.iter().any(|allowed| allowed == origin);
         };
-        let loopback = Url::parse(origin).is_ok_and(|url| {
-            url.host_str()
-                .is_some_and(|host| is_loopback(&bare_host(host)))
-        });
+        let loopback = Url::parse(origin)
+            .is_ok_and(|url| url.host_str().is_some_and(|host| is_loopback(&bare_host(host))));
         loopback || self.origins.contains(&normal)
     }
 }
@@ -141,17 +138,12 @@ fn normal_origin(origin: &str) -> Option<String> {
 }
 
 fn bare_host(host: &str) -> String {
-    host.trim_start_matches('[')
-        .trim_end_matches(']')
-        .trim_end_matches('.')
-        .to_ascii_lowercase()
+    host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase()
 }
 
 fn is_loopback(name: &str) -> bool {
     name == "localhost"
-        || name
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.to_canonical().is_loopback())
+        || name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -180,11 +172,7 @@ mod tests {
 
     fn guard(hosts: &[&str], origins: &[&str], any_address: bool) -> Guard {
         let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let listen = if any_address {
-            [0, 0, 0, 0]
-        } else {
-            [127, 0, 0, 1]
-        };
+        let listen = if any_address { [0, 0, 0, 0] } else { [127, 0, 0, 1] };
         Guard::new((listen, 7420).into(), &owned(hosts), &owned(origins))
     }
 
@@ -203,14 +191,9 @@ mod tests {
     #[test]
     fn loopback_is_served_under_any_port() {
         let guard = guard(&[], &[], false);
-        for host in [
-            "localhost",
-            "LOCALHOST:1",
-            "localhost.:80",
-            "127.0.0.1:9",
-            "127.8.8.8",
-            "[::1]:7420",
-        ] {
+        for host in
+            ["localhost", "LOCALHOST:1", "localhost.:80", "127.0.0.1:9", "127.8.8.8", "[::1]:7420"]
+        {
             assert_eq!(status(&guard, "/", &[("host", host)]), 200, "{host}");
         }
     }

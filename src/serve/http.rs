@@ -71,14 +71,13 @@ pub async fn search_post(
             Ok(json(&SearchAnswer::from(&answer)))
         }
         Asked::Batch(queries) => {
-            let asked = queries.iter().enumerate().map(|(at, query)| {
-                let answer = ask(&live, query);
-                async move {
-                    answer
-                        .await
-                        .map_err(|problem| problem.within(&format!("batch[{at}]")))
-                }
-            });
+            let asked =
+                queries.iter().enumerate().map(|(at, query)| {
+                    let answer = ask(&live, query);
+                    async move {
+                        answer.await.map_err(|problem| problem.within(&format!("batch[{at}]")))
+                    }
+                });
             let answers = futures::future::try_join_all(asked).await?;
             let answers = answers.iter().map(SearchAnswer::from).collect();
             Ok(json(&BatchAnswer { answers }))
@@ -103,45 +102,32 @@ pub async fn tools(
     let params = Params::parse(query.as_deref(), &["server", "cursor", "limit"])?;
     let limit = params.number("limit")?.unwrap_or(PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(Problem::invalid(format!(
-            "limit is {limit}, it must be 1 to {MAX_PAGE}"
-        )));
+        return Err(Problem::invalid(format!("limit is {limit}, it must be 1 to {MAX_PAGE}")));
     }
     let servers: Vec<String> = params.all("server");
     let known = live.servers();
     let index = live.index();
     let catalog = &index.catalog;
-    if let Some(unknown) = servers
-        .iter()
-        .find(|id| !known.contains_key(id.as_str()) && catalog.server(id).is_none())
+    if let Some(unknown) =
+        servers.iter().find(|id| !known.contains_key(id.as_str()) && catalog.server(id).is_none())
     {
         return Err(crate::search::QueryError::UnknownServer(unknown.clone()).into());
     }
     // A cursor is the last id of the page before, so it still means the same place when tools
     // come and go.
     let cursor = params.one("cursor")?;
-    let start = cursor.map_or(0, |last| {
-        catalog
-            .tools()
-            .partition_point(|tool| tool.id.as_str() <= last)
-    });
+    let start =
+        cursor.map_or(0, |last| catalog.tools().partition_point(|tool| tool.id.as_str() <= last));
     let mut rest = catalog.tools()[start..].iter().filter(|tool| {
         servers.is_empty() || servers.iter().any(|server| server == tool.server.as_str())
     });
-    let tools: Vec<KnownTool<'_>> = rest
-        .by_ref()
-        .take(limit)
-        .map(|tool| KnownTool::from(&**tool))
-        .collect();
+    let tools: Vec<KnownTool<'_>> =
+        rest.by_ref().take(limit).map(|tool| KnownTool::from(&**tool)).collect();
     let next_cursor = match rest.next() {
         Some(_) => tools.last().map(|tool| tool.id),
         None => None,
     };
-    Ok(json(&ToolPage {
-        generation: index.generation,
-        tools,
-        next_cursor,
-    }))
+    Ok(json(&ToolPage { generation: index.generation, tools, next_cursor }))
 }
 
 /// `GET /v1/tools/{id}`; the `/` in an id may be percent-encoded or not.
@@ -160,10 +146,7 @@ pub async fn servers(State(live): State<Live>) -> Response {
     let now = SystemTime::now();
     let servers = live.servers();
     json(&ServerList {
-        servers: servers
-            .iter()
-            .map(|(id, status)| KnownServer::at(now, id, status))
-            .collect(),
+        servers: servers.iter().map(|(id, status)| KnownServer::at(now, id, status)).collect(),
     })
 }
 
@@ -181,10 +164,7 @@ impl Params {
             url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
                 .into_owned()
                 .collect();
-        match pairs
-            .iter()
-            .find(|(name, _)| !known.contains(&name.as_str()))
-        {
+        match pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             Some((name, _)) => Err(Problem::invalid(format!(
                 "there is no parameter {}: this path takes {}",
                 quoted(name),
@@ -195,11 +175,7 @@ impl Params {
     }
 
     fn all(&self, name: &str) -> Vec<String> {
-        self.0
-            .iter()
-            .filter(|(key, _)| key == name)
-            .map(|(_, value)| value.clone())
-            .collect()
+        self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
     }
 
     fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
@@ -223,10 +199,9 @@ impl Params {
         match self.one(name)? {
             None | Some("0" | "false") => Ok(false),
             Some("1" | "true") => Ok(true),
-            Some(value) => Err(Problem::invalid(format!(
-                "{name} must be 1 or 0, not {}",
-                quoted(value)
-            ))),
+            Some(value) => {
+                Err(Problem::invalid(format!("{name} must be 1 or 0, not {}", quoted(value))))
+            }
         }
     }
 }

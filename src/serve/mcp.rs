@@ -114,18 +114,12 @@ impl Described {
 impl McpHandler {
     /// For requests that each stand alone.
     pub fn stateless(live: Live) -> Self {
-        Self {
-            live,
-            lasting: false,
-        }
+        Self { live, lasting: false }
     }
 
     /// For one connection that lasts.
     pub fn lasting(live: Live) -> Self {
-        Self {
-            live,
-            lasting: true,
-        }
+        Self { live, lasting: true }
     }
 
     fn tools(&self) -> Vec<McpTool> {
@@ -154,20 +148,14 @@ impl McpHandler {
         if !self.live.is_ready() {
             return Err("the first crawl is under way: call again in a few seconds".to_owned());
         }
-        let answer = self
-            .live
-            .search(&query)
-            .await
-            .map_err(|error| self.explain(error))?;
+        let answer = self.live.search(&query).await.map_err(|error| self.explain(error))?;
         metrics::count_search(&answer);
         let tools = answer.hits.iter();
         structured(&Found {
             generation: answer.generation,
             mode: answer.mode,
             reason: answer.reason.clone(),
-            tools: tools
-                .map(|hit| Described::new(&hit.tool, Some(hit.score)))
-                .collect(),
+            tools: tools.map(|hit| Described::new(&hit.tool, Some(hit.score))).collect(),
             stale: answer.stale,
         })
     }
@@ -189,11 +177,8 @@ impl McpHandler {
             return error.to_string();
         };
         let servers = self.live.servers();
-        let named: Vec<&str> = servers
-            .keys()
-            .take(MAX_NAMED)
-            .map(crate::tool::ServerId::as_str)
-            .collect();
+        let named: Vec<&str> =
+            servers.keys().take(MAX_NAMED).map(crate::tool::ServerId::as_str).collect();
         format!(
             "no server {unknown:?}: leave servers out, or take from these: {}",
             named.join(", ")
@@ -240,10 +225,7 @@ fn schema_of<T: JsonSchema>(mut settings: SchemaSettings) -> Arc<JsonObject> {
 }
 
 fn read_only() -> ToolAnnotations {
-    ToolAnnotations::default()
-        .read_only(true)
-        .idempotent(true)
-        .open_world(false)
+    ToolAnnotations::default().read_only(true).idempotent(true).open_world(false)
 }
 
 fn read<T: DeserializeOwned>(arguments: Option<JsonObject>, usage: &str) -> Result<T, String> {
@@ -252,20 +234,16 @@ fn read<T: DeserializeOwned>(arguments: Option<JsonObject>, usage: &str) -> Resu
 }
 
 fn structured(result: &impl Serialize) -> Result<CallToolResult, String> {
-    serde_json::to_value(result)
-        .map(CallToolResult::structured)
-        .map_err(|error| {
-            tracing::error!(%error, "a tool result could not be written as JSON");
-            "toolscout failed on this call: its log has the reason".to_owned()
-        })
+    serde_json::to_value(result).map(CallToolResult::structured).map_err(|error| {
+        tracing::error!(%error, "a tool result could not be written as JSON");
+        "toolscout failed on this call: its log has the reason".to_owned()
+    })
 }
 
 impl ServerHandler for McpHandler {
     fn get_info(&self) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder()
-            .enable_tools()
-            .enable_tool_list_changed()
-            .build();
+        let capabilities =
+            ServerCapabilities::builder().enable_tools().enable_tool_list_changed().build();
         ServerConfig::new(capabilities)
             .with_server_info(
                 Implementation::new("toolscout", env!("CARGO_PKG_VERSION")).with_title("toolscout"),

@@ -22,9 +22,8 @@ const DEGRADED: &str = "toolscout_degraded_searches_total";
 const SEARCH_TIME: &str = "toolscout_search_duration_seconds";
 
 /// From 100 µs, since a lexical search takes less than one millisecond.
-const BUCKETS: [f64; 14] = [
-    0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
-];
+const BUCKETS: [f64; 14] =
+    [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
 /// Installs the process's recorder on first use. `None` where something else was installed before:
 /// that one then tells the counters.

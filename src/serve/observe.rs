@@ -50,10 +50,7 @@ fn write_problem(response: &mut Response, problem: &Problem, id: &str) {
     // Only strings and a number: this can't fail to be written.
     let body = serde_json::to_vec(&problem.body(id)).unwrap_or_default();
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/problem+json"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.remove(header::CONTENT_LENGTH);
     if problem.status == StatusCode::SERVICE_UNAVAILABLE {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -63,23 +60,18 @@ fn write_problem(response: &mut Response, problem: &Problem, id: &str) {
 
 /// Gives up on a request that takes too long.
 pub async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
-    tokio::time::timeout(limit, next.run(request))
-        .await
-        .unwrap_or_else(|_| {
-            Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "timeout",
-                "this took too long and was given up: try again",
-            )
-            .into_response()
-        })
+    tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "timeout",
+            "this took too long and was given up: try again",
+        )
+        .into_response()
+    })
 }
 
 /// The answer to a request whose handler panicked; the panic itself goes to the log.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the signature tower-http asks for"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "the signature tower-http asks for")]
 pub fn on_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
     let reason = panic
         .downcast_ref::<String>()

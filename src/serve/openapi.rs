@@ -54,9 +54,7 @@ pub fn document() -> Value {
     let problem = schemas.written::<ProblemBody<'_>>();
     let mut paths = Map::new();
     for operation in operations(&mut schemas) {
-        let path = paths
-            .entry(operation.path)
-            .or_insert_with(|| Value::Object(Map::new()));
+        let path = paths.entry(operation.path).or_insert_with(|| Value::Object(Map::new()));
         let method = operation.method;
         path[method] = operation.describe(&problem);
     }
@@ -114,10 +112,8 @@ impl Operation {
             let refused = response(text, "application/problem+json", problem);
             responses.insert(status.to_string(), refused);
         }
-        responses.insert(
-            "default".into(),
-            response("Refused", "application/problem+json", problem),
-        );
+        responses
+            .insert("default".into(), response("Refused", "application/problem+json", problem));
         let mut operation = json!({
             "operationId": self.id,
             "summary": self.summary,
@@ -199,16 +195,8 @@ fn api(schemas: &mut Schemas) -> Vec<Operation> {
         Operation {
             parameters: vec![
                 servers(),
-                query(
-                    "cursor",
-                    "next_cursor of the page before",
-                    &json!({ "type": "string" }),
-                ),
-                query(
-                    "limit",
-                    "Tools in the page; without it 100",
-                    &limit(http::MAX_PAGE),
-                ),
+                query("cursor", "next_cursor of the page before", &json!({ "type": "string" })),
+                query("limit", "Tools in the page; without it 100", &limit(http::MAX_PAGE)),
             ],
             problems: &[400],
             ..Operation::get(
@@ -272,12 +260,7 @@ fn ops(schemas: &mut Schemas) -> Vec<Operation> {
             "Where the MCP endpoint is",
             schemas.written::<Manifest>(),
         ),
-        Operation::get(
-            "/livez",
-            "live",
-            "The process answers",
-            schemas.written::<Health>(),
-        ),
+        Operation::get("/livez", "live", "The process answers", schemas.written::<Health>()),
         Operation {
             problems: &[503],
             ..Operation::get(
@@ -296,11 +279,6 @@ fn ops(schemas: &mut Schemas) -> Vec<Operation> {
                 json!({ "type": "string" }),
             )
         },
-        Operation::get(
-            "/openapi.json",
-            "openapi",
-            "This document",
-            json!({ "type": "object" }),
-        ),
+        Operation::get("/openapi.json", "openapi", "This document", json!({ "type": "object" })),
     ]
 }

@@ -124,8 +124,7 @@ impl SearchRequest {
             if item.servers.is_empty() {
                 item.servers.clone_from(&need.servers);
             }
-            item.into_query(self.explain)
-                .map_err(|problem| problem.within(&format!("batch[{at}]")))
+            item.into_query(self.explain).map_err(|problem| problem.within(&format!("batch[{at}]")))
         });
         queries.collect::<Result<_, _>>().map(Asked::Batch)
     }
@@ -279,12 +278,8 @@ impl<'a> KnownServer<'a> {
             protocol: status.protocol.as_deref(),
             transport: status.transport,
             tools: status.tools,
-            age_s: status
-                .crawled_at
-                .map(|then| seconds(now.duration_since(then))),
-            next_crawl_s: status
-                .next_crawl
-                .map(|then| seconds(then.duration_since(now))),
+            age_s: status.crawled_at.map(|then| seconds(now.duration_since(then))),
+            next_crawl_s: status.next_crawl.map(|then| seconds(then.duration_since(now))),
             error: status.error.as_deref(),
             defects: &status.defects,
         }

@@ -12,26 +12,15 @@ use crate::tool::Tool;
 pub const FIELDS: usize = 6;
 
 /// The lexical fields' names, in the order of [`lexical`].
-pub const FIELD_NAMES: [&str; FIELDS] = [
-    "name",
-    "title",
-    "description",
-    "params",
-    "server",
-    "server_description",
-];
+pub const FIELD_NAMES: [&str; FIELDS] =
+    ["name", "title", "description", "params", "server", "server_description"];
 
 /// The tool's lexical fields, in the order of [`FIELD_NAMES`].
 pub fn lexical(tool: &Tool, server: Option<&Server>) -> [String; FIELDS] {
     let view = tool.view();
     let mut params = String::new();
     for param in &view.params {
-        let _ = write!(
-            params,
-            "{} {} ",
-            param.name,
-            param.description.as_deref().unwrap_or("")
-        );
+        let _ = write!(params, "{} {} ", param.name, param.description.as_deref().unwrap_or(""));
     }
     let info = server.map(|server| &server.info);
     let said = |text: Option<&String>| text.map_or("", String::as_str).to_owned();
@@ -59,13 +48,7 @@ pub fn embedded(tool: &Tool, catalog: &Catalog) -> String {
         server.unwrap_or_else(|| tool.server.as_str()),
         readable(view.title.as_deref().unwrap_or(&tool.name)),
     );
-    text.extend(
-        view.description
-            .as_deref()
-            .unwrap_or("")
-            .chars()
-            .take(EMBEDDED_DESCRIPTION),
-    );
+    text.extend(view.description.as_deref().unwrap_or("").chars().take(EMBEDDED_DESCRIPTION));
     if !view.params.is_empty() {
         text.push_str(" Parameters:");
         for param in view.params.iter().take(20) {
@@ -84,11 +67,7 @@ fn readable(name: &str) -> String {
         if c.is_uppercase() && last.is_lowercase() {
             text.push(' ');
         }
-        text.push(if matches!(c, '_' | '-' | '.' | '/') {
-            ' '
-        } else {
-            c
-        });
+        text.push(if matches!(c, '_' | '-' | '.' | '/') { ' ' } else { c });
         last = c;
     }
     text

@@ -33,11 +33,7 @@ fn told(folder: &Path, output: Output) -> (i32, String, String) {
             .replace(real.to_str().unwrap(), "HERE")
             .replace(folder.to_str().unwrap(), "HERE")
     };
-    (
-        output.status.code().unwrap(),
-        text(output.stdout),
-        text(output.stderr),
-    )
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
 fn check(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
@@ -80,14 +76,7 @@ deny = ["*_delete"]
     ]);
     let (code, shown, complaints) = check(
         folder.path(),
-        &[
-            "--mcp-config",
-            "mcp.json",
-            "--catalog",
-            "all.jsonl",
-            "--servers",
-            "names.jsonl",
-        ],
+        &["--mcp-config", "mcp.json", "--catalog", "all.jsonl", "--servers", "names.jsonl"],
         &[("GIT_TOKEN", "sk-3")],
     );
     assert_eq!((code, complaints.as_str()), (0, ""));
@@ -236,10 +225,7 @@ fn flags_win_over_variables_and_variables_over_the_file() {
     let variables = [("TOOLSCOUT_LISTEN", "127.0.0.1:2")];
     assert_eq!(listen(&[], &[]), "127.0.0.1:1");
     assert_eq!(listen(&[], &variables), "127.0.0.1:2");
-    assert_eq!(
-        listen(&["--listen", "127.0.0.1:3"], &variables),
-        "127.0.0.1:3"
-    );
+    assert_eq!(listen(&["--listen", "127.0.0.1:3"], &variables), "127.0.0.1:3");
 }
 
 #[test]

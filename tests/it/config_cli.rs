@@ -38,10 +38,7 @@ fn every_subcommand_has_help_with_an_example() {
 fn the_version_is_the_packages() {
     let (code, version, _) = run(&["--version"]);
     assert_eq!(code, 0);
-    assert_eq!(
-        version.trim(),
-        concat!("toolscout ", env!("CARGO_PKG_VERSION"))
-    );
+    assert_eq!(version.trim(), concat!("toolscout ", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
@@ -77,9 +74,6 @@ fn a_wrong_configuration_exits_with_2() {
         let arguments = [subcommand, &["--config", "none.toml"]].concat();
         let (code, _, complaints) = run(&arguments);
         assert_eq!(code, 2, "{arguments:?}: {complaints}");
-        assert!(
-            complaints.starts_with("error: none.toml: can't be read"),
-            "{complaints}"
-        );
+        assert!(complaints.starts_with("error: none.toml: can't be read"), "{complaints}");
     }
 }

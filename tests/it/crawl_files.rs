@@ -11,10 +11,7 @@ use toolscout::crawl::crawl_once;
 use crate::support::crawling::{Crawls, failure, limits, listing, names, server};
 
 fn catalog(path: &Path) -> Transport {
-    Transport::Catalog {
-        path: path.into(),
-        servers: None,
-    }
+    Transport::Catalog { path: path.into(), servers: None }
 }
 
 fn line(server: &str, tool: &str) -> String {
@@ -40,19 +37,10 @@ async fn one_update_a_server_in_the_file() {
     let updates = crawl_once(&server, &limits(), None).await;
     let found: Vec<_> = updates
         .into_iter()
-        .map(|update| {
-            (
-                update.server.to_string(),
-                update.transport,
-                listing(update.outcome),
-            )
-        })
+        .map(|update| (update.server.to_string(), update.transport, listing(update.outcome)))
         .collect();
     assert_eq!(found.len(), 2);
-    assert_eq!(
-        (&*found[0].0, found[0].1, names(&found[0].2)),
-        ("a", "file", vec!["x"])
-    );
+    assert_eq!((&*found[0].0, found[0].1, names(&found[0].2)), ("a", "file", vec!["x"]));
     assert_eq!((&*found[1].0, names(&found[1].2)), ("b", vec!["y"]));
     let missing = crawl_once(
         &crate::support::crawling::server("file", catalog(Path::new("/no"))),

@@ -22,14 +22,9 @@ fn one_page() -> Vec<(Option<&'static str>, String)> {
 
 #[tokio::test]
 async fn refusals_of_discovery_lead_to_the_handshake() {
-    for (status, code) in [
-        (400, -32600),
-        (404, -32601),
-        (405, -32000),
-        (500, -32603),
-        (400, -32022),
-        (200, -32602),
-    ] {
+    for (status, code) in
+        [(400, -32600), (404, -32601), (405, -32000), (500, -32603), (400, -32022), (200, -32602)]
+    {
         let mock = MockHttp::pages(Speaks::Handshake(status, code), true, one_page()).await;
         let listing = listing(outcome(http(&mock.url)).await);
         assert_eq!(names(&listing), ["a"], "HTTP {status}, {code}");
@@ -38,39 +33,22 @@ async fn refusals_of_discovery_lead_to_the_handshake() {
 
 #[tokio::test]
 async fn the_remembered_era_comes_first() {
-    let remembered = |version: &str| ServerInfo {
-        protocol: Some(version.into()),
-        ..ServerInfo::default()
-    };
+    let remembered =
+        |version: &str| ServerInfo { protocol: Some(version.into()), ..ServerInfo::default() };
     let mock = MockHttp::pages(Speaks::Handshake(404, -32601), false, one_page()).await;
     let server_of = |mock: &MockHttp| server("srv", http(&mock.url));
-    crawl_once(
-        &server_of(&mock),
-        &limits(),
-        Some(&remembered("2025-06-18")),
-    )
-    .await;
+    crawl_once(&server_of(&mock), &limits(), Some(&remembered("2025-06-18"))).await;
     assert_eq!(mock.count("server/discover"), 0);
     assert_eq!(mock.count("tools/list"), 1);
     // A server that has moved on is found all the same, and one that has moved back too.
     let moved = MockHttp::pages(Speaks::Stateless, false, one_page()).await;
     let known = remembered("2024-11-05");
-    let update = crawl_once(&server_of(&moved), &limits(), Some(&known))
-        .await
-        .remove(0);
-    assert_eq!(
-        listing(update.outcome).info.protocol.as_deref(),
-        Some("2026-07-28")
-    );
+    let update = crawl_once(&server_of(&moved), &limits(), Some(&known)).await.remove(0);
+    assert_eq!(listing(update.outcome).info.protocol.as_deref(), Some("2026-07-28"));
     assert_eq!(moved.seen()[0].method, "initialize");
     let known = remembered("2026-07-28");
-    let update = crawl_once(&server_of(&mock), &limits(), Some(&known))
-        .await
-        .remove(0);
-    assert_eq!(
-        listing(update.outcome).info.protocol.as_deref(),
-        Some("2025-06-18")
-    );
+    let update = crawl_once(&server_of(&mock), &limits(), Some(&known)).await.remove(0);
+    assert_eq!(listing(update.outcome).info.protocol.as_deref(), Some("2025-06-18"));
 }
 
 #[tokio::test]
@@ -89,10 +67,7 @@ async fn headers_of_each_era_are_sent() {
     let mock = MockHttp::pages(Speaks::Handshake(404, -32601), false, one_page()).await;
     listing(outcome(http(&mock.url)).await);
     let listings: Vec<_> = mock.seen();
-    let request = listings
-        .iter()
-        .find(|request| request.method == "tools/list")
-        .unwrap();
+    let request = listings.iter().find(|request| request.method == "tools/list").unwrap();
     assert_eq!(request.headers["mcp-session-id"], "s1");
     assert_eq!(request.headers["mcp-protocol-version"], "2025-06-18");
 }
@@ -125,10 +100,9 @@ async fn errors_say_what_to_do() {
     let error = failure(outcome(http(&mock.url)).await);
     assert!(error.contains("`url`"), "{error}");
     for (content, body) in [("text/html", "<p>Hello"), ("application/json", "hello")] {
-        let mock = MockHttp::start(Speaks::Stateless, false, move |_| {
-            Answer::Body(content, body.into())
-        })
-        .await;
+        let mock =
+            MockHttp::start(Speaks::Stateless, false, move |_| Answer::Body(content, body.into()))
+                .await;
         let error = failure(outcome(http(&mock.url)).await);
         assert!(error.contains("breaks the protocol"), "{error}");
     }
@@ -144,15 +118,11 @@ async fn nobody_there_and_no_secret_told() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    let url: Url = format!("http://user:hunter22@127.0.0.1:{port}/mcp?key=sesame99")
-        .parse()
-        .unwrap();
+    let url: Url =
+        format!("http://user:hunter22@127.0.0.1:{port}/mcp?key=sesame99").parse().unwrap();
     let error = failure(outcome(http(&url)).await);
     assert!(error.contains("can't reach the server"), "{error}");
-    assert!(
-        !error.contains("hunter22") && !error.contains("sesame99"),
-        "{error}"
-    );
+    assert!(!error.contains("hunter22") && !error.contains("sesame99"), "{error}");
     // A server that tells what it was sent.
     let mock = MockHttp::start(Speaks::Stateless, false, |_| {
         Answer::Error(-32000, "bad token: token-123")
@@ -169,10 +139,7 @@ async fn nobody_there_and_no_secret_told() {
         headers: vec![("X-Key".into(), "new\nline".into())],
     };
     let error = failure(outcome(transport).await);
-    assert!(
-        error.contains("`X-Key`") && !error.contains("line"),
-        "{error}"
-    );
+    assert!(error.contains("`X-Key`") && !error.contains("line"), "{error}");
 }
 
 #[tokio::test]
@@ -191,14 +158,9 @@ async fn silence_ends_at_the_timeout() {
     server.timeout = Duration::from_millis(300);
     let limits = limits();
     let crawl = crawl_once(&server, &limits, None);
-    let updates = tokio::time::timeout(PATIENCE / 2, crawl)
-        .await
-        .expect("hangs");
+    let updates = tokio::time::timeout(PATIENCE / 2, crawl).await.expect("hangs");
     let error = failure(updates.into_iter().next().unwrap().outcome);
-    assert!(
-        error.contains("within 300ms") && error.contains("`timeout`"),
-        "{error}"
-    );
+    assert!(error.contains("within 300ms") && error.contains("`timeout`"), "{error}");
 }
 
 #[tokio::test]
@@ -206,14 +168,8 @@ async fn credentials_stay_within_the_origin() {
     let mock = MockHttp::pages(Speaks::Stateless, false, one_page()).await;
     let elsewhere = mock.url.clone();
     let app = Router::new()
-        .route(
-            "/away",
-            any(move || async move { Redirect::temporary(elsewhere.as_str()) }),
-        )
-        .route(
-            "/round",
-            any(|_: Uri| async { Redirect::temporary("/round") }),
-        );
+        .route("/away", any(move || async move { Redirect::temporary(elsewhere.as_str()) }))
+        .route("/round", any(|_: Uri| async { Redirect::temporary("/round") }));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
     let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -231,9 +187,8 @@ async fn redirects_within_the_origin_are_followed() {
     let mock = MockHttp::pages(Speaks::Stateless, false, one_page()).await;
     let target = mock.url.clone();
     // The same origin, as the client sees it: a proxy in front would do the same.
-    let app = Router::new()
-        .route("/old", any(|| async { Redirect::permanent("/mcp") }))
-        .fallback(any(move |request: axum::extract::Request| async move {
+    let app = Router::new().route("/old", any(|| async { Redirect::permanent("/mcp") })).fallback(
+        any(move |request: axum::extract::Request| async move {
             let (parts, body) = request.into_parts();
             let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
             let response = reqwest::Client::new()
@@ -244,11 +199,10 @@ async fn redirects_within_the_origin_are_followed() {
                 .await
                 .unwrap();
             axum::http::Response::<reqwest::Body>::from(response).map(axum::body::Body::new)
-        }));
+        }),
+    );
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/old", listener.local_addr().unwrap())
-        .parse()
-        .unwrap();
+    let url = format!("http://{}/old", listener.local_addr().unwrap()).parse().unwrap();
     let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
     assert_eq!(names(&listing(outcome(http(&url)).await)), ["a"]);
     task.abort();
@@ -261,11 +215,7 @@ async fn tools_with_invalid_header_annotations_are_left_out_and_reported() {
             r#"{{"name":"{name}","inputSchema":{{"type":"object","properties":{{"p":{{"type":"string","x-mcp-header":{header}}}}}}}}}"#
         )
     };
-    let tools = [
-        tool("good", "\"Region\""),
-        tool("bad", "\"no token\""),
-        tool("worse", "7"),
-    ];
+    let tools = [tool("good", "\"Region\""), tool("bad", "\"no token\""), tool("worse", "7")];
     let page = format!(r#"{{"tools":[{}]}}"#, tools.join(","));
     for events in [false, true] {
         let pages = vec![(None, page.clone())];
@@ -282,8 +232,5 @@ async fn tools_with_invalid_header_annotations_are_left_out_and_reported() {
     }
     // Older versions know no such annotation.
     let mock = MockHttp::pages(Speaks::Handshake(404, -32601), false, vec![(None, page)]).await;
-    assert_eq!(
-        names(&listing(outcome(http(&mock.url)).await)),
-        ["good", "bad", "worse"]
-    );
+    assert_eq!(names(&listing(outcome(http(&mock.url)).await)), ["good", "bad", "worse"]);
 }

@@ -23,10 +23,7 @@ async fn within(limits: CrawlConfig, pages: Vec<(Option<&str>, String)>) -> Outc
 }
 
 fn two_pages() -> Vec<(Option<&'static str>, String)> {
-    vec![
-        (None, page(&["a", "b"], Some("2"))),
-        (Some("2"), page(&["c"], None)),
-    ]
+    vec![(None, page(&["a", "b"], Some("2"))), (Some("2"), page(&["c"], None))]
 }
 
 #[tokio::test]
@@ -35,16 +32,10 @@ async fn every_page_is_read() {
     let pages = vec![
         (None, page(&["a"], Some(""))),
         (Some(""), page(&[], Some("3"))),
-        (
-            Some("3"),
-            r#"{"tools":[{"name":"b","inputSchema":{}}],"nextCursor":null}"#.into(),
-        ),
+        (Some("3"), r#"{"tools":[{"name":"b","inputSchema":{}}],"nextCursor":null}"#.into()),
     ];
     assert_eq!(names(&listing(of_pages(pages.clone()).await)), ["a", "b"]);
-    let pages: Vec<_> = pages
-        .iter()
-        .map(|(at, page)| (*at, page.as_str()))
-        .collect();
+    let pages: Vec<_> = pages.iter().map(|(at, page)| (*at, page.as_str())).collect();
     let mock = MockStdio::pages(&pages);
     assert_eq!(names(&listing(outcome(mock.transport()).await)), ["a", "b"]);
 }
@@ -57,42 +48,20 @@ async fn a_cursor_loop_ends() {
         (Some("3"), page(&["c"], Some("2"))),
     ];
     let error = failure(of_pages(pages).await);
-    assert_eq!(
-        error,
-        "page 3 has a cursor that was already followed: the listing has no end"
-    );
+    assert_eq!(error, "page 3 has a cursor that was already followed: the listing has no end");
 }
 
 #[tokio::test]
 async fn limits_hold() {
-    let max_pages = CrawlConfig {
-        max_pages: 1,
-        ..limits()
-    };
+    let max_pages = CrawlConfig { max_pages: 1, ..limits() };
     assert!(failure(within(max_pages, two_pages()).await).contains("crawl.max_pages"));
-    let max_tools = CrawlConfig {
-        max_tools: 2,
-        ..limits()
-    };
+    let max_tools = CrawlConfig { max_tools: 2, ..limits() };
     assert!(failure(within(max_tools, two_pages()).await).contains("crawl.max_tools"));
-    let size = two_pages()
-        .iter()
-        .map(|(_, page)| page.len())
-        .sum::<usize>();
-    let max_bytes = CrawlConfig {
-        max_bytes: size - 1,
-        ..limits()
-    };
+    let size = two_pages().iter().map(|(_, page)| page.len()).sum::<usize>();
+    let max_bytes = CrawlConfig { max_bytes: size - 1, ..limits() };
     assert!(failure(within(max_bytes, two_pages()).await).contains("crawl.max_bytes"));
-    let enough = CrawlConfig {
-        max_pages: 2,
-        max_tools: 3,
-        ..limits()
-    };
-    assert_eq!(
-        names(&listing(within(enough, two_pages()).await)),
-        ["a", "b", "c"]
-    );
+    let enough = CrawlConfig { max_pages: 2, max_tools: 3, ..limits() };
+    assert_eq!(names(&listing(within(enough, two_pages()).await)), ["a", "b", "c"]);
 }
 
 #[tokio::test]
@@ -110,14 +79,8 @@ async fn pages_without_end_stop_at_the_limit() {
 #[tokio::test]
 async fn what_is_no_page_fails() {
     for (bad, why) in [
-        (
-            r#"{"tools":[],"nextCursor":7}"#,
-            "page 1 is malformed: `nextCursor` is not a string",
-        ),
-        (
-            r#"{"tools":{}}"#,
-            "page 1 is malformed: `tools` is not an array",
-        ),
+        (r#"{"tools":[],"nextCursor":7}"#, "page 1 is malformed: `nextCursor` is not a string"),
+        (r#"{"tools":{}}"#, "page 1 is malformed: `tools` is not an array"),
         (r"{}", "page 1 is malformed: `tools` is not an array"),
         (r"[]", "page 1 is malformed"),
         (r#""tools""#, "page 1 is malformed"),
@@ -136,10 +99,7 @@ async fn a_half_read_listing_is_no_listing() {
         })
         .await;
         let error = failure(outcome(http(&mock.url)).await);
-        assert!(
-            error.contains("ended before the listing was complete"),
-            "{error}"
-        );
+        assert!(error.contains("ended before the listing was complete"), "{error}");
     }
     let pages = vec![(None, page(&["a"], Some("2")))];
     let error = failure(of_pages(pages).await);

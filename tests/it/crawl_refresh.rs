@@ -36,11 +36,7 @@ async fn an_announced_change_is_crawled_over_http() {
         let first = crawls.next().await;
         assert!(is_connecting(&first.outcome));
         let second = crawls.next().await;
-        let due = second
-            .next_crawl
-            .unwrap()
-            .duration_since(SystemTime::now())
-            .unwrap();
+        let due = second.next_crawl.unwrap().duration_since(SystemTime::now()).unwrap();
         assert!((3200..=3960).contains(&due.as_secs()), "{due:?}");
         assert_eq!(names(&listing(second.outcome)), ["t0"]);
         until("somebody listens", || mock.has_listener()).await;
@@ -124,9 +120,7 @@ async fn no_more_crawls_at_once_than_allowed() {
         );
     }
     let servers = mocks.iter().enumerate();
-    let servers = servers
-        .map(|(n, mock)| server(&n.to_string(), http(&mock.url)))
-        .collect();
+    let servers = servers.map(|(n, mock)| server(&n.to_string(), http(&mock.url))).collect();
     let mut config = crate::support::crawling::config(servers);
     config.crawl.concurrency = 2;
     let mut crawls = Crawls::of(&config, [].into());
@@ -156,10 +150,7 @@ async fn a_failing_server_is_tried_again_and_recovers() {
     let second = crawls.next().await;
     let due = second.next_crawl.unwrap();
     assert!(due > first.next_crawl.unwrap());
-    assert!(
-        due < SystemTime::now() + Duration::from_mins(1),
-        "the interval is an hour"
-    );
+    assert!(due < SystemTime::now() + Duration::from_mins(1), "the interval is an hour");
     assert!(failure(first.outcome).contains("503"));
     assert!(failure(second.outcome).contains("503"));
     up.store(true, Ordering::SeqCst);
@@ -205,11 +196,7 @@ async fn what_is_known_is_not_connecting_and_what_left_is_removed() {
     let mut updates = BTreeMap::new();
     while updates.len() < 3 {
         let update = crawls.next().await;
-        assert!(
-            updates
-                .insert(update.server.to_string(), update.outcome)
-                .is_none()
-        );
+        assert!(updates.insert(update.server.to_string(), update.outcome).is_none());
     }
     assert!(matches!(updates["srv"], Outcome::Listed(_)));
     assert!(matches!(updates["off"], Outcome::Disabled));

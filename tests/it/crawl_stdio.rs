@@ -61,15 +61,9 @@ async fn a_slow_start_is_no_failure() {
 #[tokio::test]
 async fn the_remembered_era_comes_first() {
     let mock = MockStdio::pages(&[(None, &page(&["a"], None))]);
-    let known = ServerInfo {
-        protocol: Some("2025-11-25".into()),
-        ..ServerInfo::default()
-    };
+    let known = ServerInfo { protocol: Some("2025-11-25".into()), ..ServerInfo::default() };
     crawl_once(&server("srv", mock.transport()), &limits(), Some(&known)).await;
-    assert_eq!(
-        mock.log()[1..],
-        ["initialize", "notifications/initialized", "tools/list"]
-    );
+    assert_eq!(mock.log()[1..], ["initialize", "notifications/initialized", "tools/list"]);
 }
 
 #[tokio::test]
@@ -81,16 +75,8 @@ async fn the_environment_is_clean_but_for_what_is_named() {
     }
     let listing = listing(outcome(transport).await);
     let tool: Value = serde_json::from_str(listing.tools[0].definition.get()).unwrap();
-    let names: Vec<_> = tool["env"]
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect();
-    assert!(
-        names.contains(&"PATH") && names.contains(&"MOCK_TOKEN"),
-        "{names:?}"
-    );
+    let names: Vec<_> = tool["env"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert!(names.contains(&"PATH") && names.contains(&"MOCK_TOKEN"), "{names:?}");
     // Set by cargo for this process, so it would be there had it been inherited.
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
     assert!(!names.contains(&"CARGO_MANIFEST_DIR"), "{names:?}");
@@ -99,10 +85,7 @@ async fn the_environment_is_clean_but_for_what_is_named() {
 #[tokio::test]
 async fn a_command_that_can_not_run_is_named() {
     let error = failure(outcome(command("no-such-command-at-all", &[])).await);
-    assert!(
-        error.contains("`no-such-command-at-all` not found"),
-        "{error}"
-    );
+    assert!(error.contains("`no-such-command-at-all` not found"), "{error}");
     let folder = tempfile::tempdir().unwrap();
     let error = failure(outcome(command(folder.path().to_str().unwrap(), &[])).await);
     assert!(error.contains("does not start"), "{error}");
@@ -138,10 +121,7 @@ async fn a_line_without_end_is_cut_off() {
 async fn an_end_in_the_middle_of_a_page_is_a_failure() {
     let mock = MockStdio::new(&json!({"cut": true}));
     let error = failure(outcome(mock.transport()).await);
-    assert!(
-        error.contains("ended (exit status: 0) before it had answered"),
-        "{error}"
-    );
+    assert!(error.contains("ended (exit status: 0) before it had answered"), "{error}");
 }
 
 #[tokio::test]
@@ -162,17 +142,11 @@ async fn nothing_is_left_running() {
     let mock = MockStdio::new(&script(false));
     let hanging = MockStdio::new(&script(true));
     let mut crawls = Crawls::start(
-        vec![
-            server("watched", mock.transport()),
-            server("hanging", hanging.transport()),
-        ],
+        vec![server("watched", mock.transport()), server("hanging", hanging.transport())],
         [].into(),
     );
     crawls.listing_of("watched").await;
-    until("both run", || {
-        mock.running().len() == 2 && hanging.count("tools/list") == 1
-    })
-    .await;
+    until("both run", || mock.running().len() == 2 && hanging.count("tools/list") == 1).await;
     crawls.stop().await;
     until("the watched are gone", || mock.running().is_empty()).await;
     until("the hanging are gone", || hanging.running().is_empty()).await;

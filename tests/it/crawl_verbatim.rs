@@ -26,10 +26,7 @@ fn odd() -> Vec<String> {
 
 fn page() -> String {
     // Odd members of the page itself do no harm either.
-    format!(
-        r#"{{"huge":1e999, "tools":[ {} ],"_meta":{{}}}}"#,
-        odd().join(" , ")
-    )
+    format!(r#"{{"huge":1e999, "tools":[ {} ],"_meta":{{}}}}"#, odd().join(" , "))
 }
 
 #[tokio::test]
@@ -50,11 +47,7 @@ async fn over_stdio() {
         let mock = MockStdio::new(&json!({"pages": [[null, page()]], "stateless": stateless}));
         let listing = listing(outcome(mock.transport()).await);
         assert_eq!(definitions(&listing), odd());
-        let version = if stateless {
-            "2026-07-28"
-        } else {
-            "2024-11-05"
-        };
+        let version = if stateless { "2026-07-28" } else { "2024-11-05" };
         assert_eq!(listing.info.protocol.as_deref(), Some(version));
     }
 }
@@ -74,8 +67,5 @@ async fn over_an_event_of_many_lines() {
         crate::support::mock_http::Answer::Body("text/event-stream", bodies.into_bytes())
     })
     .await;
-    assert_eq!(
-        definitions(&listing(outcome(http(&mock.url)).await)),
-        [definition]
-    );
+    assert_eq!(definitions(&listing(outcome(http(&mock.url)).await)), [definition]);
 }

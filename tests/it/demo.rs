@@ -35,9 +35,7 @@ async fn connect_all(shutdown: &CancellationToken) -> BTreeMap<String, Client> {
                 let (ours, theirs) = tokio::io::duplex(4096);
                 let name = entry.id.to_string();
                 tokio::spawn(async move {
-                    demo::run_over(&name, tokio::io::split(theirs))
-                        .await
-                        .unwrap();
+                    demo::run_over(&name, tokio::io::split(theirs)).await.unwrap();
                 });
                 ().serve(ours).await.unwrap()
             }
@@ -76,9 +74,7 @@ async fn every_server_lists_its_tools() {
         assert!(!tools.is_empty(), "{server}");
         for tool in tools {
             let id = format!("{server}/{}", tool.name);
-            let known = catalog
-                .get(&id)
-                .unwrap_or_else(|| panic!("{id} is not in the catalog"));
+            let known = catalog.get(&id).unwrap_or_else(|| panic!("{id} is not in the catalog"));
             let known: Value = serde_json::from_str(known.definition.get()).unwrap();
             assert_eq!(serde_json::to_value(&tool).unwrap(), known, "{id}");
             assert!(listed.insert(id.clone()), "{id} is listed twice");
@@ -121,10 +117,9 @@ async fn a_call_says_that_nothing_was_done_and_fits_the_output_schema() {
 async fn a_wrong_call_is_refused_with_what_it_lacks() {
     let shutdown = CancellationToken::new();
     let clients = connect_all(&shutdown).await;
-    for (server, tool, lacks) in [
-        ("calendar", "find_free_slots", "attendees"),
-        ("crm", "contacts.merge", "dropId"),
-    ] {
+    for (server, tool, lacks) in
+        [("calendar", "find_free_slots", "attendees"), ("crm", "contacts.merge", "dropId")]
+    {
         let request = CallToolRequestParams::new(tool);
         let result = clients[server].call_tool(request).await.unwrap();
         assert_eq!(result.is_error, Some(true));
@@ -139,9 +134,8 @@ async fn a_wrong_call_is_refused_with_what_it_lacks() {
 
 #[tokio::test]
 async fn an_unknown_name_is_refused_with_those_that_exist() {
-    let error = demo::run_over("toaster", (tokio::io::empty(), tokio::io::sink()))
-        .await
-        .unwrap_err();
+    let error =
+        demo::run_over("toaster", (tokio::io::empty(), tokio::io::sink())).await.unwrap_err();
     assert!(matches!(error, DemoError::UnknownServer(_)));
     assert!(error.to_string().contains("calendar"), "{error}");
 }
@@ -158,17 +152,13 @@ async fn a_child_ends_when_its_input_closes() {
 
 #[tokio::test]
 async fn a_child_whose_client_leaves_at_once_ends_in_peace() {
-    demo::run_over("mail", (tokio::io::empty(), tokio::io::sink()))
-        .await
-        .unwrap();
+    demo::run_over("mail", (tokio::io::empty(), tokio::io::sink())).await.unwrap();
 }
 
 #[tokio::test]
 async fn cancelling_frees_the_port() {
     let shutdown = CancellationToken::new();
-    let entries = demo::start(Path::new("toolscout"), shutdown.clone())
-        .await
-        .unwrap();
+    let entries = demo::start(Path::new("toolscout"), shutdown.clone()).await.unwrap();
     let url = entries
         .iter()
         .find_map(|entry| match &entry.transport {
@@ -191,41 +181,23 @@ fn every_definition_has_the_shape_of_mcp() {
         let definition: Value = serde_json::from_str(tool.definition.get()).unwrap();
         let id = &tool.id;
         let name_fits = tool.name.len() <= 64
-            && tool
-                .name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+            && tool.name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
         assert!(name_fits, "{id}");
-        assert!(
-            definition["description"].as_str().unwrap().len() >= 20,
-            "{id}"
-        );
+        assert!(definition["description"].as_str().unwrap().len() >= 20, "{id}");
         let input = &definition["inputSchema"];
         assert_eq!(input["type"], "object", "{id}");
-        for schema in [Some(input), definition.get("outputSchema")]
-            .into_iter()
-            .flatten()
-        {
+        for schema in [Some(input), definition.get("outputSchema")].into_iter().flatten() {
             assert_eq!(schema["type"], "object", "{id}");
             assert!(jsonschema::meta::is_valid(schema), "{id}");
             let properties = schema["properties"].as_object().unwrap();
             for required in schema["required"].as_array().into_iter().flatten() {
-                assert!(
-                    properties.contains_key(required.as_str().unwrap()),
-                    "{id}: {required}"
-                );
+                assert!(properties.contains_key(required.as_str().unwrap()), "{id}: {required}");
             }
         }
         for (name, property) in input["properties"].as_object().unwrap() {
-            assert!(
-                property["description"].is_string(),
-                "{id}: {name} is not described"
-            );
+            assert!(property["description"].is_string(), "{id}: {name} is not described");
             if let Some(default) = property.get("default") {
-                assert!(
-                    jsonschema::is_valid(property, default),
-                    "{id}: {name} = {default}"
-                );
+                assert!(jsonschema::is_valid(property, default), "{id}: {name} = {default}");
             }
         }
     }
@@ -252,30 +224,16 @@ fn every_label_names_a_tool() {
         }
     }
     assert!(queries.len() >= 160);
-    let expected = [
-        "direct",
-        "disambiguate",
-        "multi",
-        "name",
-        "noisy",
-        "none",
-        "paraphrase",
-        "turn",
-    ];
+    let expected =
+        ["direct", "disambiguate", "multi", "name", "noisy", "none", "paraphrase", "turn"];
     assert!(categories.keys().eq(&expected), "{categories:?}");
     assert!(categories.values().all(|&n| n >= 18), "{categories:?}");
 }
 
 fn required_arguments(tool: &Tool) -> Map<String, Value> {
-    let required = tool
-        .input_schema
-        .get("required")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    required
-        .map(|name| (name.as_str().unwrap().to_owned(), json!("x")))
-        .collect()
+    let required =
+        tool.input_schema.get("required").and_then(Value::as_array).into_iter().flatten();
+    required.map(|name| (name.as_str().unwrap().to_owned(), json!("x"))).collect()
 }
 
 fn as_value(schema: &Arc<Map<String, Value>>) -> Value {

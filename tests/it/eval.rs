@@ -25,12 +25,7 @@ fn query(id: &str, relevant: &[&str]) -> LabelledQuery {
 fn run(lines: &[(&str, &[&str])]) -> BTreeMap<String, Vec<String>> {
     lines
         .iter()
-        .map(|(id, ranked)| {
-            (
-                (*id).to_owned(),
-                ranked.iter().map(ToString::to_string).collect(),
-            )
-        })
+        .map(|(id, ranked)| ((*id).to_owned(), ranked.iter().map(ToString::to_string).collect()))
         .collect()
 }
 
@@ -49,10 +44,7 @@ fn naive(query: &LabelledQuery, ranked: &[String], metric: Metric) -> f64 {
     for (rank, tool) in distinct.iter().enumerate() {
         for (need, own) in relevant.iter().enumerate() {
             let fits = *tool == own
-                || query
-                    .alternatives
-                    .get(own)
-                    .is_some_and(|others| others.contains(tool));
+                || query.alternatives.get(own).is_some_and(|others| others.contains(tool));
             if fits && !met[need] {
                 met[need] = true;
                 gains[rank] = 1.0;
@@ -64,10 +56,7 @@ fn naive(query: &LabelledQuery, ranked: &[String], metric: Metric) -> f64 {
     let n = relevant.len() as f64;
     let sum = |k: usize| gains[..k].iter().sum::<f64>();
     let dcg = |gains: &[f64]| {
-        (2_u32..)
-            .zip(gains)
-            .map(|(i, gain)| gain / f64::from(i).log2())
-            .sum::<f64>()
+        (2_u32..).zip(gains).map(|(i, gain)| gain / f64::from(i).log2()).sum::<f64>()
     };
     let ndcg = |k: usize| dcg(&gains[..k]) / dcg(&vec![1.0; relevant.len().min(k)]);
     match metric {
@@ -140,10 +129,7 @@ fn scores_equal_the_reference_scorer() {
     let scorer = benchmarks.join("../tools/score_run.py");
     let python = Command::new("python3").arg("--version").output();
     if !scorer.is_file() || python.is_err() {
-        eprintln!(
-            "SKIPPED: python3 and {} are needed (TOOLSCOUT_BENCHMARKS)",
-            scorer.display()
-        );
+        eprintln!("SKIPPED: python3 and {} are needed (TOOLSCOUT_BENCHMARKS)", scorer.display());
         return;
     }
     for (name, catalog) in [
@@ -159,19 +145,11 @@ fn scores_equal_the_reference_scorer() {
         write_run(&path, &lines).unwrap();
         let output = Command::new("python3")
             .arg(&scorer)
-            .args([
-                folder.join(catalog),
-                folder.join("queries.jsonl"),
-                path.clone(),
-            ])
+            .args([folder.join(catalog), folder.join("queries.jsonl"), path.clone()])
             .args(["--json", "--per-category"])
             .output()
             .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let theirs: Value = serde_json::from_slice(&output.stdout).unwrap();
         let ours = report(&queries, &read_run(&path).unwrap());
 
@@ -181,17 +159,11 @@ fn scores_equal_the_reference_scorer() {
         let groups = theirs["metrics"].as_object().unwrap();
         assert_eq!(groups.len(), ours.categories.len() + 1);
         for (group, theirs) in groups {
-            let ours = if group == "all" {
-                &ours.all
-            } else {
-                &ours.categories[group]
-            };
+            let ours = if group == "all" { &ours.all } else { &ours.categories[group] };
             assert_eq!(theirs["n"], ours.n);
             for metric in Metric::ALL {
-                let (theirs, ours) = (
-                    theirs[metric.name()].as_f64().unwrap(),
-                    ours.metrics.get(metric),
-                );
+                let (theirs, ours) =
+                    (theirs[metric.name()].as_f64().unwrap(), ours.metrics.get(metric));
                 // The reference rounds to four places.
                 assert!(
                     (theirs - ours).abs() < 6e-5,
@@ -205,18 +177,14 @@ fn scores_equal_the_reference_scorer() {
 
 fn made_up_run(queries: &[LabelledQuery]) -> Vec<RunLine> {
     let mut rng = fastrand::Rng::with_seed(7);
-    let pool: Vec<&String> = queries
-        .iter()
-        .flat_map(|q| q.relevant.iter().flatten())
-        .collect();
+    let pool: Vec<&String> = queries.iter().flat_map(|q| q.relevant.iter().flatten()).collect();
     let mut lines = Vec::new();
     for query in queries {
         if rng.u8(..10) == 0 {
             continue;
         }
-        let mut ranked: Vec<String> = (0..rng.usize(..12))
-            .map(|_| pool[rng.usize(..pool.len())].clone())
-            .collect();
+        let mut ranked: Vec<String> =
+            (0..rng.usize(..12)).map(|_| pool[rng.usize(..pool.len())].clone()).collect();
         let needs = query.relevant.iter().flatten();
         for tool in needs.chain(query.alternatives.values().flatten()) {
             if rng.u8(..3) > 0 {
@@ -226,10 +194,7 @@ fn made_up_run(queries: &[LabelledQuery]) -> Vec<RunLine> {
         rng.shuffle(&mut ranked);
         let repeated: Vec<String> = ranked.iter().take(2).cloned().collect();
         ranked.extend(repeated);
-        lines.push(RunLine {
-            id: query.id.clone(),
-            ranked,
-        });
+        lines.push(RunLine { id: query.id.clone(), ranked });
     }
     lines
 }
@@ -240,10 +205,7 @@ fn queries_without_a_need_are_set_apart() {
     unlabelled.relevant = None;
     let queries = [query("a", &["s/1"]), query("none", &[]), unlabelled];
     let report = report(&queries, &run(&[("none", &["s/1"])]));
-    assert_eq!(
-        (report.queries, report.unscored, report.queries_without_run),
-        (1, 2, 1)
-    );
+    assert_eq!((report.queries, report.unscored, report.queries_without_run), (1, 2, 1));
     assert!(report.all.metrics.recall_10.abs() < 1e-12);
 }
 
@@ -255,10 +217,7 @@ fn a_report_reads_as_a_table_and_as_json() {
     let table = report.table().to_string();
     let row = |name: &str| {
         let line = table.lines().find(|line| line.contains(name)).unwrap();
-        line.split_whitespace()
-            .take(3)
-            .collect::<Vec<_>>()
-            .join(" ")
+        line.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(row("direct"), "direct 1 1.0000");
     assert_eq!(row("all"), "all 2 0.5000");
@@ -284,17 +243,10 @@ fn an_interval_is_the_same_each_time_and_holds_the_mean() {
 
 #[test]
 fn a_comparison_names_what_moved() {
-    let queries: Vec<LabelledQuery> = ["a", "b", "c", "d"]
-        .iter()
-        .map(|id| query(id, &["s/1"]))
-        .collect();
+    let queries: Vec<LabelledQuery> =
+        ["a", "b", "c", "d"].iter().map(|id| query(id, &["s/1"])).collect();
     let before = run(&[("a", &["s/1"]), ("b", &["s/2"]), ("c", &["s/2", "s/1"])]);
-    let after = run(&[
-        ("a", &["s/1"]),
-        ("b", &["s/1"]),
-        ("c", &["s/1"]),
-        ("d", &[]),
-    ]);
+    let after = run(&[("a", &["s/1"]), ("b", &["s/1"]), ("c", &["s/1"]), ("d", &[])]);
     let comparison = compare(&queries, &before, &after, Metric::Mrr);
     assert_eq!(comparison.queries, 4);
     assert!((comparison.difference - 0.375).abs() < 1e-12);
@@ -303,27 +255,15 @@ fn a_comparison_names_what_moved() {
     assert!(comparison.summary().starts_with("MRR +0.3750 ["));
     let same = compare(&queries, &after, &after, Metric::Mrr);
     assert!(same.moved.is_empty() && !same.interval.excludes_zero());
-    assert!(
-        Interval {
-            low: 0.1,
-            high: 0.2
-        }
-        .excludes_zero()
-    );
+    assert!(Interval { low: 0.1, high: 0.2 }.excludes_zero());
 }
 
 #[test]
 fn files_come_back_as_written_and_faults_name_their_line() {
     let folder = tempfile::tempdir().unwrap();
     let lines = vec![
-        RunLine {
-            id: "q1".into(),
-            ranked: vec!["a/b".into(), "ü/\"".into()],
-        },
-        RunLine {
-            id: "q2".into(),
-            ranked: Vec::new(),
-        },
+        RunLine { id: "q1".into(), ranked: vec!["a/b".into(), "ü/\"".into()] },
+        RunLine { id: "q2".into(), ranked: Vec::new() },
     ];
     for name in ["run.jsonl", "run.jsonl.gz"] {
         let path = folder.path().join(name);
@@ -332,26 +272,18 @@ fn files_come_back_as_written_and_faults_name_their_line() {
         assert_eq!(read.len(), 2);
         assert_eq!(read["q1"], lines[0].ranked);
     }
-    let first: HashSet<u8> = std::fs::read(folder.path().join("run.jsonl.gz")).unwrap()[..2]
-        .iter()
-        .copied()
-        .collect();
+    let first: HashSet<u8> =
+        std::fs::read(folder.path().join("run.jsonl.gz")).unwrap()[..2].iter().copied().collect();
     assert_eq!(first, HashSet::from([0x1f, 0x8b]));
 
     let path = folder.path().join("queries.jsonl");
     std::fs::write(&path, "{\"id\":\"1\",\"query\":\"x\"}\n\n{\"id\":2}\n").unwrap();
     let error = read_queries(&path).unwrap_err();
     assert!(matches!(error, EvalError::Line { line: 3, .. }), "{error}");
-    std::fs::write(
-        &path,
-        "{\"id\":\"1\",\"query\":\"x\"}\n{\"id\":\"1\",\"query\":\"y\"}\n",
-    )
-    .unwrap();
+    std::fs::write(&path, "{\"id\":\"1\",\"query\":\"x\"}\n{\"id\":\"1\",\"query\":\"y\"}\n")
+        .unwrap();
     let error = read_queries(&path).unwrap_err();
-    assert!(
-        matches!(error, EvalError::DuplicateId { line: 2, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, EvalError::DuplicateId { line: 2, .. }), "{error}");
     let missing = read_run(&folder.path().join("absent.jsonl")).unwrap_err();
     assert!(matches!(missing, EvalError::Io { .. }), "{missing}");
     assert!(missing.to_string().contains("absent.jsonl"), "{missing}");

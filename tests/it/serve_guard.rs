@@ -73,15 +73,9 @@ async fn what_the_operator_allows_is_served() {
         ("www.tools.example", "https://console.example", 403),
     ] {
         for path in ["/v1/status", "/metrics", "/.well-known/mcp"] {
-            let request = app
-                .request(Method::GET, path)
-                .header("host", host)
-                .header("origin", origin);
-            assert_eq!(
-                app.send(request).await.status,
-                status,
-                "{path} {host} {origin}"
-            );
+            let request =
+                app.request(Method::GET, path).header("host", host).header("origin", origin);
+            assert_eq!(app.send(request).await.status, status, "{path} {host} {origin}");
         }
     }
 }

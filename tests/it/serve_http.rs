@@ -10,10 +10,7 @@ use crate::support::app::{ODD, SERVERS, TestApp, catalog, config};
 
 fn names(answer: &Value) -> Vec<&str> {
     let tools = answer["tools"].as_array().unwrap();
-    tools
-        .iter()
-        .map(|tool| tool["id"].as_str().unwrap())
-        .collect()
+    tools.iter().map(|tool| tool["id"].as_str().unwrap()).collect()
 }
 
 #[tokio::test]
@@ -22,22 +19,13 @@ async fn a_search_answers_with_the_stored_bytes() {
     let reply = app.get("/v1/search?q=carrier+pigeon").await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     assert_eq!(reply.headers["content-type"], "application/json");
-    assert!(
-        reply.text.contains(&format!(r#""definition":{ODD}"#)),
-        "{}",
-        reply.text
-    );
+    assert!(reply.text.contains(&format!(r#""definition":{ODD}"#)), "{}", reply.text);
 
-    let reply = app
-        .post("/v1/search", r#"{"query":"send_mail","limit":1}"#)
-        .await;
+    let reply = app.post("/v1/search", r#"{"query":"send_mail","limit":1}"#).await;
     let answer = reply.json();
     assert_eq!(names(&answer), ["post/office/send_mail"]);
     assert_eq!(answer["mode"], "lexical");
-    assert!(
-        answer["reason"].is_string(),
-        "a degraded answer says why: {answer}"
-    );
+    assert!(answer["reason"].is_string(), "a degraded answer says why: {answer}");
     assert!(answer["generation"].as_u64().unwrap() > 0);
     assert!(answer["took_us"].is_u64());
     assert_eq!(answer["stale"], json!([]));
@@ -93,10 +81,7 @@ async fn bad_searches_are_refused_by_name() {
         ("/v1/search?q=a&limit=0", "limit-out-of-range"),
         ("/v1/search?q=a&limit=10000", "limit-out-of-range"),
         ("/v1/search?q=a&limit=-1", "invalid-request"),
-        (
-            "/v1/search?q=a&limit=99999999999999999999999",
-            "invalid-request",
-        ),
+        ("/v1/search?q=a&limit=99999999999999999999999", "invalid-request"),
         ("/v1/search?q=a&limit=1&limit=2", "invalid-request"),
         ("/v1/search?q=a&explain=maybe", "invalid-request"),
         ("/v1/search?q=a&server=nowhere", "unknown-server"),
@@ -126,10 +111,7 @@ async fn bad_searches_are_refused_by_name() {
         (r#"{"query":"a","limit":-1}"#, "invalid-request"),
         (r#"{"query":"a","servers":["nowhere"]}"#, "unknown-server"),
         (r#"{"batch":[]}"#, "invalid-request"),
-        (
-            r#"{"query":"a","batch":[{"query":"a"}]}"#,
-            "invalid-request",
-        ),
+        (r#"{"query":"a","batch":[{"query":"a"}]}"#, "invalid-request"),
         (r#"{"batch":[{"query":"a"},{"query":""}]}"#, "empty-query"),
         (too_many.as_str(), "too-many-phrasings"),
         (long.as_str(), "query-too-long"),
@@ -139,19 +121,12 @@ async fn bad_searches_are_refused_by_name() {
         assert_eq!(reply.status, 400, "{shown}: {}", reply.text);
         assert_eq!(reply.problem(), code, "{shown}: {}", reply.text);
     }
-    let reply = app
-        .post(
-            "/v1/search",
-            r#"{"batch":[{"query":"a"},{"query":"a","limit":51}]}"#,
-        )
-        .await;
+    let reply =
+        app.post("/v1/search", r#"{"batch":[{"query":"a"},{"query":"a","limit":51}]}"#).await;
     let detail = reply.json()["detail"].to_string();
     assert!(detail.contains("batch[1]"), "{detail}");
     assert!(
-        app.get("/v1/search?q=read%00a%1bfile&limit=1")
-            .await
-            .text
-            .contains("files/read_file"),
+        app.get("/v1/search?q=read%00a%1bfile&limit=1").await.text.contains("files/read_file"),
         "control characters among words do no harm"
     );
 }
@@ -165,23 +140,14 @@ async fn what_is_too_large_is_refused_and_the_server_goes_on() {
 
     // A megabyte in the request line: refused by the HTTP layer, before there is a request.
     let mut socket = TcpStream::connect(app.address).await.unwrap();
-    let head = format!(
-        "GET /v1/search?q={} HTTP/1.1\r\nhost: localhost\r\n\r\n",
-        "a".repeat(1 << 20)
-    );
+    let head =
+        format!("GET /v1/search?q={} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(1 << 20));
     // The server may close before it has read everything.
     let _ = socket.write_all(head.as_bytes()).await;
     let mut answer = Vec::new();
     let _ = socket.read_to_end(&mut answer).await;
-    let line = String::from_utf8_lossy(&answer)
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .to_owned();
-    assert!(
-        line.is_empty() || line.contains(" 414 ") || line.contains(" 431 "),
-        "{line}"
-    );
+    let line = String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned();
+    assert!(line.is_empty() || line.contains(" 414 ") || line.contains(" 431 "), "{line}");
 
     assert_eq!(app.get("/livez").await.status, 200);
 }
@@ -211,48 +177,25 @@ async fn every_tool_is_listed_once_page_by_page() {
     let page = app.get("/v1/tools?server=post/office").await;
     assert!(page.text.contains(&format!(r#""definition":{ODD}"#)));
     assert_eq!(names(&page.json_lossy()).len(), 2);
-    assert_eq!(
-        app.get("/v1/tools?cursor=zzz").await.json()["tools"],
-        json!([])
-    );
+    assert_eq!(app.get("/v1/tools?cursor=zzz").await.json()["tools"], json!([]));
 }
 
 #[tokio::test]
 async fn a_tool_is_found_under_its_id_encoded_or_not() {
     let app = TestApp::start().await;
-    for path in [
-        "post%2Foffice%2Fsend_mail",
-        "post/office/send_mail",
-        "post%2foffice/send_mail",
-    ] {
+    for path in ["post%2Foffice%2Fsend_mail", "post/office/send_mail", "post%2foffice/send_mail"] {
         let reply = app.get(&format!("/v1/tools/{path}")).await;
         assert_eq!(reply.json()["id"], "post/office/send_mail", "{path}");
     }
     let odd = "post/office/odd/n%C3%A4me%20%252F";
     let reply = app.get(&format!("/v1/tools/{odd}")).await;
-    assert!(
-        reply.text.contains(&format!(r#""definition":{ODD}"#)),
-        "{}",
-        reply.text
-    );
-    for unknown in [
-        "post",
-        "post/office",
-        "post/office/send_mail/",
-        "%20",
-        "..%2f..%2fetc",
-    ] {
+    assert!(reply.text.contains(&format!(r#""definition":{ODD}"#)), "{}", reply.text);
+    for unknown in ["post", "post/office", "post/office/send_mail/", "%20", "..%2f..%2fetc"] {
         let reply = app.get(&format!("/v1/tools/{unknown}")).await;
-        assert_eq!(
-            (reply.status.as_u16(), reply.problem()),
-            (404, "unknown-tool".into())
-        );
+        assert_eq!((reply.status.as_u16(), reply.problem()), (404, "unknown-tool".into()));
     }
     let reply = app.get("/v1/tools/%ff").await;
-    assert_eq!(
-        (reply.status.as_u16(), reply.problem()),
-        (400, "invalid-request".into())
-    );
+    assert_eq!((reply.status.as_u16(), reply.problem()), (400, "invalid-request".into()));
 }
 
 #[tokio::test]
@@ -278,10 +221,7 @@ async fn unknown_paths_and_wrong_methods_are_problems_too() {
         assert!(reply.headers.contains_key("allow"), "{method} {path}");
     }
     assert_eq!(app.post("/v1/status", "{}").await.status, 405);
-    assert_eq!(
-        app.send(app.request(Method::HEAD, "/livez")).await.status,
-        200
-    );
+    assert_eq!(app.send(app.request(Method::HEAD, "/livez")).await.status, 200);
 }
 
 #[tokio::test]
@@ -317,10 +257,7 @@ async fn before_the_first_generation_it_lives_but_is_not_ready() {
     assert_eq!(app.get("/livez").await.status, 200);
     for path in ["/readyz", "/v1/search?q=mail"] {
         let reply = app.get(path).await;
-        assert_eq!(
-            (reply.status.as_u16(), reply.problem()),
-            (503, "not-ready".into())
-        );
+        assert_eq!((reply.status.as_u16(), reply.problem()), (503, "not-ready".into()));
         assert_eq!(reply.headers["retry-after"], "1");
     }
     assert_eq!(app.get("/v1/status").await.json()["generation"], 0);
@@ -381,15 +318,9 @@ async fn a_shutdown_ends_streams_and_returns() {
     assert_eq!(stream.status(), 200);
     let first = stream.chunk().await.unwrap().unwrap();
     let first = String::from_utf8_lossy(&first).into_owned();
-    assert!(
-        first.contains("notifications/subscriptions/acknowledged"),
-        "{first}"
-    );
+    assert!(first.contains("notifications/subscriptions/acknowledged"), "{first}");
     let address = app.address;
     app.stop().await;
     while let Ok(Some(_)) = stream.chunk().await {}
-    assert!(
-        TcpStream::connect(address).await.is_err(),
-        "nobody listens any more"
-    );
+    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
 }

@@ -42,11 +42,7 @@ fn watcher() -> (Watcher, mpsc::UnboundedReceiver<()>) {
 
 async fn connect(app: &TestApp, era: ClientLifecycleMode) -> Client {
     let transport = StreamableHttpClientTransport::from_uri(app.url("/mcp"));
-    watcher()
-        .0
-        .serve_with_lifecycle(transport, era)
-        .await
-        .unwrap()
+    watcher().0.serve_with_lifecycle(transport, era).await.unwrap()
 }
 
 async fn call(client: &Client, tool: &'static str, arguments: Value) -> CallToolResult {
@@ -79,19 +75,10 @@ async fn both_eras_find_and_get_tools() {
         let client = connect(&app, era).await;
         let info = client.peer_info().unwrap();
         assert_eq!(info.protocol_version.as_str(), version);
-        assert!(
-            info.instructions
-                .as_deref()
-                .unwrap()
-                .contains("search_tools")
-        );
+        assert!(info.instructions.as_deref().unwrap().contains("search_tools"));
 
-        let found = call(
-            &client,
-            "search_tools",
-            json!({"query": "create_event", "limit": 2}),
-        )
-        .await;
+        let found =
+            call(&client, "search_tools", json!({"query": "create_event", "limit": 2})).await;
         let found = structured(&found);
         let first = &found["tools"][0];
         assert_eq!(first["id"], "calendar/create_event");
@@ -104,10 +91,7 @@ async fn both_eras_find_and_get_tools() {
         let queries =
             json!({"queries": ["mail somebody", "send message"], "servers": ["post/office"]});
         let found = call(&client, "search_tools", queries).await;
-        assert_eq!(
-            structured(&found)["tools"][0]["id"],
-            "post/office/send_mail"
-        );
+        assert_eq!(structured(&found)["tools"][0]["id"], "post/office/send_mail");
 
         let got = call(&client, "get_tool", json!({"id": "files/read_file"})).await;
         assert_eq!(structured(&got)["definition"]["name"], "read_file");
@@ -120,23 +104,12 @@ async fn a_definition_that_json_values_cannot_hold_comes_as_text() {
     let app = TestApp::start().await;
     for (era, _) in eras() {
         let client = connect(&app, era).await;
-        let found = call(
-            &client,
-            "search_tools",
-            json!({"query": "carrier pigeon mail"}),
-        )
-        .await;
+        let found = call(&client, "search_tools", json!({"query": "carrier pigeon mail"})).await;
         let tools = structured(&found)["tools"].as_array().unwrap().clone();
-        let odd = tools
-            .iter()
-            .find(|tool| tool["name"] == "odd/näme %2F")
-            .unwrap();
+        let odd = tools.iter().find(|tool| tool["name"] == "odd/näme %2F").unwrap();
         assert_eq!(odd["definition_text"], ODD);
         assert!(odd.get("definition").is_none());
-        let mail = tools
-            .iter()
-            .find(|tool| tool["name"] == "send_mail")
-            .unwrap();
+        let mail = tools.iter().find(|tool| tool["name"] == "send_mail").unwrap();
         assert!(mail["definition"].is_object(), "its neighbour is as ever");
         client.cancel().await.unwrap();
     }
@@ -151,17 +124,9 @@ async fn a_model_is_told_what_to_do_about_its_mistakes() {
             ("search_tools", json!({}), "query"),
             ("search_tools", json!({"query": ""}), "empty"),
             ("search_tools", json!({"query": "\u{0}\u{1b}"}), "empty"),
-            (
-                "search_tools",
-                json!({"query": "a".repeat(500_000)}),
-                "shorten",
-            ),
+            ("search_tools", json!({"query": "a".repeat(500_000)}), "shorten"),
             ("search_tools", json!({"query": "a", "limit": 0}), "1 to 50"),
-            (
-                "search_tools",
-                json!({"query": "a", "limit": 10_000}),
-                "1 to 50",
-            ),
+            ("search_tools", json!({"query": "a", "limit": 10_000}), "1 to 50"),
             ("search_tools", json!({"query": "a", "limit": "5"}), "limit"),
             (
                 "search_tools",
@@ -173,15 +138,9 @@ async fn a_model_is_told_what_to_do_about_its_mistakes() {
             ("get_tool", json!({"id": "nowhere/nothing"}), "search_tools"),
         ] {
             let result = call(&client, tool, arguments.clone()).await;
-            assert!(
-                error(&result).contains(expected),
-                "{arguments}: {}",
-                text(&result)
-            );
+            assert!(error(&result).contains(expected), "{arguments}: {}", text(&result));
         }
-        let unknown = client
-            .call_tool(CallToolRequestParams::new("send_mail"))
-            .await;
+        let unknown = client.call_tool(CallToolRequestParams::new("send_mail")).await;
         let message = unknown.unwrap_err().to_string();
         assert!(message.contains("search_tools"), "{message}");
         client.cancel().await.unwrap();
@@ -205,34 +164,18 @@ async fn the_tool_list_says_what_is_indexed_and_describes_results_truly() {
         }
         let search = &list.tools[0];
         let description = search.description.as_deref().unwrap();
-        assert!(
-            description.contains("6 tools of 3 servers"),
-            "{description}"
-        );
-        assert!(
-            description.contains("calendar: Team calendar, 3"),
-            "{description}"
-        );
+        assert!(description.contains("6 tools of 3 servers"), "{description}");
+        assert!(description.contains("calendar: Team calendar, 3"), "{description}");
         let results = [
-            call(
-                &client,
-                "search_tools",
-                json!({"query": "carrier pigeon mail"}),
-            )
-            .await,
+            call(&client, "search_tools", json!({"query": "carrier pigeon mail"})).await,
             call(&client, "get_tool", json!({"id": "files/read_file"})).await,
         ];
         for (tool, result) in list.tools.iter().zip(&results) {
-            assert_eq!(
-                tool.annotations.as_ref().unwrap().read_only_hint,
-                Some(true)
-            );
+            assert_eq!(tool.annotations.as_ref().unwrap().read_only_hint, Some(true));
             let schema = Value::Object((**tool.output_schema.as_ref().unwrap()).clone());
             let valid = jsonschema::validator_for(&schema).unwrap();
-            let errors: Vec<_> = valid
-                .iter_errors(structured(result))
-                .map(|e| e.to_string())
-                .collect();
+            let errors: Vec<_> =
+                valid.iter_errors(structured(result)).map(|e| e.to_string()).collect();
             assert!(errors.is_empty(), "{errors:?}");
             let input = Value::Object((*tool.input_schema).clone());
             assert!(!input.to_string().contains("null"), "{input}");
@@ -249,22 +192,14 @@ async fn a_changed_catalog_is_told_to_subscribers() {
     let app = TestApp::start().await;
     let [_, (modern, _)] = eras();
     let client = connect(&app, modern).await;
-    let filter = rmcp::model::SubscriptionFilter::builder()
-        .tools_list_changed()
-        .build();
+    let filter = rmcp::model::SubscriptionFilter::builder().tools_list_changed().build();
     let mut subscription = client.listen(filter).await.unwrap();
     remove_server(&app.live, "files").await;
     let news = subscription.next().await.unwrap().unwrap();
-    assert!(matches!(
-        news,
-        ServerNotification::ToolListChangedNotification(_)
-    ));
+    assert!(matches!(news, ServerNotification::ToolListChangedNotification(_)));
     let list = client.list_tools(None).await.unwrap();
     let description = list.tools[0].description.as_deref().unwrap();
-    assert!(
-        description.contains("5 tools of 2 servers"),
-        "{description}"
-    );
+    assert!(description.contains("5 tools of 2 servers"), "{description}");
 }
 
 #[tokio::test]
@@ -295,9 +230,7 @@ async fn streams_end_at_once_on_shutdown_or_silence() {
     let (input, output) = tokio::io::split(ours);
     drop(theirs);
     let token = CancellationToken::new();
-    serve::run_stream(live.clone(), input, output, token)
-        .await
-        .unwrap();
+    serve::run_stream(live.clone(), input, output, token).await.unwrap();
 
     let (ours, _theirs) = tokio::io::duplex(1024);
     let (input, output) = tokio::io::split(ours);
@@ -313,10 +246,7 @@ async fn requests_that_are_no_mcp_are_refused_and_harm_nothing() {
     for (body, statuses) in [
         ("{".to_owned(), 400..=415),
         ("[]".to_owned(), 400..=415),
-        (
-            r#"{"jsonrpc":"2.0","id":1,"method":"no/such"}"#.to_owned(),
-            200..=404,
-        ),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"no/such"}"#.to_owned(), 200..=404),
         (" ".repeat(1024 * 1024 + 1), 413..=413),
     ] {
         let request = app
@@ -325,18 +255,9 @@ async fn requests_that_are_no_mcp_are_refused_and_harm_nothing() {
             .header("content-type", "application/json")
             .body(body);
         let reply = app.send(request).await;
-        assert!(
-            statuses.contains(&reply.status.as_u16()),
-            "{}: {}",
-            reply.status,
-            reply.text
-        );
+        assert!(statuses.contains(&reply.status.as_u16()), "{}: {}", reply.status, reply.text);
     }
-    for method in [
-        reqwest::Method::GET,
-        reqwest::Method::DELETE,
-        reqwest::Method::PUT,
-    ] {
+    for method in [reqwest::Method::GET, reqwest::Method::DELETE, reqwest::Method::PUT] {
         let request = app
             .request(method, "/mcp")
             .header("accept", accept)

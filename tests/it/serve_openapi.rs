@@ -16,10 +16,7 @@ fn check(document: &Value, method: &str, path: &str, reply: &Reply) {
     let kind = reply.headers["content-type"].to_str().unwrap();
     let kind = kind.split(';').next().unwrap();
     let schema = &response["content"][kind]["schema"];
-    assert!(
-        schema.is_object(),
-        "{method} {path} {status}: {kind} is not documented"
-    );
+    assert!(schema.is_object(), "{method} {path} {status}: {kind} is not documented");
     if kind == "text/plain" {
         return;
     }
@@ -28,14 +25,8 @@ fn check(document: &Value, method: &str, path: &str, reply: &Reply) {
     close(&mut schema);
     let validator = jsonschema::validator_for(&schema).unwrap();
     let body = reply.json_lossy();
-    let errors: Vec<_> = validator
-        .iter_errors(&body)
-        .map(|e| e.to_string())
-        .collect();
-    assert!(
-        errors.is_empty(),
-        "{method} {path} {status}: {errors:?}\n{body}"
-    );
+    let errors: Vec<_> = validator.iter_errors(&body).map(|e| e.to_string()).collect();
+    assert!(errors.is_empty(), "{method} {path} {status}: {errors:?}\n{body}");
 }
 
 /// Makes members that no schema names an error, so that nothing is served undocumented.
@@ -61,10 +52,7 @@ async fn live_responses_are_what_the_document_says() {
         ("/v1/tools", "/v1/tools"),
         ("/v1/tools", "/v1/tools?limit=0"),
         ("/v1/tools/{id}", "/v1/tools/files%2Fread_file"),
-        (
-            "/v1/tools/{id}",
-            "/v1/tools/post/office/odd/n%C3%A4me%20%252F",
-        ),
+        ("/v1/tools/{id}", "/v1/tools/post/office/odd/n%C3%A4me%20%252F"),
         ("/v1/tools/{id}", "/v1/tools/nothing"),
         ("/v1/servers", "/v1/servers"),
         ("/v1/status", "/v1/status"),
@@ -92,18 +80,8 @@ async fn live_responses_are_what_the_document_says() {
 
     let early = TestApp::serve(Live::new("not crawled yet"), &config()).await;
     check(&document, "get", "/readyz", &early.get("/readyz").await);
-    check(
-        &document,
-        "get",
-        "/v1/search",
-        &early.get("/v1/search?q=a").await,
-    );
-    check(
-        &document,
-        "get",
-        "/v1/status",
-        &early.get("/v1/status").await,
-    );
+    check(&document, "get", "/v1/search", &early.get("/v1/search?q=a").await);
+    check(&document, "get", "/v1/status", &early.get("/v1/status").await);
 }
 
 #[tokio::test]
@@ -120,10 +98,7 @@ async fn every_get_in_the_document_is_served_and_every_reference_resolves() {
     }
     for piece in reply.text.split(r##""$ref":"#/"##).skip(1) {
         let pointer = piece.split('"').next().unwrap();
-        assert!(
-            document.pointer(&format!("/{pointer}")).is_some(),
-            "{pointer}"
-        );
+        assert!(document.pointer(&format!("/{pointer}")).is_some(), "{pointer}");
     }
 }
 
@@ -134,13 +109,9 @@ async fn the_manifest_and_the_card_lead_to_the_mcp_endpoint() {
     assert_eq!(manifest["endpoint"], app.url("/mcp"));
     let card = app.get("/mcp/server-card").await.json();
     assert_eq!(card["remotes"][0]["url"], app.url("/mcp"));
-    let versions = card["remotes"][0]["supportedProtocolVersions"]
-        .as_array()
-        .unwrap();
+    let versions = card["remotes"][0]["supportedProtocolVersions"].as_array().unwrap();
     assert!(versions.contains(&"2026-07-28".into()), "{versions:?}");
-    let request = app
-        .request(Method::GET, "/.well-known/mcp")
-        .header("x-forwarded-proto", "https");
+    let request = app.request(Method::GET, "/.well-known/mcp").header("x-forwarded-proto", "https");
     let endpoint = app.send(request).await.json()["endpoint"].clone();
     assert_eq!(endpoint, app.url("/mcp").replace("http:", "https:"));
 }

@@ -8,9 +8,7 @@ use tokio::process::Command;
 use crate::support::app::TestApp;
 
 fn sdk(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/sdk")
-        .join(file)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk").join(file)
 }
 
 /// False when the SDKs are absent and the caller has said that this is meant.
@@ -37,24 +35,10 @@ async fn output(command: &mut Command) -> Value {
 
 fn check(seen: &Value) {
     assert_eq!(seen["server"], "toolscout");
-    assert!(
-        seen["instructions"]
-            .as_str()
-            .unwrap()
-            .contains("search_tools")
-    );
-    assert_eq!(
-        seen["tools"],
-        serde_json::json!(["search_tools", "get_tool"])
-    );
-    assert_eq!(
-        seen["found"]["tools"][0]["id"], "calendar/create_event",
-        "{seen}"
-    );
-    assert_eq!(
-        seen["found"]["tools"][0]["definition"]["title"],
-        "Create event"
-    );
+    assert!(seen["instructions"].as_str().unwrap().contains("search_tools"));
+    assert_eq!(seen["tools"], serde_json::json!(["search_tools", "get_tool"]));
+    assert_eq!(seen["found"]["tools"][0]["id"], "calendar/create_event", "{seen}");
+    assert_eq!(seen["found"]["tools"][0]["definition"]["title"], "Create event");
     assert_eq!(seen["found"], seen["foundText"]);
     assert_eq!(seen["got"]["id"], "files/read_file");
     assert_eq!(seen["got"]["definition"]["name"], "read_file");
@@ -71,10 +55,7 @@ async fn the_typescript_sdk_searches() {
     }
     let app = TestApp::start().await;
     let mut command = Command::new("node");
-    command
-        .arg(sdk("ts_client.mjs"))
-        .arg(app.url("/mcp"))
-        .args(ARGS);
+    command.arg(sdk("ts_client.mjs")).arg(app.url("/mcp")).args(ARGS);
     check(&output(&mut command).await);
 }
 
@@ -93,11 +74,6 @@ async fn the_python_sdk_searches_in_both_eras() {
             .env("NO_PROXY", "127.0.0.1");
         let seen = output(&mut command).await;
         check(&seen);
-        assert_eq!(
-            seen["protocol"] == "2026-07-28",
-            newest,
-            "{mode}: {}",
-            seen["protocol"]
-        );
+        assert_eq!(seen["protocol"] == "2026-07-28", newest, "{mode}: {}", seen["protocol"]);
     }
 }

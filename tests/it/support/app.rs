@@ -56,16 +56,11 @@ pub const SERVERS: &[Listed<'static>] = &[
 pub fn catalog(servers: &[Listed<'_>]) -> Catalog {
     Catalog::from_servers(servers.iter().map(|(id, title, tools)| {
         let server = ServerId::from(*id);
-        let tools = tools
-            .iter()
-            .map(|text| Arc::new(Tool::parse(&server, text).unwrap()));
+        let tools = tools.iter().map(|text| Arc::new(Tool::parse(&server, text).unwrap()));
         Server {
             tools: tools.collect(),
             id: server.clone(),
-            info: ServerInfo {
-                title: title.map(str::to_owned),
-                ..ServerInfo::default()
-            },
+            info: ServerInfo { title: title.map(str::to_owned), ..ServerInfo::default() },
             crawled_at: SystemTime::now(),
         }
     }))
@@ -81,12 +76,7 @@ pub fn config() -> Config {
         data: std::env::temp_dir(),
         servers: Vec::new(),
         demo: false,
-        crawl: CrawlConfig {
-            concurrency: 1,
-            max_pages: 1,
-            max_tools: 1,
-            max_bytes: 1,
-        },
+        crawl: CrawlConfig { concurrency: 1, max_pages: 1, max_tools: 1, max_bytes: 1 },
         embed: EmbedConfig {
             enabled: false,
             model: None,
@@ -110,9 +100,7 @@ pub async fn remove_server(live: &Live, server: &str) {
     drop(sender);
     let indexer = Indexer::new(live.clone(), None);
     let (_no_encoder, vectors) = tokio::sync::oneshot::channel();
-    indexer
-        .run(updates, vectors, 1, CancellationToken::new())
-        .await;
+    indexer.run(updates, vectors, 1, CancellationToken::new()).await;
 }
 
 /// A running server; stopped when dropped.
@@ -149,15 +137,10 @@ impl Reply {
         assert_eq!(kind, "application/problem+json", "{}", self.text);
         let body = self.json();
         assert_eq!(body["status"], self.status.as_u16());
-        assert_eq!(
-            body["request_id"],
-            self.headers["x-request-id"].to_str().unwrap()
-        );
+        assert_eq!(body["request_id"], self.headers["x-request-id"].to_str().unwrap());
         assert!(!body["detail"].as_str().unwrap().is_empty());
         let kind = body["type"].as_str().unwrap();
-        kind.strip_prefix("urn:toolscout:problem:")
-            .unwrap()
-            .to_owned()
+        kind.strip_prefix("urn:toolscout:problem:").unwrap().to_owned()
     }
 }
 

@@ -31,19 +31,11 @@ pub fn server(id: &str, transport: Transport) -> ServerConfig {
 }
 
 pub fn http(url: &Url) -> Transport {
-    Transport::Http {
-        url: url.clone(),
-        headers: Vec::new(),
-    }
+    Transport::Http { url: url.clone(), headers: Vec::new() }
 }
 
 pub fn limits() -> CrawlConfig {
-    CrawlConfig {
-        concurrency: 8,
-        max_pages: 20,
-        max_tools: 1_000,
-        max_bytes: 4 << 20,
-    }
+    CrawlConfig { concurrency: 8, max_pages: 20, max_tools: 1_000, max_bytes: 4 << 20 }
 }
 
 pub fn config(servers: Vec<ServerConfig>) -> Config {
@@ -90,11 +82,7 @@ pub fn failure(outcome: Outcome) -> String {
 }
 
 pub fn definitions(listing: &Listing) -> Vec<&str> {
-    listing
-        .tools
-        .iter()
-        .map(|tool| tool.definition.get())
-        .collect()
+    listing.tools.iter().map(|tool| tool.definition.get()).collect()
 }
 
 pub fn names(listing: &Listing) -> Vec<&str> {
@@ -107,9 +95,7 @@ pub fn page(names: &[&str], next: Option<&str>) -> String {
         .iter()
         .map(|name| format!(r#"{{"name":"{name}","inputSchema":{{"type":"object"}}}}"#))
         .collect();
-    let next = next
-        .map(|next| format!(r#","nextCursor":"{next}""#))
-        .unwrap_or_default();
+    let next = next.map(|next| format!(r#","nextCursor":"{next}""#)).unwrap_or_default();
     format!(r#"{{"tools":[{}]{next}}}"#, tools.join(","))
 }
 
@@ -128,18 +114,12 @@ impl Crawls {
     pub fn of(config: &Config, known: BTreeMap<ServerId, ServerInfo>) -> Self {
         let (sender, updates) = mpsc::channel(64);
         let shutdown = CancellationToken::new();
-        Self {
-            crawler: crawl::start(config, known, sender, shutdown.clone()),
-            updates,
-            shutdown,
-        }
+        Self { crawler: crawl::start(config, known, sender, shutdown.clone()), updates, shutdown }
     }
 
     pub async fn next(&mut self) -> ServerUpdate {
         let next = tokio::time::timeout(PATIENCE, self.updates.recv());
-        next.await
-            .expect("no update in time")
-            .expect("the crawls have ended")
+        next.await.expect("no update in time").expect("the crawls have ended")
     }
 
     /// The next listing of this server; other updates are passed over.

@@ -87,20 +87,13 @@ impl MockHttp {
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
         let app = Router::new().route("/mcp", any(serve)).with_state(mock);
         let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self {
-            url: url.parse().unwrap(),
-            seen,
-            changes,
-            task,
-        }
+        Self { url: url.parse().unwrap(), seen, changes, task }
     }
 
     /// One page after another, by cursor: the first has none.
     pub async fn pages(speaks: Speaks, events: bool, pages: Vec<(Option<&str>, String)>) -> Self {
-        let pages: Vec<_> = pages
-            .into_iter()
-            .map(|(cursor, page)| (cursor.map(str::to_owned), page))
-            .collect();
+        let pages: Vec<_> =
+            pages.into_iter().map(|(cursor, page)| (cursor.map(str::to_owned), page)).collect();
         Self::start(speaks, events, move |request| {
             match pages.iter().find(|(cursor, _)| *cursor == request.cursor) {
                 Some((_, page)) => Answer::Result(page.clone()),
@@ -117,10 +110,7 @@ impl MockHttp {
 
     /// How often this was asked.
     pub fn count(&self, method: &str) -> usize {
-        self.seen()
-            .iter()
-            .filter(|request| request.method == method)
-            .count()
+        self.seen().iter().filter(|request| request.method == method).count()
     }
 
     /// Whether anybody listens for changes.
@@ -171,9 +161,7 @@ async fn serve(
                 "instructions": "Ask me anything.",
             });
             let mut response = answer(&mock, id, Answer::Result(result.to_string()));
-            response
-                .headers_mut()
-                .insert("mcp-session-id", "s1".parse().unwrap());
+            response.headers_mut().insert("mcp-session-id", "s1".parse().unwrap());
             response
         }
         (Speaks::Stateless, "server/discover") => {
@@ -216,11 +204,7 @@ fn status(code: u16, challenge: Option<&str>) -> Response<Body> {
 }
 
 fn answer(mock: &Mock, id: &Value, answer: Answer) -> Response<Body> {
-    let content = if mock.events {
-        "text/event-stream"
-    } else {
-        "application/json"
-    };
+    let content = if mock.events { "text/event-stream" } else { "application/json" };
     let response = Response::builder().header("content-type", content);
     let wrap = |text: String| {
         if mock.events {
@@ -232,9 +216,9 @@ fn answer(mock: &Mock, id: &Value, answer: Answer) -> Response<Body> {
         }
     };
     let body = match answer {
-        Answer::Result(result) => Body::from(wrap(format!(
-            r#"{{"result":{result},"jsonrpc":"2.0","id":{id}}}"#
-        ))),
+        Answer::Result(result) => {
+            Body::from(wrap(format!(r#"{{"result":{result},"jsonrpc":"2.0","id":{id}}}"#)))
+        }
         Answer::Error(code, message) => Body::from(wrap(
             json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}})
                 .to_string(),
@@ -246,10 +230,9 @@ fn answer(mock: &Mock, id: &Value, answer: Answer) -> Response<Body> {
                 .body(Body::from(body))
                 .unwrap();
         }
-        Answer::Cut(start) => Body::from_stream(stream::iter([
-            Ok(wrap(start)),
-            Err(std::io::Error::other("cut")),
-        ])),
+        Answer::Cut(start) => {
+            Body::from_stream(stream::iter([Ok(wrap(start)), Err(std::io::Error::other("cut"))]))
+        }
         Answer::Flood => {
             let start = stream::iter([Ok::<_, std::io::Error>(Bytes::from(if mock.events {
                 "data: "

@@ -13,9 +13,7 @@ pub struct MockStdio {
 
 impl MockStdio {
     pub fn new(script: &Value) -> Self {
-        let mock = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
+        let mock = Self { folder: tempfile::tempdir().unwrap() };
         mock.rewrite(script);
         mock
     }
@@ -49,10 +47,7 @@ impl MockStdio {
     }
 
     pub fn count(&self, line: &str) -> usize {
-        self.log()
-            .iter()
-            .filter(|logged| logged.starts_with(line))
-            .count()
+        self.log().iter().filter(|logged| logged.starts_with(line)).count()
     }
 
     /// The processes that were started and still run.
@@ -62,19 +57,14 @@ impl MockStdio {
         pids.filter(|pid| {
             // A killed grandchild may be a zombie for as long as init takes.
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            stat.rsplit(") ")
-                .next()
-                .is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
+            stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with('Z'))
         })
         .map(str::to_owned)
         .collect()
     }
 
     pub fn transport(&self) -> Transport {
-        let program = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/it/support/mock_stdio.py"
-        );
+        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/mock_stdio.py");
         Transport::Stdio {
             command: "python3".into(),
             args: vec![program.into(), self.path("script").display().to_string()],
