@@ -96,6 +96,8 @@ impl Dense {
         let mut quantised = Vec::with_capacity(self.dims);
         // The query's own scale is the same for every row and changes no order.
         quantise(query, &mut quantised);
+        // Widened once here rather than once a row.
+        let quantised: Vec<i16> = quantised.into_iter().map(i16::from).collect();
         let mut scores = vec![0.0; self.tools.len()];
         score_rows(&quantised, &self.quantised, &self.scales, &mut scores);
         let all = (0_u32..)
@@ -117,9 +119,9 @@ fn quantise(vector: &[f32], out: &mut Vec<i8>) -> f32 {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw", "x86_64+avx2", "aarch64+neon"))]
-fn score_rows(query: &[i8], rows: &[i8], scales: &[f32], scores: &mut [f32]) {
+fn score_rows(query: &[i16], rows: &[i8], scales: &[f32], scores: &mut [f32]) {
     for ((row, scale), score) in rows.chunks_exact(query.len()).zip(scales).zip(scores) {
-        let products = query.iter().zip(row).map(|(a, b)| i32::from(i16::from(*a) * i16::from(*b)));
+        let products = query.iter().zip(row).map(|(a, b)| i32::from(*a) * i32::from(*b));
         #[expect(clippy::cast_precision_loss, reason = "a rough score; the rescore is exact")]
         let sum = products.sum::<i32>() as f32;
         *score = sum * scale;
