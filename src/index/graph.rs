@@ -14,7 +14,7 @@ use super::dense::dot;
 const LINKS: usize = 16;
 const EF_BUILD: usize = 200;
 const LAYERS: usize = 16;
-/// The least breadth of a search: less loses recall (`benches/search.rs`).
+/// The least breadth of a search. The dense arm asks for 300 candidates and so for more.
 const EF_SEARCH: usize = 128;
 
 /// One minus the cosine of unit vectors. The library's own (`DistDot`) adds one number at a time,
