@@ -117,6 +117,9 @@ pub struct CrawlArgs {
     /// Write every definition to this file, one tool a line.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Write the servers' titles and descriptions to this file, for `--servers` beside `--catalog`.
+    #[arg(long, value_name = "FILE")]
+    pub out_servers: Option<PathBuf>,
     /// Report as JSON.
     #[arg(long)]
     pub json: bool,

@@ -98,6 +98,19 @@ pub fn write(catalog: &Catalog, mut out: impl Write) -> io::Result<()> {
     out.flush()
 }
 
+/// Writes what each server says of itself, one a line: what [`read`] takes as `servers`.
+pub fn write_servers(catalog: &Catalog, mut out: impl Write) -> io::Result<()> {
+    for server in catalog.servers() {
+        let said = serde_json::json!({
+            "server": server.id,
+            "title": server.info.title,
+            "description": server.info.description,
+        });
+        writeln!(out, "{said}")?;
+    }
+    out.flush()
+}
+
 /// The modification time of a file: the age of the definitions in it.
 pub fn modified(path: &Path) -> Result<SystemTime, FileError> {
     std::fs::metadata(path)

@@ -42,8 +42,12 @@ pub fn run(args: &CrawlArgs) -> anyhow::Result<ExitCode> {
     let config = args.sources.resolve()?;
     let (catalog, crawled) = crawl_all(&config, &lines)?;
     if let Some(path) = &args.out {
-        write(&catalog, path)
+        write(path, |out| file::write(&catalog, out))
             .with_context(|| format!("can't write the catalog to {}", path.display()))?;
+    }
+    if let Some(path) = &args.out_servers {
+        write(path, |out| file::write_servers(&catalog, out))
+            .with_context(|| format!("can't write the servers to {}", path.display()))?;
     }
     let mut out = anstream::stdout().lock();
     if args.json {
@@ -63,15 +67,15 @@ pub fn run(args: &CrawlArgs) -> anyhow::Result<ExitCode> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Writes the catalog, gzipped where the name says so, as it is read.
-fn write(catalog: &Catalog, path: &Path) -> io::Result<()> {
-    let out = BufWriter::new(File::create(path)?);
+/// Writes a file, gzipped where its name says so, as it is read.
+fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut out = BufWriter::new(File::create(path)?);
     if path.extension().is_some_and(|extension| extension == "gz") {
         let mut gzip = GzEncoder::new(out, Compression::default());
-        file::write(catalog, &mut gzip)?;
+        content(&mut gzip)?;
         gzip.finish()?.flush()
     } else {
-        file::write(catalog, out)
+        content(&mut out)
     }
 }
 

@@ -14,23 +14,6 @@ const QUERIES: [&str; 4] = [
     "move a file to another folder",
 ];
 
-/// Titles and descriptions of the demo's servers, as a `servers.jsonl`.
-fn servers_file(folder: &Path) {
-    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("index-data/demo");
-    let files = std::fs::read_dir(demo).unwrap();
-    let lines = files
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-        .map(|path| {
-            let of: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-            let line = json!({
-                "server": of["server"], "title": of["title"], "description": of["instructions"]
-            });
-            format!("{line}\n")
-        });
-    std::fs::write(folder.join("servers.jsonl"), lines.collect::<String>()).unwrap();
-}
-
 /// The tools of an answer without how long it took.
 async fn search(folder: &Path, source: &[&str], query: &str) -> Value {
     let args = [&["search", "--json"][..], source, &["--", query]].concat();
@@ -41,9 +24,8 @@ async fn search(folder: &Path, source: &[&str], query: &str) -> Value {
 async fn every_source_of_the_demo_gives_the_same_answer() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let args = ["crawl", "--demo", "--out", "catalog.jsonl"];
+    let args = ["crawl", "--demo", "--out", "catalog.jsonl", "--out-servers", "servers.jsonl"];
     assert_eq!(run(folder, &args).await.code, 0);
-    servers_file(folder);
     let service = Service::start(folder, &["--demo"]).await;
     let all_ready = async || service.status().await["servers"]["ready"] == 14;
     service.until("all ready", all_ready).await;
