@@ -42,6 +42,11 @@ async fn the_demo_scores_as_the_reference_scorer_says() {
         eprintln!("SKIPPED: python3 and {} are needed", scorer.display());
         return;
     }
+    // The reference can't read queries that no tool fits.
+    let scored: Vec<&str> =
+        queries.lines().filter(|line| !line.contains(r#""relevant":[]"#)).collect();
+    assert_eq!(count("queries"), scored.len() as u64);
+    std::fs::write(folder.path().join("queries.jsonl"), scored.join("\n")).unwrap();
     let output = Command::new("python3")
         .current_dir(folder.path())
         .arg(&scorer)

@@ -120,17 +120,20 @@ async fn what_the_configuration_no_longer_admits_is_gone_before_the_crawl() {
     assert_eq!(service.tools().await, ["house/ring_bell"]);
     service.stop().await;
 
-    for text in [
-        format!("[servers.home]\nurl = \"{}\"", mock.url),
-        format!("[servers.house]\nurl = \"{}\"\nenabled = false", mock.url),
-    ] {
-        configure(folder.path(), &text);
-        let service = Service::start(folder.path(), &[]).await;
-        assert_eq!(service.tools().await, [""; 0]);
-        // A generation that has nothing is not one to begin with: hosts are to wait for a crawl.
-        assert_eq!(service.get("/readyz").await.0, 503);
-        service.stop().await;
-    }
+    // Nothing is left of what was known: hosts are to wait for a crawl.
+    configure(folder.path(), &format!("[servers.home]\nurl = \"{}\"", mock.url));
+    let service = Service::start(folder.path(), &[]).await;
+    assert_eq!(service.tools().await, [""; 0]);
+    assert_eq!(service.get("/readyz").await.0, 503);
+    service.stop().await;
+
+    // No crawl will come: nothing is all there is.
+    let off = format!("[servers.house]\nurl = \"{}\"\nenabled = false", mock.url);
+    configure(folder.path(), &off);
+    let service = Service::start(folder.path(), &[]).await;
+    service.until("ready", async || service.get("/readyz").await.0 == 200).await;
+    assert_eq!(service.tools().await, [""; 0]);
+    service.stop().await;
 }
 
 #[tokio::test]
