@@ -258,7 +258,10 @@ fn set_aside(path: &Path, error: &SnapshotError) {
     }
     match snapshot::set_aside(path) {
         Ok(aside) => {
-            tracing::warn!("{error}; set aside as {}, starting empty and crawling", aside.display())
+            tracing::warn!(
+                "{error}; set aside as {}, starting empty and crawling",
+                aside.display()
+            );
         }
         Err(also) => tracing::warn!("{error}; and can't be set aside: {also}"),
     }
