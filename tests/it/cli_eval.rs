@@ -43,13 +43,13 @@ async fn the_demo_scores_as_the_reference_scorer_says() {
         return;
     }
     // The reference can't read queries that no tool fits.
-    let has_need = |line: &&str| {
+    let is_scored = |line: &&str| {
         let query: Value = serde_json::from_str(line).unwrap();
         query["relevant"].as_array().is_some_and(|needs| !needs.is_empty())
     };
-    let scored: Vec<&str> = queries.lines().filter(has_need).collect();
-    assert_eq!(count("queries"), scored.len() as u64);
-    std::fs::write(folder.path().join("queries.jsonl"), scored.join("\n")).unwrap();
+    let with_needs: Vec<&str> = queries.lines().filter(is_scored).collect();
+    assert_eq!(count("queries"), with_needs.len() as u64);
+    std::fs::write(folder.path().join("queries.jsonl"), with_needs.join("\n")).unwrap();
     let output = Command::new("python3")
         .current_dir(folder.path())
         .arg(&scorer)

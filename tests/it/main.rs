@@ -1,8 +1,9 @@
 //! Integration tests: one binary, a file a behaviour.
 #![allow(
+    clippy::print_stderr,
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "helpers of tests may panic, as tests do"
+    reason = "helpers of tests may panic and say what they skip, as tests do"
 )]
 
 mod cli_crawl;

@@ -1,4 +1,4 @@
-//! Crawls real MCP servers, as npm and PyPI have them (`scripts/fetch-test-peers.sh`).
+//! Crawls real MCP servers, as `npm` and `PyPI` have them (`scripts/fetch-test-peers.sh`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ fn server(id: &str, transport: Transport) -> ServerConfig {
         title: None,
         allow: None,
         deny: GlobSet::empty(),
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
         refresh: Duration::from_hours(1),
         transport,
     }
