@@ -67,6 +67,23 @@ pub struct ServerStatus {
     pub defects: Vec<String>,
 }
 
+impl ServerStatus {
+    /// The status of a server of which only its last listing is known.
+    fn listed(server: &Server, state: ServerState, transport: &'static str) -> Self {
+        Self {
+            state,
+            title: server.info.title.clone(),
+            protocol: server.info.protocol.clone(),
+            transport,
+            tools: Some(server.tools.len()),
+            crawled_at: Some(server.crawled_at),
+            next_crawl: None,
+            error: None,
+            defects: Vec::new(),
+        }
+    }
+}
+
 /// What `/v1/status` reports of the index.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -129,17 +146,7 @@ impl Live {
     /// A first generation of `catalog` without an encoder, every server ready.
     pub fn from_catalog(catalog: Catalog) -> Self {
         let live = Self::new("this index was made without an encoder");
-        let status = |server: &Arc<Server>| ServerStatus {
-            state: ServerState::Ready,
-            title: server.info.title.clone(),
-            protocol: server.info.protocol.clone(),
-            transport: "file",
-            tools: Some(server.tools.len()),
-            crawled_at: Some(server.crawled_at),
-            next_crawl: None,
-            error: None,
-            defects: Vec::new(),
-        };
+        let status = |server| ServerStatus::listed(server, ServerState::Ready, "file");
         let servers = catalog.servers().map(|server| (server.id.clone(), status(server)));
         live.0.servers.store(Arc::new(servers.collect()));
         live.publish(Index::build(1, Arc::new(catalog)));

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::vectors::{self, VectorWorker};
 use super::{Live, ServerState, ServerStatus};
-use crate::catalog::{Catalog, Diff, Outcome, Server, ServerUpdate};
+use crate::catalog::{Catalog, Diff, Outcome, ServerUpdate};
 use crate::embed::cache::VectorCache;
 use crate::index::Index;
 use crate::index::dense::Dense;
@@ -70,17 +70,7 @@ impl Indexer {
         if let Ok(Ok(Some((generation, catalog)))) = loaded.await {
             let catalog = catalog.retain(keep);
             tracing::info!(generation, tools = catalog.len(), "restored the snapshot");
-            let status = |server: &Server| ServerStatus {
-                state: ServerState::Stale,
-                title: server.info.title.clone(),
-                protocol: server.info.protocol.clone(),
-                transport: "unknown",
-                tools: Some(server.tools.len()),
-                crawled_at: Some(server.crawled_at),
-                next_crawl: None,
-                error: None,
-                defects: Vec::new(),
-            };
+            let status = |server| ServerStatus::listed(server, ServerState::Stale, "unknown");
             let servers = catalog.servers().map(|server| (server.id.clone(), status(server)));
             self.servers = servers.collect();
             self.generation = generation;
