@@ -41,7 +41,14 @@ section_image() {
     kill -0 "$server" 2>/dev/null || break
     port=$(grep -oE '0\.0\.0\.0:[1-9][0-9]*' "$work/serve.log" | head -n 1 | cut -d: -f2) || true
     if [[ -n $port ]] && "$work/image/bin/healthy" "$port" 2>/dev/null; then
-      "$work/image/bin/toolscout" search --url "http://127.0.0.1:$port" "schedule a meeting"
+      # Healthy comes first, the encoder some hundred milliseconds later.
+      for _ in $(seq 100); do
+        "$work/image/bin/toolscout" search --url "http://127.0.0.1:$port" "schedule a meeting" >"$work/answer"
+        grep -q 'tools, hybrid' "$work/answer" && break
+        sleep 0.2
+      done
+      cat "$work/answer"
+      grep -q 'tools, hybrid' "$work/answer"
       kill "$server" && wait "$server" || true
       server=
       return

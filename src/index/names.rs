@@ -1,12 +1,19 @@
 //! Exact names: who spells a tool's name gets that tool.
 //!
-//! Invariant: a key is the name's letters and digits alone ([`name_key`]), so every spelling of
-//! a name, with or without its server before it, has the same key.
+//! Invariant: names are compared by their letters and digits alone ([`name_key`]), so every
+//! spelling of a name is the same name, alone or with words of its server beside it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::catalog::{Catalog, ToolIdx};
 use crate::text::name_key;
+
+/// Longer queries are sentences: a name in them is found only where it is written as one.
+const MOST_WORDS: usize = 12;
+/// Words that may stand between a name and its server.
+const FILLERS: [&str; 10] = ["a", "at", "for", "from", "in", "of", "on", "the", "to", "with"];
+/// Words of a server's name that say nothing about which server it is.
+const GENERIC: [&str; 7] = ["api", "client", "mcp", "server", "service", "tool", "tools"];
 
 /// From a name's key to the tools of that name.
 #[derive(Debug, Default)]
@@ -15,21 +22,32 @@ pub struct Names {
     bare: HashMap<String, Vec<ToolIdx>>,
     /// Server id or title, then name.
     full: HashMap<String, Vec<ToolIdx>>,
+    /// Each tool's server, as a position in `servers`.
+    server_of: Vec<usize>,
+    /// The words of each server's id and title.
+    servers: Vec<HashSet<String>>,
 }
 
 impl Names {
     /// The names of `catalog`.
     pub fn build(catalog: &Catalog) -> Self {
         let mut names = Self::default();
+        let mut positions = HashMap::new();
         for (at, tool) in (0_u32..).map(ToolIdx).zip(catalog.tools()) {
-            let bare = name_key(&tool.name);
-            if bare.is_empty() {
-                continue;
-            }
             let title = catalog
                 .server(tool.server.as_str())
                 .and_then(|server| server.info.title.as_deref())
                 .unwrap_or("");
+            let position = *positions.entry(&tool.server).or_insert_with(|| {
+                let words = words(tool.server.as_str()).chain(words(title));
+                names.servers.push(words.filter(|word| !GENERIC.contains(&&**word)).collect());
+                names.servers.len() - 1
+            });
+            names.server_of.push(position);
+            let bare = name_key(&tool.name);
+            if bare.is_empty() {
+                continue;
+            }
             let servers = BTreeSet::from([name_key(tool.server.as_str()), name_key(title)]);
             for server in servers.iter().filter(|server| !server.is_empty()) {
                 names.full.entry(format!("{server}{bare}")).or_default().push(at);
@@ -39,12 +57,15 @@ impl Names {
         names
     }
 
-    /// The tools that `query` names, ordered by id: the whole query spells a name (with or
-    /// without its server), or a word of it is written as an identifier (`merge_pull_request`,
-    /// `listTables`) and is one.
+    /// The tools that `query` names, ordered by id: the whole query spells a name; or a name and
+    /// words of its server (`gitlab list merge requests`, `create issue in github`); or a word of
+    /// it is written as an identifier (`merge_pull_request`, `listTables`) and is one.
     pub fn find(&self, query: &str) -> Vec<ToolIdx> {
         let mut found = BTreeSet::new();
         self.add(&name_key(query), &mut found);
+        if found.is_empty() {
+            self.add_beside_server(query, &mut found);
+        }
         for word in query.split_whitespace().map(trim).filter(|word| is_identifier(word)) {
             self.add(&name_key(word), &mut found);
         }
@@ -56,6 +77,35 @@ impl Names {
         let at = self.full.get(key).or_else(|| self.bare.get(key));
         found.extend(at.into_iter().flatten());
     }
+
+    /// Adds the tools of which the query has the name in one piece, and whose server has all
+    /// other words of the query.
+    fn add_beside_server(&self, query: &str, found: &mut BTreeSet<ToolIdx>) {
+        let words: Vec<String> = words(query).take(MOST_WORDS + 1).collect();
+        if words.len() > MOST_WORDS {
+            return;
+        }
+        for start in 0..words.len() {
+            for end in start + 1..=words.len() {
+                let Some(tools) = self.bare.get(&words[start..end].concat()) else { continue };
+                let beside: Vec<&String> = words[..start]
+                    .iter()
+                    .chain(&words[end..])
+                    .filter(|word| !FILLERS.contains(&&***word))
+                    .collect();
+                let of_server = |tool: &&ToolIdx| {
+                    let server = &self.servers[self.server_of[tool.as_usize()]];
+                    !beside.is_empty() && beside.iter().all(|word| server.contains(*word))
+                };
+                found.extend(tools.iter().filter(of_server));
+            }
+        }
+    }
+}
+
+/// The runs of letters and digits, without case and accents.
+fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split(|c: char| !c.is_alphanumeric()).map(name_key).filter(|word| !word.is_empty())
 }
 
 fn trim(word: &str) -> &str {
@@ -102,5 +152,24 @@ mod tests {
         }
         assert_eq!(find("please call `list_merge_requests` for me"), both);
         assert_eq!(find("list all the things"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_word_of_the_server_beside_the_name_is_enough() {
+        let catalog = catalog(&[
+            ("acme-gitlab", "list_merge_requests"),
+            ("other-api", "list_merge_requests"),
+            ("acme-gitlab", "list"),
+        ]);
+        let names = Names::build(&catalog);
+        let find = |query: &str| -> Vec<String> {
+            names.find(query).into_iter().map(|at| catalog.tool(at).id.to_string()).collect()
+        };
+        for query in ["GitLab list merge requests", "list merge requests in the gitlab"] {
+            assert_eq!(find(query), ["acme-gitlab/list_merge_requests"], "{query}");
+        }
+        assert_eq!(find("gitlab list of runners"), Vec::<String>::new());
+        assert_eq!(find("api list merge requests"), Vec::<String>::new());
+        assert_eq!(find("acme list"), ["acme-gitlab/list"]);
     }
 }
