@@ -95,10 +95,10 @@ fn push_cased(part: &str, words: &mut Vec<String>) {
     let before = words.len();
     for at in 1..chars.len() {
         let (last, this) = (chars[at - 1], chars[at]);
-        let after_lower = !last.is_uppercase() && this.is_uppercase();
+        let after_lower = !is_capital(last) && is_capital(this);
         // The last capital of a run begins the next word: `HTTPServer` is `http`, `server`.
-        let ends_capitals = last.is_uppercase()
-            && this.is_uppercase()
+        let ends_capitals = is_capital(last)
+            && is_capital(this)
             && chars.get(at + 1).is_some_and(|next| next.is_lowercase())
             // A plural is not a word: `IDs`, `URLs`.
             && !(chars.get(at + 1) == Some(&'s') && at + 2 == chars.len());
@@ -111,6 +111,11 @@ fn push_cased(part: &str, words: &mut Vec<String>) {
     if words.len() - before > 1 {
         push_word(&chars, words);
     }
+}
+
+/// A letter that has another form in lower case; `🅐` is upper case by name only.
+fn is_capital(c: char) -> bool {
+    c.is_uppercase() && !c.to_lowercase().eq([c])
 }
 
 fn push_word(chars: &[char], words: &mut Vec<String>) {
@@ -163,6 +168,7 @@ mod tests {
     fn capitals_digits_accents_and_scripts() {
         assert_eq!(words("HTTPServer"), ["http", "server", "httpserver"]);
         assert_eq!(words("userIDs"), ["user", "ids", "userids"]);
+        assert_eq!(words("A🅐"), ["a🅐"]);
         assert_eq!(words("s3 k8s EC2"), ["s3", "k8s", "ec2"]);
         assert_eq!(words("Crème brûlée"), ["creme", "brulee"]);
         assert_eq!(words("搜索网页 x"), ["搜索", "索网", "网页", "x"]);
