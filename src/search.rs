@@ -4,6 +4,7 @@
 
 mod explain;
 pub mod fuse;
+mod rerank;
 mod select;
 
 use std::collections::BTreeSet;
@@ -109,7 +110,7 @@ pub struct Answer {
     pub generation: u64,
     /// The arms that ranked.
     pub mode: Mode,
-    /// Why it is not `hybrid`, and what mends it.
+    /// Why it is not `hybrid`, or not reranked although it should be, and what mends it.
     pub reason: Option<String>,
     /// Microseconds from the query to the ranking, embedding included.
     pub took_us: u64,

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::EvalArgs;
 use super::local::{Local, embed_all};
 use crate::catalog::{Catalog, file};
+use crate::embed::{EmbedError, Role};
 use crate::eval::{self, Comparison, LabelledQuery, Metric, Report, RunLine};
 use crate::search::{self, MAX_QUERY_BYTES, Query};
 
@@ -49,14 +50,14 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     let vectors = match &local.vectors {
         Ok(cache) => {
             let texts: Vec<String> = queries.iter().map(|q| text(q).to_owned()).collect();
-            embed_all(cache, &texts, "queries")?
+            embed_all(cache, Role::Query, &texts)?
         }
         Err(error) if !lexical_only => {
             anyhow::bail!("{error}; `--arm lexical` needs no encoder")
         }
         Err(_) => vec![None; queries.len()],
     };
-    let ranked: Vec<(Vec<String>, usize)> = queries
+    let ranked: Result<Vec<(Vec<String>, usize)>, EmbedError> = queries
         .par_iter()
         .zip(vectors)
         .map(|(query, vector)| {
@@ -66,13 +67,14 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
                 ..Query::default()
             };
             let vectors: Vec<Vec<f32>> = vector.iter().map(|vector| vector.to_vec()).collect();
-            let ranking = search::rank(&local.index, &query, &vectors);
+            let ranking = local.rank(&query, &vectors)?;
             let returned = search::answer(&local.index, &query, &ranking).len();
             let ids = ranking.ranked.iter().take(DEPTH);
             let id = |tool| local.index.catalog.tool(tool).id.to_string();
-            (ids.map(|ranked| id(ranked.tool)).collect(), returned)
+            Ok((ids.map(|ranked| id(ranked.tool)).collect(), returned))
         })
         .collect();
+    let ranked = ranked?;
     let as_served = as_served(&queries, &ranked);
     let run: BTreeMap<String, Vec<String>> =
         queries.iter().zip(ranked).map(|(query, (ids, _))| (query.id.clone(), ids)).collect();

@@ -40,6 +40,9 @@ pub struct EncoderArgs {
     /// Folder of the embedding model [env: `TOOLSCOUT_MODEL`].
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// Folder of a reranker [env: `TOOLSCOUT_RERANKER`].
+    #[arg(long, value_name = "DIR")]
+    pub reranker: Option<PathBuf>,
     /// The ONNX Runtime library [env: `TOOLSCOUT_RUNTIME`].
     #[arg(long, value_name = "FILE")]
     pub runtime: Option<PathBuf>,
@@ -107,6 +110,7 @@ impl EncoderArgs {
             folder: std::env::current_dir().unwrap_or_default(),
             data: self.data.clone(),
             model: self.model.clone(),
+            reranker: self.reranker.clone(),
             runtime: self.runtime.clone(),
             ..Sources::default()
         }
