@@ -12,7 +12,11 @@ use serde::Deserialize;
 use super::EmbedError;
 
 /// The manifest's file name.
-const FILE: &str = "encoder.toml";
+pub(super) const FILE: &str = "encoder.toml";
+/// What a model is called in messages.
+pub(super) const ENCODER: &str = "embedding model";
+/// The same of a cross-encoder.
+pub(super) const RERANKER: &str = "reranker";
 /// Tokens that are read of a text, unless the manifest says otherwise.
 const MAX_LENGTH: usize = 256;
 
@@ -75,13 +79,13 @@ pub(super) struct Model {
 }
 
 impl Model {
-    /// Reads the model in `folder`, an `embedding model` or a `reranker`.
+    /// Reads the model in `folder`, an [`ENCODER`] or a [`RERANKER`].
     pub(super) fn read(folder: &Path, what: &'static str) -> Result<Self, EmbedError> {
         let text = optional(folder, FILE)?;
         let manifest = match &text {
             Some(text) => parse(text)
                 .map_err(|problem| EmbedError::Manifest { path: folder.join(FILE), problem })?,
-            None => bare(),
+            None => bare(what),
         };
         if !folder.join(&manifest.model).is_file() {
             return Err(EmbedError::NoModel { what, path: folder.to_owned() });
@@ -104,9 +108,9 @@ impl Model {
     }
 }
 
-fn bare() -> Manifest {
+fn bare(what: &str) -> Manifest {
     Manifest {
-        name: "minilm".into(),
+        name: if what == RERANKER { what } else { "minilm" }.into(),
         pooling: Some(Pooling::Mean),
         query_prefix: String::new(),
         passage_prefix: String::new(),
@@ -191,10 +195,10 @@ mod tests {
     #[test]
     fn a_folder_without_a_model_says_which_files_it_wants() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Model::read(folder.path(), "reranker").err().unwrap();
+        let error = Model::read(folder.path(), RERANKER).err().unwrap();
         assert!(error.to_string().contains("model.onnx"), "{error}");
         fs::write(folder.path().join("model.onnx"), "").unwrap();
-        let error = Model::read(folder.path(), "reranker").err().unwrap();
+        let error = Model::read(folder.path(), RERANKER).err().unwrap();
         assert!(error.to_string().contains("tokenizer.json"), "{error}");
     }
 
@@ -202,7 +206,7 @@ mod tests {
     fn the_id_follows_the_manifest_the_weights_and_the_tokenizer() {
         let folder = tempfile::tempdir().unwrap();
         let put = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
-        let id = || Model::read(folder.path(), "embedding model").ok().unwrap().id;
+        let id = || Model::read(folder.path(), ENCODER).ok().unwrap().id;
         for name in ["model.onnx", "tokenizer.json", "config.json", "tokenizer_config.json"] {
             put(name, "{}");
         }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use fastembed::{InitOptionsUserDefined, Pooling, TextEmbedding, UserDefinedEmbeddingModel};
 
-use super::manifest::{self, Model};
+use super::manifest::{self, ENCODER, Model};
 use super::pool::{Pool, start_runtime};
 use super::{Cost, EmbedError, Embedder, Role};
 use crate::index::dense::normalise;
@@ -26,14 +26,14 @@ pub struct Onnx {
 impl Onnx {
     /// Loads the runtime (once a process) and `sessions` copies of the model in `folder`.
     pub fn load(folder: &Path, runtime: &Path, sessions: usize) -> Result<Self, EmbedError> {
-        let Model { manifest, id, onnx, tokenizer } = Model::read(folder, "embedding model")?;
+        let Model { manifest, id, onnx, tokenizer } = Model::read(folder, ENCODER)?;
         start_runtime(runtime)?;
         let pooling = match manifest.pooling {
             Some(manifest::Pooling::Mean) => Pooling::Mean,
             Some(manifest::Pooling::Cls) => Pooling::Cls,
             None => {
                 return Err(EmbedError::Manifest {
-                    path: folder.join("encoder.toml"),
+                    path: folder.join(manifest::FILE),
                     problem: "pooling is missing: write \"mean\" or \"cls\"".into(),
                 });
             }
@@ -45,7 +45,7 @@ impl Onnx {
                 .with_max_length(manifest.max_length);
             TextEmbedding::try_new_from_user_defined(model.clone(), options).map_err(|error| {
                 EmbedError::Load {
-                    what: "embedding model",
+                    what: ENCODER,
                     path: folder.to_owned(),
                     problem: error.to_string(),
                 }

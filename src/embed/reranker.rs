@@ -9,7 +9,7 @@ use std::time::Instant;
 use fastembed::{OnnxSource, RerankInitOptionsUserDefined, TextRerank, UserDefinedRerankingModel};
 
 use super::EmbedError;
-use super::manifest::Model;
+use super::manifest::{Model, RERANKER};
 use super::pool::{Pool, start_runtime};
 
 /// A cross-encoder with a session for each query that may be reranked at once.
@@ -23,7 +23,7 @@ pub struct Reranker {
 impl Reranker {
     /// Loads the runtime (once a process) and `sessions` copies of the model in `folder`.
     pub fn load(folder: &Path, runtime: &Path, sessions: usize) -> Result<Self, EmbedError> {
-        let Model { manifest, id, onnx, tokenizer } = Model::read(folder, "reranker")?;
+        let Model { manifest, id, onnx, tokenizer } = Model::read(folder, RERANKER)?;
         start_runtime(runtime)?;
         let model = UserDefinedRerankingModel::new(OnnxSource::Memory(onnx), tokenizer);
         let sessions = Pool::new(sessions, || {
@@ -32,7 +32,7 @@ impl Reranker {
                 .with_max_length(manifest.max_length);
             TextRerank::try_new_from_user_defined(model.clone(), options).map_err(|error| {
                 EmbedError::Load {
-                    what: "reranker",
+                    what: RERANKER,
                     path: folder.to_owned(),
                     problem: error.to_string(),
                 }

@@ -1,0 +1,148 @@
+//! The reranker: a real cross-encoder of a few words, off unless the configuration names it.
+
+use std::path::Path;
+
+use serde_json::Value;
+use toolscout::config::{EmbedConfig, RerankConfig};
+use toolscout::embed::{self, EmbedError, Reranker};
+
+use crate::support::service::{Service, catalog, configure, ids, run, runtime, tiny};
+
+fn load(folder: &Path) -> Result<Reranker, EmbedError> {
+    let config = RerankConfig {
+        model: folder.to_owned(),
+        depth: 20,
+        deadline: std::time::Duration::from_secs(20),
+    };
+    let embed = EmbedConfig { runtime: runtime(), ..EmbedConfig::default() };
+    embed::load_reranker(&config, &embed, Path::new("/nonexistent"), 1)
+}
+
+#[test]
+fn a_pair_is_scored_by_itself() {
+    let Some(_) = runtime() else { return };
+    let reranker = load(tiny("tiny-reranker", None).path()).unwrap();
+    assert!(reranker.id().starts_with("reranker-"), "{}", reranker.id());
+    let texts = ["open file", "schedule meeting", "a prized event"];
+    let scores = reranker.score("arrange appointment", &texts, None).unwrap();
+    assert!(scores[2] > scores[1] && scores[1] > scores[0], "{scores:?}");
+    for (text, score) in texts.iter().zip(&scores) {
+        assert_eq!(reranker.score("arrange appointment", &[text], None).unwrap(), [*score]);
+    }
+    let past = std::time::Instant::now();
+    let late = reranker.score("x", &texts, Some(past));
+    assert!(matches!(late, Err(EmbedError::Deadline(_))));
+}
+
+#[test]
+fn an_encoder_is_no_reranker() {
+    let Some(_) = runtime() else { return };
+    let error = load(tiny("tiny-encoder", None).path()).err().unwrap();
+    assert!(error.to_string().contains("logits"), "{error}");
+}
+
+/// Found by the words "git" and "branch", the best first without a reranker.
+const TOOLS: [(&str, &str, &str); 4] = [
+    ("forge", "merge_branch", "Merge one git branch into another git branch"),
+    ("forge", "list", "List every git branch"),
+    ("forge", "prune", "Remove each git branch that is prized by nobody any more at all"),
+    ("files", "cat", "Read the bytes of one path"),
+];
+
+async fn start(folder: &Path, rerank: &str) -> Service {
+    catalog(folder, &TOOLS);
+    let text = format!(
+        "[embed]\nenabled = false\nruntime = {:?}\n{rerank}\n\
+         [servers.all]\ncatalog = 'catalog.jsonl'\n",
+        runtime().unwrap()
+    );
+    configure(folder, &text);
+    let service = Service::start(folder, &[]).await;
+    service.until_ready().await;
+    service
+}
+
+fn reason(told: &Value) -> &str {
+    told["reason"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn it_orders_the_best_anew_and_leaves_what_is_named() {
+    let Some(_) = runtime() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let model = tiny("tiny-reranker", Some("name = 'tiny-ce'"));
+
+    let service = start(folder.path(), "").await;
+    let fused = service.search("git branch").await;
+    assert_eq!(ids(&fused)[..2], ["forge/merge_branch", "forge/list"], "{fused}");
+    assert_eq!(service.status().await.get("reranker"), None);
+    service.stop().await;
+
+    let config = format!("[rerank]\nmodel = {:?}\ndeadline = '20s'", model.path());
+    let service = start(folder.path(), &config).await;
+    service.until_logged("reranker loaded").await;
+    let status = service.status().await;
+    assert!(status["reranker"].as_str().unwrap().starts_with("tiny-ce-"), "{status}");
+    assert!(!reason(&status).contains("reranked"), "{status}");
+    let answer = service.search("git branch").await;
+    assert_eq!(ids(&answer)[0], "forge/prune", "{answer}");
+    assert!(!reason(&answer).contains("reranked"), "{answer}");
+    let scores = |answer: &Value| -> Vec<f64> {
+        let tools = answer["tools"].as_array().unwrap().iter();
+        tools.map(|tool| tool["score"].as_f64().unwrap()).collect()
+    };
+    assert_eq!(scores(&answer), scores(&fused), "a place keeps its score");
+    // The exact name stays first.
+    assert_eq!(ids(&service.search("merge_branch").await)[0], "forge/merge_branch");
+    service.stop().await;
+
+    // What is beyond the depth is not read.
+    let service = start(folder.path(), &format!("{config}\ndepth = 2")).await;
+    service.until_logged("reranker loaded").await;
+    assert_eq!(ids(&service.search("git branch").await)[2], "forge/prune");
+    service.stop().await;
+
+    // The commands that answer once do the same.
+    let shown = model.path().display().to_string();
+    let runtime = runtime().unwrap().display().to_string();
+    let args = [
+        "search",
+        "git branch",
+        "--catalog",
+        "catalog.jsonl",
+        "--json",
+        "--model",
+        "/nonexistent",
+        "--runtime",
+        &runtime,
+        "--reranker",
+        &shown,
+    ];
+    let answer = run(folder.path(), &args).await.json();
+    assert_eq!(ids(&answer)[0], "forge/prune", "{answer}");
+}
+
+#[tokio::test]
+async fn without_it_or_without_time_the_order_stays_and_says_so() {
+    let Some(_) = runtime() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let empty = tempfile::tempdir().unwrap();
+    let service = start(folder.path(), &format!("[rerank]\nmodel = {:?}", empty.path())).await;
+    service.until_logged("answers are not reranked").await;
+    for told in [service.status().await, service.search("git branch").await] {
+        assert!(reason(&told).contains("not reranked: no reranker in"), "{told}");
+    }
+    assert_eq!(ids(&service.search("git branch").await)[0], "forge/merge_branch");
+    service.stop().await;
+
+    let model = tiny("tiny-reranker", None);
+    // More work than fits into the least deadline there is.
+    let config = format!("[rerank]\nmodel = {:?}\ndeadline = '1ms'", model.path());
+    let service = start(folder.path(), &config).await;
+    service.until_logged("reranker loaded").await;
+    let text = "git branch ".repeat(1000);
+    let answer = service.search(&text).await;
+    assert!(reason(&answer).contains("not reranked: it took longer than 1 ms"), "{answer}");
+    assert_eq!(ids(&answer)[0], "forge/merge_branch");
+    service.stop().await;
+}
