@@ -54,7 +54,7 @@ fn measure(criterion: &mut Criterion, encoder: &dyn Embedder) {
         ("tool-of-median-length", &tools[tools.len() / 2]),
     ] {
         group.bench_function(name, |b| {
-            b.iter(|| embed_one(encoder, Role::Query, black_box(text), None))
+            b.iter(|| embed_one(encoder, Role::Query, black_box(text), None));
         });
     }
     group.finish();

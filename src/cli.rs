@@ -229,7 +229,7 @@ impl EvalArgs {
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Print the resolved configuration with secrets masked, or everything that is wrong with it.
-    Check(CheckArgs),
+    Check(Box<CheckArgs>),
     /// Print a toolscout.toml with every key and its default.
     Example,
 }

@@ -378,7 +378,24 @@ fn an_endpoint_and_a_reranker_come_with_defaults_and_without_their_key() {
     }
     let shown = shown.split_once("[embed.endpoint]").unwrap().1;
     let shown = shown.lines().filter(|line| !line.contains("/m\"")).collect::<Vec<_>>();
-    insta::assert_snapshot!(shown.join("\n"));
+    insta::assert_snapshot!(shown.join("\n"), @r#"
+
+    url = "http://****@x.test/v1?****"
+    model = "m"
+    api_key = "****"
+    dimensions = 3
+    batch = 64
+    timeout = "10s"
+    retries = 4
+    query_prefix = ""
+    passage_prefix = ""
+
+    [rerank]
+    depth = 20
+    deadline = "1s"
+
+    [servers]
+    "#);
 }
 
 #[test]
@@ -397,7 +414,30 @@ fn what_is_wrong_with_an_encoder_is_told_at_once() {
     let wrong = "[embed]\nmodel = 'BAAI/bge-small-en-v1.5'\n[embed.endpoint]\nurl = 'ftp://x'\n\
          api_key_env = 'UNSET'\napi_key_file = 'key'\nbatch = 0\ntimeout = '0s'\n\
          [rerank]\ndepth = 0";
-    insta::assert_snapshot!(try_encoder(wrong).err().unwrap());
+    insta::assert_snapshot!(try_encoder(wrong).err().unwrap(), @r#"
+    toolscout.toml:2: embed.model: "BAAI/bge-small-en-v1.5" is no folder, and models are not fetched from a hub
+      remedy: download the model into a folder (model.onnx, tokenizer.json, config.json, tokenizer_config.json, encoder.toml) and name that folder
+    error: toolscout.toml:3: embed.endpoint.model: is missing
+      remedy: give it a value; see `toolscout config example`
+    error: toolscout.toml:3: embed.endpoint.dimensions: is missing
+      remedy: give it a value; see `toolscout config example`
+    error: toolscout.toml:3: embed.endpoint: vectors come from a folder (`model`) or from an endpoint, not from both
+      remedy: remove one of the two
+    error: toolscout.toml:4: embed.endpoint.url: the URL scheme "ftp" is not supported
+      remedy: use http:// or https://
+    error: toolscout.toml:5: embed.endpoint.api_key_env: the variable UNSET is not set
+      remedy: set UNSET
+    error: toolscout.toml:6: embed.endpoint.api_key_file: the key is given twice
+      remedy: remove one of the two
+    error: toolscout.toml:7: embed.endpoint.batch: too small
+      remedy: use 1 or more
+    error: toolscout.toml:8: embed.endpoint.timeout: too small
+      remedy: use 1ms or more
+    error: toolscout.toml:9: rerank.model: is missing
+      remedy: give it a value; see `toolscout config example`
+    error: toolscout.toml:10: rerank.depth: too small
+      remedy: use 1 or more
+    "#);
     // What is switched off stands in nobody's way, and a variable goes before the file.
     let off = "[embed]\nenabled = false\n[embed.endpoint]\nurl = 'ftp://x'";
     assert!(try_encoder(off).is_ok());

@@ -17,10 +17,13 @@ use crate::tool::ContentHash;
 const HASH: usize = 32;
 const CHECKSUM: usize = 8;
 
+/// A vector, shared with the index.
+pub type Vector = Arc<[f32]>;
+
 /// The vectors of one encoder.
 pub struct VectorCache {
     embedder: Arc<dyn Embedder>,
-    vectors: RwLock<HashMap<ContentHash, Arc<[f32]>>>,
+    vectors: RwLock<HashMap<ContentHash, Vector>>,
     file: Option<Mutex<File>>,
 }
 
@@ -53,23 +56,23 @@ impl VectorCache {
     }
 
     /// The vector of the text with that key, if it is known.
-    pub fn get(&self, key: &ContentHash) -> Option<Arc<[f32]>> {
+    pub fn get(&self, key: &ContentHash) -> Option<Vector> {
         self.vectors.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
     /// The vectors of `texts`, in order; what is not known is embedded now, in one batch. An
     /// encoder's failure is an error; a full disk is not: those vectors are then kept in memory
     /// alone, and `Kept` says so.
-    pub fn embed(&self, role: Role, texts: &[&str]) -> Result<(Vec<Arc<[f32]>>, Kept), EmbedError> {
+    pub fn embed(&self, role: Role, texts: &[&str]) -> Result<(Vec<Vector>, Kept), EmbedError> {
         let keys: Vec<ContentHash> = texts.iter().map(|text| key(role, text)).collect();
-        let mut found: Vec<Option<Arc<[f32]>>> = keys.iter().map(|key| self.get(key)).collect();
+        let mut found: Vec<Option<Vector>> = keys.iter().map(|key| self.get(key)).collect();
         let missing: Vec<usize> = (0..texts.len()).filter(|at| found[*at].is_none()).collect();
         let mut kept = Kept::All;
         if !missing.is_empty() {
             let wanted: Vec<&str> = missing.iter().map(|at| texts[*at]).collect();
             let new = self.embedder.embed(role, &wanted, None)?;
             for (at, vector) in missing.into_iter().zip(new) {
-                let vector: Arc<[f32]> = vector.into();
+                let vector: Vector = vector.into();
                 if let Err(error) = self.append(&keys[at], &vector) {
                     kept = Kept::NotOnDisk(error);
                 }
@@ -124,7 +127,7 @@ fn encode(hash: &ContentHash, vector: &[f32]) -> Vec<u8> {
     record
 }
 
-fn decode(record: &[u8]) -> Option<(ContentHash, Arc<[f32]>)> {
+fn decode(record: &[u8]) -> Option<(ContentHash, Vector)> {
     let (content, checksum) = record.split_at(record.len() - CHECKSUM);
     if &blake3::hash(content).as_bytes()[..CHECKSUM] != checksum {
         return None;

@@ -41,8 +41,8 @@ pub struct Endpoint {
 /// An attempt that failed.
 struct Failed {
     error: EmbedError,
-    /// It is worth another try, after this time if the endpoint named one.
-    again: Option<Option<Duration>>,
+    /// It is worth another try, after this time or later.
+    again: Option<Duration>,
 }
 
 #[derive(Serialize)]
@@ -104,10 +104,7 @@ impl Endpoint {
                 Ok(vectors) => return Ok(vectors),
                 Err(failed) => failed,
             };
-            let wait = again.and_then(|named| {
-                let wait = waits.next()?;
-                Some(named.map_or(wait, |named| named.clamp(wait, LAST_RETRY)))
-            });
+            let wait = again.and_then(|named| Some(waits.next()?.max(named.min(LAST_RETRY))));
             let Some(wait) = wait else { return Err(error) };
             if until.is_some_and(|until| Instant::now() + wait >= until) {
                 return Err(error);
@@ -140,7 +137,7 @@ impl Endpoint {
             value.set_sensitive(true);
             request = request.header(AUTHORIZATION, value);
         }
-        let again = |error| Failed { error: told(&error), again: Some(None) };
+        let again = |error| Failed { error: told(&error), again: Some(Duration::ZERO) };
         let response = request.send().await.map_err(again)?;
         if response.status() != StatusCode::OK {
             return Err(self.refused(response).await);
@@ -175,7 +172,7 @@ impl Endpoint {
             || status.is_server_error();
         Failed {
             error: EmbedError::Endpoint(format!("answered {}{next}", status.as_u16())),
-            again: again.then_some(named),
+            again: again.then_some(named.unwrap_or_default()),
         }
     }
 

@@ -97,8 +97,8 @@ mod tests {
     #[tokio::test]
     async fn answers_in_time_or_says_that_it_did_not() {
         let (lane, gate, let_through) = lane(Duration::from_millis(20));
-        let late = lane.run(gate.clone().wait()).await;
-        assert!(matches!(late, Err(EmbedError::Deadline(_))));
+        let given_up = lane.run(gate.clone().wait()).await;
+        assert!(matches!(given_up, Err(EmbedError::Deadline(_))));
         let_through.send(()).unwrap();
         let_through.send(()).unwrap();
         assert!(lane.run(gate.wait()).await.is_ok());

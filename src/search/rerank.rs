@@ -19,9 +19,9 @@ impl Ranking {
     pub fn reorder(&mut self, scores: &[f32]) {
         let places = self.places(scores.len());
         let tools = places.iter().map(|at| self.ranked[*at].tool);
-        let mut scored: Vec<(ToolIdx, f32)> = tools.zip(scores.iter().copied()).collect();
-        scored.sort_by(|(_, a), (_, b)| b.partial_cmp(a).unwrap_or(Ordering::Equal));
-        for (at, (tool, _)) in places.into_iter().zip(scored) {
+        let mut pairs: Vec<(ToolIdx, f32)> = tools.zip(scores.iter().copied()).collect();
+        pairs.sort_by(|(_, a), (_, b)| b.partial_cmp(a).unwrap_or(Ordering::Equal));
+        for (at, (tool, _)) in places.into_iter().zip(pairs) {
             self.ranked[at].tool = tool;
         }
     }

@@ -12,7 +12,6 @@ use crate::support::mock_embeddings::{MockEmbeddings, Reply, Request};
 use crate::support::service::{Service, catalog, configure, ids, run, serve};
 
 const KEY: &str = "sk-very-secret";
-const TOO_MANY: Reply = Reply::Status(429, None);
 
 fn config(mock: &MockEmbeddings) -> EndpointConfig {
     EndpointConfig {
@@ -90,19 +89,19 @@ async fn what_will_not_pass_is_not_tried_again_and_says_what_to_check() {
     let wrong = |index: usize, length: usize| {
         Reply::Body(json!({"data": [{"index": index, "embedding": vec![1.0; length]}]}))
     };
-    let elsewhere = || Reply::Status(307, Some(("location", "http://127.0.0.1:9/".into())));
-    let cases: [(Box<dyn Fn() -> Reply + Send + Sync>, &str); 8] = [
-        (Box::new(|| Reply::Status(401, None)), "answered 401: check embed.endpoint.api_key_env"),
-        (Box::new(|| Reply::Status(404, None)), "answered 404: check embed.endpoint.url"),
-        (Box::new(|| Reply::Status(400, None)), "answered 400"),
-        (Box::new(elsewhere), "answered 307"),
-        (Box::new(move || wrong(0, 4)), "vectors of 4 numbers, and 3 are configured"),
-        (Box::new(move || wrong(7, 3)), "gave 1 vectors for 1 texts"),
-        (Box::new(|| Reply::Body(json!({"data": []}))), "gave 0 vectors for 1 texts"),
-        (Box::new(|| Reply::Body(json!(["?"]))), "something else than vectors"),
+    let elsewhere = Reply::Status(307, Some(("location", "http://127.0.0.1:9/".into())));
+    let cases = [
+        (Reply::Status(401, None), "answered 401: check embed.endpoint.api_key_env"),
+        (Reply::Status(404, None), "answered 404: check embed.endpoint.url"),
+        (Reply::Status(400, None), "answered 400"),
+        (elsewhere, "answered 307"),
+        (wrong(0, 4), "vectors of 4 numbers, and 3 are configured"),
+        (wrong(7, 3), "gave 1 vectors for 1 texts"),
+        (Reply::Body(json!({"data": []})), "gave 0 vectors for 1 texts"),
+        (Reply::Body(json!(["?"])), "something else than vectors"),
     ];
     for (reply, told) in cases {
-        let (embedded, seen) = one(move |_, _| reply()).await;
+        let (embedded, seen) = one(move |_, _| reply.clone()).await;
         let error = embedded.unwrap_err();
         for text in [error.to_string(), format!("{error:?}")] {
             assert!(!text.contains(KEY), "{text}");
@@ -139,7 +138,7 @@ async fn an_endpoint_that_is_not_there_is_an_error_without_its_address() {
 
 #[tokio::test]
 async fn the_id_follows_all_that_decides_the_vectors() {
-    let mock = MockEmbeddings::start(|_, _| TOO_MANY).await;
+    let mock = MockEmbeddings::start(|_, _| Reply::Hang).await;
     let base = config(&mock);
     let configs = [
         EndpointConfig { model: "acme/embed-large".into(), ..base.clone() },
@@ -229,9 +228,8 @@ async fn the_service_embeds_there_once_and_tells_the_key_to_nobody_else() {
 
 #[tokio::test]
 async fn an_endpoint_too_slow_for_a_query_leaves_the_words() {
-    let slow = |request: &Request, _: usize| match request.texts[0].starts_with("query: ") {
-        true => Reply::Hang,
-        false => Reply::Vectors,
+    let slow = |request: &Request, _: usize| {
+        if request.texts[0].starts_with("query: ") { Reply::Hang } else { Reply::Vectors }
     };
     let mock = MockEmbeddings::start(slow).await;
     let folder = folder(&mock, "50ms", "dimensions = 3");
@@ -249,9 +247,8 @@ async fn an_endpoint_too_slow_for_a_query_leaves_the_words() {
 async fn an_endpoint_that_comes_back_is_used_without_a_restart() {
     let up = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&up);
-    let mock = MockEmbeddings::start(move |_, _| match seen.load(Ordering::Relaxed) {
-        true => Reply::Vectors,
-        false => Reply::Status(503, None),
+    let mock = MockEmbeddings::start(move |_, _| {
+        if seen.load(Ordering::Relaxed) { Reply::Vectors } else { Reply::Status(503, None) }
     })
     .await;
     let folder = folder(&mock, "20s", "dimensions = 3\nretries = 0");

@@ -52,9 +52,9 @@ const TOOLS: [(&str, &str, &str); 4] = [
 async fn start(folder: &Path, rerank: &str) -> Service {
     catalog(folder, &TOOLS);
     let text = format!(
-        "[embed]\nenabled = false\nruntime = {:?}\n{rerank}\n\
+        "[embed]\nenabled = false\nruntime = '{}'\n{rerank}\n\
          [servers.all]\ncatalog = 'catalog.jsonl'\n",
-        runtime().unwrap()
+        runtime().unwrap().display()
     );
     configure(folder, &text);
     let service = Service::start(folder, &[]).await;
@@ -103,6 +103,7 @@ async fn it_orders_the_best_anew_and_leaves_what_is_named() {
     service.stop().await;
 
     // The commands that answer once do the same.
+    configure(folder.path(), "[embed]\nenabled = false\n");
     let shown = model.path().display().to_string();
     let runtime = runtime().unwrap().display().to_string();
     let args = [
@@ -111,8 +112,6 @@ async fn it_orders_the_best_anew_and_leaves_what_is_named() {
         "--catalog",
         "catalog.jsonl",
         "--json",
-        "--model",
-        "/nonexistent",
         "--runtime",
         &runtime,
         "--reranker",

@@ -10,6 +10,7 @@ use axum::routing::any;
 use serde_json::{Value, json};
 
 /// What the endpoint answers to one request.
+#[derive(Clone)]
 pub enum Reply {
     /// A vector of three numbers for each text, the last text's first.
     Vectors,
