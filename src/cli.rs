@@ -213,6 +213,9 @@ pub struct EvalArgs {
     /// Which arm answers.
     #[arg(long, value_enum, default_value_t, value_name = "ARM")]
     pub arm: Arm,
+    /// Take encoder and reranker from this configuration; its servers are left aside.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// The encoder, and where its vectors are kept.
     #[command(flatten)]
     pub encoder: sources::EncoderArgs,
@@ -221,7 +224,7 @@ pub struct EvalArgs {
 impl EvalArgs {
     /// The configuration that these arguments ask for; the catalog is its only server.
     pub fn resolve(&self) -> Result<Config, ConfigErrors> {
-        self.encoder.resolve(&self.catalog, self.servers.as_deref())
+        self.encoder.resolve(&self.catalog, self.servers.as_deref(), self.config.clone())
     }
 }
 

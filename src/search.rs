@@ -7,7 +7,7 @@ pub mod fuse;
 mod rerank;
 mod select;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -150,6 +150,9 @@ pub struct Explain {
     pub lexical: Option<Placed>,
     /// Its place in the dense arm, if it is there.
     pub dense: Option<Placed>,
+    /// Its place among the tools that the reranker put in order, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reranked: Option<Placed>,
     /// Query terms found in it, by field (`name`, `title`, `description`, `params`,
     /// `server`, `server_description`).
     pub matched: std::collections::BTreeMap<&'static str, Vec<String>>,
@@ -194,6 +197,8 @@ pub struct Ranking {
     pub ranked: Vec<Ranked>,
     /// The tools that the query names; they are first in `ranked`.
     named: BTreeSet<ToolIdx>,
+    /// What the reranker made of the tools that it read.
+    reranked: BTreeMap<ToolIdx, Placed>,
     lists: Vec<fuse::ArmLists>,
 }
 
@@ -222,7 +227,7 @@ pub fn rank(index: &Index, query: &Query, vectors: &[Vec<f32>]) -> Ranking {
         }
     }
     ranked.sort_unstable_by(Ranked::order);
-    Ranking { ranked, named, lists }
+    Ranking { ranked, named, reranked: BTreeMap::new(), lists }
 }
 
 /// The tools that answer `query`: the ranking cut to the limit, explained if asked for.
@@ -233,7 +238,9 @@ pub fn answer(index: &Index, query: &Query, ranking: &Ranking) -> Vec<Hit> {
         score: ranked.score,
         explain: query.explain.then(|| {
             let named = ranking.named.contains(&ranked.tool);
-            explain::explain(index, &query.texts, &ranking.lists, ranked.tool, named)
+            let reranked = ranking.reranked.get(&ranked.tool).copied();
+            let arms = explain::explain(index, &query.texts, &ranking.lists, ranked.tool, named);
+            Explain { reranked, ..arms }
         }),
     };
     ranking.ranked.iter().take(count).map(hit).collect()

@@ -90,15 +90,17 @@ impl SourceArgs {
 }
 
 impl EncoderArgs {
-    /// A configuration with one catalog and nothing else to crawl; no file is read.
+    /// A configuration with this catalog; no file is read unless it is named.
     pub(super) fn resolve(
         &self,
         catalog: &Path,
         servers: Option<&Path>,
+        config: Option<PathBuf>,
     ) -> Result<Config, ConfigErrors> {
         let sources = Sources {
             catalogs: vec![(catalog.to_owned(), servers.map(Path::to_owned))],
-            no_file: true,
+            no_file: config.is_none(),
+            config,
             ..self.sources()
         };
         Ok(load(&sources, &variable)?.config)

@@ -136,3 +136,62 @@ fn pairs(index: &Index, query: &Query, ranking: &Ranking, depth: usize) -> (Stri
 fn not_reranked(why: &impl std::fmt::Display) -> String {
     format!("not reranked: {why}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::thread::ThreadId;
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Notes each batch and the thread it came on.
+    struct Noting {
+        cost: Cost,
+        seen: Mutex<Vec<(ThreadId, Vec<String>)>>,
+    }
+
+    impl Embedder for Noting {
+        fn id(&self) -> &'static str {
+            "noting"
+        }
+        fn dims(&self) -> usize {
+            1
+        }
+        fn cost(&self) -> Cost {
+            self.cost
+        }
+        fn batch(&self) -> usize {
+            2
+        }
+        fn embed(
+            &self,
+            role: Role,
+            texts: &[&str],
+            _: Option<Instant>,
+        ) -> Result<Vec<Vec<f32>>, EmbedError> {
+            assert_eq!(role, Role::Query);
+            let noted = texts.iter().map(|text| (*text).to_owned()).collect();
+            self.seen.lock().unwrap().push((std::thread::current().id(), noted));
+            Ok(texts.iter().map(|text| vec![text.parse().unwrap()]).collect())
+        }
+    }
+
+    /// The batches of three texts, and whether each was embedded on the caller's thread.
+    async fn batches(cost: Cost) -> Vec<(bool, usize)> {
+        let noting = Arc::new(Noting { cost, seen: Mutex::default() });
+        let encoder = Encoder::start(noting.clone(), 1, Duration::from_mins(1)).unwrap();
+        let texts = ["1", "2", "3"].map(str::to_owned);
+        assert_eq!(encoder.embed(&texts).await.unwrap(), [[1.0], [2.0], [3.0]]);
+        let own = std::thread::current().id();
+        let seen = noting.seen.lock().unwrap();
+        seen.iter().map(|(thread, texts)| (*thread == own, texts.len())).collect()
+    }
+
+    #[tokio::test]
+    async fn only_an_instant_encoder_works_on_the_callers_thread() {
+        assert_eq!(batches(Cost::Instant).await, [(true, 2), (true, 1)]);
+        assert_eq!(batches(Cost::Core).await, [(false, 2), (false, 1)]);
+        assert_eq!(batches(Cost::Remote).await, [(false, 2), (false, 1)]);
+    }
+}

@@ -115,6 +115,7 @@ fn embed_all(
         .filter(|text| cache.get(&cache::key(Role::Tool, text)).is_none())
         .collect();
     if missing.is_empty() {
+        let _ = progress.blocking_send(Progress::default());
         return true;
     }
     tracing::info!(tools = missing.len(), "embedding");

@@ -4,7 +4,7 @@
 
 use std::cmp::Ordering;
 
-use super::Ranking;
+use super::{Placed, Ranking};
 use crate::catalog::ToolIdx;
 
 impl Ranking {
@@ -21,8 +21,9 @@ impl Ranking {
         let tools = places.iter().map(|at| self.ranked[*at].tool);
         let mut pairs: Vec<(ToolIdx, f32)> = tools.zip(scores.iter().copied()).collect();
         pairs.sort_by(|(_, a), (_, b)| b.partial_cmp(a).unwrap_or(Ordering::Equal));
-        for (at, (tool, _)) in places.into_iter().zip(pairs) {
+        for (rank, (at, (tool, score))) in (1..).zip(places.into_iter().zip(pairs)) {
             self.ranked[at].tool = tool;
+            self.reranked.insert(tool, Placed { rank, score });
         }
     }
 
@@ -34,6 +35,8 @@ impl Ranking {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::index::Ranked;
 
@@ -42,7 +45,8 @@ mod tests {
         let ranked = (0..6_u8)
             .map(|at| Ranked { tool: ToolIdx(at.into()), score: 2.0 - f32::from(at) / 10.0 });
         let named = [ToolIdx(0), ToolIdx(2)].into();
-        let mut ranking = Ranking { ranked: ranked.collect(), named, lists: Vec::new() };
+        let (ranked, reranked) = (ranked.collect(), BTreeMap::new());
+        let mut ranking = Ranking { ranked, named, reranked, lists: Vec::new() };
         assert_eq!(ranking.candidates(3), [ToolIdx(1), ToolIdx(3), ToolIdx(4)]);
         let before: Vec<f32> = ranking.ranked.iter().map(|ranked| ranked.score).collect();
         ranking.reorder(&[0.1, 7.0, 0.1]);
@@ -50,5 +54,8 @@ mod tests {
         assert_eq!(tools, [0, 3, 2, 1, 4, 5]);
         let after: Vec<f32> = ranking.ranked.iter().map(|ranked| ranked.score).collect();
         assert_eq!(after, before);
+        let placed = ranking.reranked.get(&ToolIdx(3));
+        assert_eq!(placed, Some(&Placed { rank: 1, score: 7.0 }));
+        assert_eq!(ranking.reranked.len(), 3);
     }
 }

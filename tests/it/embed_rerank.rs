@@ -49,8 +49,8 @@ const TOOLS: [(&str, &str, &str); 4] = [
     ("files", "cat", "Read the bytes of one path"),
 ];
 
-async fn start(folder: &Path, rerank: &str) -> Service {
-    catalog(folder, &TOOLS);
+async fn start(folder: &Path, tools: &[(&str, &str, &str)], rerank: &str) -> Service {
+    catalog(folder, tools);
     let text = format!(
         "[embed]\nenabled = false\nruntime = '{}'\n{rerank}\n\
          [servers.all]\ncatalog = 'catalog.jsonl'\n",
@@ -60,6 +60,12 @@ async fn start(folder: &Path, rerank: &str) -> Service {
     let service = Service::start(folder, &[]).await;
     service.until_ready().await;
     service
+}
+
+/// What is logged may come before what is done.
+async fn until_loaded(service: &Service) {
+    let loaded = async || service.status().await["reranker"].is_string();
+    service.until("the reranker is loaded", loaded).await;
 }
 
 fn reason(told: &Value) -> &str {
@@ -72,20 +78,23 @@ async fn it_orders_the_best_anew_and_leaves_what_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let model = tiny("tiny-reranker", Some("name = 'tiny-ce'"));
 
-    let service = start(folder.path(), "").await;
+    let service = start(folder.path(), &TOOLS, "").await;
     let fused = service.search("git branch").await;
     assert_eq!(ids(&fused)[..2], ["forge/merge_branch", "forge/list"], "{fused}");
     assert_eq!(service.status().await.get("reranker"), None);
     service.stop().await;
 
     let config = format!("[rerank]\nmodel = {:?}\ndeadline = '20s'", model.path());
-    let service = start(folder.path(), &config).await;
-    service.until_logged("reranker loaded").await;
+    let service = start(folder.path(), &TOOLS, &config).await;
+    until_loaded(&service).await;
     let status = service.status().await;
     assert!(status["reranker"].as_str().unwrap().starts_with("tiny-ce-"), "{status}");
     assert!(!reason(&status).contains("reranked"), "{status}");
     let answer = service.search("git branch").await;
     assert_eq!(ids(&answer)[0], "forge/prune", "{answer}");
+    let (_, explained) = service.get("/v1/search?q=git+branch&explain=1").await;
+    let reranked = |at: usize| explained["tools"][at]["explain"]["reranked"]["rank"].clone();
+    assert_eq!([reranked(0), reranked(1)], [1, 2], "{explained}");
     assert!(!reason(&answer).contains("reranked"), "{answer}");
     let scores = |answer: &Value| -> Vec<f64> {
         let tools = answer["tools"].as_array().unwrap().iter();
@@ -97,8 +106,8 @@ async fn it_orders_the_best_anew_and_leaves_what_is_named() {
     service.stop().await;
 
     // What is beyond the depth is not read.
-    let service = start(folder.path(), &format!("{config}\ndepth = 2")).await;
-    service.until_logged("reranker loaded").await;
+    let service = start(folder.path(), &TOOLS, &format!("{config}\ndepth = 2")).await;
+    until_loaded(&service).await;
     assert_eq!(ids(&service.search("git branch").await)[2], "forge/prune");
     service.stop().await;
 
@@ -126,22 +135,53 @@ async fn without_it_or_without_time_the_order_stays_and_says_so() {
     let Some(_) = runtime() else { return };
     let folder = tempfile::tempdir().unwrap();
     let empty = tempfile::tempdir().unwrap();
-    let service = start(folder.path(), &format!("[rerank]\nmodel = {:?}", empty.path())).await;
-    service.until_logged("answers are not reranked").await;
+    let service =
+        start(folder.path(), &TOOLS, &format!("[rerank]\nmodel = {:?}", empty.path())).await;
+    let absent = async || reason(&service.status().await).contains("no reranker in");
+    service.until("the reranker is known to be absent", absent).await;
     for told in [service.status().await, service.search("git branch").await] {
         assert!(reason(&told).contains("not reranked: no reranker in"), "{told}");
     }
     assert_eq!(ids(&service.search("git branch").await)[0], "forge/merge_branch");
     service.stop().await;
 
-    let model = tiny("tiny-reranker", None);
     // More work than fits into the least deadline there is.
-    let config = format!("[rerank]\nmodel = {:?}\ndeadline = '1ms'", model.path());
-    let service = start(folder.path(), &config).await;
-    service.until_logged("reranker loaded").await;
-    let text = "git branch ".repeat(1000);
-    let answer = service.search(&text).await;
+    let names: Vec<String> = (0..200).map(|at| format!("branch_{at:03}")).collect();
+    let many: Vec<_> =
+        names.iter().map(|name| ("forge", name.as_str(), "Do this to a git branch")).collect();
+    let model = tiny("tiny-reranker", None);
+    let config = format!("[rerank]\nmodel = {:?}\ndeadline = '1ms'\ndepth = 200", model.path());
+    let service = start(folder.path(), &many, &config).await;
+    until_loaded(&service).await;
+    let answer = service.search(&"git branch ".repeat(1000)).await;
     assert!(reason(&answer).contains("not reranked: it took longer than 1 ms"), "{answer}");
-    assert_eq!(ids(&answer)[0], "forge/merge_branch");
+    assert_eq!(ids(&answer)[0], "forge/branch_000");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_encoder_and_a_reranker_share_one_runtime() {
+    let Some(runtime) = runtime() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let encoder = tiny("tiny-encoder", Some("name = 'tiny'\npooling = 'mean'"));
+    let reranker = tiny("tiny-reranker", None);
+    catalog(folder.path(), &TOOLS);
+    let text = format!(
+        "[embed]\nmodel = {:?}\nruntime = '{}'\ndeadline = '20s'\n\
+         [rerank]\nmodel = {:?}\ndeadline = '20s'\n[servers.all]\ncatalog = 'catalog.jsonl'\n",
+        encoder.path(),
+        runtime.display(),
+        reranker.path()
+    );
+    configure(folder.path(), &text);
+    let service = Service::start(folder.path(), &[]).await;
+    let embedded = async || {
+        let status = service.status().await;
+        status["mode"] == "hybrid" && status["reranker"].is_string()
+    };
+    service.until("both are loaded and all is embedded", embedded).await;
+    let answer = service.search("git branch").await;
+    assert_eq!((&answer["mode"], answer.get("reason")), (&"hybrid".into(), None));
+    assert_eq!(ids(&answer)[0], "forge/prune", "{answer}");
     service.stop().await;
 }
