@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use toolscout::config::EndpointConfig;
 use toolscout::embed::{EmbedError, Embedder, Endpoint, Role};
 
@@ -224,6 +224,24 @@ async fn the_service_embeds_there_once_and_tells_the_key_to_nobody_else() {
     let unset = run(folder.path(), &["config", "check"]).await;
     assert_eq!(unset.code, 2);
     assert!(unset.stderr.contains("embed.endpoint.api_key_env: the variable EMBED_KEY is not set"));
+}
+
+#[tokio::test]
+async fn eval_takes_the_encoder_of_a_configuration() {
+    let mock = MockEmbeddings::start(|_, _| Reply::Vectors).await;
+    let folder = folder(&mock, "1ms", "dimensions = 3");
+    let query = format!(r#"{{"id": "q", "query": "{PARAPHRASE}", "relevant": ["{WANTED}"]}}"#);
+    std::fs::write(folder.path().join("queries.jsonl"), query).unwrap();
+    let mut eval = crate::config_check::toolscout(folder.path());
+    eval.args(["eval", "--catalog", "catalog.jsonl", "--queries", "queries.jsonl", "--json"]);
+    eval.args(["--config", "toolscout.toml", "--data", "data"]).env("EMBED_KEY", KEY);
+    let output = tokio::task::spawn_blocking(move || eval.output().unwrap()).await.unwrap();
+    let report = String::from_utf8(output.stdout).unwrap();
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    let report: Value = serde_json::from_str(&report).expect(&complaints);
+    assert!(report["encoder"].as_str().unwrap().starts_with("acme-"), "{report}");
+    // The words alone don't find it, and no deadline of a query holds here.
+    assert_eq!(report["as_served"]["recall"], 1.0, "{report}");
 }
 
 #[tokio::test]
