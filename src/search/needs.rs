@@ -126,11 +126,11 @@ mod tests {
 
     #[test]
     fn a_task_of_several_needs_falls_into_them() {
-        let task = "Find the pull request of Kenji, nr 3.5, and then post its title to #payments; \
+        let task = "Find the pull request of Kenji, nr 35, and then post its title to #payments; \
                     thanks!";
         assert_eq!(
             Parts::of(task).pieces,
-            ["Find the pull request of Kenji, nr 3.5", "post its title to #payments; thanks"]
+            ["Find the pull request of Kenji, nr 35", "post its title to #payments; thanks"]
         );
         assert_eq!(
             Parts::of("查询飞书多维表格里的记录，然后发送邮件给客户。").pieces,
