@@ -17,7 +17,8 @@ use tokio::sync::watch;
 
 use crate::catalog::{Catalog, Server};
 use crate::index::Index;
-use crate::search::{self, Answer, Arms, Hit, Mode, Query, QueryError, Stale};
+use crate::search::needs::Parts;
+use crate::search::{self, Answer, Arms, Hit, Mode, PartVectors, Query, QueryError, Stale};
 use crate::tool::ServerId;
 
 pub use self::stages::{Encoder, Rerank};
@@ -250,7 +251,7 @@ impl Live {
     }
 
     /// The vectors of the query's texts, or why the answer is to be lexical.
-    async fn embed(&self, index: &Index, query: &Query) -> Result<Vec<Vec<f32>>, String> {
+    async fn embed(&self, index: &Index, query: &Query) -> Result<Vec<PartVectors>, String> {
         if query.arms == Arms::Lexical {
             return Err("the lexical arm was asked for".into());
         }
@@ -258,7 +259,15 @@ impl Live {
         if matches!(*encoder, Encoder::Ready { .. }) && index.dense.is_none() {
             return Err(self.no_vector_yet());
         }
-        encoder.embed(&query.texts).await
+        let embed = async |parts: Parts<'_>| {
+            let whole = [parts.whole];
+            let (whole, pieces) =
+                futures::join!(encoder.embed(&whole), encoder.embed(&parts.pieces));
+            // An encoder too busy for the pieces still leaves the whole text.
+            let whole = whole?.into_iter().next().unwrap_or_default();
+            Ok(PartVectors { whole, pieces: pieces.unwrap_or_default() })
+        };
+        futures::future::try_join_all(query.parts().into_iter().map(embed)).await
     }
 
     fn no_vector_yet(&self) -> String {

@@ -4,6 +4,7 @@
 
 mod explain;
 pub mod fuse;
+pub mod needs;
 mod rerank;
 mod select;
 
@@ -11,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
+
+pub use needs::PartVectors;
 
 use crate::catalog::ToolIdx;
 use crate::index::{Index, Ranked};
@@ -202,9 +205,9 @@ pub struct Ranking {
     lists: Vec<fuse::ArmLists>,
 }
 
-/// Ranks `index` for a query that was checked. `vectors` are those of the query's texts in order;
+/// Ranks `index` for a query that was checked. `vectors` are those of [`Query::parts`] in order;
 /// without them only the lexical arm ranks.
-pub fn rank(index: &Index, query: &Query, vectors: &[Vec<f32>]) -> Ranking {
+pub fn rank(index: &Index, query: &Query, vectors: &[PartVectors]) -> Ranking {
     // Rights before ranking: what is not to be seen is left out before it has a score.
     let wanted: Option<Vec<bool>> = (!query.servers.is_empty()).then(|| {
         let tools = index.catalog.tools().iter();

@@ -13,7 +13,8 @@ use super::local::{Local, embed_all};
 use crate::catalog::{Catalog, file};
 use crate::embed::{EmbedError, Role};
 use crate::eval::{self, Comparison, LabelledQuery, Metric, Report, RunLine};
-use crate::search::{self, MAX_QUERY_BYTES, Query};
+use crate::search::needs::Parts;
+use crate::search::{self, MAX_QUERY_BYTES, PartVectors, Query};
 
 /// How deep a run ranks.
 const DEPTH: usize = 100;
@@ -47,26 +48,35 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     let catalog = Catalog::from_listings(file::read(&args.catalog, args.servers.as_deref())?);
     let lexical_only = args.arm == super::Arm::Lexical;
     let local = Local::build(catalog, &config, lexical_only)?;
-    let vectors = match &local.vectors {
+    let parts: Vec<Parts<'_>> = queries.iter().map(|query| Parts::of(text(query))).collect();
+    let mut vectors = match &local.vectors {
         Ok(cache) => {
-            let texts: Vec<String> = queries.iter().map(|q| text(q).to_owned()).collect();
-            embed_all(cache, Role::Query, &texts)?
+            let texts = parts.iter().flat_map(Parts::texts).map(str::to_owned);
+            let texts: Vec<String> = texts.collect();
+            embed_all(cache, Role::Query, &texts)?.into_iter().flatten()
         }
         Err(error) if !lexical_only => {
             anyhow::bail!("{error}; `--arm lexical` needs no encoder")
         }
-        Err(_) => vec![None; queries.len()],
+        Err(_) => Vec::new().into_iter().flatten(),
     };
+    let vectors: Vec<Option<PartVectors>> = parts
+        .iter()
+        .map(|parts| {
+            let count = 1 + parts.pieces.len();
+            PartVectors::of(vectors.by_ref().take(count).map(|vector| vector.to_vec()))
+        })
+        .collect();
     let ranked: Result<Vec<(Vec<String>, usize)>, EmbedError> = queries
         .par_iter()
         .zip(vectors)
-        .map(|(query, vector)| {
+        .map(|(query, vectors)| {
             let query = Query {
                 texts: vec![text(query).to_owned()],
                 arms: args.arm.into(),
                 ..Query::default()
             };
-            let vectors: Vec<Vec<f32>> = vector.iter().map(|vector| vector.to_vec()).collect();
+            let vectors: Vec<PartVectors> = vectors.into_iter().collect();
             let ranking = local.rank(&query, &vectors)?;
             let returned = search::answer(&local.index, &query, &ranking).len();
             let ids = ranking.ranked.iter().take(DEPTH);

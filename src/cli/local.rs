@@ -11,11 +11,12 @@ use rayon::prelude::*;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::embed::cache::VectorCache;
-use crate::embed::{self, EmbedError, Reranker, Role, embed_one};
+use crate::embed::{self, EmbedError, Reranker, Role};
 use crate::index::Index;
 use crate::index::dense::Dense;
 use crate::live::stages;
-use crate::search::{self, Answer, Arms, Mode, Query, Ranking};
+use crate::search::needs::Parts;
+use crate::search::{self, Answer, Arms, Mode, PartVectors, Query, Ranking};
 use crate::text::fields;
 
 /// An index, and the encoder of its queries.
@@ -50,7 +51,7 @@ impl Local {
     }
 
     /// What the index ranks, reranked if that is wanted.
-    pub fn rank(&self, query: &Query, vectors: &[Vec<f32>]) -> Result<Ranking, EmbedError> {
+    pub fn rank(&self, query: &Query, vectors: &[PartVectors]) -> Result<Ranking, EmbedError> {
         let mut ranking = search::rank(&self.index, query, vectors);
         if let Some((reranker, depth)) = &self.reranker {
             stages::reorder_now(reranker, *depth, &self.index, query, &mut ranking)?;
@@ -64,9 +65,13 @@ impl Local {
         query.check(|id| self.index.catalog.server(id.as_str()).is_some())?;
         let (vectors, reason) = match (&self.vectors, &self.index.dense) {
             (Ok(cache), Some(_)) => {
-                let embed = |text: &String| embed_one(&**cache.embedder(), Role::Query, text, None);
-                let texts = query.texts.iter().map(embed);
-                (texts.collect::<Result<Vec<_>, _>>()?, None)
+                let embed = |parts: Parts<'_>| {
+                    let texts: Vec<&str> = parts.texts().collect();
+                    let vectors = cache.embedder().embed(Role::Query, &texts, None);
+                    vectors.map(|vectors| PartVectors::of(vectors.into_iter()).unwrap_or_default())
+                };
+                let parts = query.parts().into_iter().map(embed);
+                (parts.collect::<Result<Vec<_>, _>>()?, None)
             }
             (Ok(_), None) => (Vec::new(), Some("there is no tool to embed".to_owned())),
             (Err(EmbedError::Off), _) if query.arms == Arms::Lexical => {

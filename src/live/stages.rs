@@ -44,13 +44,14 @@ impl Encoder {
     }
 
     /// The vectors of `texts`, in order.
-    pub(super) async fn embed(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, String> {
+    pub(super) async fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
         let (embedder, lane) = match self {
             Self::Absent { reason } => return Err(reason.clone()),
             Self::Ready { embedder, lane } => (embedder, lane),
         };
         let batches = texts.chunks(embedder.batch().max(1)).map(async |batch| {
-            let (embedder, batch) = (Arc::clone(embedder), batch.to_vec());
+            let batch: Vec<String> = batch.iter().map(|text| (*text).to_owned()).collect();
+            let embedder = Arc::clone(embedder);
             let embed = move |until| {
                 let texts: Vec<&str> = batch.iter().map(String::as_str).collect();
                 embedder.embed(Role::Query, &texts, until)
@@ -181,8 +182,7 @@ mod tests {
     async fn batches(cost: Cost) -> Vec<(bool, usize)> {
         let noting = Arc::new(Noting { cost, seen: Mutex::default() });
         let encoder = Encoder::start(noting.clone(), 1, Duration::from_mins(1)).unwrap();
-        let texts = ["1", "2", "3"].map(str::to_owned);
-        assert_eq!(encoder.embed(&texts).await.unwrap(), [[1.0], [2.0], [3.0]]);
+        assert_eq!(encoder.embed(&["1", "2", "3"]).await.unwrap(), [[1.0], [2.0], [3.0]]);
         let own = std::thread::current().id();
         let seen = noting.seen.lock().unwrap();
         seen.iter().map(|(thread, texts)| (*thread == own, texts.len())).collect()
