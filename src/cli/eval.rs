@@ -5,28 +5,23 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::EvalArgs;
 use super::local::{Local, embed_all};
 use crate::catalog::{Catalog, file};
-use crate::eval::{self, Comparison, LabelledQuery, Metric, Report, RunLine};
-use crate::search::{self, MAX_QUERY_BYTES, Query};
+use crate::eval::{self, Answered, AsServed, Comparison, LabelledQuery, Metric, Report, RunLine};
+use crate::index::{Index, Ranked};
+use crate::search::{self, Features, Gauge, Hit, MAX_QUERY_BYTES, Query};
 
 /// How deep a run ranks.
 const DEPTH: usize = 100;
 /// How many queries that moved are listed.
 const SHOWN_MOVES: usize = 20;
-
-/// What a client that names no limit would have got.
-#[derive(Debug, Serialize)]
-struct AsServed {
-    /// Mean share of needs met by what is returned.
-    recall: f64,
-    /// Mean number of tools returned.
-    returned: f64,
-}
+/// Of how many tools of a ranking the features are written.
+const MEASURED: usize = 10;
 
 #[derive(Serialize)]
 struct Output<'a> {
@@ -56,26 +51,33 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         }
         Err(_) => vec![None; queries.len()],
     };
-    let ranked: Vec<(Vec<String>, usize)> = queries
+    let asked: Vec<Asked> = queries
         .par_iter()
         .zip(vectors)
-        .map(|(query, vector)| {
+        .map(|(labelled, vector)| {
             let query = Query {
-                texts: vec![text(query).to_owned()],
+                texts: vec![text(labelled).to_owned()],
                 arms: args.arm.into(),
                 ..Query::default()
             };
             let vectors: Vec<Vec<f32>> = vector.iter().map(|vector| vector.to_vec()).collect();
-            let ranking = search::rank(&local.index, &query, &vectors);
-            let returned = search::answer(&local.index, &query, &ranking).len();
-            let ids = ranking.ranked.iter().take(DEPTH);
-            let id = |tool| local.index.catalog.tool(tool).id.to_string();
-            (ids.map(|ranked| id(ranked.tool)).collect(), returned)
+            Asked::ask(&local.index, labelled, &query, &vectors)
         })
         .collect();
-    let as_served = as_served(&queries, &ranked);
+    if let Some(path) = &args.features {
+        let file = std::fs::File::create(path).with_context(|| path.display().to_string())?;
+        let mut out = std::io::BufWriter::new(file);
+        for asked in &asked {
+            serde_json::to_writer(&mut out, &asked.measured)?;
+            writeln!(out)?;
+        }
+        out.flush()?;
+    }
+    let (ranked, answered): (Vec<_>, Vec<_>) =
+        asked.into_iter().map(|asked| (asked.ranked, asked.answered)).unzip();
+    let as_served = AsServed::of(&queries, &answered);
     let run: BTreeMap<String, Vec<String>> =
-        queries.iter().zip(ranked).map(|(query, (ids, _))| (query.id.clone(), ids)).collect();
+        queries.iter().map(|query| query.id.clone()).zip(ranked).collect();
     if let Some(path) = &args.run {
         let lines: Vec<RunLine> = run
             .iter()
@@ -109,9 +111,19 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     writeln!(out, "{}", report.table())?;
     writeln!(
         out,
-        "as served: recall {:.4} with {:.2} tools returned; {} queries without labels",
-        as_served.recall, as_served.returned, report.unscored
+        "as served: recall {:.4}, complete {:.4} with {:.2} tools ({:.4} a tool); {} queries \
+         without labels",
+        as_served.recall,
+        as_served.complete,
+        as_served.returned,
+        as_served.complete_per_tool,
+        report.unscored
     )?;
+    write!(out, "no good match: said of {:.4} of the scored", as_served.no_good_match)?;
+    match as_served.no_good_match_of_none {
+        Some(share) => writeln!(out, ", of {share:.4} of those that nothing fits")?,
+        None => writeln!(out)?,
+    }
     if let Some((path, comparison)) = &against {
         writeln!(out, "against {}: {}", path.display(), comparison.summary())?;
         for moved in comparison.moved.iter().take(SHOWN_MOVES) {
@@ -127,17 +139,60 @@ fn text(query: &LabelledQuery) -> &str {
     &query.query[..query.query.floor_char_boundary(MAX_QUERY_BYTES)]
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a few thousand queries of at most ten tools")]
-fn as_served(queries: &[LabelledQuery], ranked: &[(Vec<String>, usize)]) -> AsServed {
-    let scored: Vec<_> =
-        queries.iter().zip(ranked).filter(|(query, _)| query.is_scored()).collect();
-    let count = scored.len().max(1) as f64;
-    let recall = |(query, (ids, returned)): &(&LabelledQuery, &(Vec<String>, usize))| {
-        let ids: Vec<&str> = ids.iter().take(*returned).map(String::as_str).collect();
-        eval::score(query, &ids).recall_10
-    };
-    AsServed {
-        recall: scored.iter().map(recall).sum::<f64>() / count,
-        returned: scored.iter().map(|(_, (_, returned))| *returned as f64).sum::<f64>() / count,
+/// One query, ranked and answered.
+struct Asked {
+    ranked: Vec<String>,
+    answered: Answered,
+    measured: Measured,
+}
+
+/// What the confidence in the tools of one answer is made of.
+#[derive(Serialize)]
+struct Measured {
+    id: String,
+    /// How many needs the query is labelled with; `None` without labels.
+    needs: Option<usize>,
+    hits: Vec<MeasuredHit>,
+}
+
+#[derive(Serialize)]
+struct MeasuredHit {
+    relevant: bool,
+    #[serde(flatten)]
+    features: Option<Features>,
+}
+
+impl Asked {
+    fn ask(index: &Index, labelled: &LabelledQuery, query: &Query, vectors: &[Vec<f32>]) -> Self {
+        let ranking = search::rank(index, query, vectors);
+        let served = search::answer(index, query, vectors, &ranking);
+        let gauge = Gauge::new(index, &query.texts, vectors, &ranking);
+        let measure = |ranked: &Ranked| {
+            let id = index.catalog.tool(ranked.tool).id.as_str();
+            MeasuredHit {
+                relevant: labelled.is_met_by(id),
+                features: gauge.features(ranked.tool).next(),
+            }
+        };
+        let slot = |hit: &Hit| {
+            std::iter::once(&hit.tool.id).chain(&hit.duplicates).map(ToString::to_string).collect()
+        };
+        Self {
+            measured: Measured {
+                id: labelled.id.clone(),
+                needs: labelled.relevant.as_ref().map(Vec::len),
+                hits: ranking.ranked.iter().take(MEASURED).map(measure).collect(),
+            },
+            answered: Answered {
+                slots: served.hits.iter().map(slot).collect(),
+                no_good_match: served.no_good_match,
+            },
+            ranked: ranking
+                .ranked
+                .iter()
+                .take(DEPTH)
+                .map(|ranked| index.catalog.tool(ranked.tool).id.to_string())
+                .collect(),
+        }
     }
 }

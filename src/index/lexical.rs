@@ -5,9 +5,14 @@
 //! and saturated once; document frequency is one for the whole collection. A query then only adds
 //! stored numbers. Invariant: scores equal the formula's (see the scalar oracle in the tests).
 
+mod coverage;
+mod explain;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+pub use coverage::Coverage;
+pub use explain::TermScore;
 use rayon::prelude::*;
 
 use super::{Ranked, top_k};
@@ -32,6 +37,8 @@ pub struct Lexical {
     impacts: Vec<f32>,
     /// How many tools the catalog has.
     len: usize,
+    /// Mean length of each field.
+    average: [f32; FIELDS],
 }
 
 /// A tool's terms with their frequency in each field, and the fields' lengths.
@@ -51,6 +58,15 @@ impl Document {
             }
         }
         document
+    }
+
+    /// What one occurrence in each field counts for.
+    #[expect(clippy::cast_precision_loss, reason = "counts of words are far below 2^24")]
+    fn norms(&self, average: &[f32; FIELDS]) -> [f32; FIELDS] {
+        std::array::from_fn(|field| {
+            let ratio = self.lengths[field] as f32 / average[field];
+            WEIGHTS[field] / (1.0 - LENGTH_B[field] + LENGTH_B[field] * ratio)
+        })
     }
 }
 
@@ -83,10 +99,7 @@ impl Lexical {
         let mut terms: HashMap<Box<str>, u32> = HashMap::new();
         let mut postings: Vec<Vec<(u32, f32)>> = Vec::new();
         for (at, document) in documents.iter().enumerate() {
-            let norms: [f32; FIELDS] = std::array::from_fn(|field| {
-                let ratio = document.lengths[field] as f32 / average[field];
-                WEIGHTS[field] / (1.0 - LENGTH_B[field] + LENGTH_B[field] * ratio)
-            });
+            let norms = document.norms(&average);
             for (term, frequencies) in &document.frequencies {
                 let weighted: f32 = frequencies
                     .iter()
@@ -103,11 +116,10 @@ impl Lexical {
                 postings[id as usize].push((at as u32, weighted));
             }
         }
-        let mut index = Self { terms, len: documents.len(), ..Self::default() };
+        let mut index = Self { terms, len: documents.len(), average, ..Self::default() };
         for list in &postings {
             index.starts.push(index.tools.len() as u32);
-            let found_in = list.len() as f32;
-            let idf = (1.0 + (count - found_in + 0.5) / (found_in + 0.5)).ln();
+            let idf = index.idf(list.len());
             for (tool, weighted) in list {
                 index.tools.push(*tool);
                 index.impacts.push(idf * weighted / (K1 + weighted));
@@ -146,6 +158,13 @@ impl Lexical {
     fn postings(&self, term: &str) -> Option<std::ops::Range<usize>> {
         let id = *self.terms.get(term)? as usize;
         Some(self.starts[id] as usize..self.starts[id + 1] as usize)
+    }
+
+    /// How much a term that `found_in` tools have tells of them.
+    #[expect(clippy::cast_precision_loss, reason = "counts of tools are far below 2^24")]
+    fn idf(&self, found_in: usize) -> f32 {
+        let (count, found_in) = (self.len.max(1) as f32, found_in as f32);
+        (1.0 + (count - found_in + 0.5) / (found_in + 0.5)).ln()
     }
 
     /// How many different terms there are.

@@ -1,0 +1,85 @@
+//! How much of a query a tool matches, on a scale that is the same for every query and catalog.
+//!
+//! Invariant: 0 where no term matches, 1 where all do. A term that no tool has counts most: it is
+//! what the query asks for and the catalog lacks.
+
+use super::Lexical;
+use crate::catalog::ToolIdx;
+use crate::text::terms;
+
+/// The terms of a query, each with its postings and what it tells.
+pub struct Coverage<'a> {
+    lexical: &'a Lexical,
+    terms: Vec<(Option<std::ops::Range<usize>>, f32)>,
+    mass: f32,
+}
+
+impl Lexical {
+    /// Looks the terms of `query` up once, to measure many tools by.
+    pub fn coverage(&self, query: &str) -> Coverage<'_> {
+        let mut query = terms(query);
+        query.sort_unstable();
+        query.dedup();
+        let terms: Vec<_> = query
+            .iter()
+            .map(|term| {
+                let postings = self.postings(term);
+                let found_in = postings.as_ref().map_or(0, ExactSizeIterator::len);
+                (postings, self.idf(found_in))
+            })
+            .collect();
+        let mass = terms.iter().map(|(_, idf)| idf).sum();
+        Coverage { lexical: self, terms, mass }
+    }
+}
+
+impl Coverage<'_> {
+    /// The share of the query's inverse document frequency that `tool` matches, and the share
+    /// that its score has of what a tool would score that has every term without end.
+    pub fn of(&self, tool: ToolIdx) -> (f32, f32) {
+        let (mut matched, mut score) = (0.0, 0.0);
+        for (postings, idf) in &self.terms {
+            let Some(list) = postings else { continue };
+            if let Ok(at) = self.lexical.tools[list.clone()].binary_search(&tool.0) {
+                matched += idf;
+                score += self.lexical.impacts[list.start + at];
+            }
+        }
+        let share = |part: f32| if self.mass > 0.0 { (part / self.mass).min(1.0) } else { 0.0 };
+        (share(matched), share(score))
+    }
+
+    /// How many different terms the query has.
+    pub fn terms(&self) -> usize {
+        self.terms.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Document;
+    use super::*;
+    use crate::text::fields::FIELDS;
+
+    fn index(descriptions: &[&str]) -> Lexical {
+        let documents: Vec<Document> = descriptions
+            .iter()
+            .map(|text| {
+                let mut fields: [String; FIELDS] = Default::default();
+                fields[2] = (*text).into();
+                Document::of(&fields)
+            })
+            .collect();
+        Lexical::from_documents(&documents)
+    }
+
+    #[test]
+    fn rare_terms_count_more_and_unknown_ones_most() {
+        let lexical = index(&["send mail", "read mail", "ring bell"]);
+        let of = |query: &str, tool| lexical.coverage(query).of(ToolIdx(tool)).0;
+        assert!((of("send mail", 0) - 1.0).abs() < 1e-6);
+        assert!(of("mail bell", 0) < 0.5 && of("mail bell", 2) > 0.5);
+        assert!(of("send pigeon", 0) < 0.5, "pigeons are unknown here");
+        assert!(of("pigeon", 0).abs() < f32::EPSILON && of("the", 0).abs() < f32::EPSILON);
+    }
+}
