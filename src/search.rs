@@ -270,10 +270,10 @@ pub fn answer(index: &Index, query: &Query, vectors: &[Vec<f32>], ranking: &Rank
         }),
     };
     let hits: Vec<Hit> = slots[..count].iter().map(hit).collect();
-    let confidences: Vec<f32> = hits.iter().map(|hit| hit.confidence).collect();
+    let confidences = hits.iter().map(|hit| hit.confidence);
     let case = why::Case { index, query, vectors, ranking, slots: &slots, count, gauge: &gauge };
     Served {
-        no_good_match: confidence::no_good_match(&confidences),
+        no_good_match: confidence::no_good_match(!vectors.is_empty(), confidences),
         why: query.why.as_ref().map(|id| case.why(id)),
         hits,
     }

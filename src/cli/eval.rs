@@ -21,7 +21,7 @@ const DEPTH: usize = 100;
 /// How many queries that moved are listed.
 const SHOWN_MOVES: usize = 20;
 /// Of how many tools of a ranking the features are written.
-const MEASURED: usize = 10;
+const MEASURED: usize = 20;
 
 #[derive(Serialize)]
 struct Output<'a> {
@@ -157,7 +157,9 @@ struct Measured {
 
 #[derive(Serialize)]
 struct MeasuredHit {
+    id: String,
     relevant: bool,
+    score: f32,
     #[serde(flatten)]
     features: Option<Features>,
 }
@@ -170,7 +172,9 @@ impl Asked {
         let measure = |ranked: &Ranked| {
             let id = index.catalog.tool(ranked.tool).id.as_str();
             MeasuredHit {
+                id: id.to_owned(),
                 relevant: labelled.is_met_by(id),
+                score: ranked.score,
                 features: gauge.features(ranked.tool).next(),
             }
         };

@@ -206,7 +206,12 @@ mod tests {
     fn a_long_description_is_evidence_and_a_short_one_is_not() {
         let found = groups(&catalog(&[
             vec![tool("search", "Search", &["q"]), tool("listIssues", LONG, &["a", "b"])],
-            vec![tool("search", "Search", &["q"]), tool("list_issues", LONG, &["b", "a"])],
+            vec![
+                tool("search", "Search", &["p"]),
+                tool("list_issues", LONG, &["b", "a"]),
+                tool("ring", "Ring", &[]),
+            ],
+            vec![tool("search", "Search", &["q"]), tool("ping", "", &[]), tool("pong", "", &[])],
             vec![tool("list_issues", LONG, &["b"]), tool("list_bugs", LONG, &["a", "b"])],
         ]));
         let twins = vec!["server0/listIssues".to_owned(), "server1/list_issues".to_owned()];

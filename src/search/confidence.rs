@@ -19,12 +19,8 @@ use crate::index::lexical::Coverage;
 pub struct Features {
     /// Cosine of their vectors; `None` without an encoder, or while the tool has no vector.
     pub cosine: Option<f32>,
-    /// By how much that is above the mean of the dense arm's candidates.
-    pub lift: f32,
-    /// The share of the query's inverse document frequency that the tool matches.
+    /// The tool's lexical score as a share of the best that the query admits.
     pub coverage: f32,
-    /// The share of the lexical score of an ideal tool that the tool has.
-    pub strength: f32,
     /// Logarithm of the number of different terms in the query: long ones match less of all.
     pub length: f32,
     /// The query names the tool.
@@ -42,8 +38,6 @@ pub struct Gauge<'a> {
 struct Text<'a> {
     coverage: Coverage<'a>,
     vector: Option<&'a [f32]>,
-    /// Mean cosine of the dense arm's candidates.
-    usual: f32,
 }
 
 impl<'a> Gauge<'a> {
@@ -57,7 +51,6 @@ impl<'a> Gauge<'a> {
         let text = |(at, text): (usize, &String)| Text {
             coverage: index.lexical.coverage(text),
             vector: vectors.get(at).map(Vec::as_slice),
-            usual: ranking.lists.get(at).map_or(0.0, |lists| mean(&lists.dense)),
         };
         Self { index, ranking, texts: texts.iter().enumerate().map(text).collect() }
     }
@@ -69,12 +62,9 @@ impl<'a> Gauge<'a> {
             let cosine = dense.and_then(|(dense, vector)| dense.score(vector, tool));
             #[expect(clippy::cast_precision_loss, reason = "a query has a few thousand terms")]
             let terms = text.coverage.terms().max(1) as f32;
-            let (coverage, strength) = text.coverage.of(tool);
             Features {
                 cosine,
-                lift: cosine.map_or(0.0, |cosine| cosine - text.usual),
-                coverage,
-                strength,
+                coverage: text.coverage.of(tool),
                 length: terms.ln(),
                 named: self.ranking.named.contains(&tool),
             }
@@ -89,30 +79,55 @@ impl<'a> Gauge<'a> {
     }
 }
 
-/// True when none of the tools, best first, is likely enough to be what is looked for.
-pub fn no_good_match(confidences: &[f32]) -> bool {
-    confidences.iter().all(|confidence| *confidence < fitted::NO_GOOD_MATCH)
+/// True when none of the tools of an answer is likely enough to be what is looked for; `hybrid`
+/// says that the query has a vector.
+pub fn no_good_match(hybrid: bool, mut confidences: impl Iterator<Item = f32>) -> bool {
+    let least = if hybrid { fitted::NO_GOOD_MATCH } else { fitted::NO_GOOD_MATCH_LEXICAL };
+    confidences.all(|confidence| confidence < least)
 }
 
 impl Features {
     fn confidence(&self) -> f32 {
         let named = if self.named { 1.0 } else { 0.0 };
-        let (values, weights) = match self.cosine {
-            Some(cosine) => (
-                vec![1.0, cosine, self.coverage, self.strength, self.length, named],
-                &fitted::HYBRID[..],
-            ),
-            None => {
-                (vec![1.0, self.coverage, self.strength, self.length, named], &fitted::LEXICAL[..])
-            }
+        let (weights, cosine) = match self.cosine {
+            Some(cosine) => (fitted::HYBRID, cosine),
+            None => (fitted::LEXICAL, 0.0),
         };
+        // The root, since the first matches say the most.
+        let values = [1.0, cosine, self.coverage.sqrt(), self.length, named];
         let logit: f32 = values.iter().zip(weights).map(|(value, weight)| value * weight).sum();
         1.0 / (1.0 + (-logit).exp())
     }
 }
 
-fn mean(list: &[crate::index::Ranked]) -> f32 {
-    #[expect(clippy::cast_precision_loss, reason = "an arm ranks a few hundred")]
-    let count = list.len().max(1) as f32;
-    list.iter().map(|ranked| ranked.score).sum::<f32>() / count
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn confidence(cosine: Option<f32>, coverage: f32, named: bool) -> f32 {
+        Features { cosine, coverage, length: 1.5, named }.confidence()
+    }
+
+    #[test]
+    fn more_evidence_never_lowers_it() {
+        let steps = || (0..=10_u8).map(|step| f32::from(step) / 10.0);
+        let rises = |values: Vec<f32>| {
+            assert!(values.iter().all(|value| (0.0..=1.0).contains(value)), "{values:?}");
+            assert!(values.is_sorted() && values[0] < values[10], "{values:?}");
+        };
+        for known in [None, Some(0.1), Some(0.5)] {
+            rises(steps().map(|coverage| confidence(known, coverage, false)).collect());
+            assert!(confidence(known, 0.3, true) > confidence(known, 0.3, false));
+        }
+        rises(steps().map(|cosine| confidence(Some(cosine), 0.3, false)).collect());
+    }
+
+    #[test]
+    fn one_good_tool_is_enough() {
+        for hybrid in [true, false] {
+            assert!(no_good_match(hybrid, [].into_iter()));
+            assert!(no_good_match(hybrid, [0.0, 0.0].into_iter()));
+            assert!(!no_good_match(hybrid, [0.0, 1.0].into_iter()));
+        }
+    }
 }

@@ -10,16 +10,19 @@ const FEWEST: usize = 5;
 const MOST: usize = 10;
 /// Most tools for any number of needs.
 const MOST_OF_ALL: usize = 20;
-/// A tool beyond the fewest stays while it scores this share of the last of them.
-const FALL_OFF: f32 = 0.8;
+/// A tool beyond the fewest stays while it scores this share of the best. Of the shares of the
+/// best or of the fifth, and of the largest drop, this gave the most complete answers for the
+/// number of tools (`benches/QUALITY.md`).
+const FALL_OFF: f32 = 0.4;
 
 /// How many of `slots` (best first) to return to a query of so many needs.
 pub fn cut(slots: &[Slot], needs: usize) -> usize {
-    let Some(last) = slots.get(FEWEST - 1) else {
+    if slots.len() <= FEWEST {
         return slots.len();
-    };
+    }
     let most = if needs > 1 { (FEWEST * needs).clamp(MOST, MOST_OF_ALL) } else { MOST };
-    let floor = last.shown.score * FALL_OFF;
+    // A tool that the query names scores beyond 1, which the others can't reach.
+    let floor = slots[0].shown.score.min(1.0) * FALL_OFF;
     let more = slots[FEWEST..].iter().take(most - FEWEST);
     FEWEST + more.take_while(|slot| slot.shown.score >= floor).count()
 }
@@ -46,6 +49,8 @@ mod tests {
         assert_eq!(cut(&slots(&[0.9, 0.1]), 1), 2);
         assert_eq!(cut(&slots(&[0.9, 0.8, 0.7, 0.6, 0.5, 0.1, 0.1]), 1), 5);
         assert_eq!(cut(&slots(&[0.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.42, 0.1]), 1), 7);
+        assert_eq!(cut(&slots(&[1.9, 0.8, 0.7, 0.6, 0.5, 0.45, 0.42, 0.1]), 1), 7);
+        assert_eq!(cut(&slots(&[0.9, 0.1, 0.1, 0.1, 0.1, 0.1]), 1), 5);
         assert_eq!(cut(&slots(&[0.5; 30]), 1), 10);
     }
 

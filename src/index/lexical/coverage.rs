@@ -1,7 +1,7 @@
 //! How much of a query a tool matches, on a scale that is the same for every query and catalog.
 //!
-//! Invariant: 0 where no term matches, 1 where all do. A term that no tool has counts most: it is
-//! what the query asks for and the catalog lacks.
+//! Invariant: 0 where no term matches, below 1 however many do. A term that no tool has counts
+//! most: it is what the query asks for and the catalog lacks.
 
 use super::Lexical;
 use crate::catalog::ToolIdx;
@@ -34,19 +34,15 @@ impl Lexical {
 }
 
 impl Coverage<'_> {
-    /// The share of the query's inverse document frequency that `tool` matches, and the share
-    /// that its score has of what a tool would score that has every term without end.
-    pub fn of(&self, tool: ToolIdx) -> (f32, f32) {
-        let (mut matched, mut score) = (0.0, 0.0);
-        for (postings, idf) in &self.terms {
-            let Some(list) = postings else { continue };
-            if let Ok(at) = self.lexical.tools[list.clone()].binary_search(&tool.0) {
-                matched += idf;
-                score += self.lexical.impacts[list.start + at];
-            }
-        }
-        let share = |part: f32| if self.mass > 0.0 { (part / self.mass).min(1.0) } else { 0.0 };
-        (share(matched), share(score))
+    /// The tool's lexical score as a share of what one would score that has every term without
+    /// end.
+    pub fn of(&self, tool: ToolIdx) -> f32 {
+        let impact = |list: &std::ops::Range<usize>| {
+            let at = self.lexical.tools[list.clone()].binary_search(&tool.0).ok()?;
+            Some(self.lexical.impacts[list.start + at])
+        };
+        let score: f32 = self.terms.iter().filter_map(|(list, _)| impact(list.as_ref()?)).sum();
+        if self.mass > 0.0 { (score / self.mass).min(1.0) } else { 0.0 }
     }
 
     /// How many different terms the query has.
@@ -76,10 +72,11 @@ mod tests {
     #[test]
     fn rare_terms_count_more_and_unknown_ones_most() {
         let lexical = index(&["send mail", "read mail", "ring bell"]);
-        let of = |query: &str, tool| lexical.coverage(query).of(ToolIdx(tool)).0;
-        assert!((of("send mail", 0) - 1.0).abs() < 1e-6);
-        assert!(of("mail bell", 0) < 0.5 && of("mail bell", 2) > 0.5);
-        assert!(of("send pigeon", 0) < 0.5, "pigeons are unknown here");
+        let of = |query: &str, tool| lexical.coverage(query).of(ToolIdx(tool));
+        assert!(of("send mail", 0) > of("mail send the", 1));
+        assert!(of("mail bell", 2) > of("mail bell", 0), "there is one bell, and mail twice");
+        assert!(of("send pigeon", 0) < of("send mail", 0), "pigeons are unknown here");
         assert!(of("pigeon", 0).abs() < f32::EPSILON && of("the", 0).abs() < f32::EPSILON);
+        assert!(of("send mail", 0) < 1.0);
     }
 }
