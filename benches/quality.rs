@@ -68,7 +68,7 @@ fn lexical() {
         let catalog = corpus::set_catalog(set);
         let own = Lexical::build(&catalog);
         let own = run(&catalog, &queries, |query| {
-            let found = own.search(query, DEPTH, |_| true);
+            let found = own.rank(query, DEPTH, |_| true).0;
             found.into_iter().map(|ranked| ranked.tool).collect()
         });
         print_run(set, "own", &queries, &own, &own);

@@ -30,7 +30,7 @@ use toolscout::index::Index;
 use toolscout::index::dense::Dense;
 use toolscout::index::lexical::Lexical;
 use toolscout::search::fuse::{self, DEPTH};
-use toolscout::search::{self, Query};
+use toolscout::search::{self, PartVectors, Query};
 
 /// The largest catalog that a graph is built for here.
 const GRAPH_UP_TO: usize = 5_000;
@@ -66,7 +66,7 @@ fn lexical(criterion: &mut Criterion, corpus: &Corpus) {
     let mut group = criterion.benchmark_group("lexical");
     for (name, size) in SIZES {
         let index = Lexical::build(&corpus.sized(size));
-        in_turn(&mut group, name, &corpus.queries, |query| index.search(query, DEPTH, |_| true));
+        in_turn(&mut group, name, &corpus.queries, |query| index.rank(query, DEPTH, |_| true));
     }
     group.finish();
     let mut group = criterion.benchmark_group("lexical-tantivy");
@@ -97,6 +97,12 @@ fn dense(criterion: &mut Criterion, corpus: &Corpus) {
     }
 }
 
+/// The seeded vector of a text stands for each of its pieces as well.
+fn pieces(query: &Query, vector: Vec<f32>) -> PartVectors {
+    let pieces = query.parts()[0].pieces.len();
+    PartVectors { pieces: vec![vector.clone(); pieces], whole: vector }
+}
+
 fn whole(criterion: &mut Criterion, corpus: &Corpus) {
     for (name, size) in SIZES {
         let catalog = corpus.sized(size);
@@ -109,7 +115,7 @@ fn whole(criterion: &mut Criterion, corpus: &Corpus) {
             .zip(vectors)
             .map(|(text, vector)| {
                 let query = Query { texts: vec![text.clone()], ..Query::default() };
-                let vectors = vec![vector];
+                let vectors = vec![pieces(&query, vector)];
                 let lists = fuse::rank_arms(&index, &query, &vectors, |_| true);
                 (query, vectors, lists)
             })

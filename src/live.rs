@@ -17,7 +17,10 @@ use tokio::sync::watch;
 use crate::catalog::{Catalog, Server};
 use crate::embed::lane::Lane;
 use crate::index::Index;
-use crate::search::{self, Answer, Arms, Hit, Mode, Query, QueryError, Stale, Verdict, Why};
+use crate::search::needs::Parts;
+use crate::search::{
+    self, Answer, Arms, Hit, Mode, PartVectors, Query, QueryError, Stale, Verdict, Why,
+};
 use crate::tool::ServerId;
 
 /// What can be said of a server at the moment.
@@ -241,7 +244,7 @@ impl Live {
     }
 
     /// The vectors of the query's texts, or why the answer is to be lexical.
-    async fn embed(&self, index: &Index, query: &Query) -> Result<Vec<Vec<f32>>, String> {
+    async fn embed(&self, index: &Index, query: &Query) -> Result<Vec<PartVectors>, String> {
         if query.arms == Arms::Lexical {
             return Err("the lexical arm was asked for".into());
         }
@@ -251,7 +254,16 @@ impl Live {
             Encoder::Ready { .. } if index.dense.is_none() => return Err(NO_VECTOR_YET.into()),
             Encoder::Ready { lane, .. } => lane,
         };
-        let texts = query.texts.iter().map(|text| lane.embed(text.clone()));
+        let embed = async |parts: Parts<'_>| {
+            let pieces = parts.pieces.iter().map(|piece| lane.embed((*piece).into()));
+            let (whole, pieces) = futures::join!(
+                lane.embed(parts.whole.into()),
+                futures::future::try_join_all(pieces)
+            );
+            // A lane too busy for the pieces still leaves the whole text.
+            whole.map(|whole| PartVectors { whole, pieces: pieces.unwrap_or_default() })
+        };
+        let texts = query.parts().into_iter().map(embed);
         futures::future::try_join_all(texts).await.map_err(|error| error.to_string())
     }
 }

@@ -5,6 +5,7 @@
 mod confidence;
 mod explain;
 pub mod fuse;
+pub mod needs;
 mod select;
 mod slots;
 mod why;
@@ -13,6 +14,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
+
+pub use needs::PartVectors;
 
 use crate::catalog::ToolIdx;
 use crate::index::{Index, Ranked};
@@ -214,9 +217,9 @@ pub struct Ranking {
     lists: Vec<fuse::ArmLists>,
 }
 
-/// Ranks `index` for a query that was checked. `vectors` are those of the query's texts in order;
+/// Ranks `index` for a query that was checked. `vectors` are those of [`Query::parts`] in order;
 /// without them only the lexical arm ranks.
-pub fn rank(index: &Index, query: &Query, vectors: &[Vec<f32>]) -> Ranking {
+pub fn rank(index: &Index, query: &Query, vectors: &[PartVectors]) -> Ranking {
     // Rights before ranking: what is not to be seen is left out before it has a score.
     let wanted: Option<Vec<bool>> = (!query.servers.is_empty()).then(|| {
         let tools = index.catalog.tools().iter();
@@ -255,7 +258,7 @@ pub struct Served {
 
 /// The tools that answer `query`: the ranking in slots, cut to the limit, explained if asked for.
 /// `vectors` are those that [`rank`] was given.
-pub fn answer(index: &Index, query: &Query, vectors: &[Vec<f32>], ranking: &Ranking) -> Served {
+pub fn answer(index: &Index, query: &Query, vectors: &[PartVectors], ranking: &Ranking) -> Served {
     let slots = slots::group(index, query, &ranking.ranked);
     let count = query.limit.unwrap_or_else(|| select::cut(&slots, ranking.needs)).min(slots.len());
     let gauge = Gauge::new(index, &query.texts, vectors, ranking);

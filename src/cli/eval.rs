@@ -14,7 +14,8 @@ use super::local::{Local, embed_all};
 use crate::catalog::{Catalog, file};
 use crate::eval::{self, Answered, AsServed, Comparison, LabelledQuery, Metric, Report, RunLine};
 use crate::index::{Index, Ranked};
-use crate::search::{self, Features, Gauge, Hit, MAX_QUERY_BYTES, Query};
+use crate::search::needs::Parts;
+use crate::search::{self, Features, Gauge, Hit, MAX_QUERY_BYTES, PartVectors, Query};
 
 /// How deep a run ranks.
 const DEPTH: usize = 100;
@@ -41,26 +42,34 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     let catalog = Catalog::from_listings(file::read(&args.catalog, args.servers.as_deref())?);
     let lexical_only = args.arm == super::Arm::Lexical;
     let local = Local::build(catalog, &config, lexical_only)?;
-    let vectors = match &local.vectors {
+    let parts: Vec<Parts<'_>> = queries.iter().map(|query| Parts::of(text(query))).collect();
+    let mut vectors = match &local.vectors {
         Ok(cache) => {
-            let texts: Vec<String> = queries.iter().map(|q| text(q).to_owned()).collect();
-            embed_all(cache, &texts, "queries")?
+            let texts = parts.iter().flat_map(Parts::texts).map(str::to_owned);
+            embed_all(cache, &texts.collect::<Vec<_>>(), "queries")?.into_iter().flatten()
         }
         Err(error) if !lexical_only => {
             anyhow::bail!("{error}; `--arm lexical` needs no encoder")
         }
-        Err(_) => vec![None; queries.len()],
+        Err(_) => Vec::new().into_iter().flatten(),
     };
+    let vectors: Vec<Option<PartVectors>> = parts
+        .iter()
+        .map(|parts| {
+            let count = 1 + parts.pieces.len();
+            PartVectors::of(vectors.by_ref().take(count).map(|vector| vector.to_vec()))
+        })
+        .collect();
     let asked: Vec<Asked> = queries
         .par_iter()
         .zip(vectors)
-        .map(|(labelled, vector)| {
+        .map(|(labelled, vectors)| {
             let query = Query {
                 texts: vec![text(labelled).to_owned()],
                 arms: args.arm.into(),
                 ..Query::default()
             };
-            let vectors: Vec<Vec<f32>> = vector.iter().map(|vector| vector.to_vec()).collect();
+            let vectors: Vec<PartVectors> = vectors.into_iter().collect();
             Asked::ask(&local.index, labelled, &query, &vectors)
         })
         .collect();
@@ -165,7 +174,12 @@ struct MeasuredHit {
 }
 
 impl Asked {
-    fn ask(index: &Index, labelled: &LabelledQuery, query: &Query, vectors: &[Vec<f32>]) -> Self {
+    fn ask(
+        index: &Index,
+        labelled: &LabelledQuery,
+        query: &Query,
+        vectors: &[PartVectors],
+    ) -> Self {
         let ranking = search::rank(index, query, vectors);
         let served = search::answer(index, query, vectors, &ranking);
         let gauge = Gauge::new(index, &query.texts, vectors, &ranking);

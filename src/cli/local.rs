@@ -14,7 +14,8 @@ use crate::embed::cache::VectorCache;
 use crate::embed::{self, EmbedError};
 use crate::index::Index;
 use crate::index::dense::Dense;
-use crate::search::{self, Answer, Arms, Mode, Query};
+use crate::search::needs::Parts;
+use crate::search::{self, Answer, Arms, Mode, PartVectors, Query};
 use crate::text::fields;
 
 /// An index, and the encoder of its queries.
@@ -49,8 +50,13 @@ impl Local {
         query.check(|id| self.index.catalog.server(id.as_str()).is_some())?;
         let (vectors, reason) = match (&self.vectors, &self.index.dense) {
             (Ok(cache), Some(_)) => {
-                let texts = query.texts.iter().map(|text| cache.embedder().embed(text));
-                (texts.collect::<Result<Vec<_>, _>>()?, None)
+                let embed = |parts: Parts<'_>| {
+                    let vectors = parts.texts().map(|text| cache.embedder().embed(text));
+                    let vectors = vectors.collect::<Result<Vec<_>, _>>();
+                    vectors.map(|vectors| PartVectors::of(vectors.into_iter()).unwrap_or_default())
+                };
+                let parts = query.parts().into_iter().map(embed);
+                (parts.collect::<Result<Vec<_>, _>>()?, None)
             }
             (Ok(_), None) => (Vec::new(), Some("there is no tool to embed".to_owned())),
             (Err(EmbedError::Off), _) if query.arms == Arms::Lexical => {

@@ -8,7 +8,6 @@
 mod coverage;
 mod explain;
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 
 pub use coverage::Coverage;
@@ -129,30 +128,30 @@ impl Lexical {
         index
     }
 
-    /// The best `k` tools for `query` among those that `keep` lets through. A term that the query
-    /// repeats counts once: long messages repeat themselves.
-    pub fn search(&self, query: &str, k: usize, keep: impl Fn(ToolIdx) -> bool) -> Vec<Ranked> {
-        thread_local! {
-            static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
-        }
+    /// The best `k` tools for `query` among those that `keep` lets through, and every tool's
+    /// score by position. A term that the query repeats counts once: long messages repeat
+    /// themselves.
+    pub fn rank(
+        &self,
+        query: &str,
+        k: usize,
+        keep: impl Fn(ToolIdx) -> bool,
+    ) -> (Vec<Ranked>, Vec<f32>) {
         let mut query = terms(query);
         query.sort_unstable();
         query.dedup();
-        SCORES.with_borrow_mut(|scores| {
-            scores.clear();
-            scores.resize(self.len, 0.0);
-            for list in query.iter().filter_map(|term| self.postings(term)) {
-                for (tool, impact) in self.tools[list.clone()].iter().zip(&self.impacts[list]) {
-                    scores[*tool as usize] += impact;
-                }
+        let mut scores = vec![0.0; self.len];
+        for list in query.iter().filter_map(|term| self.postings(term)) {
+            for (tool, impact) in self.tools[list.clone()].iter().zip(&self.impacts[list]) {
+                scores[*tool as usize] += impact;
             }
-            let found = (0_u32..)
-                .zip(&*scores)
-                .filter(|(_, score)| **score > 0.0)
-                .map(|(tool, score)| Ranked { tool: ToolIdx(tool), score: *score })
-                .filter(|ranked| keep(ranked.tool));
-            top_k(found.collect(), k)
-        })
+        }
+        let found = (0_u32..)
+            .zip(&scores)
+            .filter(|(_, score)| **score > 0.0)
+            .map(|(tool, score)| Ranked { tool: ToolIdx(tool), score: *score })
+            .filter(|ranked| keep(ranked.tool));
+        (top_k(found.collect(), k), scores)
     }
 
     fn postings(&self, term: &str) -> Option<std::ops::Range<usize>> {
@@ -222,7 +221,7 @@ mod tests {
             query in "([a-d]{1,2} ){1,4}",
         ) {
             let built: Vec<Document> = documents.iter().map(Document::of).collect();
-            let found = Lexical::from_documents(&built).search(&query, 100, |_| true);
+            let found = Lexical::from_documents(&built).rank(&query, 100, |_| true).0;
             let wanted = oracle(&documents, &query);
             prop_assert_eq!(found.len(), wanted.iter().filter(|score| **score > 0.0).count());
             for ranked in &found {
@@ -235,6 +234,6 @@ mod tests {
 
     #[test]
     fn an_empty_index_finds_nothing() {
-        assert!(Lexical::build(&Catalog::default()).search("x", 5, |_| true).is_empty());
+        assert!(Lexical::build(&Catalog::default()).rank("x", 5, |_| true).0.is_empty());
     }
 }

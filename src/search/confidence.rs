@@ -9,7 +9,7 @@ mod fitted;
 
 use serde::Serialize;
 
-use super::Ranking;
+use super::{PartVectors, Ranking};
 use crate::catalog::ToolIdx;
 use crate::index::Index;
 use crate::index::lexical::Coverage;
@@ -45,12 +45,12 @@ impl<'a> Gauge<'a> {
     pub fn new(
         index: &'a Index,
         texts: &[String],
-        vectors: &'a [Vec<f32>],
+        vectors: &'a [PartVectors],
         ranking: &'a Ranking,
     ) -> Self {
         let text = |(at, text): (usize, &String)| Text {
             coverage: index.lexical.coverage(text),
-            vector: vectors.get(at).map(Vec::as_slice),
+            vector: vectors.get(at).map(|vectors| &*vectors.whole),
         };
         Self { index, ranking, texts: texts.iter().enumerate().map(text).collect() }
     }

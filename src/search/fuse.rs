@@ -1,20 +1,37 @@
-//! The rankings of the arms become one.
+//! The evidence of both arms, for a text and for each of its pieces, becomes one score.
 //!
-//! Convex combination (Bruch, Gai and Ingber, "An analysis of fusion functions for hybrid
-//! retrieval", TOIS 2023): the lexical score over its maximum and the dense score scaled to its
-//! candidates' range, weighted and added. Invariant: ties break by tool id, and every fused score
-//! is between 0 and 1.
+//! A tool's score is its cosine plus its BM25F at a fixed exchange rate. Neither is scaled to the
+//! other's range first, as in the convex combination of Bruch, Gai and Ingber ("An analysis of
+//! fusion functions for hybrid retrieval", TOIS 2023): BM25F is a sum of evidence, so it weighs
+//! more where many rare words match and less where a chat-like text matches by common ones. That
+//! is a weight that follows the query, without a rule for it (benches/QUALITY.md compares them).
+//!
+//! A text of several clauses is also searched clause by clause, each with the whole as context: a
+//! tool gets a share for its best cosine with a piece, and a share for how sure a piece is of it
+//! (a softmax over the candidates). A piece that fits nothing spreads its share thin, so chatter
+//! adds little, and each need lifts its own tool.
+//!
+//! Invariant: ties break by tool id, and every score is between 0 and 1, 1 the best.
 
 use std::collections::HashMap;
 
+use super::needs::{PartVectors, Parts};
 use super::{Arms, Query};
 use crate::catalog::ToolIdx;
 use crate::index::{Index, Ranked};
 
 /// How deep each arm ranks.
 pub const DEPTH: usize = 100;
-/// Weight of the lexical arm where both have a say.
-const LEXICAL_WEIGHT: f32 = 0.5;
+/// How much cosine one unit of BM25F is worth.
+const LEXICAL_WEIGHT: f32 = 0.05;
+/// The share of the best cosine with a piece, against that with the whole text.
+const PIECE_SHARE: f32 = 0.5;
+/// What it is worth to be the one tool that a piece is about.
+const NEED_WEIGHT: f32 = 0.3;
+/// Differences of this much evidence make one tool e times likelier than another.
+const NEED_TEMPERATURE: f32 = 0.05;
+/// How much of a piece's evidence is the whole text's.
+const CONTEXT: f32 = 0.2;
 
 /// What each arm said of one text, best first.
 #[derive(Debug, Default)]
@@ -23,69 +40,149 @@ pub struct ArmLists {
     pub lexical: Vec<Ranked>,
     /// Vectors.
     pub dense: Vec<Ranked>,
+    /// Every tool's BM25F; empty without that arm.
+    scores: Vec<f32>,
+    /// What they said of the text's pieces.
+    pieces: Vec<ArmLists>,
 }
 
-/// Ranks every text of `query` in every arm it asks for. `vectors` are the texts' vectors in
-/// order, or empty when there are none.
+/// Ranks every text of `query`, and its pieces, in every arm it asks for. `vectors` are the
+/// texts' in order, or empty when there are none.
 pub fn rank_arms(
     index: &Index,
     query: &Query,
-    vectors: &[Vec<f32>],
+    vectors: &[PartVectors],
     keep: impl Fn(ToolIdx) -> bool + Copy,
 ) -> Vec<ArmLists> {
     let filtered = !query.servers.is_empty();
-    let arms = |(at, text): (usize, &String)| ArmLists {
-        lexical: match query.arms {
-            Arms::Hybrid | Arms::Lexical => index.lexical.search(text, DEPTH, keep),
-            Arms::Dense => Vec::new(),
-        },
-        dense: match (query.arms, &index.dense, vectors.get(at)) {
-            (Arms::Hybrid | Arms::Dense, Some(dense), Some(vector)) => {
-                dense.search(vector, DEPTH, filtered, keep)
-            }
-            _ => Vec::new(),
-        },
+    let one = |text: &str, vector: Option<&Vec<f32>>| {
+        let mut lists = ArmLists::default();
+        if matches!(query.arms, Arms::Hybrid | Arms::Lexical) {
+            (lists.lexical, lists.scores) = index.lexical.rank(text, DEPTH, keep);
+        }
+        if let (Arms::Hybrid | Arms::Dense, Some(dense), Some(vector)) =
+            (query.arms, &index.dense, vector)
+        {
+            lists.dense = dense.search(vector, DEPTH, filtered, keep);
+        }
+        lists
     };
-    query.texts.iter().enumerate().map(arms).collect()
+    let parts = |(at, parts): (usize, Parts<'_>)| {
+        let vectors = vectors.get(at);
+        let mut lists = one(parts.whole, vectors.map(|vectors| &vectors.whole));
+        let piece = |(at, piece): (usize, &&str)| {
+            one(piece, vectors.and_then(|vectors| vectors.pieces.get(at)))
+        };
+        lists.pieces = parts.pieces.iter().enumerate().map(piece).collect();
+        lists
+    };
+    query.parts().into_iter().enumerate().map(parts).collect()
 }
 
 /// One ranking out of the arms' of all texts, best first.
-pub fn fuse(index: &Index, lists: &[ArmLists], vectors: &[Vec<f32>]) -> Vec<Ranked> {
+pub fn fuse(index: &Index, lists: &[ArmLists], vectors: &[PartVectors]) -> Vec<Ranked> {
     let mut fused: HashMap<ToolIdx, f32> = HashMap::new();
     for (at, lists) in lists.iter().enumerate() {
-        let vector = vectors.get(at).map(Vec::as_slice);
-        for (tool, score) in fuse_one(index, lists, vector) {
-            *fused.entry(tool).or_default() += score;
+        for ranked in fuse_text(index, lists, vectors.get(at)) {
+            *fused.entry(ranked.tool).or_default() += ranked.score;
         }
     }
-    #[expect(clippy::cast_precision_loss, reason = "a handful of phrasings")]
-    let texts = lists.len().max(1) as f32;
     let mut ranking: Vec<Ranked> =
-        fused.into_iter().map(|(tool, sum)| Ranked { tool, score: sum / texts }).collect();
+        fused.into_iter().map(|(tool, score)| Ranked { tool, score }).collect();
     ranking.sort_unstable_by(Ranked::order);
+    let best = ranking.first().map_or(1.0, |ranked| ranked.score).max(f32::MIN_POSITIVE);
+    for ranked in &mut ranking {
+        ranked.score = (ranked.score / best).clamp(0.0, 1.0);
+    }
     ranking
 }
 
-fn fuse_one(index: &Index, lists: &ArmLists, vector: Option<&[f32]>) -> HashMap<ToolIdx, f32> {
-    let best = lists.lexical.first().map_or(1.0, |ranked| ranked.score);
-    let mut scores: HashMap<ToolIdx, f32> =
-        lists.lexical.iter().map(|ranked| (ranked.tool, ranked.score / best)).collect();
-    let (Some(top), Some(bottom), Some(dense), Some(vector)) =
-        (lists.dense.first(), lists.dense.last(), &index.dense, vector)
-    else {
-        return scores;
-    };
-    let range = (top.score - bottom.score).max(f32::EPSILON);
-    let scaled = |score: f32| ((score - bottom.score) / range).clamp(0.0, 1.0);
-    let lexical_weight = if lists.lexical.is_empty() { 0.0 } else { LEXICAL_WEIGHT };
-    for (tool, score) in &mut scores {
-        // A tool without a vector yet competes by the lexical arm alone.
-        if let Some(cosine) = dense.score(vector, *tool) {
-            *score = lexical_weight * *score + (1.0 - lexical_weight) * scaled(cosine);
+/// The candidates of one text with their scores, ordered by tool.
+fn fuse_text(index: &Index, lists: &ArmLists, vectors: Option<&PartVectors>) -> Vec<Ranked> {
+    let mut candidates: Vec<ToolIdx> = std::iter::once(lists)
+        .chain(&lists.pieces)
+        .flat_map(|lists| lists.lexical.iter().chain(&lists.dense))
+        .map(|ranked| ranked.tool)
+        .collect();
+    candidates.sort_unstable();
+    candidates.dedup();
+    let whole = Evidence::of(index, lists, vectors.map(|vectors| &vectors.whole), &candidates);
+    let mut scores = whole.total();
+    let mut best_cosine = vec![f32::MIN; candidates.len()];
+    let mut best_share = vec![0.0_f32; candidates.len()];
+    for (at, piece) in lists.pieces.iter().enumerate() {
+        let vector = vectors.and_then(|vectors| vectors.pieces.get(at));
+        let piece = Evidence::of(index, piece, vector, &candidates);
+        let share =
+            softmax(piece.total().iter().zip(whole.total()).map(|(piece, whole)| {
+                ((1.0 - CONTEXT) * piece + CONTEXT * whole) / NEED_TEMPERATURE
+            }));
+        for (best, share) in best_share.iter_mut().zip(share) {
+            *best = best.max(share);
+        }
+        for (best, cosine) in best_cosine.iter_mut().zip(piece.cosine) {
+            *best = best.max(cosine);
         }
     }
-    for ranked in &lists.dense {
-        scores.entry(ranked.tool).or_insert_with(|| (1.0 - lexical_weight) * scaled(ranked.score));
+    if !lists.pieces.is_empty() {
+        for (at, score) in scores.iter_mut().enumerate() {
+            *score += PIECE_SHARE * (best_cosine[at] - whole.cosine[at]);
+            *score += NEED_WEIGHT * best_share[at];
+        }
     }
-    scores
+    candidates.into_iter().zip(scores).map(|(tool, score)| Ranked { tool, score }).collect()
+}
+
+/// What both arms say of every candidate.
+struct Evidence {
+    lexical: Vec<f32>,
+    cosine: Vec<f32>,
+}
+
+impl Evidence {
+    fn of(
+        index: &Index,
+        lists: &ArmLists,
+        vector: Option<&Vec<f32>>,
+        candidates: &[ToolIdx],
+    ) -> Self {
+        let bm25 = |tool: &ToolIdx| lists.scores.get(tool.as_usize()).copied().unwrap_or(0.0);
+        let cosine = match (&index.dense, vector, lists.dense.is_empty()) {
+            (Some(dense), Some(vector), false) => {
+                let known: Vec<Option<f32>> =
+                    candidates.iter().map(|tool| dense.score(vector, *tool)).collect();
+                // A tool without a vector yet competes by the lexical arm: it is taken to be as
+                // near as the others are on average.
+                let assumed = mean(known.iter().flatten().copied());
+                known.into_iter().map(|cosine| cosine.unwrap_or(assumed)).collect()
+            }
+            _ => vec![0.0; candidates.len()],
+        };
+        Self { lexical: candidates.iter().map(bm25).collect(), cosine }
+    }
+
+    fn total(&self) -> Vec<f32> {
+        let sum = |(bm25, cosine): (&f32, &f32)| LEXICAL_WEIGHT * bm25 + cosine;
+        self.lexical.iter().zip(&self.cosine).map(sum).collect()
+    }
+}
+
+fn softmax(logits: impl Iterator<Item = f32>) -> Vec<f32> {
+    let mut shares: Vec<f32> = logits.collect();
+    let largest = shares.iter().copied().fold(f32::MIN, f32::max);
+    let mut sum = 0.0;
+    for share in &mut shares {
+        *share = (*share - largest).exp();
+        sum += *share;
+    }
+    for share in &mut shares {
+        *share /= sum;
+    }
+    shares
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a few hundred candidates")]
+fn mean(values: impl Iterator<Item = f32>) -> f32 {
+    let (sum, count) = values.fold((0.0, 0_usize), |(sum, count), value| (sum + value, count + 1));
+    sum / count.max(1) as f32
 }

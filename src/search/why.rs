@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::confidence::Gauge;
 use super::slots::Slot;
-use super::{Arms, Placed, Query, Ranking};
+use super::{Arms, PartVectors, Placed, Query, Ranking};
 use crate::catalog::ToolIdx;
 use crate::index::lexical::TermScore;
 use crate::index::{Index, Ranked, top_k};
@@ -87,7 +87,7 @@ pub struct Why {
 pub struct Case<'a> {
     pub index: &'a Index,
     pub query: &'a Query,
-    pub vectors: &'a [Vec<f32>],
+    pub vectors: &'a [PartVectors],
     pub ranking: &'a Ranking,
     pub slots: &'a [Slot],
     /// How many of the slots were returned.
@@ -110,7 +110,8 @@ impl Case<'_> {
         why.confidence = Some(self.gauge.confidence(tool));
         why.exact_name = self.ranking.named.contains(&tool);
         why.lexical = self.place(tool, |text, _| {
-            let all = self.index.lexical.search(text, tools.len(), |other| self.keep(other, tool));
+            let keep = |other| self.keep(other, tool);
+            let all = self.index.lexical.rank(text, tools.len(), keep).0;
             (self.query.arms != Arms::Dense).then_some(all)
         });
         why.dense = self.place(tool, |_, at| self.dense_ranking(at, tool));
@@ -191,7 +192,7 @@ impl Case<'_> {
         let all = (0_u32..).map(ToolIdx).take(self.index.catalog.len());
         let scored: Vec<Ranked> = all
             .filter(|other| self.keep(*other, tool))
-            .filter_map(|tool| Some(Ranked { tool, score: dense.score(vector, tool)? }))
+            .filter_map(|tool| Some(Ranked { tool, score: dense.score(&vector.whole, tool)? }))
             .collect();
         let count = scored.len();
         Some(top_k(scored, count))

@@ -1,6 +1,6 @@
 //! The BM25F score of one tool taken apart, for the one who asks why.
 //!
-//! Invariant: the parts add up to the score that [`Lexical::search`] gives the tool.
+//! Invariant: the parts add up to the score that [`Lexical::rank`] gives the tool.
 
 use std::collections::BTreeMap;
 
@@ -69,7 +69,7 @@ mod tests {
         ) {
             let built: Vec<Document> = documents.iter().map(Document::of).collect();
             let lexical = Lexical::from_documents(&built);
-            let found = lexical.search(&query, 100, |_| true);
+            let found = lexical.rank(&query, 100, |_| true).0;
             for (at, fields) in documents.iter().enumerate() {
                 let parts = lexical.explain_terms(&query, fields);
                 let sum: f32 = parts.iter().map(|part| part.score).sum();
