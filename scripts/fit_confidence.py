@@ -18,7 +18,7 @@ HITS = 10  # of each query
 MOST = 400  # queries of a set
 CROSS = 150  # queries of a set against another catalog
 # The share of good answers that may be told to be none.
-FALSE_ALARMS = 0.05
+FALSE_ALARMS = 0.08
 # Real servers, asked as people ask: these sets count so many times.
 OWN, OWN_WEIGHT = ("real-servers", "demo"), 4
 CROSSED = [
