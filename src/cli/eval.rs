@@ -1,28 +1,26 @@
 //! `toolscout eval`: the search that serves, scored on labelled queries.
 
+mod asked;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use rayon::prelude::*;
 use serde::Serialize;
+
+use asked::{Asked, write_features};
 
 use super::EvalArgs;
 use super::local::{Local, embed_all};
 use crate::catalog::{Catalog, file};
-use crate::eval::{self, Answered, AsServed, Comparison, LabelledQuery, Metric, Report, RunLine};
-use crate::index::{Index, Ranked};
+use crate::eval::{self, AsServed, Comparison, LabelledQuery, Metric, Report, RunLine};
 use crate::search::needs::Parts;
-use crate::search::{self, Features, Gauge, Hit, MAX_QUERY_BYTES, PartVectors, Query};
+use crate::search::{MAX_QUERY_BYTES, PartVectors, Query};
 
-/// How deep a run ranks.
-const DEPTH: usize = 100;
 /// How many queries that moved are listed.
 const SHOWN_MOVES: usize = 20;
-/// Of how many tools of a ranking the features are written.
-const MEASURED: usize = 20;
 
 #[derive(Serialize)]
 struct Output<'a> {
@@ -74,13 +72,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         })
         .collect();
     if let Some(path) = &args.features {
-        let file = std::fs::File::create(path).with_context(|| path.display().to_string())?;
-        let mut out = std::io::BufWriter::new(file);
-        for asked in &asked {
-            serde_json::to_writer(&mut out, &asked.measured)?;
-            writeln!(out)?;
-        }
-        out.flush()?;
+        write_features(path, &asked)?;
     }
     let (ranked, answered): (Vec<_>, Vec<_>) =
         asked.into_iter().map(|asked| (asked.ranked, asked.answered)).unzip();
@@ -146,71 +138,4 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
 /// The query as it would be sent: no longer than what is read.
 fn text(query: &LabelledQuery) -> &str {
     &query.query[..query.query.floor_char_boundary(MAX_QUERY_BYTES)]
-}
-
-/// One query, ranked and answered.
-struct Asked {
-    ranked: Vec<String>,
-    answered: Answered,
-    measured: Measured,
-}
-
-/// What the confidence in the tools of one answer is made of.
-#[derive(Serialize)]
-struct Measured {
-    id: String,
-    /// How many needs the query is labelled with; `None` without labels.
-    needs: Option<usize>,
-    hits: Vec<MeasuredHit>,
-}
-
-#[derive(Serialize)]
-struct MeasuredHit {
-    id: String,
-    relevant: bool,
-    score: f32,
-    #[serde(flatten)]
-    features: Option<Features>,
-}
-
-impl Asked {
-    fn ask(
-        index: &Index,
-        labelled: &LabelledQuery,
-        query: &Query,
-        vectors: &[PartVectors],
-    ) -> Self {
-        let ranking = search::rank(index, query, vectors);
-        let served = search::answer(index, query, vectors, &ranking);
-        let gauge = Gauge::new(index, &query.texts, vectors, &ranking);
-        let measure = |ranked: &Ranked| {
-            let id = index.catalog.tool(ranked.tool).id.as_str();
-            MeasuredHit {
-                id: id.to_owned(),
-                relevant: labelled.is_met_by(id),
-                score: ranked.score,
-                features: gauge.features(ranked.tool).next(),
-            }
-        };
-        let slot = |hit: &Hit| {
-            std::iter::once(&hit.tool.id).chain(&hit.duplicates).map(ToString::to_string).collect()
-        };
-        Self {
-            measured: Measured {
-                id: labelled.id.clone(),
-                needs: labelled.relevant.as_ref().map(Vec::len),
-                hits: ranking.ranked.iter().take(MEASURED).map(measure).collect(),
-            },
-            answered: Answered {
-                slots: served.hits.iter().map(slot).collect(),
-                no_good_match: served.no_good_match,
-            },
-            ranked: ranking
-                .ranked
-                .iter()
-                .take(DEPTH)
-                .map(|ranked| index.catalog.tool(ranked.tool).id.to_string())
-                .collect(),
-        }
-    }
 }

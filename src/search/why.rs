@@ -267,3 +267,62 @@ fn dice(a: &[(char, char)], b: &[(char, char)]) -> f32 {
     let share = 2.0 * both as f32 / (a.len() + b.len()).max(1) as f32;
     share
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::io::Write as _;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::catalog::{Catalog, file};
+    use crate::index::dense::Dense;
+    use crate::search::{answer, rank};
+
+    /// 150 tools; the later the farther from the query's vector. The last few hold a word of it.
+    fn index() -> Index {
+        let mut lines = String::new();
+        for at in 0..150 {
+            let word = if at >= 140 { "bell" } else { "door" };
+            let _ = writeln!(lines, r#"{{"server":"s","name":"t{at:03}","description":"{word}"}}"#);
+        }
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(lines.as_bytes()).unwrap();
+        let catalog = Catalog::from_listings(file::read(file.path(), None).unwrap());
+        let vectors = (0..150_u8).map(|at| {
+            let angle = f32::from(at) / 100.0;
+            Some(Arc::from([angle.cos(), angle.sin()]))
+        });
+        let dense = Dense::build(vectors.collect()).map(Arc::new);
+        Index { dense, ..Index::build(1, Arc::new(catalog)) }
+    }
+
+    #[test]
+    fn ranks_reach_beyond_the_candidates() {
+        let index = index();
+        let vectors = [PartVectors { whole: vec![1.0, 0.0], pieces: Vec::new() }];
+        let why = |text: &str, id: &str| {
+            let query =
+                Query { texts: vec![text.into()], why: Some(ToolId::from(id)), ..Query::default() };
+            answer(&index, &query, &vectors, &rank(&index, &query, &vectors)).why.unwrap()
+        };
+        let far = why("window", "s/t130");
+        assert_eq!((far.verdict, far.score, far.place), (Verdict::BeyondDepth, None, None));
+        assert_eq!(far.dense.map(|placed| placed.rank), Some(131));
+        assert!((far.dense.unwrap().score - 1.3_f32.cos()).abs() < 1e-5);
+        assert!(far.lexical.is_none() && far.terms.is_empty());
+        let word = why("bell", "s/t149");
+        assert_eq!((word.lexical.unwrap().rank, word.dense.unwrap().rank), (10, 150));
+        assert_eq!(word.terms[0].term, "bell");
+        assert!(word.score.is_some() && word.confidence.unwrap() > far.confidence.unwrap());
+    }
+
+    #[test]
+    fn likeness_is_of_letters_not_of_spelling() {
+        let of = |a: &str, b: &str| dice(&pairs(a), &pairs(b));
+        assert!((of("acme/list_issues", "Acme.listIssues") - 1.0).abs() < f32::EPSILON);
+        assert!(of("acme/list_issues", "acme/list_issue") > 0.9);
+        assert!(of("acme/list_issues", "kitchen/boil_water") < 0.2);
+        assert!(of("", "").abs() < f32::EPSILON);
+    }
+}
