@@ -128,7 +128,7 @@ fn whole(criterion: &mut Criterion, corpus: &Corpus) {
         let mut group = criterion.benchmark_group("whole");
         in_turn(&mut group, name, &queries, |(query, vectors, _)| {
             let ranking = search::rank(&index, query, vectors);
-            search::answer(&index, query, &ranking)
+            search::answer(&index, query, vectors, &ranking)
         });
         group.finish();
     }

@@ -158,6 +158,9 @@ pub struct SearchArgs {
     /// Say why each tool was found.
     #[arg(long)]
     pub explain: bool,
+    /// Say why this tool stands where it does, found or not.
+    #[arg(long, value_name = "TOOL")]
+    pub why: Option<String>,
     /// Which arm answers.
     #[arg(long, value_enum, default_value_t, value_name = "ARM")]
     pub arm: Arm,
@@ -204,6 +207,9 @@ pub struct EvalArgs {
     /// Write the rankings to this file.
     #[arg(long, value_name = "FILE")]
     pub run: Option<PathBuf>,
+    /// Write what the confidence is made of to this file, for `scripts/fit_confidence.py`.
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub features: Option<PathBuf>,
     /// Compare with the rankings of this file, query by query.
     #[arg(long, value_name = "RUN")]
     pub against: Option<PathBuf>,

@@ -6,6 +6,7 @@
 mod bootstrap;
 mod files;
 mod report;
+mod served;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use bootstrap::{Comparison, Interval, Moved, compare};
 pub use files::{EvalError, RunLine, read_queries, read_run, write_run};
 pub use report::{GroupReport, Report, report};
+pub use served::{Answered, AsServed};
 
 /// Ranks past this are not looked at.
 pub const DEPTH: usize = 100;
@@ -48,6 +50,16 @@ impl LabelledQuery {
                 std::iter::once(tool).chain(others).map(String::as_str).collect()
             })
             .collect()
+    }
+
+    /// The tool meets one of its needs.
+    pub fn is_met_by(&self, tool: &str) -> bool {
+        self.needs().iter().any(|need| need.contains(tool))
+    }
+
+    /// It is labelled as having no tool that fits.
+    pub fn fits_none(&self) -> bool {
+        self.relevant.as_ref().is_some_and(Vec::is_empty)
     }
 
     /// It has at least one need, so a ranking of it can be scored.

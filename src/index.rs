@@ -7,6 +7,7 @@ pub mod graph;
 pub mod lexical;
 pub mod names;
 pub mod snapshot;
+pub mod twins;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use crate::catalog::{Catalog, ToolIdx};
 use dense::Dense;
 use lexical::Lexical;
 use names::Names;
+use twins::Twins;
 
 /// A tool and its score in one arm.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,6 +57,8 @@ pub struct Index {
     pub lexical: Arc<Lexical>,
     /// Exact names.
     pub names: Arc<Names>,
+    /// The same tool on several servers.
+    pub twins: Arc<Twins>,
     /// Vectors of the tools that have one; `None` when none has.
     pub dense: Option<Arc<Dense>>,
 }
@@ -62,11 +66,15 @@ pub struct Index {
 impl Index {
     /// An index of `catalog` without vectors.
     pub fn build(generation: u64, catalog: Arc<Catalog>) -> Self {
-        let (lexical, names) = rayon::join(|| Lexical::build(&catalog), || Names::build(&catalog));
+        let (lexical, (names, twins)) = rayon::join(
+            || Lexical::build(&catalog),
+            || rayon::join(|| Names::build(&catalog), || Twins::build(&catalog)),
+        );
         Self {
             generation,
             lexical: Arc::new(lexical),
             names: Arc::new(names),
+            twins: Arc::new(twins),
             catalog,
             dense: None,
         }

@@ -18,7 +18,9 @@ use tokio::sync::watch;
 use crate::catalog::{Catalog, Server};
 use crate::index::Index;
 use crate::search::needs::Parts;
-use crate::search::{self, Answer, Arms, Hit, Mode, PartVectors, Query, QueryError, Stale};
+use crate::search::{
+    self, Answer, Arms, Hit, Mode, PartVectors, Query, QueryError, Stale, Verdict, Why,
+};
 use crate::tool::ServerId;
 
 pub use self::stages::{Encoder, Rerank};
@@ -239,13 +241,16 @@ impl Live {
         let mut ranking = search::rank(&index, query, &vectors);
         let rerank = self.0.rerank.load_full();
         let unranked = rerank.reorder(&index, query, &mut ranking).await.err();
-        let hits = search::answer(&index, query, &ranking);
+        let served = search::answer(&index, query, &vectors, &ranking);
+        let hits = served.hits;
         Ok(Answer {
             generation: index.generation,
             mode: Mode::of(query.arms, !vectors.is_empty()),
             reason: both(why_lexical, unranked),
             stale: stale(&servers, &hits),
             hits,
+            no_good_match: served.no_good_match,
+            why: served.why.map(|why| why_unavailable(&servers, why)),
             took_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
         })
     }
@@ -287,6 +292,31 @@ fn both(first: Option<String>, second: Option<String>) -> Option<String> {
 }
 
 const NO_VECTOR_YET: &str = "no tool has a vector yet: they are being embedded in the background";
+
+/// What is known of the server of a tool that is not in the catalog.
+fn why_unavailable(servers: &BTreeMap<ServerId, ServerStatus>, mut why: Why) -> Why {
+    if why.verdict != Verdict::UnknownTool {
+        return why;
+    }
+    let of_server = |id: &ServerId| {
+        why.id.as_str().strip_prefix(id.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let server =
+        servers.iter().filter(|(id, _)| of_server(id)).max_by_key(|(id, _)| id.as_str().len());
+    let Some((id, status)) = server else { return why };
+    let state = match status.state {
+        ServerState::Ready | ServerState::Stale => return why,
+        ServerState::Connecting => "is being crawled for the first time",
+        ServerState::AuthRequired => "wants credentials",
+        ServerState::Failed => "could not be crawled",
+        ServerState::Disabled => "is switched off in the configuration",
+        ServerState::Paused => "is paused by an operator",
+        ServerState::PendingApproval => "has definitions that no operator has approved yet",
+    };
+    why.verdict = Verdict::ServerUnavailable;
+    why.because = format!("its server {id} {state}: GET /v1/servers has more");
+    why
+}
 
 /// The servers among the hits whose last crawl failed, ordered by id.
 fn stale(servers: &BTreeMap<ServerId, ServerStatus>, hits: &[Hit]) -> Vec<Stale> {

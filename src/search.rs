@@ -2,11 +2,14 @@
 //!
 //! Invariant: for one generation the same query gets the same answer; ties break by tool id.
 
+mod confidence;
 mod explain;
 pub mod fuse;
 pub mod needs;
 mod rerank;
 mod select;
+mod slots;
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +20,10 @@ pub use needs::PartVectors;
 
 use crate::catalog::ToolIdx;
 use crate::index::{Index, Ranked};
-use crate::tool::{ServerId, Tool};
+use crate::tool::{ServerId, Tool, ToolId};
+
+pub use confidence::{Features, Gauge};
+pub use why::{Verdict, Why};
 
 /// The largest `limit`.
 pub const MAX_LIMIT: usize = 50;
@@ -37,6 +43,8 @@ pub struct Query {
     pub servers: Vec<ServerId>,
     /// Fill in [`Hit::explain`].
     pub explain: bool,
+    /// Say of this tool why it stands where it does, found or not.
+    pub why: Option<ToolId>,
     /// Which arms rank.
     pub arms: Arms,
 }
@@ -119,6 +127,10 @@ pub struct Answer {
     pub took_us: u64,
     /// Best first.
     pub hits: Vec<Hit>,
+    /// None of them is likely to be what is looked for.
+    pub no_good_match: bool,
+    /// Why one tool stands where it does, when asked for.
+    pub why: Option<Why>,
     /// Servers among the hits whose tools may be out of date.
     pub stale: Vec<Stale>,
 }
@@ -140,6 +152,10 @@ pub struct Hit {
     pub tool: Arc<Tool>,
     /// Comparable within one answer only.
     pub score: f32,
+    /// How likely it meets the need, 0 to 1; comparable between answers.
+    pub confidence: f32,
+    /// The same tool on other servers.
+    pub duplicates: Vec<ToolId>,
     /// How it came to its place, when asked for.
     pub explain: Option<Explain>,
 }
@@ -198,6 +214,8 @@ pub enum QueryError {
 pub struct Ranking {
     /// Best first; at most a few hundred.
     pub ranked: Vec<Ranked>,
+    /// How many needs were found in the query.
+    pub needs: usize,
     /// The tools that the query names; they are first in `ranked`.
     named: BTreeSet<ToolIdx>,
     /// What the reranker made of the tools that it read.
@@ -215,7 +233,7 @@ pub fn rank(index: &Index, query: &Query, vectors: &[PartVectors]) -> Ranking {
     });
     let keep = |tool: ToolIdx| wanted.as_ref().is_none_or(|wanted| wanted[tool.as_usize()]);
     let lists = fuse::rank_arms(index, query, vectors, keep);
-    let mut ranked = fuse::fuse(index, &lists, vectors);
+    let (mut ranked, needs) = fuse::fuse(index, &lists, vectors);
     let named: BTreeSet<ToolIdx> = query
         .texts
         .iter()
@@ -230,21 +248,45 @@ pub fn rank(index: &Index, query: &Query, vectors: &[PartVectors]) -> Ranking {
         }
     }
     ranked.sort_unstable_by(Ranked::order);
-    Ranking { ranked, named, reranked: BTreeMap::new(), lists }
+    Ranking { ranked, needs, named, reranked: BTreeMap::new(), lists }
 }
 
-/// The tools that answer `query`: the ranking cut to the limit, explained if asked for.
-pub fn answer(index: &Index, query: &Query, ranking: &Ranking) -> Vec<Hit> {
-    let count = query.limit.unwrap_or_else(|| select::cut(&ranking.ranked));
-    let hit = |ranked: &Ranked| Hit {
-        tool: Arc::clone(index.catalog.tool(ranked.tool)),
-        score: ranked.score,
+/// What a ranking says to the one who asked.
+#[derive(Debug)]
+pub struct Served {
+    /// As in [`Answer`].
+    pub hits: Vec<Hit>,
+    /// As in [`Answer`].
+    pub no_good_match: bool,
+    /// As in [`Answer`].
+    pub why: Option<Why>,
+}
+
+/// The tools that answer `query`: the ranking in slots, cut to the limit, explained if asked for.
+/// `vectors` are those that [`rank`] was given.
+pub fn answer(index: &Index, query: &Query, vectors: &[PartVectors], ranking: &Ranking) -> Served {
+    let slots = slots::group(index, query, &ranking.ranked);
+    let count = query.limit.unwrap_or_else(|| select::cut(&slots, ranking.needs)).min(slots.len());
+    let gauge = Gauge::new(index, query, vectors, ranking);
+    let hit = |slot: &slots::Slot| Hit {
+        tool: Arc::clone(index.catalog.tool(slot.shown.tool)),
+        score: slot.shown.score,
+        confidence: gauge.confidence(slot.shown.tool),
+        duplicates: slot.beside.iter().map(|tool| index.catalog.tool(*tool).id.clone()).collect(),
         explain: query.explain.then(|| {
-            let named = ranking.named.contains(&ranked.tool);
-            let reranked = ranking.reranked.get(&ranked.tool).copied();
-            let arms = explain::explain(index, &query.texts, &ranking.lists, ranked.tool, named);
+            let named = ranking.named.contains(&slot.shown.tool);
+            let reranked = ranking.reranked.get(&slot.shown.tool).copied();
+            let arms =
+                explain::explain(index, &query.texts, &ranking.lists, slot.shown.tool, named);
             Explain { reranked, ..arms }
         }),
     };
-    ranking.ranked.iter().take(count).map(hit).collect()
+    let hits: Vec<Hit> = slots[..count].iter().map(hit).collect();
+    let confidences = hits.iter().map(|hit| hit.confidence);
+    let case = why::Case { index, query, vectors, ranking, slots: &slots, count, gauge: &gauge };
+    Served {
+        no_good_match: confidence::no_good_match(!vectors.is_empty(), confidences),
+        why: query.why.as_ref().map(|id| case.why(id)),
+        hits,
+    }
 }

@@ -1,5 +1,7 @@
 //! `toolscout eval`: the search that serves, scored on labelled queries.
 
+mod asked;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,27 +10,18 @@ use std::process::ExitCode;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use asked::{Asked, write_features};
+
 use super::EvalArgs;
 use super::local::{Local, embed_all};
 use crate::catalog::{Catalog, file};
 use crate::embed::{EmbedError, Role};
-use crate::eval::{self, Comparison, LabelledQuery, Metric, Report, RunLine};
+use crate::eval::{self, AsServed, Comparison, LabelledQuery, Metric, Report, RunLine};
 use crate::search::needs::Parts;
-use crate::search::{self, MAX_QUERY_BYTES, PartVectors, Query};
+use crate::search::{MAX_QUERY_BYTES, PartVectors, Query};
 
-/// How deep a run ranks.
-const DEPTH: usize = 100;
 /// How many queries that moved are listed.
 const SHOWN_MOVES: usize = 20;
-
-/// What a client that names no limit would have got.
-#[derive(Debug, Serialize)]
-struct AsServed {
-    /// Mean share of needs met by what is returned.
-    recall: f64,
-    /// Mean number of tools returned.
-    returned: f64,
-}
 
 #[derive(Serialize)]
 struct Output<'a> {
@@ -67,27 +60,28 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
             PartVectors::of(vectors.by_ref().take(count).map(|vector| vector.to_vec()))
         })
         .collect();
-    let ranked: Result<Vec<(Vec<String>, usize)>, EmbedError> = queries
+    let asked: Result<Vec<Asked>, EmbedError> = queries
         .par_iter()
         .zip(vectors)
-        .map(|(query, vectors)| {
+        .map(|(labelled, vectors)| {
             let query = Query {
-                texts: vec![text(query).to_owned()],
+                texts: vec![text(labelled).to_owned()],
                 arms: args.arm.into(),
                 ..Query::default()
             };
             let vectors: Vec<PartVectors> = vectors.into_iter().collect();
-            let ranking = local.rank(&query, &vectors)?;
-            let returned = search::answer(&local.index, &query, &ranking).len();
-            let ids = ranking.ranked.iter().take(DEPTH);
-            let id = |tool| local.index.catalog.tool(tool).id.to_string();
-            Ok((ids.map(|ranked| id(ranked.tool)).collect(), returned))
+            Asked::ask(&local, labelled, &query, &vectors)
         })
         .collect();
-    let ranked = ranked?;
-    let as_served = as_served(&queries, &ranked);
+    let asked = asked?;
+    if let Some(path) = &args.features {
+        write_features(path, &asked)?;
+    }
+    let (ranked, answered): (Vec<_>, Vec<_>) =
+        asked.into_iter().map(|asked| (asked.ranked, asked.answered)).unzip();
+    let as_served = AsServed::of(&queries, &answered);
     let run: BTreeMap<String, Vec<String>> =
-        queries.iter().zip(ranked).map(|(query, (ids, _))| (query.id.clone(), ids)).collect();
+        queries.iter().map(|query| query.id.clone()).zip(ranked).collect();
     if let Some(path) = &args.run {
         let lines: Vec<RunLine> = run
             .iter()
@@ -121,9 +115,19 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     writeln!(out, "{}", report.table())?;
     writeln!(
         out,
-        "as served: recall {:.4} with {:.2} tools returned; {} queries without labels",
-        as_served.recall, as_served.returned, report.unscored
+        "as served: recall {:.4}, complete {:.4} with {:.2} tools ({:.4} a tool); {} queries \
+         without labels",
+        as_served.recall,
+        as_served.complete,
+        as_served.returned,
+        as_served.complete_per_tool,
+        report.unscored
     )?;
+    write!(out, "no good match: said of {:.4} of the scored", as_served.no_good_match)?;
+    match as_served.no_good_match_of_none {
+        Some(share) => writeln!(out, ", of {share:.4} of those that nothing fits")?,
+        None => writeln!(out)?,
+    }
     if let Some((path, comparison)) = &against {
         writeln!(out, "against {}: {}", path.display(), comparison.summary())?;
         for moved in comparison.moved.iter().take(SHOWN_MOVES) {
@@ -137,19 +141,4 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
 /// The query as it would be sent: no longer than what is read.
 fn text(query: &LabelledQuery) -> &str {
     &query.query[..query.query.floor_char_boundary(MAX_QUERY_BYTES)]
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a few thousand queries of at most ten tools")]
-fn as_served(queries: &[LabelledQuery], ranked: &[(Vec<String>, usize)]) -> AsServed {
-    let scored: Vec<_> =
-        queries.iter().zip(ranked).filter(|(query, _)| query.is_scored()).collect();
-    let count = scored.len().max(1) as f64;
-    let recall = |(query, (ids, returned)): &(&LabelledQuery, &(Vec<String>, usize))| {
-        let ids: Vec<&str> = ids.iter().take(*returned).map(String::as_str).collect();
-        eval::score(query, &ids).recall_10
-    };
-    AsServed {
-        recall: scored.iter().map(recall).sum::<f64>() / count,
-        returned: scored.iter().map(|(_, (_, returned))| *returned as f64).sum::<f64>() / count,
-    }
 }

@@ -80,11 +80,14 @@ impl Local {
             (Err(error), _) => (Vec::new(), Some(error.to_string())),
         };
         let ranking = self.rank(query, &vectors)?;
+        let served = search::answer(&self.index, query, &vectors, &ranking);
         Ok(Answer {
             generation: self.index.generation,
             mode: Mode::of(query.arms, !vectors.is_empty()),
             reason,
-            hits: search::answer(&self.index, query, &ranking),
+            hits: served.hits,
+            no_good_match: served.no_good_match,
+            why: served.why,
             stale: Vec::new(),
             took_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
         })

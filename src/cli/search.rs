@@ -1,5 +1,7 @@
 //! `toolscout search`: one question, answered here or by a running toolscout.
 
+mod why;
+
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -15,7 +17,7 @@ use crate::demo;
 use crate::index::snapshot;
 use crate::search::{Arms, Query};
 use crate::serve;
-use crate::tool::ServerId;
+use crate::tool::{ServerId, ToolId};
 
 /// Runs the subcommand.
 pub fn run(args: &SearchArgs) -> anyhow::Result<ExitCode> {
@@ -46,6 +48,7 @@ fn query(args: &SearchArgs) -> Query {
         limit: args.limit.map(usize::from),
         servers: args.server.iter().map(|id| ServerId::from(id.as_str())).collect(),
         explain: args.explain,
+        why: args.why.as_deref().map(ToolId::from),
         arms: args.arm.into(),
     }
 }
@@ -103,6 +106,9 @@ fn ask_running(args: &SearchArgs, url: &Url) -> anyhow::Result<String> {
         if args.explain {
             pairs.append_pair("explain", "1");
         }
+        if let Some(id) = &args.why {
+            pairs.append_pair("why", id);
+        }
     }
     super::runtime()?.block_on(async {
         let response = reqwest::get(url.clone()).await.with_context(|| {
@@ -129,9 +135,15 @@ fn table(answer: &Value) -> String {
         let score = tool["score"].as_f64().unwrap_or_default();
         let id = tool["id"].as_str().unwrap_or_default();
         let about = first_sentence(tool["definition"]["description"].as_str().unwrap_or_default());
-        let _ = writeln!(text, "{:>2}. {bold}{id}{bold:#} {dim}{score:.3}{dim:#}", at + 1);
+        let sure = 100.0 * tool["confidence"].as_f64().unwrap_or_default();
+        let _ =
+            writeln!(text, "{:>2}. {bold}{id}{bold:#} {dim}{score:.3}, {sure:.0} %{dim:#}", at + 1);
         if !about.is_empty() {
             let _ = writeln!(text, "    {about}");
+        }
+        let beside: Vec<&str> = strings(&tool["duplicates"]).collect();
+        if !beside.is_empty() {
+            let _ = writeln!(text, "    {dim}the same: {}{dim:#}", beside.join(", "));
         }
         if let Some(explain) = tool.get("explain") {
             let _ = writeln!(text, "    {dim}{}{dim:#}", reasons(explain));
@@ -139,6 +151,12 @@ fn table(answer: &Value) -> String {
     }
     if text.is_empty() {
         text.push_str("no tool fits\n");
+    }
+    if answer["no_good_match"] == true && answer["tools"] != Value::Array(Vec::new()) {
+        text.push_str("none of these is likely to be what is looked for\n");
+    }
+    if let Some(why) = answer.get("why") {
+        text.push_str(&why::told(why));
     }
     let count = answer["tools"].as_array().map_or(0, Vec::len);
     let mode = answer["mode"].as_str().unwrap_or_default();
@@ -173,6 +191,16 @@ fn first_sentence(description: &str) -> String {
 }
 
 fn reasons(explain: &Value) -> String {
+    let mut parts = places(explain);
+    for (field, terms) in explain["matched"].as_object().into_iter().flatten() {
+        let terms: Vec<&str> = strings(terms).collect();
+        parts.push(format!("{field}: {}", terms.join(" ")));
+    }
+    parts.join("; ")
+}
+
+/// Whether the query names the tool, and its places in the arms.
+fn places(explain: &Value) -> Vec<String> {
     let mut parts = Vec::new();
     if explain["exact_name"] == true {
         parts.push("named in the query".to_owned());
@@ -184,10 +212,9 @@ fn reasons(explain: &Value) -> String {
             parts.push(format!("{arm} #{rank} ({score:.3})"));
         }
     }
-    for (field, terms) in explain["matched"].as_object().into_iter().flatten() {
-        let terms: Vec<&str> =
-            terms.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        parts.push(format!("{field}: {}", terms.join(" ")));
-    }
-    parts.join("; ")
+    parts
+}
+
+fn strings(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }

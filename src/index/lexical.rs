@@ -5,10 +5,17 @@
 //! and saturated once; document frequency is one for the whole collection. A query then only adds
 //! stored numbers. Invariant: scores equal the formula's (see the scalar oracle in the tests).
 
+mod coverage;
+mod explain;
+mod typos;
+
 use std::collections::HashMap;
 
+pub use coverage::Coverage;
+pub use explain::TermScore;
 use rayon::prelude::*;
 
+use self::typos::Spelled;
 use super::{Ranked, top_k};
 use crate::catalog::{Catalog, ToolIdx};
 use crate::text::fields::{self, FIELDS};
@@ -31,6 +38,9 @@ pub struct Lexical {
     impacts: Vec<f32>,
     /// How many tools the catalog has.
     len: usize,
+    /// Mean length of each field.
+    average: [f32; FIELDS],
+    spelled: Spelled,
 }
 
 /// A tool's terms with their frequency in each field, and the fields' lengths.
@@ -50,6 +60,15 @@ impl Document {
             }
         }
         document
+    }
+
+    /// What one occurrence in each field counts for.
+    #[expect(clippy::cast_precision_loss, reason = "counts of words are far below 2^24")]
+    fn norms(&self, average: &[f32; FIELDS]) -> [f32; FIELDS] {
+        std::array::from_fn(|field| {
+            let ratio = self.lengths[field] as f32 / average[field];
+            WEIGHTS[field] / (1.0 - LENGTH_B[field] + LENGTH_B[field] * ratio)
+        })
     }
 }
 
@@ -82,10 +101,7 @@ impl Lexical {
         let mut terms: HashMap<Box<str>, u32> = HashMap::new();
         let mut postings: Vec<Vec<(u32, f32)>> = Vec::new();
         for (at, document) in documents.iter().enumerate() {
-            let norms: [f32; FIELDS] = std::array::from_fn(|field| {
-                let ratio = document.lengths[field] as f32 / average[field];
-                WEIGHTS[field] / (1.0 - LENGTH_B[field] + LENGTH_B[field] * ratio)
-            });
+            let norms = document.norms(&average);
             for (term, frequencies) in &document.frequencies {
                 let weighted: f32 = frequencies
                     .iter()
@@ -102,11 +118,11 @@ impl Lexical {
                 postings[id as usize].push((at as u32, weighted));
             }
         }
-        let mut index = Self { terms, len: documents.len(), ..Self::default() };
+        let spelled = Spelled::of(terms.keys().map(|term| &**term));
+        let mut index = Self { terms, len: documents.len(), average, spelled, ..Self::default() };
         for list in &postings {
             index.starts.push(index.tools.len() as u32);
-            let found_in = list.len() as f32;
-            let idf = (1.0 + (count - found_in + 0.5) / (found_in + 0.5)).ln();
+            let idf = index.idf(list.len());
             for (tool, weighted) in list {
                 index.tools.push(*tool);
                 index.impacts.push(idf * weighted / (K1 + weighted));
@@ -125,13 +141,11 @@ impl Lexical {
         k: usize,
         keep: impl Fn(ToolIdx) -> bool,
     ) -> (Vec<Ranked>, Vec<f32>) {
-        let mut query = terms(query);
-        query.sort_unstable();
-        query.dedup();
         let mut scores = vec![0.0; self.len];
-        for list in query.iter().filter_map(|term| self.postings(term)) {
+        for (term, weight) in self.resolve(query) {
+            let Some(list) = self.postings(&term) else { continue };
             for (tool, impact) in self.tools[list.clone()].iter().zip(&self.impacts[list]) {
-                scores[*tool as usize] += impact;
+                scores[*tool as usize] += weight * impact;
             }
         }
         let found = (0_u32..)
@@ -145,6 +159,13 @@ impl Lexical {
     fn postings(&self, term: &str) -> Option<std::ops::Range<usize>> {
         let id = *self.terms.get(term)? as usize;
         Some(self.starts[id] as usize..self.starts[id + 1] as usize)
+    }
+
+    /// How much a term that `found_in` tools have tells of them.
+    #[expect(clippy::cast_precision_loss, reason = "counts of tools are far below 2^24")]
+    fn idf(&self, found_in: usize) -> f32 {
+        let (count, found_in) = (self.len.max(1) as f32, found_in as f32);
+        (1.0 + (count - found_in + 0.5) / (found_in + 0.5)).ln()
     }
 
     /// How many different terms there are.

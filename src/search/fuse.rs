@@ -30,6 +30,8 @@ const PIECE_SHARE: f32 = 0.5;
 const NEED_WEIGHT: f32 = 0.3;
 /// Differences of this much evidence make one tool e times likelier than another.
 const NEED_TEMPERATURE: f32 = 0.05;
+/// A piece that gives a tool this share is sure that it needs it.
+const SURE: f32 = 0.3;
 /// How much of a piece's evidence is the whole text's.
 const CONTEXT: f32 = 0.2;
 
@@ -79,11 +81,14 @@ pub fn rank_arms(
     query.parts().into_iter().enumerate().map(parts).collect()
 }
 
-/// One ranking out of the arms' of all texts, best first.
-pub fn fuse(index: &Index, lists: &[ArmLists], vectors: &[PartVectors]) -> Vec<Ranked> {
+/// One ranking out of the arms' of all texts, best first; and how many needs the texts have.
+pub fn fuse(index: &Index, lists: &[ArmLists], vectors: &[PartVectors]) -> (Vec<Ranked>, usize) {
     let mut fused: HashMap<ToolIdx, f32> = HashMap::new();
+    let mut most_needs = 1;
     for (at, lists) in lists.iter().enumerate() {
-        for ranked in fuse_text(index, lists, vectors.get(at)) {
+        let (scored, needs) = fuse_text(index, lists, vectors.get(at));
+        most_needs = most_needs.max(needs);
+        for ranked in scored {
             *fused.entry(ranked.tool).or_default() += ranked.score;
         }
     }
@@ -94,11 +99,16 @@ pub fn fuse(index: &Index, lists: &[ArmLists], vectors: &[PartVectors]) -> Vec<R
     for ranked in &mut ranking {
         ranked.score = (ranked.score / best).clamp(0.0, 1.0);
     }
-    ranking
+    (ranking, most_needs)
 }
 
-/// The candidates of one text with their scores, ordered by tool.
-fn fuse_text(index: &Index, lists: &ArmLists, vectors: Option<&PartVectors>) -> Vec<Ranked> {
+/// The candidates of one text with their scores, ordered by tool; and how many needs it has: the
+/// different tools that a piece is sure of.
+fn fuse_text(
+    index: &Index,
+    lists: &ArmLists,
+    vectors: Option<&PartVectors>,
+) -> (Vec<Ranked>, usize) {
     let mut candidates: Vec<ToolIdx> = std::iter::once(lists)
         .chain(&lists.pieces)
         .flat_map(|lists| lists.lexical.iter().chain(&lists.dense))
@@ -124,13 +134,15 @@ fn fuse_text(index: &Index, lists: &ArmLists, vectors: Option<&PartVectors>) -> 
             *best = best.max(cosine);
         }
     }
+    let needs = best_share.iter().filter(|share| **share >= SURE).count();
     if !lists.pieces.is_empty() {
         for (at, score) in scores.iter_mut().enumerate() {
             *score += PIECE_SHARE * (best_cosine[at] - whole.cosine[at]);
             *score += NEED_WEIGHT * best_share[at];
         }
     }
-    candidates.into_iter().zip(scores).map(|(tool, score)| Ranked { tool, score }).collect()
+    let scored = candidates.into_iter().zip(scores);
+    (scored.map(|(tool, score)| Ranked { tool, score }).collect(), needs.max(1))
 }
 
 /// What both arms say of every candidate.

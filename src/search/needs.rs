@@ -7,7 +7,7 @@ use super::Query;
 use crate::text::words;
 
 /// Most pieces of one text; what is left over stays in the last one.
-pub const MAX_PIECES: usize = 8;
+pub const MAX_PIECES: usize = 12;
 /// A clause of fewer words says no need of its own and stays with its neighbour.
 const FEWEST_WORDS: usize = 3;
 /// Words that join two needs.

@@ -42,7 +42,7 @@ pub async fn search_get(
     State(live): State<Live>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let params = Params::parse(query.as_deref(), &["q", "limit", "server", "explain"])?;
+    let params = Params::parse(query.as_deref(), &["q", "limit", "server", "explain", "why"])?;
     let queries: Vec<String> = params.all("q");
     if queries.is_empty() {
         return Err(Problem::invalid("say what to look for: ?q=…"));
@@ -53,7 +53,7 @@ pub async fn search_get(
         limit: params.number("limit")?,
         servers: params.all("server"),
     };
-    let query = need.into_query(params.flag("explain")?)?;
+    let query = need.into_query(params.flag("explain")?, params.one("why")?)?;
     let answer = ask(&live, &query).await?;
     Ok(json(&SearchAnswer::from(&answer)))
 }

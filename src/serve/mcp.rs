@@ -25,7 +25,7 @@ use super::metrics;
 use super::reduce::{self, reduce};
 use super::wire::Need;
 use crate::live::Live;
-use crate::search::{Mode, QueryError, Stale};
+use crate::search::{Hit, Mode, QueryError, Stale};
 use crate::tool::Tool;
 
 const INSTRUCTIONS: &str = "Call search_tools with what you need done before you decide that no \
@@ -73,6 +73,8 @@ struct Found {
     reason: Option<String>,
     /// Best first.
     tools: Vec<Described>,
+    /// None of them is likely to be what is looked for.
+    no_good_match: bool,
     /// Servers among them whose tools may be out of date.
     stale: Vec<Stale>,
 }
@@ -89,6 +91,12 @@ struct Described {
     /// Comparable within this answer only.
     #[serde(skip_serializing_if = "Option::is_none")]
     score: Option<f32>,
+    /// How likely it meets the need, 0 to 1; comparable between answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confidence: Option<f32>,
+    /// Ids of the same tool on other servers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    duplicates: Vec<String>,
     /// The definition as its server sent it, unless `reduced` says otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     definition: Option<Map<String, Value>>,
@@ -103,14 +111,16 @@ struct Described {
 
 impl Described {
     /// A tool with its whole definition.
-    fn whole(tool: &Tool, score: Option<f32>) -> Self {
+    fn whole(tool: &Tool) -> Self {
         let text = tool.definition.get();
         let definition = serde_json::from_str(text).ok();
         Self {
             id: tool.id.to_string(),
             server: tool.server.to_string(),
             name: tool.name.to_string(),
-            score,
+            score: None,
+            confidence: None,
+            duplicates: Vec::new(),
             definition_text: definition.is_none().then(|| text.to_owned()),
             definition,
             reduced: None,
@@ -118,8 +128,14 @@ impl Described {
     }
 
     /// A tool among others: a large definition comes in a smaller form that says so.
-    fn brief(tool: &Tool, score: f32) -> Self {
-        let mut described = Self::whole(tool, Some(score));
+    fn brief(hit: &Hit) -> Self {
+        let tool = &hit.tool;
+        let mut described = Self {
+            score: Some(hit.score),
+            confidence: Some(hit.confidence),
+            duplicates: hit.duplicates.iter().map(ToString::to_string).collect(),
+            ..Self::whole(tool)
+        };
         let reduced = match (&described.definition, &described.definition_text) {
             (Some(definition), _) => reduce(definition),
             (None, Some(text)) if text.len() > reduce::MAX_BYTES => {
@@ -175,7 +191,7 @@ impl McpHandler {
 
     async fn search(&self, arguments: Option<JsonObject>) -> Result<CallToolResult, String> {
         let need: Need = read(arguments, SEARCH_USAGE)?;
-        let query = need.into_query(false).map_err(|problem| problem.detail)?;
+        let query = need.into_query(false, None).map_err(|problem| problem.detail)?;
         if !self.live.is_ready() {
             return Err("the first crawl is under way: call again in a few seconds".to_owned());
         }
@@ -186,7 +202,8 @@ impl McpHandler {
             generation: answer.generation,
             mode: answer.mode,
             reason: answer.reason.clone(),
-            tools: tools.map(|hit| Described::brief(&hit.tool, hit.score)).collect(),
+            tools: tools.map(Described::brief).collect(),
+            no_good_match: answer.no_good_match,
             stale: answer.stale,
         })
     }
@@ -199,7 +216,7 @@ impl McpHandler {
              for the name"
                 .to_owned()
         })?;
-        structured(&Described::whole(tool, None))
+        structured(&Described::whole(tool))
     }
 
     /// The message of a query error, with what a model needs to mend the call.

@@ -172,6 +172,11 @@ fn api(schemas: &mut Schemas) -> Vec<Operation> {
                     "Say of each tool how it came to its place",
                     &json!({ "enum": [0, 1, false, true] }),
                 ),
+                query(
+                    "why",
+                    "A tool's id: say why it stands where it does, found or not",
+                    &json!({ "type": "string" }),
+                ),
             ],
             problems: &[400, 503],
             ..Operation::get(

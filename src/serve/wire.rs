@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 
 use super::problem::Problem;
 use crate::live::{ServerState, ServerStatus, Status};
-use crate::search::{Answer, Explain, MAX_PHRASINGS, Mode, Query, Stale};
-use crate::tool::{ServerId, Tool};
+use crate::search::{Answer, Explain, MAX_PHRASINGS, Mode, Query, Stale, Why};
+use crate::tool::{ServerId, Tool, ToolId};
 
 /// Most needs of one batch.
 pub const MAX_BATCH: usize = 32;
@@ -59,6 +59,9 @@ pub struct SearchRequest {
     /// Say of each tool how it came to its place.
     #[serde(default)]
     pub explain: bool,
+    /// The id of a tool: say why it stands where it does, found or not.
+    #[serde(default)]
+    pub why: Option<String>,
     /// Independent needs, each with an answer of its own.
     #[serde(default)]
     #[schemars(length(min = 1, max = MAX_BATCH))]
@@ -67,7 +70,7 @@ pub struct SearchRequest {
 
 impl Need {
     /// The query that is meant.
-    pub fn into_query(self, explain: bool) -> Result<Query, Problem> {
+    pub fn into_query(self, explain: bool, why: Option<&str>) -> Result<Query, Problem> {
         let texts = match (self.query, self.queries) {
             (Some(query), None) => vec![query],
             (None, Some(queries)) => queries,
@@ -82,6 +85,7 @@ impl Need {
             limit: self.limit,
             servers: self.servers.into_iter().map(ServerId::from).collect(),
             explain,
+            why: why.map(ToolId::from),
             ..Query::default()
         })
     }
@@ -106,7 +110,7 @@ impl SearchRequest {
             servers: self.servers,
         };
         let Some(batch) = self.batch else {
-            return need.into_query(self.explain).map(Asked::One);
+            return need.into_query(self.explain, self.why.as_deref()).map(Asked::One);
         };
         if need.query.is_some() || need.queries.is_some() {
             return Err(Problem::invalid(
@@ -124,7 +128,8 @@ impl SearchRequest {
             if item.servers.is_empty() {
                 item.servers.clone_from(&need.servers);
             }
-            item.into_query(self.explain).map_err(|problem| problem.within(&format!("batch[{at}]")))
+            item.into_query(self.explain, self.why.as_deref())
+                .map_err(|problem| problem.within(&format!("batch[{at}]")))
         });
         queries.collect::<Result<_, _>>().map(Asked::Batch)
     }
@@ -144,6 +149,11 @@ pub struct SearchAnswer<'a> {
     pub took_us: u64,
     /// Best first.
     pub tools: Vec<FoundTool<'a>>,
+    /// None of them is likely to be what is looked for.
+    pub no_good_match: bool,
+    /// Why one tool stands where it does, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<&'a Why>,
     /// Servers among them whose tools may be out of date.
     pub stale: &'a [Stale],
 }
@@ -166,6 +176,12 @@ pub struct FoundTool<'a> {
     pub name: &'a str,
     /// Comparable within this answer only.
     pub score: f32,
+    /// How likely it meets the need, 0 to 1; comparable between answers.
+    pub confidence: f32,
+    /// Ids of the same tool on other servers.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schemars(with = "Vec<String>", default)]
+    pub duplicates: &'a [ToolId],
     /// The definition as its server sent it.
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub definition: &'a RawValue,
@@ -181,6 +197,8 @@ impl<'a> From<&'a Answer> for SearchAnswer<'a> {
             server: hit.tool.server.as_str(),
             name: &hit.tool.name,
             score: hit.score,
+            confidence: hit.confidence,
+            duplicates: &hit.duplicates,
             definition: &hit.tool.definition,
             explain: hit.explain.as_ref(),
         });
@@ -190,6 +208,8 @@ impl<'a> From<&'a Answer> for SearchAnswer<'a> {
             reason: answer.reason.as_deref(),
             took_us: answer.took_us,
             tools: tools.collect(),
+            no_good_match: answer.no_good_match,
+            why: answer.why.as_ref(),
             stale: &answer.stale,
         }
     }

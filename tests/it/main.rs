@@ -6,6 +6,7 @@
     reason = "helpers of tests may panic and say what they skip, as tests do"
 )]
 
+mod answers;
 mod cli_crawl;
 mod cli_eval;
 mod cli_search;

@@ -46,7 +46,8 @@ async fn live_responses_are_what_the_document_says() {
     let document = reply.json();
     assert_eq!(document["openapi"], "3.1.0");
     for (template, path) in [
-        ("/v1/search", "/v1/search?q=event&explain=1"),
+        ("/v1/search", "/v1/search?q=event&explain=1&why=calendar/delete_event"),
+        ("/v1/search", "/v1/search?q=event&why=calendar/delete_evnt"),
         ("/v1/search", "/v1/search?q="),
         ("/v1/tools", "/v1/tools?limit=2"),
         ("/v1/tools", "/v1/tools"),
@@ -66,7 +67,7 @@ async fn live_responses_are_what_the_document_says() {
         check(&document, "get", template, &app.get(path).await);
     }
     for body in [
-        json!({"query": "event", "explain": true}),
+        json!({"query": "event", "explain": true, "why": "files/read_file"}),
         json!({"batch": [{"query": "event"}, {"query": "carrier pigeon"}]}),
         json!({"query": "event", "queries": []}),
     ] {

@@ -1,0 +1,99 @@
+//! One labelled query, ranked and answered by the functions that serve.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::Serialize;
+
+use crate::cli::local::Local;
+use crate::embed::EmbedError;
+use crate::eval::{Answered, LabelledQuery};
+use crate::index::Ranked;
+use crate::search::{self, Features, Gauge, Hit, PartVectors, Query};
+
+/// How deep a run ranks.
+const DEPTH: usize = 100;
+/// Of how many tools of a ranking the features are written.
+const MEASURED: usize = 20;
+
+/// One query, ranked and answered.
+pub struct Asked {
+    /// The first [`DEPTH`] tools.
+    pub ranked: Vec<String>,
+    pub answered: Answered,
+    measured: Measured,
+}
+
+/// What the confidence in the tools of one answer is made of.
+#[derive(Serialize)]
+struct Measured {
+    id: String,
+    /// How many needs the query is labelled with; `None` without labels.
+    needs: Option<usize>,
+    hits: Vec<MeasuredHit>,
+}
+
+#[derive(Serialize)]
+struct MeasuredHit {
+    id: String,
+    relevant: bool,
+    score: f32,
+    #[serde(flatten)]
+    features: Option<Features>,
+}
+
+impl Asked {
+    /// Ranks and answers `query`, which is that of `labelled`.
+    pub fn ask(
+        local: &Local,
+        labelled: &LabelledQuery,
+        query: &Query,
+        vectors: &[PartVectors],
+    ) -> Result<Self, EmbedError> {
+        let index = &local.index;
+        let ranking = local.rank(query, vectors)?;
+        let served = search::answer(index, query, vectors, &ranking);
+        let gauge = Gauge::new(index, query, vectors, &ranking);
+        let measure = |ranked: &Ranked| {
+            let id = index.catalog.tool(ranked.tool).id.as_str();
+            MeasuredHit {
+                id: id.to_owned(),
+                relevant: labelled.is_met_by(id),
+                score: ranked.score,
+                features: gauge.features(ranked.tool).next(),
+            }
+        };
+        let slot = |hit: &Hit| {
+            std::iter::once(&hit.tool.id).chain(&hit.duplicates).map(ToString::to_string).collect()
+        };
+        Ok(Self {
+            measured: Measured {
+                id: labelled.id.clone(),
+                needs: labelled.relevant.as_ref().map(Vec::len),
+                hits: ranking.ranked.iter().take(MEASURED).map(measure).collect(),
+            },
+            answered: Answered {
+                slots: served.hits.iter().map(slot).collect(),
+                no_good_match: served.no_good_match,
+            },
+            ranked: ranking
+                .ranked
+                .iter()
+                .take(DEPTH)
+                .map(|ranked| index.catalog.tool(ranked.tool).id.to_string())
+                .collect(),
+        })
+    }
+}
+
+/// Writes what the confidence in the tools of each answer is made of, a query a line.
+pub fn write_features(path: &Path, asked: &[Asked]) -> anyhow::Result<()> {
+    let file = std::fs::File::create(path).with_context(|| path.display().to_string())?;
+    let mut out = std::io::BufWriter::new(file);
+    for asked in asked {
+        serde_json::to_writer(&mut out, &asked.measured)?;
+        writeln!(out)?;
+    }
+    Ok(out.flush()?)
+}

@@ -1,0 +1,94 @@
+//! What a client that names no limit gets: few tools, the same tool of several servers once.
+//!
+//! Invariant: a need counts as met when a tool that meets it is returned or is named beside one
+//! that is: who asked is told of it either way.
+
+use serde::Serialize;
+
+use super::{LabelledQuery, count, ranks_met};
+
+/// The answers to all scored queries, as they are served.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct AsServed {
+    /// Mean share of needs met.
+    pub recall: f64,
+    /// Share of answers that meet every need.
+    pub complete: f64,
+    /// Mean number of tools returned, those named beside them not counted.
+    pub returned: f64,
+    /// `complete` for each tool returned.
+    pub complete_per_tool: f64,
+    /// Share of answers that say that nothing fits well, though something is labelled as fitting.
+    pub no_good_match: f64,
+    /// The same share of the queries that are labelled as having no tool; absent without such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_good_match_of_none: Option<f64>,
+}
+
+/// One answer: the returned tools, each with those named beside it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answered {
+    /// Best first; the first id of each is the tool that is returned.
+    pub slots: Vec<Vec<String>>,
+    /// It says that nothing fits well.
+    pub no_good_match: bool,
+}
+
+impl AsServed {
+    /// The means over `answers`, one for each of `queries`.
+    pub fn of(queries: &[LabelledQuery], answers: &[Answered]) -> Self {
+        let pairs = || queries.iter().zip(answers);
+        let scored: Vec<_> = pairs().filter(|(query, _)| query.is_scored()).collect();
+        let all = count(scored.len().max(1));
+        let mut sum = Self::default();
+        for (query, answer) in &scored {
+            let needs = query.needs();
+            let ids: Vec<&str> = answer.slots.iter().flatten().map(String::as_str).collect();
+            let met = ranks_met(&needs, &ids).len();
+            sum.recall += count(met) / count(needs.len());
+            sum.complete += if met == needs.len() { 1.0 } else { 0.0 };
+            sum.returned += count(answer.slots.len());
+            sum.no_good_match += if answer.no_good_match { 1.0 } else { 0.0 };
+        }
+        let none: Vec<_> = pairs().filter(|(query, _)| query.fits_none()).collect();
+        let flagged = none.iter().filter(|(_, answer)| answer.no_good_match).count();
+        Self {
+            recall: sum.recall / all,
+            complete: sum.complete / all,
+            returned: sum.returned / all,
+            complete_per_tool: sum.complete / sum.returned.max(1.0),
+            no_good_match: sum.no_good_match / all,
+            no_good_match_of_none: (!none.is_empty()).then(|| count(flagged) / count(none.len())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(relevant: &[&str]) -> LabelledQuery {
+        let line = serde_json::json!({"id": "q", "query": "x", "relevant": relevant});
+        serde_json::from_value(line).unwrap()
+    }
+
+    fn answered(slots: &[&[&str]], no_good_match: bool) -> Answered {
+        let ids = |slot: &&[&str]| slot.iter().map(|id| (*id).to_owned()).collect();
+        Answered { slots: slots.iter().map(ids).collect(), no_good_match }
+    }
+
+    #[test]
+    fn a_tool_named_beside_another_meets_its_need_and_takes_no_slot() {
+        let queries = [query(&["a", "b"]), query(&["c"]), query(&[])];
+        let answers = [
+            answered(&[&["x", "b"], &["a"], &["y"]], true),
+            answered(&[&["z"]], false),
+            answered(&[&["z"]], true),
+        ];
+        let served = AsServed::of(&queries, &answers);
+        assert_eq!((served.recall, served.complete, served.returned), (0.5, 0.5, 2.0));
+        assert!((served.complete_per_tool - 0.25).abs() < 1e-9);
+        assert_eq!((served.no_good_match, served.no_good_match_of_none), (0.5, Some(1.0)));
+        assert_eq!(AsServed::of(&[], &[]), AsServed::default());
+    }
+}

@@ -1,0 +1,83 @@
+//! The BM25F score of one tool taken apart, for the one who asks why.
+//!
+//! Invariant: the parts add up to the score that [`Lexical::rank`] gives the tool.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Document, K1, Lexical};
+use crate::text::fields::{FIELD_NAMES, FIELDS};
+
+/// What one term of a query adds to a tool's lexical score.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct TermScore {
+    /// The term as it is indexed: lower case, stemmed, and spelled right.
+    pub term: String,
+    /// What it adds.
+    pub score: f32,
+    /// The same by field (`name`, `title`, `description`, `params`, `server`,
+    /// `server_description`): a share of `score` each.
+    pub fields: BTreeMap<&'static str, f32>,
+}
+
+impl Lexical {
+    /// The terms of `query` that a tool with these fields matches, the largest score first.
+    pub fn explain_terms(&self, query: &str, fields: &[String; FIELDS]) -> Vec<TermScore> {
+        let document = Document::of(fields);
+        let norms = document.norms(&self.average);
+        let mut found: Vec<TermScore> = self
+            .resolve(query)
+            .into_iter()
+            .filter_map(|(term, counts)| {
+                let frequencies = document.frequencies.get(&term)?;
+                let idf = self.idf(self.postings(&term)?.len());
+                let weighted: [f32; FIELDS] =
+                    std::array::from_fn(|at| f32::from(frequencies[at]) * norms[at]);
+                let sum: f32 = weighted.iter().sum();
+                let score = counts * idf * sum / (K1 + sum);
+                let fields = FIELD_NAMES
+                    .into_iter()
+                    .zip(weighted)
+                    .filter(|(_, weighted)| *weighted > 0.0)
+                    .map(|(name, weighted)| (name, score * weighted / sum))
+                    .collect();
+                Some(TermScore { term, score, fields })
+            })
+            .collect();
+        found.sort_by(|a, b| b.score.total_cmp(&a.score));
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_parts_add_up_to_the_score(
+            documents in prop::collection::vec(
+                prop::array::uniform6("([a-d]{1,2} ){0,4}"), 1..12),
+            query in "([a-d]{1,2} ){1,4}",
+        ) {
+            let built: Vec<Document> = documents.iter().map(Document::of).collect();
+            let lexical = Lexical::from_documents(&built);
+            let found = lexical.rank(&query, 100, |_| true).0;
+            for (at, fields) in documents.iter().enumerate() {
+                let parts = lexical.explain_terms(&query, fields);
+                let sum: f32 = parts.iter().map(|part| part.score).sum();
+                let score =
+                    found.iter().find(|hit| hit.tool.as_usize() == at).map_or(0.0, |hit| hit.score);
+                prop_assert!((sum - score).abs() < 1e-4 * score.max(1.0), "{sum} {score}");
+                for part in parts {
+                    let fields: f32 = part.fields.values().sum();
+                    prop_assert!((fields - part.score).abs() < 1e-4 * part.score.max(1.0));
+                }
+            }
+        }
+    }
+}
