@@ -5,6 +5,7 @@
 //! and saturated once; document frequency is one for the whole collection. A query then only adds
 //! stored numbers. Invariant: scores equal the formula's (see the scalar oracle in the tests).
 
+mod asked;
 mod coverage;
 mod explain;
 mod typos;
@@ -142,10 +143,10 @@ impl Lexical {
         keep: impl Fn(ToolIdx) -> bool,
     ) -> (Vec<Ranked>, Vec<f32>) {
         let mut scores = vec![0.0; self.len];
-        for (term, weight) in self.resolve(query) {
-            let Some(list) = self.postings(&term) else { continue };
+        for asked in self.asked(query) {
+            let Some(list) = self.postings(&asked.term) else { continue };
             for (tool, impact) in self.tools[list.clone()].iter().zip(&self.impacts[list]) {
-                scores[*tool as usize] += weight * impact;
+                scores[*tool as usize] += asked.counts * impact;
             }
         }
         let found = (0_u32..)

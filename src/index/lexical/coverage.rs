@@ -4,6 +4,7 @@
 //! most: it is what the query asks for and the catalog lacks.
 
 use super::Lexical;
+use super::asked::Asked;
 use crate::catalog::ToolIdx;
 
 /// The terms of a query, each with its postings and what it tells.
@@ -16,27 +17,23 @@ pub struct Coverage<'a> {
 struct Term {
     postings: Option<std::ops::Range<usize>>,
     idf: f32,
-    /// Less than 1 for a word that is read as another.
     counts: f32,
+    own: bool,
 }
 
 impl Term {
-    fn of(lexical: &Lexical, term: &str, counts: f32) -> Self {
-        let postings = lexical.postings(term);
+    fn of(lexical: &Lexical, asked: &Asked) -> Self {
+        let postings = lexical.postings(&asked.term);
         let found_in = postings.as_ref().map_or(0, ExactSizeIterator::len);
-        Self { postings, idf: lexical.idf(found_in), counts }
+        Self { postings, idf: lexical.idf(found_in), counts: asked.counts, own: asked.own }
     }
 }
 
 impl Lexical {
     /// Looks the terms of `query` up once, to measure many tools by.
     pub fn coverage(&self, query: &str) -> Coverage<'_> {
-        let terms: Vec<_> = self
-            .resolve(query)
-            .into_iter()
-            .map(|(term, weight)| Term::of(self, &term, weight))
-            .collect();
-        let mass = terms.iter().map(|term| term.idf).sum();
+        let terms: Vec<_> = self.asked(query).iter().map(|asked| Term::of(self, asked)).collect();
+        let mass = terms.iter().filter(|term| term.own).map(|term| term.idf).sum();
         Coverage { lexical: self, terms, mass }
     }
 }
@@ -56,7 +53,7 @@ impl Coverage<'_> {
 
     /// How many different terms the query has.
     pub fn terms(&self) -> usize {
-        self.terms.len()
+        self.terms.iter().filter(|term| term.own).count()
     }
 }
 

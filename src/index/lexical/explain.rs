@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::asked::Asked;
 use super::{Document, K1, Lexical};
 use crate::text::fields::{FIELD_NAMES, FIELDS};
 
 /// What one term of a query adds to a tool's lexical score.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct TermScore {
-    /// The term as it is indexed: lower case, stemmed, and spelled right.
+    /// The term as it is indexed: lower case, stemmed; the right spelling
+    /// of a misspelt word, or a synonym of one.
     pub term: String,
     /// What it adds.
     pub score: f32,
@@ -28,9 +30,9 @@ impl Lexical {
         let document = Document::of(fields);
         let norms = document.norms(&self.average);
         let mut found: Vec<TermScore> = self
-            .resolve(query)
+            .asked(query)
             .into_iter()
-            .filter_map(|(term, counts)| {
+            .filter_map(|Asked { term, counts, .. }| {
                 let frequencies = document.frequencies.get(&term)?;
                 let idf = self.idf(self.postings(&term)?.len());
                 let weighted: [f32; FIELDS] =

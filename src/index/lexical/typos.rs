@@ -1,17 +1,13 @@
 //! Words of a query that no tool has, read as the nearest that one has: `reqest` is `request`.
 //!
-//! Invariant: a word that any tool has is never read as another, and one that is counts for less.
+//! Invariant: the reading is one letter off and begins with the same letter.
 
 use std::collections::HashMap;
 
 use super::Lexical;
-use crate::text::terms;
 
 /// Shorter words have too many neighbours: `rome` is not `role`.
 const SHORTEST: usize = 5;
-/// What a word read as another counts of what the other would.
-const WEIGHT: f32 = 0.5;
-
 /// The terms that a misspelt word can stand for, by first letter and length.
 #[derive(Debug, Default)]
 pub struct Spelled(HashMap<(u8, usize), Vec<Box<str>>>);
@@ -37,32 +33,13 @@ impl Spelled {
 }
 
 impl Lexical {
-    /// The different terms of `query` as the index has them, and what each counts. A term that is
-    /// known by no spelling stands for itself.
-    pub(super) fn resolve(&self, query: &str) -> Vec<(String, f32)> {
-        let mut asked = terms(query);
-        asked.sort_unstable();
-        asked.dedup();
-        let known = |term: &str| self.postings(term).map(|list| list.len());
-        let mut resolved: Vec<(String, f32)> = Vec::with_capacity(asked.len());
-        for term in &asked {
-            if known(term).is_some() || !is_word(term, SHORTEST) {
-                resolved.push((term.clone(), 1.0));
-                continue;
-            }
-            // Of several the most common, as a reader would.
-            let meant =
-                self.spelled.near(term).max_by(|a, b| known(a).cmp(&known(b)).then(b.cmp(a)));
-            match meant {
-                Some(meant) if asked.iter().any(|other| other == meant) => {}
-                Some(meant) => resolved.push((meant.into(), WEIGHT)),
-                None => resolved.push((term.clone(), 1.0)),
-            }
+    /// The most common of the terms that a word known by no spelling can stand for.
+    pub(super) fn meant_by(&self, word: &str) -> Option<&str> {
+        if !is_word(word, SHORTEST) {
+            return None;
         }
-        // Two misspellings of one word are one word.
-        resolved.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        resolved.dedup_by(|a, b| a.0 == b.0);
-        resolved
+        let found_in = |term: &str| self.postings(term).map(|list| list.len());
+        self.spelled.near(word).max_by(|a, b| found_in(a).cmp(&found_in(b)).then(b.cmp(a)))
     }
 }
 
@@ -91,7 +68,7 @@ mod tests {
             let (ranked, _) = lexical.rank(query, 9, |_| true);
             ranked.into_iter().map(|ranked| ranked.tool.0).collect()
         };
-        for query in ["reqest", "reqeust", "requestt", "rqeuest merge"] {
+        for query in ["reqest", "reqeust", "requestt", "merge rquest"] {
             assert!(found(query).contains(&0), "{query}");
         }
         assert_eq!(found("vctor"), [1]);
