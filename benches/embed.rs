@@ -16,18 +16,11 @@ use std::time::Duration;
 use corpus::Corpus;
 use criterion::Criterion;
 use toolscout::config::EmbedConfig;
-use toolscout::embed::{self, Embedder};
+use toolscout::embed::{self, Embedder, Role, embed_one};
 use toolscout::text::fields;
 
 fn main() {
-    let config = EmbedConfig {
-        enabled: true,
-        model: None,
-        runtime: None,
-        threads: 1,
-        deadline: Duration::from_secs(1),
-    };
-    let encoder = match embed::load(&config, Path::new("index-data"), 1) {
+    let encoder = match embed::load(&EmbedConfig::default(), Path::new("index-data"), 1) {
         Ok(encoder) => encoder,
         Err(error) => {
             eprintln!("embed: skipped, {error}");
@@ -60,7 +53,9 @@ fn measure(criterion: &mut Criterion, encoder: &dyn Embedder) {
         ("long-query", &long),
         ("tool-of-median-length", &tools[tools.len() / 2]),
     ] {
-        group.bench_function(name, |b| b.iter(|| encoder.embed(black_box(text))));
+        group.bench_function(name, |b| {
+            b.iter(|| embed_one(encoder, Role::Query, black_box(text), None));
+        });
     }
     group.finish();
 }

@@ -219,6 +219,9 @@ pub struct EvalArgs {
     /// Which arm answers.
     #[arg(long, value_enum, default_value_t, value_name = "ARM")]
     pub arm: Arm,
+    /// Take encoder and reranker from this configuration; its servers are left aside.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// The encoder, and where its vectors are kept.
     #[command(flatten)]
     pub encoder: sources::EncoderArgs,
@@ -227,7 +230,7 @@ pub struct EvalArgs {
 impl EvalArgs {
     /// The configuration that these arguments ask for; the catalog is its only server.
     pub fn resolve(&self) -> Result<Config, ConfigErrors> {
-        self.encoder.resolve(&self.catalog, self.servers.as_deref())
+        self.encoder.resolve(&self.catalog, self.servers.as_deref(), self.config.clone())
     }
 }
 
@@ -235,7 +238,7 @@ impl EvalArgs {
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Print the resolved configuration with secrets masked, or everything that is wrong with it.
-    Check(CheckArgs),
+    Check(Box<CheckArgs>),
     /// Print a toolscout.toml with every key and its default.
     Example,
 }

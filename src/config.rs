@@ -3,6 +3,7 @@
 //! Invariant: a [`Config`] is complete and valid; nothing after it reads the environment.
 
 mod client;
+mod encoder;
 mod error;
 mod expand;
 mod file;
@@ -53,6 +54,8 @@ pub struct Config {
     pub crawl: CrawlConfig,
     /// The query and tool encoder.
     pub embed: EmbedConfig,
+    /// The reranker, if there is to be one.
+    pub rerank: Option<RerankConfig>,
 }
 
 impl Config {
@@ -151,10 +154,61 @@ pub struct EmbedConfig {
     pub enabled: bool,
     /// Folder of `model.onnx`, `tokenizer.json` …; `None` searches the usual places.
     pub model: Option<PathBuf>,
+    /// Vectors come from here instead.
+    pub endpoint: Option<EndpointConfig>,
     /// The ONNX Runtime library; `None` searches the usual places.
     pub runtime: Option<PathBuf>,
     /// Threads that embed tools in the background.
     pub threads: usize,
     /// Past this, a query is answered lexically.
+    pub deadline: Duration,
+}
+
+impl Default for EmbedConfig {
+    /// The encoder that is found in the usual places.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            enabled: true,
+            model: None,
+            endpoint: None,
+            runtime: None,
+            threads: (cores / 2).max(1),
+            deadline: Duration::from_millis(200),
+        }
+    }
+}
+
+/// An OpenAI-compatible embeddings endpoint.
+#[derive(Debug, Clone)]
+pub struct EndpointConfig {
+    /// Its base, with or without `/embeddings` at the end.
+    pub url: Url,
+    /// The model that it is asked for.
+    pub model: String,
+    /// Sent as a bearer token.
+    pub api_key: Option<SecretString>,
+    /// Length of its vectors.
+    pub dimensions: usize,
+    /// Texts of one request.
+    pub batch: usize,
+    /// Time for one request.
+    pub timeout: Duration,
+    /// Further requests after one that failed and may yet succeed.
+    pub retries: usize,
+    /// Put before a query.
+    pub query_prefix: String,
+    /// Put before the text of a tool.
+    pub passage_prefix: String,
+}
+
+/// The reranker.
+#[derive(Debug, Clone)]
+pub struct RerankConfig {
+    /// Folder of `model.onnx`, `tokenizer.json` ….
+    pub model: PathBuf,
+    /// How many of the best tools are put in order anew.
+    pub depth: usize,
+    /// Past this, the order stays as it was.
     pub deadline: Duration,
 }

@@ -1,30 +1,82 @@
 //! Vectors for texts: the encoders, where their files are found, and what keeps their work.
 //!
-//! Invariant: one encoder id means one mapping from text to vector, whatever the thread, batch or
-//! process, so vectors are kept by (encoder id, text).
+//! Invariant: one encoder id means one mapping from role and text to vector, whatever the thread,
+//! batch or process, so vectors are kept by (encoder id, role, text).
 
 pub mod cache;
+pub mod endpoint;
+mod files;
 pub mod lane;
-mod minilm;
+mod manifest;
+mod onnx;
+mod pool;
+mod reranker;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-pub use minilm::MiniLm;
+pub use endpoint::Endpoint;
+pub use onnx::Onnx;
+pub use reranker::Reranker;
 
-use crate::config::EmbedConfig;
+use crate::config::{EmbedConfig, RerankConfig};
 
-/// Turns a text into a unit vector.
+/// What a text is. Many encoders were trained with another prefix for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Somebody looks for a tool.
+    Query,
+    /// A tool that may be found.
+    Tool,
+}
+
+/// Where the time of an encoder goes, which decides the threads that its texts are embedded on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cost {
+    /// Microseconds: on the caller's own thread.
+    Instant,
+    /// Milliseconds of a core.
+    Core,
+    /// Waiting for another machine: many at once.
+    Remote,
+}
+
+/// Turns texts into unit vectors.
 pub trait Embedder: Send + Sync {
-    /// Names the mapping: another model, other weights, another pooling are another id.
+    /// Names the mapping: another model, other weights, another pooling, another prefix are
+    /// another id. Letters, digits, `.`, `_` and `-` only: files are named after it.
     fn id(&self) -> &str;
     /// Length of its vectors.
     fn dims(&self) -> usize;
-    /// The vector of `text`, of unit length. May wait for another thread's turn.
-    fn embed(&self, text: &str) -> Result<Vec<f32>, EmbedError>;
+    /// Where its time goes.
+    fn cost(&self) -> Cost;
+    /// How many texts at once are the quickest.
+    fn batch(&self) -> usize {
+        1
+    }
+    /// The vectors of `texts`, in order, each of unit length. May wait for another thread's turn
+    /// or for the network; gives up past `until` where it can.
+    fn embed(
+        &self,
+        role: Role,
+        texts: &[&str],
+        until: Option<Instant>,
+    ) -> Result<Vec<Vec<f32>>, EmbedError>;
 }
 
-/// Why there is no vector.
+/// The vector of one text; see [`Embedder::embed`].
+pub fn embed_one(
+    embedder: &dyn Embedder,
+    role: Role,
+    text: &str,
+    until: Option<Instant>,
+) -> Result<Vec<f32>, EmbedError> {
+    let vectors = embedder.embed(role, &[text], until)?;
+    vectors.into_iter().next().ok_or_else(|| EmbedError::Encoder("no vector".into()))
+}
+
+/// Why there is no vector, or no reranking.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
     /// A file of the model or the runtime is not there.
@@ -37,6 +89,18 @@ pub enum EmbedError {
         /// The environment variable that names it.
         variable: &'static str,
     },
+    /// A folder that was named holds no model.
+    #[error(
+        "no {what} in {path}: name a folder that holds model.onnx and its tokenizer files \
+         (models are not fetched from a hub; scripts/fetch.sh gets the one that is used unnamed)",
+        path = path.display()
+    )]
+    NoModel {
+        /// `embedding model` or `reranker`.
+        what: &'static str,
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file can't be read.
     #[error("can't read {path}: {source}", path = path.display())]
     Io {
@@ -45,10 +109,18 @@ pub enum EmbedError {
         /// Why.
         source: std::io::Error,
     },
+    /// The model's manifest is wrong.
+    #[error("{path}: {problem}", path = path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what mends it.
+        problem: String,
+    },
     /// The runtime or the model does not load.
     #[error("{what} at {path} does not load: {problem}", path = path.display())]
     Load {
-        /// `embedding model` or `ONNX Runtime library`.
+        /// `embedding model`, `reranker` or `ONNX Runtime library`.
         what: &'static str,
         /// The file.
         path: PathBuf,
@@ -58,28 +130,34 @@ pub enum EmbedError {
     /// Inference failed.
     #[error("the encoder failed: {0}")]
     Encoder(String),
+    /// The vectors are not of the configured length.
+    #[error(
+        "the encoder gives vectors of {found} numbers, and {wanted} are configured: correct \
+         `dimensions`"
+    )]
+    Dimensions {
+        /// What the configuration or the manifest says.
+        wanted: usize,
+        /// What came.
+        found: usize,
+    },
+    /// The embeddings endpoint gave no vectors.
+    #[error("the embeddings endpoint {0}")]
+    Endpoint(String),
     /// More queries wait than can be answered in time.
-    #[error("the embedding queue is full")]
+    #[error("the queue is full")]
     Busy,
-    /// The vector did not come in time.
-    #[error("embedding took longer than {} ms", .0.as_millis())]
-    Deadline(std::time::Duration),
+    /// It was not done in time.
+    #[error("it took longer than {} ms", .0.as_millis())]
+    Deadline(Duration),
     /// Vectors are switched off.
     #[error("vectors are switched off in the configuration (embed.enabled)")]
     Off,
 }
 
-/// Where the model's files and the runtime lie.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Files {
-    /// Folder of `model.onnx` and the tokenizer's files.
-    pub model: PathBuf,
-    /// The ONNX Runtime library.
-    pub runtime: PathBuf,
-}
-
 /// Loads the encoder that `config` names or that is found in the usual places: `index-data/` of
-/// the working folder, beside the executable, `data`. `sessions` texts can be embedded at once.
+/// the working folder, beside the executable, `data`. A model in a folder can embed `sessions`
+/// texts at once.
 pub fn load(
     config: &EmbedConfig,
     data: &Path,
@@ -88,86 +166,22 @@ pub fn load(
     if !config.enabled {
         return Err(EmbedError::Off);
     }
-    let files = locate(config, &usual_places(data))?;
-    Ok(Arc::new(MiniLm::load(&files, sessions)?))
+    if let Some(endpoint) = &config.endpoint {
+        return Ok(Arc::new(Endpoint::new(endpoint)?));
+    }
+    let places = files::usual_places(data);
+    let folder = files::model(config.model.as_deref(), &places)?;
+    let runtime = files::runtime(config.runtime.as_deref(), &places)?;
+    Ok(Arc::new(Onnx::load(&folder, &runtime, sessions)?))
 }
 
-fn usual_places(data: &Path) -> Vec<PathBuf> {
-    let mut places = vec![PathBuf::from("index-data/cache")];
-    if let Some(folder) = std::env::current_exe().ok().as_deref().and_then(Path::parent) {
-        places.extend([folder.join("index-data/cache"), folder.to_owned()]);
-    }
-    places.push(data.join("cache"));
-    if let Some(user) = directories::ProjectDirs::from("", "", "toolscout") {
-        places.push(user.data_dir().join("cache"));
-    }
-    places
-}
-
-fn locate(config: &EmbedConfig, places: &[PathBuf]) -> Result<Files, EmbedError> {
-    let find = |named: Option<&PathBuf>, inside: &str| match named {
-        Some(path) => path.exists().then(|| path.clone()),
-        None => places.iter().map(|place| place.join(inside)).find(|path| path.exists()),
-    };
-    let model = find(config.model.as_ref(), "model").filter(|dir| dir.join("model.onnx").exists());
-    let runtime = find(config.runtime.as_ref(), "runtime/libonnxruntime.so")
-        .or_else(|| find(config.runtime.as_ref(), "runtime/libonnxruntime.dylib"));
-    Ok(Files {
-        model: model.ok_or(EmbedError::Missing {
-            what: "embedding model",
-            flag: "--model",
-            variable: "TOOLSCOUT_MODEL",
-        })?,
-        runtime: runtime.ok_or(EmbedError::Missing {
-            what: "ONNX Runtime library",
-            flag: "--runtime",
-            variable: "TOOLSCOUT_RUNTIME",
-        })?,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(model: Option<PathBuf>) -> EmbedConfig {
-        EmbedConfig {
-            enabled: true,
-            model,
-            runtime: None,
-            threads: 1,
-            deadline: std::time::Duration::from_millis(50),
-        }
-    }
-
-    fn place(folder: &Path) {
-        std::fs::create_dir_all(folder.join("model")).unwrap();
-        std::fs::create_dir_all(folder.join("runtime")).unwrap();
-        std::fs::write(folder.join("model/model.onnx"), "").unwrap();
-        std::fs::write(folder.join("runtime/libonnxruntime.so"), "").unwrap();
-    }
-
-    #[test]
-    fn the_first_place_wins_and_a_named_one_before_all() {
-        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let places = [first.path().to_owned(), second.path().to_owned()];
-        assert!(matches!(locate(&config(None), &places), Err(EmbedError::Missing { .. })));
-        place(second.path());
-        assert_eq!(locate(&config(None), &places).unwrap().model, second.path().join("model"));
-        place(first.path());
-        assert_eq!(locate(&config(None), &places).unwrap().model, first.path().join("model"));
-        let named = second.path().join("model");
-        assert_eq!(locate(&config(Some(named.clone())), &places).unwrap().model, named);
-        let absent = config(Some(first.path().join("absent")));
-        let error = locate(&absent, &places).unwrap_err();
-        assert!(error.to_string().contains("--model"), "{error}");
-    }
-
-    #[test]
-    fn a_runtime_that_is_none_is_an_error_not_a_panic() {
-        let folder = tempfile::tempdir().unwrap();
-        place(folder.path());
-        let files = locate(&config(None), &[folder.path().to_owned()]).unwrap();
-        assert!(matches!(MiniLm::load(&files, 1), Err(EmbedError::Load { .. })));
-    }
+/// Loads the reranker that `config` names, which can be asked `sessions` questions at once.
+pub fn load_reranker(
+    config: &RerankConfig,
+    embed: &EmbedConfig,
+    data: &Path,
+    sessions: usize,
+) -> Result<Reranker, EmbedError> {
+    let runtime = files::runtime(embed.runtime.as_deref(), &files::usual_places(data))?;
+    Reranker::load(&config.model, &runtime, sessions)
 }

@@ -4,24 +4,26 @@
 //! keeps a consistent one to the end.
 
 pub mod indexer;
+pub mod stages;
 mod vectors;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::catalog::{Catalog, Server};
-use crate::embed::lane::Lane;
 use crate::index::Index;
 use crate::search::needs::Parts;
 use crate::search::{
     self, Answer, Arms, Hit, Mode, PartVectors, Query, QueryError, Stale, Verdict, Why,
 };
 use crate::tool::ServerId;
+
+pub use self::stages::{Encoder, Rerank};
 
 /// What can be said of a server at the moment.
 #[derive(
@@ -94,10 +96,12 @@ pub struct Status {
     pub generation: u64,
     /// What a query would be answered with now.
     pub mode: Mode,
-    /// Why that is not `hybrid`, and what mends it.
+    /// Why that is not `hybrid`, or not reranked although it should be, and what mends it.
     pub reason: Option<String>,
     /// Id of the encoder, if there is one.
     pub encoder: Option<String>,
+    /// Id of the reranker, if there is one.
+    pub reranker: Option<String>,
     /// Tools that have a vector.
     pub embedded: usize,
     /// Tools in the catalog.
@@ -115,23 +119,10 @@ struct Shared {
     servers: ArcSwap<BTreeMap<ServerId, ServerStatus>>,
     generation: watch::Sender<u64>,
     encoder: ArcSwap<Encoder>,
+    rerank: ArcSwap<Rerank>,
+    /// Why the last attempt to embed tools failed.
+    trouble: ArcSwapOption<String>,
     started: Instant,
-}
-
-/// The encoder, or why there is none.
-pub enum Encoder {
-    /// Queries are embedded here.
-    Ready {
-        /// Its threads.
-        lane: Lane,
-        /// Its id.
-        id: String,
-    },
-    /// Every answer is lexical, for this reason.
-    Absent {
-        /// What is missing and what mends it.
-        reason: String,
-    },
 }
 
 impl Live {
@@ -142,6 +133,8 @@ impl Live {
             servers: ArcSwap::default(),
             generation: watch::Sender::new(0),
             encoder: ArcSwap::from_pointee(Encoder::Absent { reason: reason.into() }),
+            rerank: ArcSwap::from_pointee(Rerank::Off),
+            trouble: ArcSwapOption::empty(),
             started: Instant::now(),
         }))
     }
@@ -168,6 +161,16 @@ impl Live {
         self.0.encoder.store(Arc::new(encoder));
     }
 
+    /// Sets what orders the best tools anew.
+    pub fn set_rerank(&self, rerank: Rerank) {
+        self.0.rerank.store(Arc::new(rerank));
+    }
+
+    /// Sets why tools can't be embedded at the moment. For the indexer alone.
+    fn set_trouble(&self, trouble: Option<String>) {
+        self.0.trouble.store(trouble.map(Arc::new));
+    }
+
     /// The published generation.
     pub fn index(&self) -> Arc<Index> {
         self.0.index.load_full()
@@ -187,18 +190,25 @@ impl Live {
     pub fn status(&self) -> Status {
         let index = self.0.index.load();
         let encoder = self.0.encoder.load();
-        let (id, reason) = match &**encoder {
+        let (encoder, why_lexical) = match &**encoder {
             Encoder::Absent { reason } => (None, Some(reason.clone())),
-            Encoder::Ready { id, .. } => {
-                let none_yet = index.dense.is_none().then(|| NO_VECTOR_YET.to_owned());
-                (Some(id.clone()), none_yet)
+            Encoder::Ready { embedder, .. } => {
+                let none_yet = index.dense.is_none().then(|| self.no_vector_yet());
+                (Some(embedder.id().to_owned()), none_yet)
             }
+        };
+        let mode = if why_lexical.is_none() { Mode::Hybrid } else { Mode::Lexical };
+        let (reranker, unranked) = match &**self.0.rerank.load() {
+            Rerank::Off => (None, None),
+            Rerank::Ready { reranker, .. } => (Some(reranker.id().to_owned()), None),
+            Rerank::Absent { reason } => (None, Some(format!("not reranked: {reason}"))),
         };
         Status {
             generation: index.generation,
-            mode: if reason.is_none() { Mode::Hybrid } else { Mode::Lexical },
-            reason,
-            encoder: id,
+            mode,
+            reason: both(why_lexical, unranked),
+            encoder,
+            reranker,
             embedded: index.embedded(),
             total: index.catalog.len(),
             started: self.0.started,
@@ -224,17 +234,19 @@ impl Live {
         let servers = self.servers();
         query
             .check(|id| servers.contains_key(id) || index.catalog.server(id.as_str()).is_some())?;
-        let (vectors, reason) = match self.embed(&index, query).await {
+        let (vectors, why_lexical) = match self.embed(&index, query).await {
             Ok(vectors) => (vectors, None),
             Err(reason) => (Vec::new(), Some(reason)),
         };
-        let ranking = search::rank(&index, query, &vectors);
+        let mut ranking = search::rank(&index, query, &vectors);
+        let rerank = self.0.rerank.load_full();
+        let unranked = rerank.reorder(&index, query, &mut ranking).await.err();
         let served = search::answer(&index, query, &vectors, &ranking);
         let hits = served.hits;
         Ok(Answer {
             generation: index.generation,
             mode: Mode::of(query.arms, !vectors.is_empty()),
-            reason,
+            reason: both(why_lexical, unranked),
             stale: stale(&servers, &hits),
             hits,
             no_good_match: served.no_good_match,
@@ -249,22 +261,33 @@ impl Live {
             return Err("the lexical arm was asked for".into());
         }
         let encoder = self.0.encoder.load_full();
-        let lane = match &*encoder {
-            Encoder::Absent { reason } => return Err(reason.clone()),
-            Encoder::Ready { .. } if index.dense.is_none() => return Err(NO_VECTOR_YET.into()),
-            Encoder::Ready { lane, .. } => lane,
-        };
+        if matches!(*encoder, Encoder::Ready { .. }) && index.dense.is_none() {
+            return Err(self.no_vector_yet());
+        }
         let embed = async |parts: Parts<'_>| {
-            let pieces = parts.pieces.iter().map(|piece| lane.embed((*piece).into()));
-            let (whole, pieces) = futures::join!(
-                lane.embed(parts.whole.into()),
-                futures::future::try_join_all(pieces)
-            );
-            // A lane too busy for the pieces still leaves the whole text.
-            whole.map(|whole| PartVectors { whole, pieces: pieces.unwrap_or_default() })
+            let whole = [parts.whole];
+            let (whole, pieces) =
+                futures::join!(encoder.embed(&whole), encoder.embed(&parts.pieces));
+            // An encoder too busy for the pieces still leaves the whole text.
+            let whole = whole?.into_iter().next().unwrap_or_default();
+            Ok(PartVectors { whole, pieces: pieces.unwrap_or_default() })
         };
-        let texts = query.parts().into_iter().map(embed);
-        futures::future::try_join_all(texts).await.map_err(|error| error.to_string())
+        futures::future::try_join_all(query.parts().into_iter().map(embed)).await
+    }
+
+    fn no_vector_yet(&self) -> String {
+        match &*self.0.trouble.load() {
+            None => NO_VECTOR_YET.into(),
+            Some(trouble) => format!("no tool has a vector yet: {trouble}"),
+        }
+    }
+}
+
+/// Two reasons, as far as there are any.
+fn both(first: Option<String>, second: Option<String>) -> Option<String> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(format!("{first}; {second}")),
+        (first, second) => first.or(second),
     }
 }
 

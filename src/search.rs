@@ -6,11 +6,12 @@ mod confidence;
 mod explain;
 pub mod fuse;
 pub mod needs;
+mod rerank;
 mod select;
 mod slots;
 mod why;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -120,7 +121,7 @@ pub struct Answer {
     pub generation: u64,
     /// The arms that ranked.
     pub mode: Mode,
-    /// Why it is not `hybrid`, and what mends it.
+    /// Why it is not `hybrid`, or not reranked although it should be, and what mends it.
     pub reason: Option<String>,
     /// Microseconds from the query to the ranking, embedding included.
     pub took_us: u64,
@@ -168,6 +169,9 @@ pub struct Explain {
     pub lexical: Option<Placed>,
     /// Its place in the dense arm, if it is there.
     pub dense: Option<Placed>,
+    /// Its place among the tools that the reranker put in order, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reranked: Option<Placed>,
     /// Query terms found in it, by field (`name`, `title`, `description`, `params`,
     /// `server`, `server_description`).
     pub matched: std::collections::BTreeMap<&'static str, Vec<String>>,
@@ -214,6 +218,8 @@ pub struct Ranking {
     pub needs: usize,
     /// The tools that the query names; they are first in `ranked`.
     named: BTreeSet<ToolIdx>,
+    /// What the reranker made of the tools that it read.
+    reranked: BTreeMap<ToolIdx, Placed>,
     lists: Vec<fuse::ArmLists>,
 }
 
@@ -242,7 +248,7 @@ pub fn rank(index: &Index, query: &Query, vectors: &[PartVectors]) -> Ranking {
         }
     }
     ranked.sort_unstable_by(Ranked::order);
-    Ranking { ranked, needs: 1, named, lists }
+    Ranking { ranked, needs: 1, named, reranked: BTreeMap::new(), lists }
 }
 
 /// What a ranking says to the one who asked.
@@ -268,8 +274,11 @@ pub fn answer(index: &Index, query: &Query, vectors: &[PartVectors], ranking: &R
         confidence: gauge.confidence(slot.shown.tool),
         duplicates: slot.beside.iter().map(|tool| index.catalog.tool(*tool).id.clone()).collect(),
         explain: query.explain.then(|| {
-            let named = ranking.named.contains(&slot.shown.tool);
-            explain::explain(index, &query.texts, &ranking.lists, slot.shown.tool, named)
+            let tool = slot.shown.tool;
+            let named = ranking.named.contains(&tool);
+            let reranked = ranking.reranked.get(&tool).copied();
+            let arms = explain::explain(index, &query.texts, &ranking.lists, tool, named);
+            Explain { reranked, ..arms }
         }),
     };
     let hits: Vec<Hit> = slots[..count].iter().map(hit).collect();

@@ -15,6 +15,7 @@ use asked::{Asked, write_features};
 use super::EvalArgs;
 use super::local::{Local, embed_all};
 use crate::catalog::{Catalog, file};
+use crate::embed::{EmbedError, Role};
 use crate::eval::{self, AsServed, Comparison, LabelledQuery, Metric, Report, RunLine};
 use crate::search::needs::Parts;
 use crate::search::{MAX_QUERY_BYTES, PartVectors, Query};
@@ -44,7 +45,8 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     let mut vectors = match &local.vectors {
         Ok(cache) => {
             let texts = parts.iter().flat_map(Parts::texts).map(str::to_owned);
-            embed_all(cache, &texts.collect::<Vec<_>>(), "queries")?.into_iter().flatten()
+            let texts: Vec<String> = texts.collect();
+            embed_all(cache, Role::Query, &texts)?.into_iter().flatten()
         }
         Err(error) if !lexical_only => {
             anyhow::bail!("{error}; `--arm lexical` needs no encoder")
@@ -58,7 +60,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
             PartVectors::of(vectors.by_ref().take(count).map(|vector| vector.to_vec()))
         })
         .collect();
-    let asked: Vec<Asked> = queries
+    let asked: Result<Vec<Asked>, EmbedError> = queries
         .par_iter()
         .zip(vectors)
         .map(|(labelled, vectors)| {
@@ -68,9 +70,11 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
                 ..Query::default()
             };
             let vectors: Vec<PartVectors> = vectors.into_iter().collect();
-            Asked::ask(&local.index, labelled, &query, &vectors)
+            let ranking = local.rank(&query, &vectors)?;
+            Ok(Asked::ask(&local.index, labelled, &query, &vectors, &ranking))
         })
         .collect();
+    let asked = asked?;
     if let Some(path) = &args.features {
         write_features(path, &asked)?;
     }
@@ -110,21 +114,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     writeln!(out, "{}", report.table())?;
-    writeln!(
-        out,
-        "as served: recall {:.4}, complete {:.4} with {:.2} tools ({:.4} a tool); {} queries \
-         without labels",
-        as_served.recall,
-        as_served.complete,
-        as_served.returned,
-        as_served.complete_per_tool,
-        report.unscored
-    )?;
-    write!(out, "no good match: said of {:.4} of the scored", as_served.no_good_match)?;
-    match as_served.no_good_match_of_none {
-        Some(share) => writeln!(out, ", of {share:.4} of those that nothing fits")?,
-        None => writeln!(out)?,
-    }
+    writeln!(out, "{}; {} queries without labels", as_served.summary(), report.unscored)?;
     if let Some((path, comparison)) = &against {
         writeln!(out, "against {}: {}", path.display(), comparison.summary())?;
         for moved in comparison.moved.iter().take(SHOWN_MOVES) {

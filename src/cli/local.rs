@@ -11,11 +11,12 @@ use rayon::prelude::*;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::embed::cache::VectorCache;
-use crate::embed::{self, EmbedError};
+use crate::embed::{self, EmbedError, Reranker, Role};
 use crate::index::Index;
 use crate::index::dense::Dense;
+use crate::live::stages;
 use crate::search::needs::Parts;
-use crate::search::{self, Answer, Arms, Mode, PartVectors, Query};
+use crate::search::{self, Answer, Arms, Mode, PartVectors, Query, Ranking};
 use crate::text::fields;
 
 /// An index, and the encoder of its queries.
@@ -24,6 +25,8 @@ pub struct Local {
     pub index: Index,
     /// The vectors, or why there are none.
     pub vectors: Result<VectorCache, EmbedError>,
+    /// Orders the best so many tools anew.
+    reranker: Option<(Reranker, usize)>,
 }
 
 impl Local {
@@ -37,13 +40,25 @@ impl Local {
         if let Ok(cache) = &vectors {
             let texts: Vec<String> =
                 catalog.tools().par_iter().map(|tool| fields::embedded(tool, &catalog)).collect();
-            index.dense = Dense::build(embed_all(cache, &texts, "tools")?).map(Arc::new);
+            index.dense = Dense::build(embed_all(cache, Role::Tool, &texts)?).map(Arc::new);
         }
-        Ok(Self { index, vectors })
+        let load = |rerank| embed::load_reranker(rerank, &config.embed, &config.data, sessions);
+        let reranker = match &config.rerank {
+            Some(rerank) => Some((load(rerank)?, rerank.depth)),
+            None => None,
+        };
+        Ok(Self { index, vectors, reranker })
     }
-}
 
-impl Local {
+    /// What the index ranks, reranked if that is wanted.
+    pub fn rank(&self, query: &Query, vectors: &[PartVectors]) -> Result<Ranking, EmbedError> {
+        let mut ranking = search::rank(&self.index, query, vectors);
+        if let Some((reranker, depth)) = &self.reranker {
+            stages::reorder_now(reranker, *depth, &self.index, query, &mut ranking)?;
+        }
+        Ok(ranking)
+    }
+
     /// Answers as the service would.
     pub fn ask(&self, query: &Query) -> anyhow::Result<Answer> {
         let begun = Instant::now();
@@ -51,8 +66,8 @@ impl Local {
         let (vectors, reason) = match (&self.vectors, &self.index.dense) {
             (Ok(cache), Some(_)) => {
                 let embed = |parts: Parts<'_>| {
-                    let vectors = parts.texts().map(|text| cache.embedder().embed(text));
-                    let vectors = vectors.collect::<Result<Vec<_>, _>>();
+                    let texts: Vec<&str> = parts.texts().collect();
+                    let vectors = cache.embedder().embed(Role::Query, &texts, None);
                     vectors.map(|vectors| PartVectors::of(vectors.into_iter()).unwrap_or_default())
                 };
                 let parts = query.parts().into_iter().map(embed);
@@ -64,7 +79,7 @@ impl Local {
             }
             (Err(error), _) => (Vec::new(), Some(error.to_string())),
         };
-        let ranking = search::rank(&self.index, query, &vectors);
+        let ranking = self.rank(query, &vectors)?;
         let served = search::answer(&self.index, query, &vectors, &ranking);
         Ok(Answer {
             generation: self.index.generation,
@@ -92,23 +107,23 @@ pub fn open_cache(config: &Config, sessions: usize) -> Result<VectorCache, Embed
 /// The vectors of `texts`, in order.
 pub fn embed_all(
     cache: &VectorCache,
+    role: Role,
     texts: &[String],
-    what: &'static str,
 ) -> Result<Vec<Option<Arc<[f32]>>>, EmbedError> {
+    let what = if role == Role::Query { "queries" } else { "tools" };
     // Drawn on stderr, and only where that is a terminal.
     let bar = ProgressBar::new(texts.len() as u64).with_message(what);
     if let Ok(style) = ProgressStyle::with_template("embedding {msg} {pos}/{len} {wide_bar} {eta}")
     {
         bar.set_style(style);
     }
-    let vectors = texts
-        .par_iter()
-        .map(|text| {
-            let vector = cache.embed(text).map(|(vector, _)| Some(vector));
-            bar.inc(1);
-            vector
-        })
-        .collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let batches = texts.par_chunks(cache.embedder().batch().max(1)).map(|batch| {
+        let (vectors, _) = cache.embed(role, batch)?;
+        bar.inc(batch.len() as u64);
+        Ok(vectors)
+    });
+    let vectors: Result<Vec<_>, EmbedError> = batches.collect();
     bar.finish_and_clear();
-    vectors
+    Ok(vectors?.into_iter().flatten().map(Some).collect())
 }

@@ -19,14 +19,17 @@ use crate::config::Config;
 use crate::crawl::{self, Crawler};
 use crate::embed::cache::VectorCache;
 use crate::embed::lane::Lane;
+use crate::embed::{self, Cost, EmbedError};
 use crate::live::indexer::Indexer;
-use crate::live::{Encoder, Live};
+use crate::live::{Encoder, Live, Rerank};
 use crate::{demo, serve};
 
 /// How long the crawler's children may take to end.
 const STOP: Duration = Duration::from_secs(5);
 /// Updates that may wait for the indexer.
 const UPDATES: usize = 256;
+/// Queries that are embedded at once where another machine does the work.
+const REMOTE_LANES: usize = 16;
 
 /// Runs the subcommand until Ctrl-C, SIGTERM or, with `--stdio`, the end of stdin.
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
@@ -125,6 +128,7 @@ impl Service {
         let crawler = crawl::start(&config, known, updates, shutdown.clone());
         let (loaded, vectors) = oneshot::channel();
         let threads = config.embed.threads;
+        load_reranker(config.clone(), live.clone());
         load_encoder(config, live.clone(), loaded);
         let indexer = tokio::spawn(indexer.run(received, vectors, threads, shutdown.clone()));
         Ok(Self { live, crawler, indexer })
@@ -139,22 +143,25 @@ impl Service {
     }
 }
 
+/// Queries that are embedded or reranked at once on this machine.
+fn lanes() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get).div_ceil(2)
+}
+
 /// Loads the encoder without keeping anyone waiting: until then answers are lexical.
 fn load_encoder(config: Config, live: Live, loaded: oneshot::Sender<Arc<VectorCache>>) {
     tokio::task::spawn_blocking(move || {
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let lanes = cores.div_ceil(2);
-        let cache = open_cache(&config, lanes + config.embed.threads);
-        let lane = cache.and_then(|cache| {
-            let lane = Lane::start(cache.embedder(), lanes, config.embed.deadline)
-                .map_err(|error| crate::embed::EmbedError::Encoder(error.to_string()))?;
-            Ok((cache, lane))
+        let ready = open_cache(&config, lanes() + config.embed.threads).and_then(|cache| {
+            let embedder = Arc::clone(cache.embedder());
+            let threads = if embedder.cost() == Cost::Remote { REMOTE_LANES } else { lanes() };
+            let encoder = Encoder::start(embedder, threads, config.embed.deadline)
+                .map_err(|error| EmbedError::Encoder(error.to_string()))?;
+            Ok((cache, encoder))
         });
-        match lane {
-            Ok((cache, lane)) => {
-                let id = cache.embedder().id().to_owned();
-                tracing::info!(encoder = id, "encoder loaded");
-                live.set_encoder(Encoder::Ready { lane, id });
+        match ready {
+            Ok((cache, encoder)) => {
+                tracing::info!(encoder = cache.embedder().id(), "encoder loaded");
+                live.set_encoder(encoder);
                 let _ = loaded.send(Arc::new(cache));
             }
             Err(error) => {
@@ -162,5 +169,29 @@ fn load_encoder(config: Config, live: Live, loaded: oneshot::Sender<Arc<VectorCa
                 live.set_encoder(Encoder::Absent { reason: error.to_string() });
             }
         }
+    });
+}
+
+/// Loads the reranker, if there is to be one, without keeping anyone waiting.
+fn load_reranker(config: Config, live: Live) {
+    let Some(rerank) = config.rerank else { return };
+    live.set_rerank(Rerank::Absent { reason: "the reranker is being loaded".into() });
+    tokio::task::spawn_blocking(move || {
+        let ready = embed::load_reranker(&rerank, &config.embed, &config.data, lanes());
+        let ready = ready.and_then(|reranker| {
+            let lane = Lane::start("rerank", lanes(), rerank.deadline)
+                .map_err(|error| EmbedError::Encoder(error.to_string()))?;
+            Ok((Arc::new(reranker), lane))
+        });
+        live.set_rerank(match ready {
+            Ok((reranker, lane)) => {
+                tracing::info!(reranker = reranker.id(), "reranker loaded");
+                Rerank::Ready { reranker, depth: rerank.depth, lane }
+            }
+            Err(error) => {
+                tracing::warn!("answers are not reranked: {error}");
+                Rerank::Absent { reason: error.to_string() }
+            }
+        });
     });
 }

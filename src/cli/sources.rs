@@ -40,6 +40,9 @@ pub struct EncoderArgs {
     /// Folder of the embedding model [env: `TOOLSCOUT_MODEL`].
     #[arg(long, value_name = "DIR")]
     pub model: Option<PathBuf>,
+    /// Folder of a reranker [env: `TOOLSCOUT_RERANKER`].
+    #[arg(long, value_name = "DIR")]
+    pub reranker: Option<PathBuf>,
     /// The ONNX Runtime library [env: `TOOLSCOUT_RUNTIME`].
     #[arg(long, value_name = "FILE")]
     pub runtime: Option<PathBuf>,
@@ -87,15 +90,17 @@ impl SourceArgs {
 }
 
 impl EncoderArgs {
-    /// A configuration with one catalog and nothing else to crawl; no file is read.
+    /// A configuration with this catalog; no file is read unless it is named.
     pub(super) fn resolve(
         &self,
         catalog: &Path,
         servers: Option<&Path>,
+        config: Option<PathBuf>,
     ) -> Result<Config, ConfigErrors> {
         let sources = Sources {
             catalogs: vec![(catalog.to_owned(), servers.map(Path::to_owned))],
-            no_file: true,
+            no_file: config.is_none(),
+            config,
             ..self.sources()
         };
         Ok(load(&sources, &variable)?.config)
@@ -107,6 +112,7 @@ impl EncoderArgs {
             folder: std::env::current_dir().unwrap_or_default(),
             data: self.data.clone(),
             model: self.model.clone(),
+            reranker: self.reranker.clone(),
             runtime: self.runtime.clone(),
             ..Sources::default()
         }

@@ -104,6 +104,18 @@ pub enum Problem {
     /// An empty value where one is needed.
     #[error("is empty")]
     Empty,
+    /// A key without which its table means nothing.
+    #[error("is missing")]
+    Needed,
+    /// No folder of a model.
+    #[error("{0:?} is no folder, and models are not fetched from a hub")]
+    NoFolder(String),
+    /// A key both from the environment and from a file.
+    #[error("the key is given twice")]
+    KeyTwice,
+    /// More than one encoder.
+    #[error("vectors come from a folder (`model`) or from an endpoint, not from both")]
+    SeveralEncoders,
     /// A server id that can't be used.
     #[error("the server id is empty or holds control characters")]
     Id,
@@ -197,6 +209,12 @@ impl Problem {
             Self::Reference(_) => "write ${NAME} or ${NAME:-default}, with NAME in the environment",
             Self::Nul => "remove it",
             Self::Empty => "give it a value, or remove the key",
+            Self::Needed => "give it a value; see `toolscout config example`",
+            Self::NoFolder(_) => {
+                "download the model into a folder (model.onnx, tokenizer.json, config.json, \
+                 tokenizer_config.json, encoder.toml) and name that folder"
+            }
+            Self::SeveralEncoders | Self::KeyTwice => "remove one of the two",
             Self::Id => "give the server a readable id",
             Self::Duplicate { .. } => "rename one of the two, or remove it",
             Self::NoTransport => "give it one of `command`, `url` or `catalog`",

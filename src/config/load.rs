@@ -10,9 +10,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
-use super::raw::{RawConfig, RawCrawl, RawEmbed, RawServer};
+use super::raw::{RawConfig, RawCrawl, RawServer};
 use super::server::{self, Entry, Times};
-use super::{Config, CrawlConfig, EmbedConfig, Environment, client, file};
+use super::{Config, CrawlConfig, Environment, client, encoder, file};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "toolscout.toml";
@@ -43,6 +43,8 @@ pub struct Sources {
     pub data: Option<PathBuf>,
     /// `--model`.
     pub model: Option<PathBuf>,
+    /// `--reranker`.
+    pub reranker: Option<PathBuf>,
     /// `--runtime`.
     pub runtime: Option<PathBuf>,
 }
@@ -96,9 +98,17 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
         refresh: check.time("refresh", raw.crawl.refresh.as_deref(), 15 * 60),
     };
     let crawl = check.crawl(&raw.crawl);
-    let embed = check.embed(&raw.embed, &base, sources, environment);
     let listen = check.listen(&raw, sources, environment);
     let data = check.data(&raw, &base, sources, environment);
+    let mut check = encoder::Check {
+        place: &place,
+        base: &base,
+        environment,
+        errors: &mut errors,
+        warnings: &mut warnings,
+    };
+    let embed = check.embed(raw.embed, sources);
+    let rerank = check.rerank(raw.rerank, sources);
 
     refuse_duplicates(&entries, sources.demo, &mut errors);
     let mut servers = Vec::new();
@@ -136,6 +146,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 servers,
                 crawl,
                 embed,
+                rerank,
             },
             warnings,
             files,
@@ -217,7 +228,7 @@ fn folder_of(path: &Path) -> PathBuf {
 }
 
 /// An environment variable as a path; an empty one counts as unset.
-fn set(environment: &Environment<'_>, name: &str) -> Option<PathBuf> {
+pub(super) fn set(environment: &Environment<'_>, name: &str) -> Option<PathBuf> {
     environment(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
@@ -297,34 +308,6 @@ impl Check<'_> {
             max_pages: count("max_pages", raw.max_pages, 200),
             max_tools: count("max_tools", raw.max_tools, 20_000),
             max_bytes: count("max_bytes", raw.max_bytes, 64 << 20),
-        }
-    }
-
-    fn embed(
-        &mut self,
-        raw: &RawEmbed,
-        base: &Path,
-        sources: &Sources,
-        environment: &Environment<'_>,
-    ) -> EmbedConfig {
-        let choose = |flag: &Option<PathBuf>, variable: &str, file: &Option<String>| {
-            let outside = flag.clone().or_else(|| set(environment, variable));
-            outside
-                .map(|path| sources.folder.join(path))
-                .or_else(|| file.as_ref().map(|path| base.join(path)))
-        };
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let place = self.place.at("embed").at("deadline");
-        let (least, default) = (Duration::from_millis(1), Duration::from_millis(200));
-        EmbedConfig {
-            enabled: raw.enabled.unwrap_or(true),
-            model: choose(&sources.model, "TOOLSCOUT_MODEL", &raw.model),
-            runtime: choose(&sources.runtime, "TOOLSCOUT_RUNTIME", &raw.runtime),
-            threads: match raw.threads.unwrap_or(0) {
-                0 => (cores / 2).max(1),
-                threads => threads,
-            },
-            deadline: self.duration(&place, raw.deadline.as_deref(), least, default),
         }
     }
 

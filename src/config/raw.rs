@@ -18,6 +18,7 @@ pub(super) struct RawConfig {
     pub data: Option<String>,
     pub crawl: RawCrawl,
     pub embed: RawEmbed,
+    pub rerank: Option<RawRerank>,
     pub servers: BTreeMap<String, RawServer>,
 }
 
@@ -41,6 +42,32 @@ pub(super) struct RawEmbed {
     pub model: Option<String>,
     pub runtime: Option<String>,
     pub threads: Option<usize>,
+    pub deadline: Option<String>,
+    pub endpoint: Option<RawEndpoint>,
+}
+
+/// `[embed.endpoint]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawEndpoint {
+    pub url: Option<String>,
+    pub model: Option<String>,
+    pub api_key_env: Option<String>,
+    pub api_key_file: Option<String>,
+    pub dimensions: Option<usize>,
+    pub batch: Option<usize>,
+    pub timeout: Option<String>,
+    pub retries: Option<usize>,
+    pub query_prefix: Option<String>,
+    pub passage_prefix: Option<String>,
+}
+
+/// `[rerank]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawRerank {
+    pub model: Option<String>,
+    pub depth: Option<usize>,
     pub deadline: Option<String>,
 }
 

@@ -1,6 +1,6 @@
 //! The resolved configuration as text, for `toolscout config check`.
 //!
-//! Invariant: no header value, environment value, URL user or query, and nothing that a variable
+//! Invariant: no header value, API key, environment value, URL user or query, and nothing that a variable
 //! filled in, is shown.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
 
-use super::{Config, Loaded, ServerConfig, Transport};
+use super::{Config, EndpointConfig, Loaded, ServerConfig, Transport};
 
 const MASK: &str = "****";
 
@@ -23,6 +23,7 @@ struct Shown<'a> {
     data: String,
     crawl: ShownCrawl,
     embed: ShownEmbed,
+    rerank: Option<ShownRerank>,
     servers: BTreeMap<&'a str, ShownServer>,
 }
 
@@ -40,6 +41,27 @@ struct ShownEmbed {
     model: Option<String>,
     runtime: Option<String>,
     threads: usize,
+    deadline: String,
+    endpoint: Option<ShownEndpoint>,
+}
+
+#[derive(Serialize)]
+struct ShownEndpoint {
+    url: String,
+    model: String,
+    api_key: Option<&'static str>,
+    dimensions: usize,
+    batch: usize,
+    timeout: String,
+    retries: usize,
+    query_prefix: String,
+    passage_prefix: String,
+}
+
+#[derive(Serialize)]
+struct ShownRerank {
+    model: String,
+    depth: usize,
     deadline: String,
 }
 
@@ -74,6 +96,7 @@ impl Loaded {
             servers,
             crawl,
             embed,
+            rerank,
         } = &self.config;
         let path = |path: &std::path::PathBuf| path.display().to_string();
         toml::to_string(&Shown {
@@ -94,7 +117,13 @@ impl Loaded {
                 runtime: embed.runtime.as_ref().map(path),
                 threads: embed.threads,
                 deadline: time(embed.deadline),
+                endpoint: embed.endpoint.as_ref().map(endpoint),
             },
+            rerank: rerank.as_ref().map(|rerank| ShownRerank {
+                model: path(&rerank.model),
+                depth: rerank.depth,
+                deadline: time(rerank.deadline),
+            }),
             servers: (servers.iter())
                 .map(|server| (server.id.as_str(), self.server(server)))
                 .collect(),
@@ -157,6 +186,20 @@ impl Loaded {
             masked
         };
         arguments.iter().map(mask).collect()
+    }
+}
+
+fn endpoint(endpoint: &EndpointConfig) -> ShownEndpoint {
+    ShownEndpoint {
+        url: bare(&endpoint.url),
+        model: endpoint.model.clone(),
+        api_key: endpoint.api_key.as_ref().map(|_| MASK),
+        dimensions: endpoint.dimensions,
+        batch: endpoint.batch,
+        timeout: time(endpoint.timeout),
+        retries: endpoint.retries,
+        query_prefix: endpoint.query_prefix.clone(),
+        passage_prefix: endpoint.passage_prefix.clone(),
     }
 }
 

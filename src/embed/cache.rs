@@ -2,7 +2,8 @@
 //!
 //! The file is a log of records of one length (hash of the text, vector, checksum), only ever
 //! appended to, so several processes may share it. Invariant: a vector that is given out was made
-//! by this encoder for exactly this text; a damaged record is passed over, never believed.
+//! by this encoder for exactly this text in this role; a damaged record is passed over, never
+//! believed.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -10,16 +11,19 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::{EmbedError, Embedder};
+use super::{EmbedError, Embedder, Role};
 use crate::tool::ContentHash;
 
 const HASH: usize = 32;
 const CHECKSUM: usize = 8;
 
+/// A vector, shared with the index.
+pub type Vector = Arc<[f32]>;
+
 /// The vectors of one encoder.
 pub struct VectorCache {
     embedder: Arc<dyn Embedder>,
-    vectors: RwLock<HashMap<ContentHash, Arc<[f32]>>>,
+    vectors: RwLock<HashMap<ContentHash, Vector>>,
     file: Option<Mutex<File>>,
 }
 
@@ -51,26 +55,35 @@ impl VectorCache {
         &self.embedder
     }
 
-    /// The vector of the text with that hash, if it is known.
-    pub fn get(&self, hash: &ContentHash) -> Option<Arc<[f32]>> {
-        self.vectors.read().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
+    /// The vector of the text with that key, if it is known.
+    pub fn get(&self, key: &ContentHash) -> Option<Vector> {
+        self.vectors.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    /// The vector of `text`, embedded now unless it is known. An encoder's failure is an error; a
-    /// full disk is not: the vector is then kept in memory alone, and `Kept` says so.
-    pub fn embed(&self, text: &str) -> Result<(Arc<[f32]>, Kept), EmbedError> {
-        let hash = ContentHash::of(text);
-        if let Some(vector) = self.get(&hash) {
-            return Ok((vector, Kept::Known));
+    /// The vectors of `texts`, in order; what is not known is embedded now, in one batch. An
+    /// encoder's failure is an error; a full disk is not: those vectors are then kept in memory
+    /// alone, and `Kept` says so.
+    pub fn embed(&self, role: Role, texts: &[&str]) -> Result<(Vec<Vector>, Kept), EmbedError> {
+        let keys: Vec<ContentHash> = texts.iter().map(|text| key(role, text)).collect();
+        let mut found: Vec<Option<Vector>> = keys.iter().map(|key| self.get(key)).collect();
+        let missing: Vec<usize> = (0..texts.len()).filter(|at| found[*at].is_none()).collect();
+        let mut kept = Kept::All;
+        if !missing.is_empty() {
+            let wanted: Vec<&str> = missing.iter().map(|at| texts[*at]).collect();
+            let new = self.embedder.embed(role, &wanted, None)?;
+            for (at, vector) in missing.into_iter().zip(new) {
+                let vector: Vector = vector.into();
+                if let Err(error) = self.append(&keys[at], &vector) {
+                    kept = Kept::NotOnDisk(error);
+                }
+                let mut vectors = self.vectors.write().unwrap_or_else(PoisonError::into_inner);
+                vectors.insert(keys[at], Arc::clone(&vector));
+                found[at] = Some(vector);
+            }
         }
-        let vector: Arc<[f32]> = self.embedder.embed(text)?.into();
-        let kept = match self.append(&hash, &vector) {
-            Ok(()) => Kept::Added,
-            Err(error) => Kept::NotOnDisk(error),
-        };
-        let mut vectors = self.vectors.write().unwrap_or_else(PoisonError::into_inner);
-        vectors.insert(hash, Arc::clone(&vector));
-        Ok((vector, kept))
+        let vectors: Option<Vec<_>> = found.into_iter().collect();
+        let vectors = vectors.ok_or_else(|| EmbedError::Encoder("too few vectors".into()))?;
+        Ok((vectors, kept))
     }
 
     fn append(&self, hash: &ContentHash, vector: &[f32]) -> io::Result<()> {
@@ -82,15 +95,23 @@ impl VectorCache {
     }
 }
 
-/// What became of a vector in the cache.
+/// What became of new vectors.
 #[derive(Debug)]
 pub enum Kept {
-    /// It was there.
-    Known,
-    /// It is there now.
-    Added,
-    /// It is in memory alone.
+    /// They are where the cache is kept.
+    All,
+    /// They are in memory alone.
     NotOnDisk(io::Error),
+}
+
+/// What the vector of `text` is kept by. Queries are apart from tools: many encoders tell them
+/// apart.
+pub fn key(role: Role, text: &str) -> ContentHash {
+    match role {
+        Role::Tool => ContentHash::of(text),
+        // No text of a tool begins with a NUL character.
+        Role::Query => ContentHash::of(&format!("\0query\0{text}")),
+    }
 }
 
 fn record_length(dims: usize) -> usize {
@@ -106,7 +127,7 @@ fn encode(hash: &ContentHash, vector: &[f32]) -> Vec<u8> {
     record
 }
 
-fn decode(record: &[u8]) -> Option<(ContentHash, Arc<[f32]>)> {
+fn decode(record: &[u8]) -> Option<(ContentHash, Vector)> {
     let (content, checksum) = record.split_at(record.len() - CHECKSUM);
     if &blake3::hash(content).as_bytes()[..CHECKSUM] != checksum {
         return None;
@@ -118,9 +139,14 @@ fn decode(record: &[u8]) -> Option<(ContentHash, Arc<[f32]>)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Instant;
 
-    struct Lengths;
+    use super::*;
+    use crate::embed::Cost;
+
+    /// Vectors of a text's length; notes every batch.
+    #[derive(Default)]
+    struct Lengths(Mutex<Vec<usize>>);
     impl Embedder for Lengths {
         fn id(&self) -> &'static str {
             "lengths"
@@ -128,31 +154,53 @@ mod tests {
         fn dims(&self) -> usize {
             2
         }
+        fn cost(&self) -> Cost {
+            Cost::Instant
+        }
         #[expect(clippy::cast_precision_loss, reason = "short texts")]
-        fn embed(&self, text: &str) -> Result<Vec<f32>, EmbedError> {
-            Ok(vec![text.len() as f32, 1.0])
+        fn embed(
+            &self,
+            role: Role,
+            texts: &[&str],
+            _: Option<Instant>,
+        ) -> Result<Vec<Vec<f32>>, EmbedError> {
+            self.0.lock().unwrap().push(texts.len());
+            let role = if role == Role::Query { 2.0 } else { 1.0 };
+            Ok(texts.iter().map(|text| vec![text.len() as f32, role]).collect())
         }
     }
 
     #[test]
     fn keeps_over_restarts_and_passes_over_damage() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || VectorCache::open(Arc::new(Lengths), folder.path()).unwrap();
+        let open = || VectorCache::open(Arc::new(Lengths::default()), folder.path()).unwrap();
         let path = folder.path().join("vectors-lengths-2.bin");
         let cache = open();
         for text in ["a", "bb", "ccc"] {
-            assert!(matches!(cache.embed(text).unwrap().1, Kept::Added));
+            assert!(matches!(cache.embed(Role::Tool, &[text]).unwrap().1, Kept::All));
         }
-        assert!(matches!(cache.embed("bb").unwrap().1, Kept::Known));
         let mut bytes = fs::read(&path).unwrap();
         bytes[HASH] ^= 1; // the first record
         bytes.extend([1, 2, 3]); // the start of a record that was never finished
         fs::write(&path, &bytes).unwrap();
 
         let again = open();
-        assert!(again.get(&ContentHash::of("a")).is_none());
-        assert_eq!(*again.get(&ContentHash::of("ccc")).unwrap(), [3.0, 1.0]);
-        again.embed("dddd").unwrap();
-        assert_eq!(*open().get(&ContentHash::of("dddd")).unwrap(), [4.0, 1.0]);
+        assert!(again.get(&key(Role::Tool, "a")).is_none());
+        assert_eq!(*again.get(&key(Role::Tool, "ccc")).unwrap(), [3.0, 1.0]);
+        again.embed(Role::Tool, &["dddd"]).unwrap();
+        assert_eq!(*open().get(&key(Role::Tool, "dddd")).unwrap(), [4.0, 1.0]);
+    }
+
+    #[test]
+    fn embeds_what_is_missing_in_one_batch_and_keeps_roles_apart() {
+        let lengths = Arc::new(Lengths::default());
+        let cache = VectorCache::in_memory(lengths.clone());
+        cache.embed(Role::Tool, &["bb"]).unwrap();
+        let (vectors, _) = cache.embed(Role::Tool, &["a", "bb", "ccc"]).unwrap();
+        let lengths_of: Vec<f32> = vectors.iter().map(|vector| vector[0]).collect();
+        assert_eq!(lengths_of, [1.0, 2.0, 3.0]);
+        assert_eq!(*lengths.0.lock().unwrap(), [1, 2]);
+        assert_eq!(*cache.embed(Role::Query, &["bb"]).unwrap().0[0], [2.0, 2.0]);
+        assert_eq!(*cache.embed(Role::Tool, &["bb"]).unwrap().0[0], [2.0, 1.0]);
     }
 }

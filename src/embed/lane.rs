@@ -1,77 +1,73 @@
-//! Query embedding off the async runtime, bounded in queue and time.
+//! Work on a query that does not belong on the async runtime, bounded in queue and time.
 //!
 //! Invariant: a caller waits no longer than its deadline, and work whose caller has gone is
 //! dropped, not done: a burst ends in lexical answers, not in a queue.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::{EmbedError, Embedder};
+use super::EmbedError;
 
 /// Queries that may wait, for each thread.
 const WAITING: usize = 16;
 
-struct Job {
-    text: String,
-    reply: oneshot::Sender<Result<Vec<f32>, EmbedError>>,
-}
+type Job = Box<dyn FnOnce() + Send>;
 
-/// Threads that embed queries. They end when the lane is dropped.
+/// Threads that work on queries. They end when the lane is dropped.
 pub struct Lane {
     jobs: SyncSender<Job>,
     deadline: Duration,
 }
 
 impl Lane {
-    /// Starts `threads` threads on `embedder`.
-    pub fn start(
-        embedder: &Arc<dyn Embedder>,
-        threads: usize,
-        deadline: Duration,
-    ) -> std::io::Result<Self> {
+    /// Starts `threads` threads, named after `name`.
+    pub fn start(name: &str, threads: usize, deadline: Duration) -> std::io::Result<Self> {
         let (jobs, queue) = sync_channel(WAITING * threads.max(1));
         let queue = Arc::new(Mutex::new(queue));
         for at in 0..threads.max(1) {
-            let (queue, embedder) = (Arc::clone(&queue), Arc::clone(embedder));
+            let queue = Arc::clone(&queue);
             std::thread::Builder::new()
-                .name(format!("embed-query-{at}"))
-                .spawn(move || work(&queue, &*embedder))?;
+                .name(format!("{name}-{at}"))
+                .spawn(move || work_off(&queue))?;
         }
         Ok(Self { jobs, deadline })
     }
 
-    /// The vector of `text`, or why there is none in time.
-    pub async fn embed(&self, text: String) -> Result<Vec<f32>, EmbedError> {
+    /// What `work` comes to, or why it does not in time. `work` is told when it is given up.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Instant) -> Result<T, EmbedError> + Send + 'static,
+    ) -> Result<T, EmbedError> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.try_send(Job { text, reply }).map_err(|error| match error {
+        let until = Instant::now() + self.deadline;
+        let job = move || {
+            if !reply.is_closed() {
+                let _ = reply.send(work(until));
+            }
+        };
+        self.jobs.try_send(Box::new(job)).map_err(|error| match error {
             TrySendError::Full(_) => EmbedError::Busy,
             TrySendError::Disconnected(_) => EmbedError::Encoder("its threads ended".into()),
         })?;
-        match tokio::time::timeout(self.deadline, answer).await {
-            Ok(Ok(vector)) => vector,
+        match tokio::time::timeout_at(until.into(), answer).await {
+            Ok(Ok(Err(EmbedError::Deadline(_)))) | Err(_) => {
+                Err(EmbedError::Deadline(self.deadline))
+            }
+            Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(EmbedError::Encoder("it panicked on this text".into())),
-            Err(_) => Err(EmbedError::Deadline(self.deadline)),
         }
     }
 }
 
-fn work(queue: &Mutex<Receiver<Job>>, embedder: &dyn Embedder) {
+fn work_off(queue: &Mutex<Receiver<Job>>) {
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { text, reply }) = job else { return };
-        if reply.is_closed() {
-            continue;
-        }
+        let Ok(job) = job else { return };
         // A panic inside the encoder must cost one answer, not the thread.
-        let result =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| embedder.embed(&text)));
-        if let Ok(result) = result {
-            let _ = reply.send(result);
-        }
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
     }
 }
 
@@ -79,45 +75,42 @@ fn work(queue: &Mutex<Receiver<Job>>, embedder: &dyn Embedder) {
 mod tests {
     use super::*;
 
-    /// Embeds when it is let; panics on `panic`.
-    struct Gate(Mutex<std::sync::mpsc::Receiver<()>>);
-    impl Embedder for Gate {
-        fn id(&self) -> &'static str {
-            "gate"
-        }
-        fn dims(&self) -> usize {
-            1
-        }
-        fn embed(&self, text: &str) -> Result<Vec<f32>, EmbedError> {
-            assert_ne!(text, "panic");
-            let _ = self.0.lock().unwrap().recv();
-            Ok(vec![1.0])
-        }
+    /// A lane of one thread, and work that is done when it is let.
+    fn lane(deadline: Duration) -> (Arc<Lane>, Gate, std::sync::mpsc::Sender<()>) {
+        let (let_through, gate) = std::sync::mpsc::channel();
+        let lane = Lane::start("test", 1, deadline).unwrap();
+        (Arc::new(lane), Gate(Arc::new(Mutex::new(gate))), let_through)
     }
 
-    fn lane(deadline: Duration) -> (Lane, std::sync::mpsc::Sender<()>) {
-        let (let_through, gate) = std::sync::mpsc::channel();
-        let embedder: Arc<dyn Embedder> = Arc::new(Gate(Mutex::new(gate)));
-        (Lane::start(&embedder, 1, deadline).unwrap(), let_through)
+    #[derive(Clone)]
+    struct Gate(Arc<Mutex<Receiver<()>>>);
+
+    impl Gate {
+        fn wait(self) -> impl FnOnce(Instant) -> Result<(), EmbedError> {
+            move |_| {
+                let _ = self.0.lock().unwrap().recv();
+                Ok(())
+            }
+        }
     }
 
     #[tokio::test]
     async fn answers_in_time_or_says_that_it_did_not() {
-        let (lane, let_through) = lane(Duration::from_millis(20));
-        assert!(matches!(lane.embed("x".into()).await, Err(EmbedError::Deadline(_))));
+        let (lane, gate, let_through) = lane(Duration::from_millis(20));
+        let given_up = lane.run(gate.clone().wait()).await;
+        assert!(matches!(given_up, Err(EmbedError::Deadline(_))));
         let_through.send(()).unwrap();
         let_through.send(()).unwrap();
-        assert_eq!(lane.embed("y".into()).await.unwrap(), [1.0]);
+        assert!(lane.run(gate.wait()).await.is_ok());
     }
 
     #[tokio::test]
     async fn a_full_queue_refuses_at_once() {
-        let (lane, _gate) = lane(Duration::from_mins(1));
-        let lane = Arc::new(lane);
+        let (lane, gate, _let_through) = lane(Duration::from_mins(1));
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..=WAITING + 1 {
-            let lane = Arc::clone(&lane);
-            waiting.spawn(async move { lane.embed("x".into()).await });
+            let (lane, gate) = (Arc::clone(&lane), gate.clone());
+            waiting.spawn(async move { lane.run(gate.wait()).await });
         }
         // All but one of them can wait (one more while the thread holds its own).
         let refused = waiting.join_next().await.unwrap().unwrap();
@@ -126,9 +119,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_costs_one_answer() {
-        let (lane, let_through) = lane(Duration::from_mins(1));
-        assert!(matches!(lane.embed("panic".into()).await, Err(EmbedError::Encoder(_))));
-        let_through.send(()).unwrap();
-        assert!(lane.embed("x".into()).await.is_ok());
+        let (lane, _, _) = lane(Duration::from_mins(1));
+        let panics = lane.run(|_| -> Result<(), _> { panic!("on purpose") }).await;
+        assert!(matches!(panics, Err(EmbedError::Encoder(_))));
+        assert_eq!(lane.run(|_| Ok(1)).await.unwrap(), 1);
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::vectors::{self, VectorWorker};
+use super::vectors::{self, Progress, VectorWorker};
 use super::{Live, ServerState, ServerStatus};
 use crate::catalog::{Catalog, Diff, Outcome, ServerUpdate};
 use crate::embed::cache::VectorCache;
@@ -35,9 +35,9 @@ pub struct Indexer {
     generation: u64,
     snapshot: Option<PathBuf>,
     vectors: Option<(Arc<VectorCache>, VectorWorker)>,
-    progress: mpsc::Receiver<()>,
+    progress: mpsc::Receiver<Progress>,
     /// Kept so that `progress` stays open before there is a worker.
-    report_progress: mpsc::Sender<()>,
+    report_progress: mpsc::Sender<Progress>,
 }
 
 impl Indexer {
@@ -122,9 +122,12 @@ impl Indexer {
                     None if !self.live.is_ready() => return self.publish(None).await,
                     None => return,
                 },
-                Some(()) = self.progress.recv() => {
-                    let index = self.live.index();
-                    self.publish(Some(index)).await;
+                Some(progress) = self.progress.recv() => {
+                    self.live.set_trouble(progress.trouble);
+                    if progress.added {
+                        let index = self.live.index();
+                        self.publish(Some(index)).await;
+                    }
                 }
             }
         }

@@ -3,18 +3,34 @@
 //! Invariant: a newer catalog takes the place of the one at work at the next text; what was
 //! embedded is in the cache and is not done twice.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use rayon::prelude::*;
 use tokio::sync::{mpsc, watch};
 
 use crate::catalog::Catalog;
-use crate::embed::EmbedError;
-use crate::embed::cache::{Kept, VectorCache};
+use crate::embed::cache::{self, Kept, VectorCache};
+use crate::embed::{EmbedError, Role};
 use crate::text::fields;
-use crate::tool::ContentHash;
+
+/// The wait before what failed is tried again, the first time; each later one is twice as long.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The longest such wait.
+const LAST_RETRY: Duration = Duration::from_mins(5);
+/// So many failures in a row end an attempt: the rest would fail too.
+const ENOUGH: usize = 3;
+
+/// What has come of the tools at work.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// There are new vectors.
+    pub added: bool,
+    /// Why tools are without a vector, if they are.
+    pub trouble: Option<String>,
+}
 
 /// The thread that embeds. It ends when this is dropped.
 pub struct VectorWorker {
@@ -22,11 +38,11 @@ pub struct VectorWorker {
 }
 
 impl VectorWorker {
-    /// Starts it with `threads` threads; `()` on `progress` says that there are new vectors.
+    /// Starts it with `threads` threads; it tells what comes of it on `progress`.
     pub fn start(
         cache: Arc<VectorCache>,
         threads: usize,
-        progress: mpsc::Sender<()>,
+        progress: mpsc::Sender<Progress>,
     ) -> std::io::Result<Self> {
         let (catalogs, mut wanted) = watch::channel(Arc::new(Catalog::default()));
         let pool = rayon::ThreadPoolBuilder::new()
@@ -36,10 +52,16 @@ impl VectorWorker {
             .map_err(std::io::Error::other)?;
         let runtime = tokio::runtime::Handle::current();
         std::thread::Builder::new().name("embed-tools".into()).spawn(move || {
-            while runtime.block_on(wanted.changed()).is_ok() {
+            let mut waits = waits();
+            let mut wait = None;
+            while runtime.block_on(wanted_again(&mut wanted, wait)) {
                 let catalog = Arc::clone(&wanted.borrow_and_update());
                 let superseded = || wanted.has_changed().unwrap_or(true);
-                pool.install(|| embed_all(&catalog, &cache, &progress, superseded));
+                let done = pool.install(|| embed_all(&catalog, &cache, &progress, superseded));
+                if done {
+                    waits = self::waits();
+                }
+                wait = if done { None } else { waits.next() };
             }
         })?;
         Ok(Self { catalogs })
@@ -51,54 +73,100 @@ impl VectorWorker {
     }
 }
 
-/// The vectors known for `catalog`, in its order.
-pub fn known(catalog: &Catalog, cache: &VectorCache) -> Vec<Option<Arc<[f32]>>> {
-    let text = |tool| ContentHash::of(&fields::embedded(tool, catalog));
-    catalog.tools().par_iter().map(|tool| cache.get(&text(tool))).collect()
+fn waits() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(FIRST_RETRY)
+        .with_max_delay(LAST_RETRY)
+        .with_factor(2.0)
+        .with_jitter()
+        .with_jitter_seed(fastrand::u64(..))
+        .without_max_times()
+        .build()
 }
 
+/// Waits for another catalog, or for `wait` to try the same once more; false when all is over.
+async fn wanted_again(wanted: &mut watch::Receiver<Arc<Catalog>>, wait: Option<Duration>) -> bool {
+    match wait {
+        None => wanted.changed().await.is_ok(),
+        Some(wait) => {
+            tokio::time::timeout(wait, wanted.changed()).await.map_or(true, |seen| seen.is_ok())
+        }
+    }
+}
+
+/// The vectors known for `catalog`, in its order.
+pub fn known(catalog: &Catalog, cache: &VectorCache) -> Vec<Option<Arc<[f32]>>> {
+    let key = |tool| cache::key(Role::Tool, &fields::embedded(tool, catalog));
+    catalog.tools().par_iter().map(|tool| cache.get(&key(tool))).collect()
+}
+
+/// Embeds what `catalog` needs; false when some of it should be tried again.
 fn embed_all(
     catalog: &Catalog,
     cache: &VectorCache,
-    progress: &mpsc::Sender<()>,
+    progress: &mpsc::Sender<Progress>,
     superseded: impl Fn() -> bool + Sync,
-) {
+) -> bool {
     let texts: Vec<String> =
         catalog.tools().par_iter().map(|tool| fields::embedded(tool, catalog)).collect();
-    let missing: Vec<&String> =
-        texts.iter().filter(|text| cache.get(&ContentHash::of(text)).is_none()).collect();
+    let missing: Vec<&str> = texts
+        .iter()
+        .map(String::as_str)
+        .filter(|text| cache.get(&cache::key(Role::Tool, text)).is_none())
+        .collect();
     if missing.is_empty() {
-        return;
+        let _ = progress.blocking_send(Progress::default());
+        return true;
     }
     tracing::info!(tools = missing.len(), "embedding");
     let begun = Instant::now();
     let published = AtomicU32::new(0);
-    let failed = AtomicUsize::new(0);
-    missing.par_iter().for_each(|text| {
-        if superseded() {
+    let added = AtomicUsize::new(0);
+    let in_a_row = AtomicUsize::new(0);
+    let failure: Mutex<Option<EmbedError>> = Mutex::default();
+    missing.par_chunks(cache.embedder().batch().max(1)).for_each(|batch| {
+        if superseded() || in_a_row.load(Ordering::Relaxed) >= ENOUGH {
             return;
         }
-        match cache.embed(text) {
-            Ok((_, Kept::NotOnDisk(error))) => {
-                if failed.fetch_add(1, Ordering::Relaxed) == 0 {
+        match cache.embed(Role::Tool, batch) {
+            Ok((_, kept)) => {
+                if let Kept::NotOnDisk(error) = kept
+                    && added.load(Ordering::Relaxed) == 0
+                {
                     tracing::warn!(%error, "vectors can't be kept on disk, only in memory");
                 }
+                added.fetch_add(batch.len(), Ordering::Relaxed);
+                in_a_row.store(0, Ordering::Relaxed);
             }
-            Ok(_) => {}
-            Err(error) => report(&error, &failed),
+            Err(error) => {
+                // A text that a model can't take says nothing of the next one.
+                if is_remote(&error) {
+                    in_a_row.fetch_add(1, Ordering::Relaxed);
+                }
+                failure.lock().unwrap_or_else(PoisonError::into_inner).replace(error);
+            }
         }
         // Published after 2, 4, 8, … seconds: a large catalog is not rebuilt over and over.
         let due = begun.elapsed().as_secs().checked_ilog2().unwrap_or(0);
         if published.fetch_max(due, Ordering::Relaxed) < due {
-            let _ = progress.try_send(());
+            let added = added.load(Ordering::Relaxed) > 0;
+            let _ = progress.try_send(Progress { added, trouble: None });
         }
     });
-    tracing::info!(tools = missing.len(), seconds = begun.elapsed().as_secs_f32(), "embedded");
-    let _ = progress.blocking_send(());
+    let added = added.into_inner();
+    tracing::info!(tools = added, seconds = begun.elapsed().as_secs_f32(), "embedded");
+    let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Some(error) = &failure {
+        let left = missing.len() - added;
+        tracing::warn!(%error, tools = left, "not embedded: these compete by their words alone");
+    }
+    let done = !failure.as_ref().is_some_and(is_remote);
+    let trouble = failure.map(|error| error.to_string());
+    let _ = progress.blocking_send(Progress { added: added > 0, trouble });
+    done
 }
 
-fn report(error: &EmbedError, failed: &AtomicUsize) {
-    if failed.fetch_add(1, Ordering::Relaxed) == 0 {
-        tracing::warn!(%error, "a tool can't be embedded and competes by its words alone");
-    }
+/// It may pass: another machine gave no answer.
+fn is_remote(error: &EmbedError) -> bool {
+    matches!(error, EmbedError::Endpoint(_) | EmbedError::Dimensions { .. })
 }

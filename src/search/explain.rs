@@ -36,6 +36,7 @@ pub fn explain(
         lexical: best_place(lists.iter().map(|lists| &*lists.lexical), tool),
         dense: best_place(lists.iter().map(|lists| &*lists.dense), tool),
         matched,
+        ..Explain::default()
     }
 }
 

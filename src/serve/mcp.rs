@@ -68,7 +68,7 @@ struct Found {
     generation: u64,
     /// The arms that ranked.
     mode: Mode,
-    /// Why that is not `hybrid`.
+    /// Why that is not `hybrid`, or not reranked although it should be.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// Best first.

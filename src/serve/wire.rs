@@ -142,7 +142,7 @@ pub struct SearchAnswer<'a> {
     pub generation: u64,
     /// The arms that ranked.
     pub mode: Mode,
-    /// Why that is not `hybrid`, and what mends it.
+    /// Why that is not `hybrid`, or not reranked although it should be, and what mends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
     /// Microseconds from the query to the ranking, embedding included.
@@ -313,11 +313,14 @@ pub struct IndexStatus<'a> {
     pub generation: u64,
     /// What a query would be answered with now.
     pub mode: Mode,
-    /// Why that is not `hybrid`, and what mends it.
+    /// Why that is not `hybrid`, or not reranked although it should be, and what mends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
     /// The encoder, if there is one.
     pub encoder: Option<&'a str>,
+    /// The reranker, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reranker: Option<&'a str>,
     /// Tools that have a vector.
     pub embedded: usize,
     /// Tools in the catalog.
@@ -339,6 +342,7 @@ impl<'a> IndexStatus<'a> {
             mode: status.mode,
             reason: status.reason.as_deref(),
             encoder: status.encoder.as_deref(),
+            reranker: status.reranker.as_deref(),
             embedded: status.embedded,
             total: status.total,
             servers: count_states(servers),

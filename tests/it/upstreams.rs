@@ -188,13 +188,8 @@ async fn an_announced_change_is_crawled() {
         demo: false,
         servers: vec![stdio("everything", "node", &[&program, "stdio"])],
         crawl: LIMITS,
-        embed: EmbedConfig {
-            enabled: false,
-            model: None,
-            runtime: None,
-            threads: 1,
-            deadline: Duration::from_secs(1),
-        },
+        embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
+        rerank: None,
     };
     let (sender, mut updates) = mpsc::channel(16);
     let shutdown = CancellationToken::new();

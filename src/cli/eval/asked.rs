@@ -1,4 +1,4 @@
-//! One labelled query, ranked and answered by the functions that serve.
+//! One labelled query, answered by the function that serves.
 
 use std::io::Write;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::eval::{Answered, LabelledQuery};
 use crate::index::{Index, Ranked};
-use crate::search::{self, Features, Gauge, Hit, PartVectors, Query};
+use crate::search::{self, Features, Gauge, Hit, PartVectors, Query, Ranking};
 
 /// How deep a run ranks.
 const DEPTH: usize = 100;
@@ -42,16 +42,16 @@ struct MeasuredHit {
 }
 
 impl Asked {
-    /// Ranks and answers `query`, which is that of `labelled`.
+    /// Answers `query`, which is that of `labelled`, from its ranking.
     pub fn ask(
         index: &Index,
         labelled: &LabelledQuery,
         query: &Query,
         vectors: &[PartVectors],
+        ranking: &Ranking,
     ) -> Self {
-        let ranking = search::rank(index, query, vectors);
-        let served = search::answer(index, query, vectors, &ranking);
-        let gauge = Gauge::new(index, &query.texts, vectors, &ranking);
+        let served = search::answer(index, query, vectors, ranking);
+        let gauge = Gauge::new(index, &query.texts, vectors, ranking);
         let measure = |ranked: &Ranked| {
             let id = index.catalog.tool(ranked.tool).id.as_str();
             MeasuredHit {

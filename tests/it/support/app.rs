@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use reqwest::{Method, RequestBuilder, StatusCode, header};
 use serde_json::Value;
@@ -77,13 +77,8 @@ pub fn config() -> Config {
         servers: Vec::new(),
         demo: false,
         crawl: CrawlConfig { concurrency: 1, max_pages: 1, max_tools: 1, max_bytes: 1 },
-        embed: EmbedConfig {
-            enabled: false,
-            model: None,
-            runtime: None,
-            threads: 1,
-            deadline: Duration::from_millis(50),
-        },
+        embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
+        rerank: None,
     }
 }
 

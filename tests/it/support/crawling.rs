@@ -48,13 +48,8 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         data: PathBuf::new(),
         servers,
         crawl: limits(),
-        embed: EmbedConfig {
-            enabled: false,
-            model: None,
-            runtime: None,
-            threads: 1,
-            deadline: Duration::from_millis(100),
-        },
+        embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
+        rerank: None,
     }
 }
 

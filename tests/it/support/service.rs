@@ -185,6 +185,19 @@ pub fn ids(answer: &Value) -> Vec<String> {
     ids.map(str::to_owned).collect()
 }
 
+/// A copy of the tiny model `name` (tests/fixtures), with an `encoder.toml` if there is to be one.
+pub fn tiny(name: &str, manifest: Option<&str>) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+    for file in ["model.onnx", "tokenizer.json", "tokenizer_config.json", "config.json"] {
+        std::fs::copy(from.join(file), folder.path().join(file)).unwrap();
+    }
+    if let Some(manifest) = manifest {
+        std::fs::write(folder.path().join("encoder.toml"), manifest).unwrap();
+    }
+    folder
+}
+
 /// A command that ran to its end.
 pub struct Ran {
     pub code: i32,
@@ -214,12 +227,18 @@ pub async fn run(folder: &Path, args: &[&str]) -> Ran {
 /// Flags that name the model and the runtime of this checkout; `None` where they are left out
 /// on purpose.
 pub fn encoder() -> Option<[String; 4]> {
+    let runtime = runtime()?;
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("index-data/cache/model");
+    let shown = |path: &Path| path.display().to_string();
+    Some(["--model".into(), shown(&model), "--runtime".into(), shown(&runtime)])
+}
+
+/// The ONNX Runtime library of this checkout, fetched with the model.
+pub fn runtime() -> Option<PathBuf> {
     let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("index-data/cache");
-    let model = cache.join("model");
     let runtime = cache.join("runtime/libonnxruntime.so");
-    if model.join("model.onnx").is_file() && runtime.is_file() {
-        let shown = |path: &Path| path.display().to_string();
-        return Some(["--model".into(), shown(&model), "--runtime".into(), shown(&runtime)]);
+    if cache.join("model/model.onnx").is_file() && runtime.is_file() {
+        return Some(runtime);
     }
     assert_eq!(
         std::env::var("TOOLSCOUT_SKIP_MODEL").as_deref(),
