@@ -274,10 +274,10 @@ pub fn answer(index: &Index, query: &Query, vectors: &[PartVectors], ranking: &R
         confidence: gauge.confidence(slot.shown.tool),
         duplicates: slot.beside.iter().map(|tool| index.catalog.tool(*tool).id.clone()).collect(),
         explain: query.explain.then(|| {
-            let named = ranking.named.contains(&slot.shown.tool);
-            let reranked = ranking.reranked.get(&slot.shown.tool).copied();
-            let arms =
-                explain::explain(index, &query.texts, &ranking.lists, slot.shown.tool, named);
+            let tool = slot.shown.tool;
+            let named = ranking.named.contains(&tool);
+            let reranked = ranking.reranked.get(&tool).copied();
+            let arms = explain::explain(index, &query.texts, &ranking.lists, tool, named);
             Explain { reranked, ..arms }
         }),
     };

@@ -113,21 +113,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     writeln!(out, "{}", report.table())?;
-    writeln!(
-        out,
-        "as served: recall {:.4}, complete {:.4} with {:.2} tools ({:.4} a tool); {} queries \
-         without labels",
-        as_served.recall,
-        as_served.complete,
-        as_served.returned,
-        as_served.complete_per_tool,
-        report.unscored
-    )?;
-    write!(out, "no good match: said of {:.4} of the scored", as_served.no_good_match)?;
-    match as_served.no_good_match_of_none {
-        Some(share) => writeln!(out, ", of {share:.4} of those that nothing fits")?,
-        None => writeln!(out)?,
-    }
+    writeln!(out, "{}; {} queries without labels", as_served.summary(), report.unscored)?;
     if let Some((path, comparison)) = &against {
         writeln!(out, "against {}: {}", path.display(), comparison.summary())?;
         for moved in comparison.moved.iter().take(SHOWN_MOVES) {

@@ -61,6 +61,19 @@ impl AsServed {
             no_good_match_of_none: (!none.is_empty()).then(|| count(flagged) / count(none.len())),
         }
     }
+
+    /// In a sentence.
+    pub fn summary(&self) -> String {
+        let of_none = self
+            .no_good_match_of_none
+            .map(|share| format!(" and of {share:.4} of those that nothing fits"))
+            .unwrap_or_default();
+        format!(
+            "as served: recall {:.4}, complete {:.4} with {:.2} tools ({:.4} a tool); no good \
+             match said of {:.4}{of_none}",
+            self.recall, self.complete, self.returned, self.complete_per_tool, self.no_good_match
+        )
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One labelled query, ranked and answered by the functions that serve.
+//! One labelled query, answered by the function that serves.
 
 use std::io::Write;
 use std::path::Path;
