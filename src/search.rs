@@ -37,7 +37,8 @@ pub const MAX_PHRASINGS: usize = 8;
 pub struct Query {
     /// One or more phrasings of one need; their rankings are fused.
     pub texts: Vec<String>,
-    /// How many tools, 1 to [`MAX_LIMIT`]; absent means 5 to 10, by where the scores fall off.
+    /// How many tools, 1 to [`MAX_LIMIT`]; absent means 5 to 10, by where the scores fall off, and
+    /// up to 20 where several needs are found.
     pub limit: Option<usize>,
     /// Only tools of these servers; empty means all.
     pub servers: Vec<ServerId>,

@@ -163,7 +163,7 @@ fn api(schemas: &mut Schemas) -> Vec<Operation> {
                 ),
                 query(
                     "limit",
-                    "How many tools; without it 5 to 10",
+                    "How many tools; without it 5 to 10, and up to 20 for a task of several needs",
                     &limit(crate::search::MAX_LIMIT),
                 ),
                 servers(),

@@ -29,7 +29,8 @@ pub struct Need {
     #[serde(default)]
     #[schemars(length(max = MAX_PHRASINGS))]
     pub queries: Option<Vec<String>>,
-    /// How many tools, 1 to 50; without it 5 to 10, as the scores fall off.
+    /// How many tools, 1 to 50; without it 5 to 10, as the scores fall off, and up to 20 for a task
+    /// of several needs.
     #[serde(default)]
     #[schemars(range(min = 1, max = 50))]
     pub limit: Option<usize>,
@@ -49,7 +50,8 @@ pub struct SearchRequest {
     #[serde(default)]
     #[schemars(length(max = MAX_PHRASINGS))]
     pub queries: Option<Vec<String>>,
-    /// How many tools, 1 to 50; without it 5 to 10. In a batch: for needs that name none.
+    /// How many tools, 1 to 50; without it 5 to 10, up to 20 for a task of several needs. In a
+    /// batch: for needs that name none.
     #[serde(default)]
     #[schemars(range(min = 1, max = 50))]
     pub limit: Option<usize>,
