@@ -141,8 +141,9 @@ fn fuse_text(
             *score += NEED_WEIGHT * best_share[at];
         }
     }
-    let scored = candidates.into_iter().zip(scores);
-    (scored.map(|(tool, score)| Ranked { tool, score }).collect(), needs.max(1))
+    let ranked = std::iter::zip(candidates, scores);
+    let ranked = ranked.map(|(tool, score)| Ranked { tool, score }).collect();
+    (ranked, needs.max(1))
 }
 
 /// What both arms say of every candidate.

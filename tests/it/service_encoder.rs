@@ -8,7 +8,7 @@ use crate::support::service::{Service, catalog, encoder, ids, serve};
 
 /// The wanted tool and the query share no word.
 const WANTED: &str = "calendar/create_event";
-const PARAPHRASE: &str = "arrange an appointment";
+const PARAPHRASE: &str = "find time to talk to my coworkers";
 
 fn tools(folder: &Path) {
     catalog(
