@@ -181,6 +181,21 @@ mod tests {
 
     use super::*;
 
+    /// An index of tools that have nothing but a description.
+    pub fn described(descriptions: &[&str]) -> Lexical {
+        let document = |text: &&str| {
+            let mut fields: [String; FIELDS] = Default::default();
+            fields[2] = (*text).into();
+            Document::of(&fields)
+        };
+        Lexical::from_documents(&descriptions.iter().map(document).collect::<Vec<_>>())
+    }
+
+    /// The fields of a few tools, in words of a few letters.
+    pub fn documents() -> impl Strategy<Value = Vec<[String; FIELDS]>> {
+        prop::collection::vec(prop::array::uniform6("([a-d]{1,2} ){0,4}"), 1..12)
+    }
+
     /// BM25F as the paper has it, one document at a time.
     #[expect(clippy::cast_precision_loss, reason = "small counts")]
     fn oracle(documents: &[[String; FIELDS]], query: &str) -> Vec<f32> {
@@ -219,8 +234,7 @@ mod tests {
     proptest! {
         #[test]
         fn agrees_with_the_formula(
-            documents in prop::collection::vec(
-                prop::array::uniform6("([a-d]{1,2} ){0,4}"), 1..12),
+            documents in documents(),
             query in "([a-d]{1,2} ){1,4}",
         ) {
             let built: Vec<Document> = documents.iter().map(Document::of).collect();

@@ -96,11 +96,6 @@ impl Twins {
     pub fn of(&self, tool: ToolIdx) -> &[ToolIdx] {
         self.group_of.get(&tool).map_or(&[], |group| &self.groups[*group as usize])
     }
-
-    /// All groups.
-    pub fn groups(&self) -> impl Iterator<Item = &[ToolIdx]> {
-        self.groups.iter().map(Vec::as_slice)
-    }
 }
 
 /// Tools that look the same and stand on several servers, and how many tools each server has.
@@ -196,7 +191,7 @@ mod tests {
     fn groups(catalog: &Catalog) -> BTreeSet<Vec<String>> {
         let twins = Twins::build(catalog);
         let id = |at: &ToolIdx| catalog.tool(*at).id.to_string();
-        twins.groups().map(|group| group.iter().map(id).collect()).collect()
+        twins.groups.iter().map(|group| group.iter().map(id).collect()).collect()
     }
 
     fn tool(name: &str, description: &str, params: &[&str]) -> (String, String, Vec<String>) {

@@ -117,14 +117,14 @@ fn fuse_text(
     candidates.sort_unstable();
     candidates.dedup();
     let whole = Evidence::of(index, lists, vectors.map(|vectors| &vectors.whole), &candidates);
-    let mut scores = whole.total();
+    let of_whole = whole.total();
     let mut best_cosine = vec![f32::MIN; candidates.len()];
     let mut best_share = vec![0.0_f32; candidates.len()];
     for (at, piece) in lists.pieces.iter().enumerate() {
         let vector = vectors.and_then(|vectors| vectors.pieces.get(at));
         let piece = Evidence::of(index, piece, vector, &candidates);
         let share =
-            softmax(piece.total().iter().zip(whole.total()).map(|(piece, whole)| {
+            softmax(piece.total().iter().zip(&of_whole).map(|(piece, whole)| {
                 ((1.0 - CONTEXT) * piece + CONTEXT * whole) / NEED_TEMPERATURE
             }));
         for (best, share) in best_share.iter_mut().zip(share) {
@@ -135,15 +135,15 @@ fn fuse_text(
         }
     }
     let needs = best_share.iter().filter(|share| **share >= SURE).count();
+    let mut scores = of_whole;
     if !lists.pieces.is_empty() {
         for (at, score) in scores.iter_mut().enumerate() {
             *score += PIECE_SHARE * (best_cosine[at] - whole.cosine[at]);
             *score += NEED_WEIGHT * best_share[at];
         }
     }
-    let ranked = std::iter::zip(candidates, scores);
-    let ranked = ranked.map(|(tool, score)| Ranked { tool, score }).collect();
-    (ranked, needs.max(1))
+    let ranked = std::iter::zip(candidates, scores).map(|(tool, score)| Ranked { tool, score });
+    (ranked.collect(), needs.max(1))
 }
 
 /// What both arms say of every candidate.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
@@ -12,6 +11,7 @@ use crate::support::app::ODD;
 use crate::support::crawling::page;
 use crate::support::mock_http::{MockHttp, Speaks};
 use crate::support::service::{configure, ids, run};
+use crate::support::shared::shared;
 
 #[tokio::test]
 async fn a_failing_server_is_reported_and_the_others_are_written() {
@@ -92,15 +92,8 @@ struct Named {
 
 #[tokio::test]
 async fn definitions_of_real_servers_stay_as_they_came() {
-    let benchmarks = std::env::var_os("TOOLSCOUT_BENCHMARKS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/benchmarks"),
-        PathBuf::from,
-    );
-    let path = benchmarks.join("../catalogs/real-servers.jsonl.gz");
-    let Ok(file) = std::fs::File::open(&path) else {
-        eprintln!("SKIPPED: {} is needed (TOOLSCOUT_BENCHMARKS)", path.display());
-        return;
-    };
+    let Some(path) = shared("catalogs/real-servers.jsonl.gz") else { return };
+    let file = std::fs::File::open(&path).unwrap();
     let mut text = String::new();
     MultiGzDecoder::new(file).read_to_string(&mut text).unwrap();
     let mut ids = BTreeSet::new();

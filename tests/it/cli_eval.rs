@@ -1,12 +1,12 @@
 //! `toolscout eval` on the demo: the scores are the reference scorer's.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use serde_json::Value;
 use toolscout::eval::Metric;
 
 use crate::support::service::{catalog, encoder, run};
+use crate::support::shared::scorer;
 
 /// The demo's catalog and its labelled queries in `folder`.
 async fn demo(folder: &Path) -> String {
@@ -33,15 +33,7 @@ async fn the_demo_scores_as_the_reference_scorer_says() {
     let returned = ours["as_served"]["returned"].as_f64().unwrap();
     assert!((5.0..=10.0).contains(&returned), "{ours}");
 
-    let benchmarks = std::env::var_os("TOOLSCOUT_BENCHMARKS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/benchmarks"),
-        PathBuf::from,
-    );
-    let scorer = benchmarks.join("../tools/score_run.py");
-    if !scorer.is_file() || Command::new("python3").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: python3 and {} are needed", scorer.display());
-        return;
-    }
+    let Some(mut scorer) = scorer() else { return };
     // The reference can't read queries that no tool fits.
     let is_scored = |line: &&str| {
         let query: Value = serde_json::from_str(line).unwrap();
@@ -50,9 +42,8 @@ async fn the_demo_scores_as_the_reference_scorer_says() {
     let with_needs: Vec<&str> = queries.lines().filter(is_scored).collect();
     assert_eq!(count("queries"), with_needs.len() as u64);
     std::fs::write(folder.path().join("queries.jsonl"), with_needs.join("\n")).unwrap();
-    let output = Command::new("python3")
+    let output = scorer
         .current_dir(folder.path())
-        .arg(&scorer)
         .args(["catalog.jsonl", "queries.jsonl", "run.jsonl"])
         .args(["--json", "--strict-ids"])
         .output()

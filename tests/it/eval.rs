@@ -1,8 +1,6 @@
 //! Scores equal those of a naive re-implementation and of the benchmarks' reference scorer.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -11,6 +9,8 @@ use toolscout::eval::{
     EvalError, Interval, LabelledQuery, Metric, RunLine, compare, read_queries, read_run, report,
     score, write_run,
 };
+
+use crate::support::shared::{benchmarks, scorer};
 
 fn query(id: &str, relevant: &[&str]) -> LabelledQuery {
     LabelledQuery {
@@ -122,29 +122,19 @@ fn the_hundred_and_first_place_counts_for_nothing() {
 /// Scores a shared benchmark with a run made up of right, wrong, repeated and missing answers.
 #[test]
 fn scores_equal_the_reference_scorer() {
-    let benchmarks = std::env::var_os("TOOLSCOUT_BENCHMARKS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/benchmarks"),
-        PathBuf::from,
-    );
-    let scorer = benchmarks.join("../tools/score_run.py");
-    let python = Command::new("python3").arg("--version").output();
-    if !scorer.is_file() || python.is_err() {
-        eprintln!("SKIPPED: python3 and {} are needed (TOOLSCOUT_BENCHMARKS)", scorer.display());
-        return;
-    }
     for (name, catalog) in [
         ("real-servers", "catalog.jsonl.gz"),
         ("livemcpbench", "catalog.jsonl"),
         ("smithery-mcp", "catalog.jsonl.gz"),
     ] {
-        let folder = benchmarks.join(name);
+        let folder = benchmarks().join(name);
         let queries = read_queries(&folder.join("queries.jsonl")).unwrap();
         let lines = made_up_run(&queries);
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("run.jsonl.gz");
         write_run(&path, &lines).unwrap();
-        let output = Command::new("python3")
-            .arg(&scorer)
+        let Some(mut scorer) = scorer() else { return };
+        let output = scorer
             .args([folder.join(catalog), folder.join("queries.jsonl"), path.clone()])
             .args(["--json", "--per-category"])
             .output()

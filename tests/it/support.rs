@@ -6,3 +6,4 @@ pub mod mock_embeddings;
 pub mod mock_http;
 pub mod mock_stdio;
 pub mod service;
+pub mod shared;

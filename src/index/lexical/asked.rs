@@ -58,15 +58,12 @@ impl Lexical {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Document;
+    use super::super::tests::described;
     use super::*;
-    use crate::text::fields::FIELDS;
 
     #[test]
     fn own_words_count_most() {
-        let mut fields: [String; FIELDS] = Default::default();
-        fields[2] = "remove or erase a repository".into();
-        let lexical = Lexical::from_documents(&[Document::of(&fields)]);
+        let lexical = described(&["remove or erase a repository"]);
         let asked = |query: &str| -> Vec<(String, f32, bool)> {
             let asked = lexical.asked(query).into_iter();
             asked.map(|asked| (asked.term, asked.counts, asked.own)).collect()

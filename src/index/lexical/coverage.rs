@@ -59,25 +59,12 @@ impl Coverage<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Document;
+    use super::super::tests::described;
     use super::*;
-    use crate::text::fields::FIELDS;
-
-    fn index(descriptions: &[&str]) -> Lexical {
-        let documents: Vec<Document> = descriptions
-            .iter()
-            .map(|text| {
-                let mut fields: [String; FIELDS] = Default::default();
-                fields[2] = (*text).into();
-                Document::of(&fields)
-            })
-            .collect();
-        Lexical::from_documents(&documents)
-    }
 
     #[test]
     fn rare_terms_count_more_and_unknown_ones_most() {
-        let lexical = index(&["send mail", "read mail", "ring bell"]);
+        let lexical = described(&["send mail", "read mail", "ring bell"]);
         let of = |query: &str, tool| lexical.coverage(query).of(ToolIdx(tool));
         assert!(of("send mail", 0) > of("mail send the", 1));
         assert!(of("mail bell", 2) > of("mail bell", 0), "there is one bell, and mail twice");

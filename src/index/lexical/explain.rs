@@ -57,13 +57,13 @@ impl Lexical {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::tests::documents;
     use super::*;
 
     proptest! {
         #[test]
         fn the_parts_add_up_to_the_score(
-            documents in prop::collection::vec(
-                prop::array::uniform6("([a-d]{1,2} ){0,4}"), 1..12),
+            documents in documents(),
             query in "([a-d]{1,2} ){1,4}",
         ) {
             let built: Vec<Document> = documents.iter().map(Document::of).collect();
