@@ -1,17 +1,17 @@
-# toolscout with its model and runtime inside; it downloads nothing when it runs.
+# toolscout with its encoder inside; it downloads nothing when it serves.
 #
 #   docker build -t toolscout .
 #   docker run --rm -p 127.0.0.1:7420:7420 toolscout serve --allow-anonymous --demo
 #   docker run --rm -p 127.0.0.1:7420:7420 -v toolscout:/opt/toolscout/data \
 #     -v "$PWD/toolscout.toml:/opt/toolscout/toolscout.toml:ro" toolscout
 #
+# Another model goes into the volume: docker run --rm -v toolscout:/opt/toolscout/data toolscout \
+#   model pull minilm
+#
 # Servers that run as child processes need their programs (node, python …): build an image FROM
 # this one that adds them. Under another name than localhost, list it in `allowed_hosts`.
 
 FROM rust:1-bookworm AS build
-RUN apt-get update \
- && apt-get install -y --no-install-recommends python3-pip \
- && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 RUN scripts/build-image.sh /dist
@@ -25,9 +25,7 @@ WORKDIR /opt/toolscout
 ENV PATH=/opt/toolscout/bin:$PATH \
     HOME=/opt/toolscout/data \
     TOOLSCOUT_LISTEN=0.0.0.0:7420 \
-    TOOLSCOUT_DATA=/opt/toolscout/data \
-    TOOLSCOUT_MODEL=/opt/toolscout/model \
-    TOOLSCOUT_RUNTIME=/opt/toolscout/runtime/libonnxruntime.so
+    TOOLSCOUT_DATA=/opt/toolscout/data
 VOLUME /opt/toolscout/data
 EXPOSE 7420
 HEALTHCHECK --interval=15s --timeout=5s --start-period=10s CMD ["healthy"]

@@ -1,10 +1,12 @@
-//! What a vector costs: `MiniLM` on one thread, for a short query, a long one, and a tool.
+//! What a vector costs on one thread, for a short query, a long one, and a tool: the encoder in
+//! the binary, and `MiniLM`.
 //!
 //! Measured: one text from its letters to its unit vector, with nothing else running. Not
 //! measured: loading the model, the queue before it (`embed::lane`), the cache of vectors, and
-//! several texts at once. Skipped with a message where `scripts/fetch.sh` has not run.
+//! several texts at once. `MiniLM` is left out, with a message, unless `toolscout model pull
+//! minilm` has fetched it.
 
-#![expect(clippy::print_stderr, reason = "says why nothing is measured")]
+#![expect(clippy::print_stderr, reason = "says what is not measured")]
 
 #[path = "support/corpus.rs"]
 mod corpus;
@@ -14,29 +16,33 @@ use std::path::Path;
 use std::time::Duration;
 
 use corpus::Corpus;
-use criterion::Criterion;
+use criterion::{Criterion, Throughput};
 use toolscout::config::EmbedConfig;
-use toolscout::embed::{self, Embedder, Role, embed_one};
+use toolscout::embed::{self, Embedder, RUNTIME, Role, embed_one, models_in};
 use toolscout::text::fields;
 
 fn main() {
-    let encoder = match embed::load(&EmbedConfig::default(), Path::new("index-data"), 1) {
-        Ok(encoder) => encoder,
-        Err(error) => {
-            eprintln!("embed: skipped, {error}");
-            return;
-        }
-    };
     let mut criterion = Criterion::default()
         .without_plots()
         .sample_size(30)
         .measurement_time(Duration::from_secs(4))
         .configure_from_args();
-    measure(&mut criterion, &*encoder);
+    let models = models_in(Path::new("index-data"));
+    let minilm = EmbedConfig {
+        model: Some(models.join("minilm")),
+        runtime: models.join(RUNTIME),
+        ..EmbedConfig::default()
+    };
+    for (name, config) in [("embed", EmbedConfig::default()), ("embed-minilm", minilm)] {
+        match embed::load(&config, 1) {
+            Ok(encoder) => measure(&mut criterion, name, &*encoder),
+            Err(error) => eprintln!("{name}: left out, {error}"),
+        }
+    }
     criterion.final_summary();
 }
 
-fn measure(criterion: &mut Criterion, encoder: &dyn Embedder) {
+fn measure(criterion: &mut Criterion, name: &str, encoder: &dyn Embedder) {
     let corpus = Corpus::load();
     let catalog = corpus.sized(101);
     let mut tools: Vec<String> =
@@ -47,15 +53,22 @@ fn measure(criterion: &mut Criterion, encoder: &dyn Embedder) {
         the log of the job that failed, the commits since the last green build, and whether \
         anybody has opened an issue about it already; "
         .repeat(4);
-    let mut group = criterion.benchmark_group("embed");
-    for (name, text) in [
-        ("short-query", "merge a pull request"),
+    let mut group = criterion.benchmark_group(name);
+    for (text_name, text) in [
+        ("4-word-query", "merge a pull request"),
+        ("12-word-query", "show me which pull requests are still waiting for my review today"),
         ("long-query", &long),
         ("tool-of-median-length", &tools[tools.len() / 2]),
     ] {
-        group.bench_function(name, |b| {
+        group.bench_function(text_name, |b| {
             b.iter(|| embed_one(encoder, Role::Query, black_box(text), None));
         });
     }
+    // Bulk: how many tools a core embeds in a second.
+    let texts: Vec<&str> = tools.iter().map(String::as_str).collect();
+    group.throughput(Throughput::Elements(texts.len() as u64)).sample_size(10);
+    group.bench_function("all-tools", |b| {
+        b.iter(|| encoder.embed(Role::Tool, black_box(&texts), None));
+    });
     group.finish();
 }

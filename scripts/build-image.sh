@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Everything the image holds, laid out in one new folder: program, model, runtime, licences and an
-# empty data folder. The Dockerfile calls this and copies the result; it needs no Docker itself.
+# Everything the image holds, laid out in one new folder: the program with its encoder, licences
+# and an empty data folder. The Dockerfile calls this and copies the result; it needs no Docker
+# itself.
 # Usage: scripts/build-image.sh [DEST], by default dist/
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -14,16 +15,14 @@ mkdir -p "$dest"
 dest=$(cd "$dest" && pwd)
 cd "$root"
 
-# An image must not degrade unseen: without the encoder there is no image.
-scripts/fetch.sh
 cargo build --release --locked
 target=$(cargo metadata --format-version 1 --no-deps --locked |
-  python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+  sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 mkdir -p "$dest/bin" "$dest/data"
 install -m 755 "$target/release/toolscout" "$dest/bin/toolscout"
 install -m 755 scripts/healthy.sh "$dest/bin/healthy"
-cp -R index-data/cache/model "$dest/model"
-cp -R index-data/cache/runtime "$dest/runtime"
 cp LICENSE-APACHE LICENSE-MIT "$dest/"
+# What the encoder in the program is made from, with the attribution that its licence asks for.
+cp index-data/models/scout/README.md "$dest/scout.md"
 echo "image: laid out in $dest ($(du -sh "$dest" | cut -f1))"

@@ -1,22 +1,26 @@
 #!/usr/bin/env bash
 # Scores every benchmark set in every arm with the shipped defaults, and prints the README's table.
 #
-#   scripts/eval.sh [--runs DIR] [SET ...]
+#   scripts/eval.sh [--runs DIR] [--model MODEL] [SET ...]
 #
 # The sets are looked for in $TOOLSCOUT_BENCHMARKS (default ../shared/benchmarks); one that is not
 # there is named and left out. With --runs the rankings are kept, for `toolscout eval --against`
-# and for other scorers. The first run embeds 31,000 tools (minutes); later ones find them cached.
+# and for other scorers. With --model another encoder than the default embeds: `toolscout model
+# list` names those that are here. The first run with a transformer takes minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 benchmarks="${TOOLSCOUT_BENCHMARKS:-../shared/benchmarks}"
 runs=""
-if [[ "${1:-}" == --runs ]]; then
-    runs="${2:?--runs wants a folder}"
-    mkdir -p "$runs"
+encoder=()
+while [[ "${1:-}" == --* ]]; do
+    case "$1" in
+        --runs) runs="${2:?--runs wants a folder}" && mkdir -p "$runs" ;;
+        --model) encoder=(--model "${2:?--model wants a name or a folder}") ;;
+        *) echo "eval: unknown option $1" >&2 && exit 2 ;;
+    esac
     shift 2
-fi
+done
 
-scripts/fetch.sh >&2
 cargo build --release --quiet
 binary="${CARGO_TARGET_DIR:-target}/release/toolscout"
 results="$(mktemp -d)"
@@ -25,7 +29,7 @@ trap 'rm -rf "$results"' EXIT
 # One arm of one set: NAME ARM CATALOG QUERIES [SERVERS]
 score() {
     local name="$1" arm="$2" catalog="$3" queries="$4" servers="${5:-}"
-    local arguments=(--catalog "$catalog" --queries "$queries" --arm "$arm" --json)
+    local arguments=(--catalog "$catalog" --queries "$queries" --arm "$arm" --json "${encoder[@]}")
     [[ -n "$servers" ]] && arguments+=(--servers "$servers")
     [[ -n "$runs" ]] && arguments+=(--run "$runs/$name.$arm.jsonl")
     "$binary" eval "${arguments[@]}" >"$results/$name.$arm.json"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything from a fresh clone to a running demo: fetch what is missing, build, crawl, serve.
+# Everything from a fresh clone to a running demo: build, crawl, serve.
 # Arguments go to `toolscout serve`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -8,5 +8,4 @@ command -v cargo >/dev/null || {
   echo "run: cargo is missing: install Rust 1.92 or newer, then run scripts/run.sh again" >&2
   exit 1
 }
-scripts/fetch.sh || echo "run: going on without model or runtime: answers will be lexical" >&2
 exec cargo run --release -- serve --demo "$@"

@@ -15,7 +15,7 @@ cleanup() {
 trap cleanup EXIT
 
 section_long() {
-  scripts/fetch.sh
+  cargo run --release --locked --quiet -- model pull minilm --data index-data
   scripts/fetch-test-peers.sh
   TOOLSCOUT_LONG=1 cargo test --release --locked --test it long_ -- --include-ignored |
     tee "$work/long.log"
@@ -31,8 +31,6 @@ section_image() {
     cd "$work/image"
     exec env -i "PATH=$work/image/bin:/usr/bin:/bin" "HOME=$work/image/data" \
       TOOLSCOUT_LISTEN=0.0.0.0:0 TOOLSCOUT_DATA="$work/image/data" \
-      TOOLSCOUT_MODEL="$work/image/model" \
-      TOOLSCOUT_RUNTIME="$work/image/runtime/libonnxruntime.so" \
       toolscout serve --allow-anonymous --demo
   ) >"$work/serve.log" 2>&1 &
   server=$!
@@ -41,7 +39,7 @@ section_image() {
     kill -0 "$server" 2>/dev/null || break
     port=$(grep -oE '0\.0\.0\.0:[1-9][0-9]*' "$work/serve.log" | head -n 1 | cut -d: -f2) || true
     if [[ -n $port ]] && "$work/image/bin/healthy" "$port" 2>/dev/null; then
-      # Healthy comes first, the encoder some hundred milliseconds later.
+      # Healthy comes with the first servers, the vectors of the rest a moment later.
       for _ in $(seq 100); do
         "$work/image/bin/toolscout" search --url "http://127.0.0.1:$port" "schedule a meeting" >"$work/answer"
         grep -q 'tools, hybrid' "$work/answer" && break

@@ -53,11 +53,11 @@ deny() {
 }
 
 [[ $system == yes ]] && step "system packages" system_packages
-step "fetch model and runtime" scripts/fetch.sh
 step "fetch test peers" scripts/fetch-test-peers.sh
 step "format" cargo fmt --check
 step "layers" scripts/check-layers.sh
 step "clippy" cargo clippy --locked --all-targets -- -D warnings
+step "fetch minilm and its runtime" cargo run --locked --quiet -- model pull minilm --data index-data
 step "tests" tests
 step "dependencies" deny
 

@@ -9,6 +9,7 @@ pub mod demo_server;
 pub mod eval;
 mod local;
 mod log;
+pub mod model;
 mod progress;
 pub mod search;
 pub mod serve;
@@ -57,6 +58,9 @@ pub enum Command {
     /// Check the configuration, or print an example of one.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// List the models, fetch one, or choose the one that is used.
+    #[command(subcommand)]
+    Model(model::ModelCommand),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
     /// Run one of the demo's servers on stdin and stdout.
@@ -289,6 +293,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Search(args) => search::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Config(command) => config::run(&command),
+        Command::Model(command) => model::run(&command),
         Command::Completions(args) => completions::run(&args),
         Command::DemoServer(args) => demo_server::run(&args),
     }

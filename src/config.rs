@@ -25,7 +25,7 @@ use url::Url;
 use crate::tool::{ServerId, Tool};
 
 pub use self::error::{ConfigError, ConfigErrors, Problem};
-pub use self::load::{DEFAULT_FILE, Loaded, Sources, load};
+pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 
 /// Looks a variable up; `None` when it is unset.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -152,27 +152,34 @@ pub struct CrawlConfig {
 pub struct EmbedConfig {
     /// Use vectors at all.
     pub enabled: bool,
-    /// Folder of `model.onnx`, `tokenizer.json` …; `None` searches the usual places.
+    /// The model's folder; `None` is the encoder in the binary.
     pub model: Option<PathBuf>,
     /// Vectors come from here instead.
     pub endpoint: Option<EndpointConfig>,
-    /// The ONNX Runtime library; `None` searches the usual places.
-    pub runtime: Option<PathBuf>,
+    /// The ONNX Runtime library, for models that want it.
+    pub runtime: PathBuf,
     /// Threads that embed tools in the background.
     pub threads: usize,
     /// Past this, a query is answered lexically.
     pub deadline: Duration,
 }
 
+impl EmbedConfig {
+    /// Vectors come from the encoder in the binary.
+    pub fn is_in_binary(&self) -> bool {
+        self.enabled && self.endpoint.is_none() && self.model.is_none()
+    }
+}
+
 impl Default for EmbedConfig {
-    /// The encoder that is found in the usual places.
+    /// The encoder in the binary.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             enabled: true,
             model: None,
             endpoint: None,
-            runtime: None,
+            runtime: PathBuf::new(),
             threads: (cores / 2).max(1),
             deadline: Duration::from_millis(200),
         }

@@ -1,11 +1,12 @@
-//! Vectors for texts: the encoders, where their files are found, and what keeps their work.
+//! Vectors for texts: the encoders, and what keeps their work.
 //!
 //! Invariant: one encoder id means one mapping from role and text to vector, whatever the thread,
 //! batch or process, so vectors are kept by (encoder id, role, text).
 
 pub mod cache;
 pub mod endpoint;
-mod files;
+pub mod fixed;
+mod found;
 pub mod lane;
 mod manifest;
 mod onnx;
@@ -17,10 +18,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use endpoint::Endpoint;
+pub use fixed::Fixed;
+pub use found::{Found, found_in};
 pub use onnx::Onnx;
 pub use reranker::Reranker;
 
 use crate::config::{EmbedConfig, RerankConfig};
+
+/// The name of the encoder in the binary.
+pub const IN_BINARY: &str = "scout";
+/// Where the ONNX Runtime library is, in the folder of the models.
+pub const RUNTIME: &str = if cfg!(target_os = "macos") {
+    "onnxruntime/libonnxruntime.dylib"
+} else {
+    "onnxruntime/libonnxruntime.so"
+};
+
+/// The folder in the data folder that models are in, each in one of its name.
+pub fn models_in(data: &Path) -> PathBuf {
+    data.join("models")
+}
 
 /// What a text is. Many encoders were trained with another prefix for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,20 +96,17 @@ pub fn embed_one(
 /// Why there is no vector, or no reranking.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
-    /// A file of the model or the runtime is not there.
-    #[error("no {what} found: run scripts/fetch.sh, or name it with {flag} or {variable}")]
-    Missing {
-        /// `embedding model` or `ONNX Runtime library`.
-        what: &'static str,
-        /// The flag that names it.
-        flag: &'static str,
-        /// The environment variable that names it.
-        variable: &'static str,
-    },
+    /// The runtime is not there.
+    #[error(
+        "no ONNX Runtime library at {path}: fetch it with `toolscout model pull minilm`, or name \
+         it with --runtime or TOOLSCOUT_RUNTIME",
+        path = .0.display()
+    )]
+    NoRuntime(PathBuf),
     /// A folder that was named holds no model.
     #[error(
-        "no {what} in {path}: name a folder that holds model.onnx and its tokenizer files \
-         (models are not fetched from a hub; scripts/fetch.sh gets the one that is used unnamed)",
+        "no {what} in {path}: fetch one with `toolscout model pull`, or name a folder that holds \
+         model.onnx and its tokenizer files",
         path = path.display()
     )]
     NoModel {
@@ -155,33 +169,26 @@ pub enum EmbedError {
     Off,
 }
 
-/// Loads the encoder that `config` names or that is found in the usual places: `index-data/` of
-/// the working folder, beside the executable, `data`. A model in a folder can embed `sessions`
-/// texts at once.
-pub fn load(
-    config: &EmbedConfig,
-    data: &Path,
-    sessions: usize,
-) -> Result<Arc<dyn Embedder>, EmbedError> {
+/// Loads the encoder that `config` names. A model in a folder can embed `sessions` texts at once.
+pub fn load(config: &EmbedConfig, sessions: usize) -> Result<Arc<dyn Embedder>, EmbedError> {
     if !config.enabled {
         return Err(EmbedError::Off);
     }
     if let Some(endpoint) = &config.endpoint {
         return Ok(Arc::new(Endpoint::new(endpoint)?));
     }
-    let places = files::usual_places(data);
-    let folder = files::model(config.model.as_deref(), &places)?;
-    let runtime = files::runtime(config.runtime.as_deref(), &places)?;
-    Ok(Arc::new(Onnx::load(&folder, &runtime, sessions)?))
+    Ok(match &config.model {
+        None => Arc::new(Fixed::in_binary()?),
+        Some(folder) if Fixed::is_in(folder) => Arc::new(Fixed::load(folder)?),
+        Some(folder) => Arc::new(Onnx::load(folder, &config.runtime, sessions)?),
+    })
 }
 
 /// Loads the reranker that `config` names, which can be asked `sessions` questions at once.
 pub fn load_reranker(
     config: &RerankConfig,
     embed: &EmbedConfig,
-    data: &Path,
     sessions: usize,
 ) -> Result<Reranker, EmbedError> {
-    let runtime = files::runtime(embed.runtime.as_deref(), &files::usual_places(data))?;
-    Reranker::load(&config.model, &runtime, sessions)
+    Reranker::load(&config.model, &embed.runtime, sessions)
 }

@@ -18,6 +18,7 @@ pub mod crawl;
 pub mod demo;
 pub mod embed;
 pub mod eval;
+pub mod hub;
 pub mod index;
 pub mod live;
 pub mod search;

@@ -190,6 +190,7 @@ impl Live {
     pub fn status(&self) -> Status {
         let index = self.0.index.load();
         let encoder = self.0.encoder.load();
+        let instead = encoder.instead();
         let (encoder, why_lexical) = match &**encoder {
             Encoder::Absent { reason } => (None, Some(reason.clone())),
             Encoder::Ready { embedder, .. } => {
@@ -206,7 +207,7 @@ impl Live {
         Status {
             generation: index.generation,
             mode,
-            reason: both(why_lexical, unranked),
+            reason: both(both(instead, why_lexical), unranked),
             encoder,
             reranker,
             embedded: index.embedded(),
@@ -234,7 +235,8 @@ impl Live {
         let servers = self.servers();
         query
             .check(|id| servers.contains_key(id) || index.catalog.server(id.as_str()).is_some())?;
-        let (vectors, why_lexical) = match self.embed(&index, query).await {
+        let encoder = self.0.encoder.load_full();
+        let (vectors, why_lexical) = match self.embed(&encoder, &index, query).await {
             Ok(vectors) => (vectors, None),
             Err(reason) => (Vec::new(), Some(reason)),
         };
@@ -246,7 +248,7 @@ impl Live {
         Ok(Answer {
             generation: index.generation,
             mode: Mode::of(query.arms, !vectors.is_empty()),
-            reason: both(why_lexical, unranked),
+            reason: both(both(encoder.instead(), why_lexical), unranked),
             stale: stale(&servers, &hits),
             hits,
             no_good_match: served.no_good_match,
@@ -256,12 +258,16 @@ impl Live {
     }
 
     /// The vectors of the query's texts, or why the answer is to be lexical.
-    async fn embed(&self, index: &Index, query: &Query) -> Result<Vec<PartVectors>, String> {
+    async fn embed(
+        &self,
+        encoder: &Encoder,
+        index: &Index,
+        query: &Query,
+    ) -> Result<Vec<PartVectors>, String> {
         if query.arms == Arms::Lexical {
             return Err("the lexical arm was asked for".into());
         }
-        let encoder = self.0.encoder.load_full();
-        if matches!(*encoder, Encoder::Ready { .. }) && index.dense.is_none() {
+        if matches!(encoder, Encoder::Ready { .. }) && index.dense.is_none() {
             return Err(self.no_vector_yet());
         }
         let embed = async |parts: Parts<'_>| {

@@ -4,6 +4,7 @@
 //! term: `listMergeRequests`, `list_merge_requests` and `List merge requests` are the same terms.
 
 pub mod fields;
+pub mod pieces;
 pub mod synonyms;
 
 use std::cell::RefCell;

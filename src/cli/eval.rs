@@ -41,6 +41,9 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     let catalog = Catalog::from_listings(file::read(&args.catalog, args.servers.as_deref())?);
     let lexical_only = args.arm == super::Arm::Lexical;
     let local = Local::build(catalog, &config, lexical_only)?;
+    if let Some(error) = &local.instead {
+        anyhow::bail!("{error}");
+    }
     let parts: Vec<Parts<'_>> = queries.iter().map(|query| Parts::of(text(query))).collect();
     let mut vectors = match &local.vectors {
         Ok(cache) => {

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::embed::cache::VectorCache;
-use crate::embed::{self, EmbedError, Reranker, Role};
+use crate::embed::{self, EmbedError, Embedder, Fixed, Reranker, Role};
 use crate::index::Index;
 use crate::index::dense::Dense;
 use crate::live::stages;
@@ -25,6 +25,8 @@ pub struct Local {
     pub index: Index,
     /// The vectors, or why there are none.
     pub vectors: Result<VectorCache, EmbedError>,
+    /// Why the encoder in the binary stands in for the configured one, if it does.
+    pub instead: Option<EmbedError>,
     /// Orders the best so many tools anew.
     reranker: Option<(Reranker, usize)>,
 }
@@ -35,19 +37,28 @@ impl Local {
         let catalog = Arc::new(catalog);
         let mut index = Index::build(1, Arc::clone(&catalog));
         let sessions = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let mut instead = None;
         let vectors =
-            if lexical_only { Err(EmbedError::Off) } else { open_cache(config, sessions) };
+            if lexical_only { Err(EmbedError::Off) } else { embed::load(&config.embed, sessions) };
+        let vectors = match vectors {
+            Err(EmbedError::Off) => Err(EmbedError::Off),
+            Err(error) => {
+                instead = Some(error);
+                Fixed::in_binary().map(|embedder| cached(Arc::new(embedder), config))
+            }
+            Ok(embedder) => Ok(cached(embedder, config)),
+        };
         if let Ok(cache) = &vectors {
             let texts: Vec<String> =
                 catalog.tools().par_iter().map(|tool| fields::embedded(tool, &catalog)).collect();
             index.dense = Dense::build(embed_all(cache, Role::Tool, &texts)?).map(Arc::new);
         }
-        let load = |rerank| embed::load_reranker(rerank, &config.embed, &config.data, sessions);
+        let load = |rerank| embed::load_reranker(rerank, &config.embed, sessions);
         let reranker = match &config.rerank {
             Some(rerank) => Some((load(rerank)?, rerank.depth)),
             None => None,
         };
-        Ok(Self { index, vectors, reranker })
+        Ok(Self { index, vectors, instead, reranker })
     }
 
     /// What the index ranks, reranked if that is wanted.
@@ -71,7 +82,7 @@ impl Local {
                     vectors.map(|vectors| PartVectors::of(vectors.into_iter()).unwrap_or_default())
                 };
                 let parts = query.parts().into_iter().map(embed);
-                (parts.collect::<Result<Vec<_>, _>>()?, None)
+                (parts.collect::<Result<Vec<_>, _>>()?, self.instead.as_ref().map(stages::in_place))
             }
             (Ok(_), None) => (Vec::new(), Some("there is no tool to embed".to_owned())),
             (Err(EmbedError::Off), _) if query.arms == Arms::Lexical => {
@@ -94,14 +105,13 @@ impl Local {
     }
 }
 
-/// The encoder with what it embedded before; on a disk that can't be written, only in memory.
-pub fn open_cache(config: &Config, sessions: usize) -> Result<VectorCache, EmbedError> {
-    let embedder = embed::load(&config.embed, &config.data, sessions)?;
+/// `embedder` with what it embedded before; on a disk that can't be written, only in memory.
+pub fn cached(embedder: Arc<dyn Embedder>, config: &Config) -> VectorCache {
     let folder = config.data.join("cache");
-    Ok(VectorCache::open(Arc::clone(&embedder), &folder).unwrap_or_else(|error| {
+    VectorCache::open(Arc::clone(&embedder), &folder).unwrap_or_else(|error| {
         tracing::warn!(folder = %folder.display(), %error, "vectors can't be kept on disk");
         VectorCache::in_memory(embedder)
-    }))
+    })
 }
 
 /// The vectors of `texts`, in order.

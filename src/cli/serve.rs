@@ -11,15 +11,16 @@ use anyhow::Context;
 use indicatif::MultiProgress;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::local::open_cache;
+use super::local::cached;
 use super::{ServeArgs, log, progress};
-use crate::config::Config;
+use crate::config::{Config, EmbedConfig};
 use crate::crawl::{self, Crawler};
 use crate::embed::cache::VectorCache;
 use crate::embed::lane::Lane;
-use crate::embed::{self, Cost, EmbedError};
+use crate::embed::{self, Cost, EmbedError, Embedder, Fixed};
 use crate::live::indexer::Indexer;
 use crate::live::{Encoder, Live, Rerank};
 use crate::{demo, serve};
@@ -106,7 +107,7 @@ fn stop_on_signal(shutdown: CancellationToken) -> std::io::Result<()> {
 struct Service {
     live: Live,
     crawler: Crawler,
-    indexer: tokio::task::JoinHandle<()>,
+    indexer: JoinHandle<()>,
 }
 
 impl Service {
@@ -118,6 +119,16 @@ impl Service {
         }
         let live = Live::new("the encoder is being loaded");
         let mut indexer = Indexer::new(live.clone(), Some(config.snapshot_path()));
+        let threads = config.embed.threads;
+        let (loaded, mut vectors) = oneshot::channel();
+        let loading = load_encoder(config.clone(), live.clone(), loaded);
+        if config.embed.is_in_binary() {
+            // A moment's work, and no answer has to do without it.
+            let _ = loading.await;
+            if let Ok(cache) = vectors.try_recv() {
+                indexer.use_vectors(cache, threads).await?;
+            }
+        }
         indexer.restore(|tool| config.admits(tool)).await;
         let known: BTreeMap<_, _> = live
             .catalog()
@@ -126,10 +137,7 @@ impl Service {
             .collect();
         let (updates, received) = mpsc::channel(UPDATES);
         let crawler = crawl::start(&config, known, updates, shutdown.clone());
-        let (loaded, vectors) = oneshot::channel();
-        let threads = config.embed.threads;
-        load_reranker(config.clone(), live.clone());
-        load_encoder(config, live.clone(), loaded);
+        load_reranker(config, live.clone());
         let indexer = tokio::spawn(indexer.run(received, vectors, threads, shutdown.clone()));
         Ok(Self { live, crawler, indexer })
     }
@@ -148,28 +156,43 @@ fn lanes() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get).div_ceil(2)
 }
 
-/// Loads the encoder without keeping anyone waiting: until then answers are lexical.
-fn load_encoder(config: Config, live: Live, loaded: oneshot::Sender<Arc<VectorCache>>) {
+/// Loads the encoder without keeping anyone waiting: until then answers are lexical. Where the
+/// configured one does not load, the one in the binary takes its place.
+fn load_encoder(
+    config: Config,
+    live: Live,
+    loaded: oneshot::Sender<Arc<VectorCache>>,
+) -> JoinHandle<()> {
     tokio::task::spawn_blocking(move || {
-        let ready = open_cache(&config, lanes() + config.embed.threads).and_then(|cache| {
-            let embedder = Arc::clone(cache.embedder());
-            let threads = if embedder.cost() == Cost::Remote { REMOTE_LANES } else { lanes() };
-            let encoder = Encoder::start(embedder, threads, config.embed.deadline)
-                .map_err(|error| EmbedError::Encoder(error.to_string()))?;
-            Ok((cache, encoder))
+        let ready = start_encoder(&config.embed).or_else(|error| {
+            if matches!(error, EmbedError::Off) {
+                return Err(error);
+            }
+            tracing::warn!("the encoder in the binary answers: {error}");
+            let embedder: Arc<dyn Embedder> = Arc::new(Fixed::in_binary()?);
+            Ok((Arc::clone(&embedder), Encoder::in_place(embedder, &error)))
         });
         match ready {
-            Ok((cache, encoder)) => {
-                tracing::info!(encoder = cache.embedder().id(), "encoder loaded");
+            Ok((embedder, encoder)) => {
+                tracing::info!(encoder = embedder.id(), "encoder loaded");
+                let _ = loaded.send(Arc::new(cached(embedder, &config)));
                 live.set_encoder(encoder);
-                let _ = loaded.send(Arc::new(cache));
             }
             Err(error) => {
                 tracing::warn!("answers are lexical: {error}");
                 live.set_encoder(Encoder::Absent { reason: error.to_string() });
             }
         }
-    });
+    })
+}
+
+/// The encoder that is configured, and where queries are embedded by it.
+fn start_encoder(config: &EmbedConfig) -> Result<(Arc<dyn Embedder>, Encoder), EmbedError> {
+    let embedder = embed::load(config, lanes() + config.threads)?;
+    let threads = if embedder.cost() == Cost::Remote { REMOTE_LANES } else { lanes() };
+    let encoder = Encoder::start(Arc::clone(&embedder), threads, config.deadline)
+        .map_err(|error| EmbedError::Encoder(error.to_string()))?;
+    Ok((embedder, encoder))
 }
 
 /// Loads the reranker, if there is to be one, without keeping anyone waiting.
@@ -177,7 +200,7 @@ fn load_reranker(config: Config, live: Live) {
     let Some(rerank) = config.rerank else { return };
     live.set_rerank(Rerank::Absent { reason: "the reranker is being loaded".into() });
     tokio::task::spawn_blocking(move || {
-        let ready = embed::load_reranker(&rerank, &config.embed, &config.data, lanes());
+        let ready = embed::load_reranker(&rerank, &config.embed, lanes());
         let ready = ready.and_then(|reranker| {
             let lane = Lane::start("rerank", lanes(), rerank.deadline)
                 .map_err(|error| EmbedError::Encoder(error.to_string()))?;

@@ -1,6 +1,6 @@
 //! `[embed]` and `[rerank]`: which models, where, and how long they may take.
 //!
-//! Invariant: a key of an endpoint comes from the environment or a file, never from the
+//! Invariant: a model is a folder, or the name of one among the models of the data folder; a key of an endpoint comes from the environment or a file, never from the
 //! configuration's own text.
 
 use std::path::{Path, PathBuf};
@@ -14,6 +14,8 @@ use super::error::{ConfigError, Place, Problem};
 use super::load::{Sources, set};
 use super::raw::{RawEmbed, RawEndpoint, RawRerank};
 use super::server::{duration, is_loopback};
+use crate::embed::{IN_BINARY, RUNTIME};
+
 use super::{EmbedConfig, EndpointConfig, Environment, RerankConfig};
 
 /// Checks values, and gathers what is wrong with them.
@@ -21,6 +23,8 @@ pub(super) struct Check<'a> {
     pub place: &'a Place,
     /// The folder that relative paths start from.
     pub base: &'a Path,
+    /// The folder that models are in by their names.
+    pub models: &'a Path,
     pub environment: &'a Environment<'a>,
     pub errors: &'a mut Vec<ConfigError>,
     pub warnings: &'a mut Vec<ConfigError>,
@@ -30,21 +34,25 @@ impl Check<'_> {
     pub(super) fn embed(&mut self, raw: RawEmbed, sources: &Sources) -> EmbedConfig {
         let place = self.place.at("embed");
         let default = EmbedConfig::default();
-        let named = self.outside(sources, sources.model.as_ref(), "TOOLSCOUT_MODEL");
+        let named = self.outside(sources.model.as_ref(), "TOOLSCOUT_MODEL");
+        let named = named.map(|model| self.named(&sources.folder, &model));
         let runtime = self
-            .outside(sources, sources.runtime.as_ref(), "TOOLSCOUT_RUNTIME")
-            .or_else(|| raw.runtime.map(|path| self.base.join(path)));
+            .outside(sources.runtime.as_ref(), "TOOLSCOUT_RUNTIME")
+            .map(|path| sources.folder.join(path))
+            .or_else(|| raw.runtime.map(|path| self.base.join(path)))
+            .unwrap_or_else(|| self.models.join(RUNTIME));
         let enabled = raw.enabled.unwrap_or(default.enabled);
         let endpoint = raw.endpoint.filter(|_| enabled).map(|raw| self.endpoint(&place, raw));
         if raw.model.is_some() && endpoint.is_some() {
             self.errors.push(place.at("endpoint").error(Problem::SeveralEncoders));
         }
-        let in_file = raw.model.and_then(|model| self.folder(&place.at("model"), &model));
+        let in_file = raw.model.and_then(|model| self.model(&place.at("model"), &model));
+        // As everywhere, a flag or variable goes before the file.
+        let endpoint = endpoint.flatten().filter(|_| named.is_none());
         EmbedConfig {
             enabled,
-            // As everywhere, a flag or variable goes before the file.
-            endpoint: endpoint.flatten().filter(|_| named.is_none()),
-            model: named.or(in_file),
+            endpoint,
+            model: named.or(in_file).filter(|model| !is_in_binary(model)),
             runtime,
             threads: raw.threads.filter(|threads| *threads > 0).unwrap_or(default.threads),
             deadline: self.time(
@@ -62,11 +70,12 @@ impl Check<'_> {
         sources: &Sources,
     ) -> Option<RerankConfig> {
         let place = self.place.at("rerank");
-        let outside = self.outside(sources, sources.reranker.as_ref(), "TOOLSCOUT_RERANKER");
+        let outside = self.outside(sources.reranker.as_ref(), "TOOLSCOUT_RERANKER");
+        let outside = outside.map(|model| self.named(&sources.folder, &model));
         let raw = raw.or_else(|| outside.is_some().then(RawRerank::default))?;
         let model = outside.or_else(|| {
             let model = self.needed(&place.at("model"), raw.model.as_ref())?;
-            self.folder(&place.at("model"), model)
+            self.model(&place.at("model"), model)
         });
         let depth = self.count(&place.at("depth"), raw.depth, 20);
         let (least, default) = (Duration::from_millis(1), Duration::from_secs(1));
@@ -75,9 +84,22 @@ impl Check<'_> {
     }
 
     /// What a flag or a variable names.
-    fn outside(&self, sources: &Sources, flag: Option<&PathBuf>, name: &str) -> Option<PathBuf> {
-        let path = flag.cloned().or_else(|| set(self.environment, name))?;
-        Some(sources.folder.join(path))
+    fn outside(&self, flag: Option<&PathBuf>, name: &str) -> Option<PathBuf> {
+        flag.cloned().or_else(|| set(self.environment, name))
+    }
+
+    /// The folder of the model that is called `model`, seen from `base`. What is no folder there
+    /// and could be a name is one.
+    fn named(&self, base: &Path, model: &Path) -> PathBuf {
+        let folder = base.join(model);
+        let is_name = model.components().count() == 1 && !folder.is_dir();
+        if is_in_binary(model) {
+            model.to_owned()
+        } else if is_name {
+            self.models.join(model)
+        } else {
+            folder
+        }
     }
 
     fn endpoint(&mut self, embed: &Place, raw: RawEndpoint) -> Option<EndpointConfig> {
@@ -130,13 +152,13 @@ impl Check<'_> {
         checked.map_err(|problem| self.errors.push(place.at(name).error(problem))).ok()
     }
 
-    /// A folder of a model.
-    fn folder(&mut self, place: &Place, text: &str) -> Option<PathBuf> {
-        let path = self.base.join(text);
-        if path.is_dir() {
+    /// A model that the file names: one that is not there is an error at once.
+    fn model(&mut self, place: &Place, text: &str) -> Option<PathBuf> {
+        let path = self.named(self.base, Path::new(text));
+        if is_in_binary(&path) || path.is_dir() {
             return Some(path);
         }
-        self.errors.push(place.error(Problem::NoFolder(text.into())));
+        self.errors.push(place.error(Problem::NoModel(text.into())));
         None
     }
 
@@ -179,4 +201,9 @@ impl Check<'_> {
             default
         })
     }
+}
+
+/// The name of the encoder in the binary, not of a folder.
+fn is_in_binary(model: &Path) -> bool {
+    model == Path::new(IN_BINARY)
 }

@@ -107,9 +107,9 @@ pub enum Problem {
     /// A key without which its table means nothing.
     #[error("is missing")]
     Needed,
-    /// No folder of a model.
-    #[error("{0:?} is no folder, and models are not fetched from a hub")]
-    NoFolder(String),
+    /// A model that is not there.
+    #[error("there is no model {0:?}")]
+    NoModel(String),
     /// A key both from the environment and from a file.
     #[error("the key is given twice")]
     KeyTwice,
@@ -210,9 +210,9 @@ impl Problem {
             Self::Nul => "remove it",
             Self::Empty => "give it a value, or remove the key",
             Self::Needed => "give it a value; see `toolscout config example`",
-            Self::NoFolder(_) => {
-                "download the model into a folder (model.onnx, tokenizer.json, config.json, \
-                 tokenizer_config.json, encoder.toml) and name that folder"
+            Self::NoModel(_) => {
+                "fetch it with `toolscout model pull`, name one of `toolscout model list`, or name \
+                 the folder that it is in"
             }
             Self::SeveralEncoders | Self::KeyTwice => "remove one of the two",
             Self::Id => "give the server a readable id",

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
 use super::raw::{RawConfig, RawCrawl, RawServer};
 use super::server::{self, Entry, Times};
-use super::{Config, CrawlConfig, Environment, client, encoder, file};
+use super::{Config, CrawlConfig, EmbedConfig, Environment, client, encoder, file};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "toolscout.toml";
@@ -27,6 +27,8 @@ pub struct Sources {
     pub no_file: bool,
     /// `--config`.
     pub config: Option<PathBuf>,
+    /// Read in place of what is in the configuration's file.
+    pub text: Option<String>,
     /// `--mcp-config`.
     pub mcp_config: Vec<PathBuf>,
     /// `--catalog`, each with its `--servers`.
@@ -103,6 +105,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let mut check = encoder::Check {
         place: &place,
         base: &base,
+        models: &data.as_deref().map(crate::embed::models_in).unwrap_or_default(),
         environment,
         errors: &mut errors,
         warnings: &mut warnings,
@@ -157,6 +160,61 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     }
 }
 
+/// The encoder of a configuration, whose servers are left aside.
+pub struct EncoderPlaces {
+    /// Where snapshots, caches and models live.
+    pub data: PathBuf,
+    /// The encoder.
+    pub embed: EmbedConfig,
+    /// The model that the file names, if it is not there: then there is none in `embed`.
+    pub missing: Option<String>,
+}
+
+/// Reads what is said of the encoder. A model that is not there is no error here, so that it can
+/// be fetched.
+pub fn encoder_places(
+    sources: &Sources,
+    environment: &Environment<'_>,
+) -> Result<EncoderPlaces, ConfigErrors> {
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    let (mut files, mut entries) = (Vec::new(), Vec::new());
+    let (raw, place, base) = own_file(sources, environment, &mut files, &mut entries, &mut errors);
+    let mut check = Check { place: &place, errors: &mut errors };
+    let data = check.data(&raw, &base, sources, environment);
+    let mut check = encoder::Check {
+        place: &place,
+        base: &base,
+        models: &data.as_deref().map(crate::embed::models_in).unwrap_or_default(),
+        environment,
+        errors: &mut errors,
+        warnings: &mut warnings,
+    };
+    let embed = check.embed(raw.embed, sources);
+    let mut missing = None;
+    errors.retain(|error| match &error.problem {
+        Problem::NoModel(name) => {
+            missing = Some(name.clone());
+            false
+        }
+        _ => true,
+    });
+    match data {
+        Some(data) if errors.is_empty() => Ok(EncoderPlaces { data, embed, missing }),
+        _ => Err(in_order(errors)),
+    }
+}
+
+/// The configuration's file, as it is called and where it is, whether it is there or not.
+pub fn file_of(sources: &Sources, environment: &Environment<'_>) -> (PathBuf, PathBuf) {
+    let shown = named(sources, environment).unwrap_or_else(|| DEFAULT_FILE.into());
+    let path = sources.folder.join(&shown);
+    (shown, path)
+}
+
+fn named(sources: &Sources, environment: &Environment<'_>) -> Option<PathBuf> {
+    sources.config.clone().or_else(|| set(environment, "TOOLSCOUT_CONFIG"))
+}
+
 /// Errors as a reader meets them: file by file, each from its first line on.
 fn in_order(mut errors: Vec<ConfigError>) -> ConfigErrors {
     let mut files = Vec::new();
@@ -180,9 +238,9 @@ fn own_file(
     entries: &mut Vec<Entry>,
     errors: &mut Vec<ConfigError>,
 ) -> (RawConfig, Place, PathBuf) {
-    let named = (sources.config.clone()).or_else(|| set(environment, "TOOLSCOUT_CONFIG"));
     let default = sources.folder.join(DEFAULT_FILE);
-    let path = named.or_else(|| default.exists().then(|| DEFAULT_FILE.into()));
+    let is_there = sources.text.is_some() || default.exists();
+    let path = named(sources, environment).or_else(|| is_there.then(|| DEFAULT_FILE.into()));
     let nothing = |file: String| {
         let place = Place::new(file, Lines::new());
         (RawConfig::default(), place, sources.folder.clone())
@@ -191,7 +249,8 @@ fn own_file(
         return nothing(DEFAULT_FILE.into());
     };
     let (shown, path) = (path.display().to_string(), sources.folder.join(path));
-    let Some(text) = text_of(&shown, &path, errors) else {
+    let text = sources.text.clone().or_else(|| text_of(&shown, &path, errors));
+    let Some(text) = text else {
         return nothing(shown);
     };
     let mut read = file::read(&shown, &text, errors);

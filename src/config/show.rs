@@ -11,6 +11,7 @@ use serde::Serialize;
 use url::Url;
 
 use super::{Config, EndpointConfig, Loaded, ServerConfig, Transport};
+use crate::embed::IN_BINARY;
 
 const MASK: &str = "****";
 
@@ -38,7 +39,8 @@ struct ShownCrawl {
 #[derive(Serialize)]
 struct ShownEmbed {
     enabled: bool,
-    model: Option<String>,
+    model: String,
+    /// Where something wants it.
     runtime: Option<String>,
     threads: usize,
     deadline: String,
@@ -113,8 +115,8 @@ impl Loaded {
             },
             embed: ShownEmbed {
                 enabled: embed.enabled,
-                model: embed.model.as_ref().map(path),
-                runtime: embed.runtime.as_ref().map(path),
+                model: embed.model.as_ref().map_or_else(|| IN_BINARY.to_owned(), path),
+                runtime: (embed.model.is_some() || rerank.is_some()).then(|| path(&embed.runtime)),
                 threads: embed.threads,
                 deadline: time(embed.deadline),
                 endpoint: embed.endpoint.as_ref().map(endpoint),

@@ -272,8 +272,28 @@ fn flags_go_before_variables_before_the_file() {
         ..file.clone()
     };
     assert_eq!(told(&file, &environment), (1, "file".into(), "file".into()));
-    assert_eq!(told(&file, &variables), (2, "variable".into(), "variable".into()));
-    assert_eq!(told(&flags, &variables), (3, "flag".into(), "flag".into()));
+    let named = |folder: &str| format!("{folder}/models/{folder}").into();
+    assert_eq!(told(&file, &variables), (2, "variable".into(), named("variable")));
+    assert_eq!(told(&flags, &variables), (3, "flag".into(), named("flag")));
+}
+
+#[test]
+fn a_model_is_a_folder_or_a_name_in_the_data_folder() {
+    let folder = folder(&[("toolscout.toml", "data = 'data'\n[embed]\nmodel = 'named'")]);
+    for name in ["data/models/named", "data/models/here", "here"] {
+        std::fs::create_dir_all(folder.path().join(name)).unwrap();
+    }
+    let model = |flag: Option<&str>| {
+        let sources = Sources { model: flag.map(Into::into), ..sources(folder.path()) };
+        let model = load(&sources, &environment).ok().unwrap().config.embed.model?;
+        Some(model.strip_prefix(folder.path()).unwrap().display().to_string())
+    };
+    assert_eq!(model(None).unwrap(), "data/models/named");
+    assert_eq!(model(Some("here")).unwrap(), "here");
+    assert_eq!(model(Some("absent")).unwrap(), "data/models/absent");
+    assert_eq!(model(Some("./absent")).unwrap(), "absent");
+    // The one in the binary goes by its name even where the file names another.
+    assert_eq!(model(Some("scout")), None);
 }
 
 #[test]
@@ -415,8 +435,8 @@ fn what_is_wrong_with_an_encoder_is_told_at_once() {
          api_key_env = 'UNSET'\napi_key_file = 'key'\nbatch = 0\ntimeout = '0s'\n\
          [rerank]\ndepth = 0";
     insta::assert_snapshot!(try_encoder(wrong).err().unwrap(), @r#"
-    toolscout.toml:2: embed.model: "BAAI/bge-small-en-v1.5" is no folder, and models are not fetched from a hub
-      remedy: download the model into a folder (model.onnx, tokenizer.json, config.json, tokenizer_config.json, encoder.toml) and name that folder
+    toolscout.toml:2: embed.model: there is no model "BAAI/bge-small-en-v1.5"
+      remedy: fetch it with `toolscout model pull`, name one of `toolscout model list`, or name the folder that it is in
     error: toolscout.toml:3: embed.endpoint.model: is missing
       remedy: give it a value; see `toolscout config example`
     error: toolscout.toml:3: embed.endpoint.dimensions: is missing

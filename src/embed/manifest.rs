@@ -82,12 +82,8 @@ impl Model {
     /// Reads the model in `folder`, an [`ENCODER`] or a [`RERANKER`].
     pub(super) fn read(folder: &Path, what: &'static str) -> Result<Self, EmbedError> {
         let text = optional(folder, FILE)?;
-        let manifest = match &text {
-            Some(text) => parse(text)
-                .map_err(|problem| EmbedError::Manifest { path: folder.join(FILE), problem })?,
-            None => bare(what),
-        };
-        if !folder.join(&manifest.model).is_file() {
+        let manifest = of(folder, text.as_deref(), what)?;
+        if !manifest.has_model(folder) {
             return Err(EmbedError::NoModel { what, path: folder.to_owned() });
         }
         let onnx = read(folder, &manifest.model)?;
@@ -106,6 +102,23 @@ impl Model {
         let id = format!("{}-{id}", manifest.name);
         Ok(Self { manifest, id, onnx, tokenizer })
     }
+}
+
+impl Manifest {
+    /// The manifest in `folder`, or what stands for it where there is none.
+    pub(super) fn read(folder: &Path, what: &'static str) -> Result<Self, EmbedError> {
+        of(folder, optional(folder, FILE)?.as_deref(), what)
+    }
+
+    /// The model's file is there.
+    pub(super) fn has_model(&self, folder: &Path) -> bool {
+        folder.join(&self.model).is_file()
+    }
+}
+
+fn of(folder: &Path, text: Option<&[u8]>, what: &'static str) -> Result<Manifest, EmbedError> {
+    let Some(text) = text else { return Ok(bare(what)) };
+    parse(text).map_err(|problem| EmbedError::Manifest { path: folder.join(FILE), problem })
 }
 
 fn bare(what: &str) -> Manifest {
@@ -142,7 +155,7 @@ fn parse(text: &[u8]) -> Result<Manifest, String> {
     Ok(manifest)
 }
 
-fn read(folder: &Path, name: &str) -> Result<Vec<u8>, EmbedError> {
+pub(super) fn read(folder: &Path, name: &str) -> Result<Vec<u8>, EmbedError> {
     let path = folder.join(name);
     fs::read(&path).map_err(|source| EmbedError::Io { path, source })
 }

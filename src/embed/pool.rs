@@ -38,6 +38,9 @@ impl<T> Pool<T> {
 /// Loads the runtime, once a process. Without this first, a library that can't be loaded is a
 /// panic later on.
 pub(super) fn start_runtime(library: &Path) -> Result<(), EmbedError> {
+    if !library.is_file() {
+        return Err(EmbedError::NoRuntime(library.to_owned()));
+    }
     ort::init_from(library).map(drop).map_err(|error| EmbedError::Load {
         what: "ONNX Runtime library",
         path: library.to_owned(),
@@ -55,5 +58,7 @@ mod tests {
         let library = folder.path().join("libonnxruntime.so");
         std::fs::write(&library, "").unwrap();
         assert!(matches!(start_runtime(&library), Err(EmbedError::Load { .. })));
+        let absent = start_runtime(&folder.path().join("absent")).unwrap_err().to_string();
+        assert!(absent.contains("toolscout model pull"), "{absent}");
     }
 }

@@ -140,6 +140,14 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + a[tail..].iter().zip(&b[tail..]).map(|(a, b)| a * b).sum::<f32>()
 }
 
+/// Adds `weight` times the int8 numbers of `row` to `sum`.
+#[multiversion(targets("x86_64+avx512f+avx512bw", "x86_64+avx2", "aarch64+neon"))]
+pub fn add_scaled(row: &[u8], weight: f32, sum: &mut [f32]) {
+    for (x, number) in sum.iter_mut().zip(row) {
+        *x += weight * f32::from(number.cast_signed());
+    }
+}
+
 /// Scales `vector` to unit length; a zero vector stays as it is.
 pub fn normalise(vector: &mut [f32]) {
     let length = dot(vector, vector).sqrt();

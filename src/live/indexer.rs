@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::vectors::{self, Progress, VectorWorker};
 use super::{Live, ServerState, ServerStatus};
 use crate::catalog::{Catalog, Diff, Outcome, ServerUpdate};
+use crate::embed::Cost;
 use crate::embed::cache::VectorCache;
 use crate::index::Index;
 use crate::index::dense::Dense;
@@ -34,7 +35,9 @@ pub struct Indexer {
     servers: BTreeMap<ServerId, ServerStatus>,
     generation: u64,
     snapshot: Option<PathBuf>,
-    vectors: Option<(Arc<VectorCache>, VectorWorker)>,
+    vectors: Option<Arc<VectorCache>>,
+    /// Embeds what an instant encoder would not need it for.
+    worker: Option<VectorWorker>,
     progress: mpsc::Receiver<Progress>,
     /// Kept so that `progress` stays open before there is a worker.
     report_progress: mpsc::Sender<Progress>,
@@ -52,6 +55,7 @@ impl Indexer {
             generation: index.generation,
             snapshot,
             vectors: None,
+            worker: None,
             progress,
             report_progress,
         }
@@ -85,14 +89,17 @@ impl Indexer {
     }
 
     /// Uses `cache` for vectors from now on.
-    async fn use_vectors(
+    pub async fn use_vectors(
         &mut self,
         cache: Arc<VectorCache>,
         threads: usize,
     ) -> std::io::Result<()> {
-        let worker = VectorWorker::start(cache.clone(), threads, self.report_progress.clone())?;
-        worker.embed(Arc::clone(&self.catalog));
-        self.vectors = Some((cache, worker));
+        if cache.embedder().cost() != Cost::Instant {
+            let worker = VectorWorker::start(cache.clone(), threads, self.report_progress.clone())?;
+            worker.embed(Arc::clone(&self.catalog));
+            self.worker = Some(worker);
+        }
+        self.vectors = Some(cache);
         if !self.catalog.is_empty() {
             self.publish(Some(self.live.index())).await;
         }
@@ -151,7 +158,7 @@ impl Indexer {
             self.tell();
         } else {
             self.publish(None).await;
-            if let Some((_, worker)) = &self.vectors {
+            if let Some(worker) = &self.worker {
                 worker.embed(Arc::clone(&self.catalog));
             }
         }
@@ -179,19 +186,19 @@ impl Indexer {
     }
 
     /// Builds, publishes and saves the next generation. `reuse` is the published one when only vectors
-    /// are new. The very first is published without vectors, so that it waits for nothing.
+    /// are new. Nothing waits for an encoder that is not instant.
     async fn publish(&mut self, reuse: Option<Arc<Index>>) {
         self.generation += 1;
         let generation = self.generation;
         let catalog = Arc::clone(&self.catalog);
-        let cache = self.vectors.as_ref().map(|(cache, _)| Arc::clone(cache));
+        let cache = self.vectors.clone();
         let built = tokio::task::spawn_blocking(move || {
             let mut index = match reuse {
                 Some(published) => Index { generation, ..Index::clone(&published) },
                 None => Index::build(generation, catalog),
             };
             index.dense = cache
-                .and_then(|cache| Dense::build(vectors::known(&index.catalog, &cache)))
+                .and_then(|cache| Dense::build(vectors::ready(&index.catalog, &cache)))
                 .map(Arc::new);
             index
         });

@@ -20,6 +20,8 @@ pub enum Encoder {
         embedder: Arc<dyn Embedder>,
         /// Where; `None` is the caller's thread.
         lane: Option<Lane>,
+        /// Why it is not the one that is configured, if it is not.
+        instead: Option<String>,
     },
     /// Every answer is lexical, for this reason.
     Absent {
@@ -40,31 +42,44 @@ impl Encoder {
             Cost::Instant => None,
             Cost::Core | Cost::Remote => Some(Lane::start("embed-query", threads, deadline)?),
         };
-        Ok(Self::Ready { embedder, lane })
+        Ok(Self::Ready { embedder, lane, instead: None })
+    }
+
+    /// Queries are embedded by `embedder`, an instant one, because the one that is configured
+    /// can't for this `reason`.
+    pub fn in_place(embedder: Arc<dyn Embedder>, reason: &impl std::fmt::Display) -> Self {
+        Self::Ready { embedder, lane: None, instead: Some(in_place(reason)) }
+    }
+
+    /// Why it is not the one that is configured, if it is not.
+    pub(super) fn instead(&self) -> Option<String> {
+        match self {
+            Self::Ready { instead, .. } => instead.clone(),
+            Self::Absent { .. } => None,
+        }
     }
 
     /// The vectors of `texts`, in order.
     pub(super) async fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
+        let failed = |error| format!("the query could not be embedded: {error}");
         let (embedder, lane) = match self {
             Self::Absent { reason } => return Err(reason.clone()),
-            Self::Ready { embedder, lane } => (embedder, lane),
+            Self::Ready { embedder, lane: None, .. } => {
+                return embedder.embed(Role::Query, texts, None).map_err(failed);
+            }
+            Self::Ready { embedder, lane: Some(lane), .. } => (embedder, lane),
         };
         let batches = texts.chunks(embedder.batch().max(1)).map(async |batch| {
             let batch: Vec<String> = batch.iter().map(|text| (*text).to_owned()).collect();
             let embedder = Arc::clone(embedder);
             let embed = move |until| {
                 let texts: Vec<&str> = batch.iter().map(String::as_str).collect();
-                embedder.embed(Role::Query, &texts, until)
+                embedder.embed(Role::Query, &texts, Some(until))
             };
-            match lane {
-                None => embed(None),
-                Some(lane) => lane.run(move |until| embed(Some(until))).await,
-            }
+            lane.run(embed).await
         });
-        match futures::future::try_join_all(batches).await {
-            Ok(vectors) => Ok(vectors.into_iter().flatten().collect()),
-            Err(error) => Err(format!("the query could not be embedded: {error}")),
-        }
+        let vectors = futures::future::try_join_all(batches).await.map_err(failed)?;
+        Ok(vectors.into_iter().flatten().collect())
     }
 }
 
@@ -134,6 +149,11 @@ fn pairs(index: &Index, query: &Query, ranking: &Ranking, depth: usize) -> (Stri
     (query.texts.join("\n"), ranking.candidates(depth).into_iter().map(text).collect())
 }
 
+/// Says that the encoder in the binary stands in for the configured one, for this `reason`.
+pub fn in_place(reason: &impl std::fmt::Display) -> String {
+    format!("the encoder in the binary answers: {reason}")
+}
+
 fn not_reranked(why: &impl std::fmt::Display) -> String {
     format!("not reranked: {why}")
 }
@@ -190,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_an_instant_encoder_works_on_the_callers_thread() {
-        assert_eq!(batches(Cost::Instant).await, [(true, 2), (true, 1)]);
+        assert_eq!(batches(Cost::Instant).await, [(true, 3)]);
         assert_eq!(batches(Cost::Core).await, [(false, 2), (false, 1)]);
         assert_eq!(batches(Cost::Remote).await, [(false, 2), (false, 1)]);
     }

@@ -12,9 +12,10 @@ use rayon::prelude::*;
 use tokio::sync::{mpsc, watch};
 
 use crate::catalog::Catalog;
-use crate::embed::cache::{self, Kept, VectorCache};
-use crate::embed::{EmbedError, Role};
+use crate::embed::cache::{self, Kept, Vector, VectorCache};
+use crate::embed::{Cost, EmbedError, Role};
 use crate::text::fields;
+use crate::tool::Tool;
 
 /// The wait before what failed is tried again, the first time; each later one is twice as long.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -94,10 +95,18 @@ async fn wanted_again(wanted: &mut watch::Receiver<Arc<Catalog>>, wait: Option<D
     }
 }
 
-/// The vectors known for `catalog`, in its order.
-pub fn known(catalog: &Catalog, cache: &VectorCache) -> Vec<Option<Arc<[f32]>>> {
-    let key = |tool| cache::key(Role::Tool, &fields::embedded(tool, catalog));
-    catalog.tools().par_iter().map(|tool| cache.get(&key(tool))).collect()
+/// The vectors for `catalog`, in its order: those that are known, and from an instant encoder all.
+pub fn ready(catalog: &Catalog, cache: &VectorCache) -> Vec<Option<Vector>> {
+    let instant = cache.embedder().cost() == Cost::Instant;
+    let vector = |tool: &Arc<Tool>| {
+        let text = fields::embedded(tool, catalog);
+        let known = cache.get(&cache::key(Role::Tool, &text));
+        known.or_else(|| {
+            let (new, _) = instant.then(|| cache.embed(Role::Tool, &[&text]))?.ok()?;
+            new.into_iter().next()
+        })
+    };
+    catalog.tools().par_iter().map(vector).collect()
 }
 
 /// Embeds what `catalog` needs; false when some of it should be tried again.

@@ -23,11 +23,11 @@ use crate::index::{Index, Ranked};
 /// How deep each arm ranks.
 pub const DEPTH: usize = 100;
 /// How much cosine one unit of BM25F is worth.
-const LEXICAL_WEIGHT: f32 = 0.05;
+const LEXICAL_WEIGHT: f32 = 0.04;
 /// The share of the best cosine with a piece, against that with the whole text.
 const PIECE_SHARE: f32 = 0.5;
 /// What it is worth to be the one tool that a piece is about.
-const NEED_WEIGHT: f32 = 0.3;
+const NEED_WEIGHT: f32 = 0.45;
 /// Differences of this much evidence make one tool e times likelier than another.
 const NEED_TEMPERATURE: f32 = 0.05;
 /// A piece that gives a tool this share is sure that it needs it.

@@ -314,7 +314,8 @@ mod tests {
         let word = why("bell", "s/t149");
         assert_eq!((word.lexical.unwrap().rank, word.dense.unwrap().rank), (10, 150));
         assert_eq!(word.terms[0].term, "bell");
-        assert!(word.score.is_some() && word.confidence.unwrap() > far.confidence.unwrap());
+        let without = why("window", "s/t149");
+        assert!(word.score.is_some() && word.confidence.unwrap() > without.confidence.unwrap());
     }
 
     #[test]

@@ -102,6 +102,7 @@ deny = ["*_delete"]
 
     [embed]
     enabled = true
+    model = "scout"
     threads = 1
     deadline = "200ms"
 

@@ -25,9 +25,19 @@ fn the_example_is_a_configuration() {
 
 #[test]
 fn every_subcommand_has_help_with_an_example() {
-    for subcommand in ["serve", "crawl", "search", "eval", "completions"] {
-        let (code, help, _) = run(&[subcommand, "--help"]);
-        assert_eq!(code, 0, "{subcommand}");
+    for subcommand in [
+        &["serve"][..],
+        &["crawl"],
+        &["search"],
+        &["eval"],
+        &["completions"],
+        &["model", "list"],
+        &["model", "pull"],
+        &["model", "use"],
+        &["model", "texts"],
+    ] {
+        let (code, help, _) = run(&[subcommand, &["--help"]].concat());
+        assert_eq!(code, 0, "{subcommand:?}");
         assert!(help.contains("Example"), "{help}");
     }
     let (_, help, _) = run(&["--help"]);
@@ -60,6 +70,13 @@ fn a_wrong_command_line_exits_with_2() {
         &["search", "--url", "http://127.0.0.1:1", "--demo", "x"],
         &["eval", "--catalog", "a.jsonl"],
         &["config"],
+        &["model"],
+        &["model", "pull"],
+        &["model", "pull", "bge-small"],
+        &["model", "pull", "a/../b"],
+        &["model", "pull", "a/b", "--file", "../model.onnx"],
+        &["model", "pull", "minilm", "--as", "other"],
+        &["model", "use"],
         &["crawl", "--servers", "a.jsonl"],
         &["nonsense"],
     ] {

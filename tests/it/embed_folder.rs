@@ -9,12 +9,8 @@ use toolscout::embed::{self, EmbedError, Embedder, Role, embed_one};
 use crate::support::service::{Service, catalog, configure, ids, runtime, tiny};
 
 fn load(folder: &Path, runtime: PathBuf) -> Result<Arc<dyn Embedder>, EmbedError> {
-    let config = EmbedConfig {
-        model: Some(folder.to_owned()),
-        runtime: Some(runtime),
-        ..EmbedConfig::default()
-    };
-    embed::load(&config, Path::new("/nonexistent"), 1)
+    let config = EmbedConfig { model: Some(folder.to_owned()), runtime, ..EmbedConfig::default() };
+    embed::load(&config, 1)
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f32 {

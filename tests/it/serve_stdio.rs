@@ -18,7 +18,7 @@ fn start(data: &std::path::Path) -> Child {
     Command::new(env!("CARGO_BIN_EXE_toolscout"))
         .args(["serve", "--stdio", "--demo", "--data"])
         .arg(data)
-        .env("TOOLSCOUT_MODEL", data.join("no-model-here"))
+        .env_remove("TOOLSCOUT_MODEL")
         .env_remove("TOOLSCOUT_CONFIG")
         .current_dir(data)
         .stdin(Stdio::piped())
@@ -103,7 +103,7 @@ async fn a_host_is_served_over_pipes_until_it_closes_them() {
         let name = stored["tools"][0]["name"].as_str().unwrap();
         let id = format!("calendar/{name}");
         let found = search_until(&client, &id, &id).await;
-        assert_eq!(found["mode"], "lexical");
+        assert_eq!(found["mode"], "hybrid", "{found}");
         let got = call(&client, "get_tool", &json!({ "id": id })).await.unwrap();
         let got = got.structured_content.unwrap();
         assert_eq!(got["definition"]["name"], name);

@@ -1,4 +1,4 @@
-//! The service without an encoder, with one, and with the vectors of an earlier run.
+//! The service with the encoder in the binary, with another, and with the vectors of an earlier run.
 
 use std::path::Path;
 
@@ -37,29 +37,42 @@ fn is_embedded(status: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn without_a_model_it_serves_and_says_what_mends_it() {
+async fn the_encoder_in_the_binary_serves_from_the_first_generation() {
+    let folder = tempfile::tempdir().unwrap();
+    tools(folder.path());
+    for _ in ["cold", "from the snapshot"] {
+        let service = start(folder.path(), &[]).await;
+        let status = service.status().await;
+        assert!(is_embedded(&status), "{status}");
+        assert!(status["encoder"].as_str().unwrap().starts_with("scout-"), "{status}");
+        assert_eq!(status.get("reason"), None, "{status}");
+        let answer = service.search(PARAPHRASE).await;
+        assert_eq!((&answer["mode"], &ids(&answer)[0][..]), (&"hybrid".into(), WANTED));
+        assert!(!service.log().contains("embedded=0"), "{}", service.log());
+        service.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn it_takes_the_place_of_one_that_does_not_load_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     tools(folder.path());
     let by_flag = serve(folder.path(), &["--catalog", "catalog.jsonl", "--model", "/nonexistent"]);
     let mut by_variable = serve(folder.path(), &["--catalog", "catalog.jsonl"]);
-    by_variable.env("TOOLSCOUT_MODEL", "/nonexistent");
-    let absent = serve(folder.path(), &["--catalog", "catalog.jsonl"]);
-    for command in [by_flag, by_variable, absent] {
+    by_variable.env("TOOLSCOUT_MODEL", "absent");
+    for command in [by_flag, by_variable] {
         let service = Service::of(command).await;
         service.until_ready().await;
-        service.until_logged("scripts/fetch.sh").await;
+        service.until_logged("toolscout model pull").await;
+        let embedded = async || is_embedded(&service.status().await);
+        service.until("all is embedded", embedded).await;
         let status = service.status().await;
-        assert_eq!(status["mode"], "lexical");
-        assert_eq!((&status["embedded"], &status["total"]), (&0.into(), &6.into()));
-        let answer = service.search("git branch").await;
-        assert_eq!(ids(&answer)[0], "forge/merge_branch");
-        assert_eq!(answer["mode"], "lexical");
+        let answer = service.search(PARAPHRASE).await;
+        assert_eq!((&answer["mode"], &ids(&answer)[0][..]), (&"hybrid".into(), WANTED));
         for told in [&status, &answer] {
             let reason = told["reason"].as_str().unwrap();
-            assert!(reason.contains("scripts/fetch.sh"), "{reason}");
+            assert!(reason.contains("the encoder in the binary answers: no embedding model in"));
         }
-        let answer = service.search(PARAPHRASE).await;
-        assert!(!ids(&answer).iter().any(|id| id == WANTED), "{answer}");
         service.stop().await;
     }
 }

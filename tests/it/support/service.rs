@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use toolscout::embed::{RUNTIME, models_in};
 
 use super::crawling::PATIENCE;
 use crate::config_check::toolscout;
@@ -224,28 +225,30 @@ pub async fn run(folder: &Path, args: &[&str]) -> Ran {
     }
 }
 
-/// Flags that name the model and the runtime of this checkout; `None` where they are left out
-/// on purpose.
+/// Flags that name `MiniLM` and the runtime of this checkout; `None` where they are left out on
+/// purpose.
 pub fn encoder() -> Option<[String; 4]> {
     let runtime = runtime()?;
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("index-data/cache/model");
     let shown = |path: &Path| path.display().to_string();
-    Some(["--model".into(), shown(&model), "--runtime".into(), shown(&runtime)])
+    Some(["--model".into(), shown(&models().join("minilm")), "--runtime".into(), shown(&runtime)])
 }
 
 /// The ONNX Runtime library of this checkout, fetched with the model.
 pub fn runtime() -> Option<PathBuf> {
-    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("index-data/cache");
-    let runtime = cache.join("runtime/libonnxruntime.so");
-    if cache.join("model/model.onnx").is_file() && runtime.is_file() {
+    let runtime = models().join(RUNTIME);
+    if models().join("minilm/model.onnx").is_file() && runtime.is_file() {
         return Some(runtime);
     }
     assert_eq!(
         std::env::var("TOOLSCOUT_SKIP_MODEL").as_deref(),
         Ok("1"),
-        "the model is not in {}: run scripts/fetch.sh, or set TOOLSCOUT_SKIP_MODEL=1",
-        cache.display()
+        "minilm is not in {}: run `cargo run -- model pull minilm`, or set TOOLSCOUT_SKIP_MODEL=1",
+        models().display()
     );
     eprintln!("SKIPPED for want of the model (TOOLSCOUT_SKIP_MODEL=1)");
     None
+}
+
+fn models() -> PathBuf {
+    models_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("index-data"))
 }
