@@ -36,7 +36,7 @@ pub struct Indexer {
     generation: u64,
     snapshot: Option<PathBuf>,
     vectors: Option<Arc<VectorCache>>,
-    /// Embeds what an instant encoder would not need it for.
+    /// Embeds in the background; absent where the encoder is instant.
     worker: Option<VectorWorker>,
     progress: mpsc::Receiver<Progress>,
     /// Kept so that `progress` stays open before there is a worker.
