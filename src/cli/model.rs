@@ -100,7 +100,7 @@ pub struct PullArgs {
     /// Fetch it although it is there, and in place of what has its name.
     #[arg(long)]
     pub force: bool,
-    /// The Python package index [env: `TOOLSCOUT_INDEX`] [default: `https://pypi.org/simple/`].
+    /// The Python package index [env: `TOOLSCOUT_INDEX`] [default: the one that pip takes].
     #[arg(long, value_name = "URL")]
     pub index: Option<Url>,
     /// The ONNX Runtime library, if it is not to be fetched [env: `TOOLSCOUT_RUNTIME`].

@@ -14,23 +14,34 @@ use super::error::{ConfigError, Place, Problem};
 use super::load::{Sources, set};
 use super::raw::{RawEmbed, RawEndpoint, RawRerank};
 use super::server::{duration, is_loopback};
-use crate::embed::{IN_BINARY, RUNTIME};
+use crate::embed::{IN_BINARY, RUNTIME, models_in};
 
 use super::{EmbedConfig, EndpointConfig, Environment, RerankConfig};
 
 /// Checks values, and gathers what is wrong with them.
 pub(super) struct Check<'a> {
-    pub place: &'a Place,
+    place: &'a Place,
     /// The folder that relative paths start from.
-    pub base: &'a Path,
+    base: &'a Path,
     /// The folder that models are in by their names.
-    pub models: &'a Path,
-    pub environment: &'a Environment<'a>,
-    pub errors: &'a mut Vec<ConfigError>,
-    pub warnings: &'a mut Vec<ConfigError>,
+    models: PathBuf,
+    environment: &'a Environment<'a>,
+    errors: &'a mut Vec<ConfigError>,
+    warnings: &'a mut Vec<ConfigError>,
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
+    /// A check of what stands at a place, in a file of a folder, with this data folder.
+    pub(super) fn new(
+        (place, base, data): (&'a Place, &'a Path, Option<&Path>),
+        environment: &'a Environment<'a>,
+        errors: &'a mut Vec<ConfigError>,
+        warnings: &'a mut Vec<ConfigError>,
+    ) -> Self {
+        let models = data.map(models_in).unwrap_or_default();
+        Self { place, base, models, environment, errors, warnings }
+    }
+
     pub(super) fn embed(&mut self, raw: RawEmbed, sources: &Sources) -> EmbedConfig {
         let place = self.place.at("embed");
         let default = EmbedConfig::default();

@@ -102,14 +102,9 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let crawl = check.crawl(&raw.crawl);
     let listen = check.listen(&raw, sources, environment);
     let data = check.data(&raw, &base, sources, environment);
-    let mut check = encoder::Check {
-        place: &place,
-        base: &base,
-        models: &data.as_deref().map(crate::embed::models_in).unwrap_or_default(),
-        environment,
-        errors: &mut errors,
-        warnings: &mut warnings,
-    };
+    let data_folder = data.as_deref();
+    let mut check =
+        encoder::Check::new((&place, &base, data_folder), environment, &mut errors, &mut warnings);
     let embed = check.embed(raw.embed, sources);
     let rerank = check.rerank(raw.rerank, sources);
 
@@ -181,14 +176,9 @@ pub fn encoder_places(
     let (raw, place, base) = own_file(sources, environment, &mut files, &mut entries, &mut errors);
     let mut check = Check { place: &place, errors: &mut errors };
     let data = check.data(&raw, &base, sources, environment);
-    let mut check = encoder::Check {
-        place: &place,
-        base: &base,
-        models: &data.as_deref().map(crate::embed::models_in).unwrap_or_default(),
-        environment,
-        errors: &mut errors,
-        warnings: &mut warnings,
-    };
+    let data_folder = data.as_deref();
+    let mut check =
+        encoder::Check::new((&place, &base, data_folder), environment, &mut errors, &mut warnings);
     let embed = check.embed(raw.embed, sources);
     let mut missing = None;
     errors.retain(|error| match &error.problem {

