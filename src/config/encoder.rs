@@ -1,7 +1,7 @@
 //! `[embed]` and `[rerank]`: which models, where, and how long they may take.
 //!
-//! Invariant: a model is a folder, or the name of one among the models of the data folder; a key of an endpoint comes from the environment or a file, never from the
-//! configuration's own text.
+//! Invariant: a model is a folder, or the name of one among the models of the data folder; a key
+//! of an endpoint comes from the environment or a file, never from the configuration's own text.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -100,11 +100,11 @@ pub fn ready(catalog: &Catalog, cache: &VectorCache) -> Vec<Option<Vector>> {
     let instant = cache.embedder().cost() == Cost::Instant;
     let vector = |tool: &Arc<Tool>| {
         let text = fields::embedded(tool, catalog);
-        let known = cache.get(&cache::key(Role::Tool, &text));
-        known.or_else(|| {
-            let (new, _) = instant.then(|| cache.embed(Role::Tool, &[&text]))?.ok()?;
-            new.into_iter().next()
-        })
+        if instant {
+            cache.embed(Role::Tool, &[&text]).ok()?.0.pop()
+        } else {
+            cache.get(&cache::key(Role::Tool, &text))
+        }
     };
     catalog.tools().par_iter().map(vector).collect()
 }
