@@ -1,13 +1,13 @@
-//! What a change of the catalog and a restart cost, at 1k, 5k and 28k tools.
+//! What the parts of an update and of a restart cost, from 500 to 100k tools.
 //!
-//! Measured: folding a new listing of one server into the catalog (`catalog-fold`), building the
-//! lexical index (`lexical-build`, on all threads) and the exact dense index (`dense-build`) of a
-//! whole catalog, and the snapshot to and from a temporary folder (`snapshot-save`, which waits
+//! Measured: folding a new listing of one server into the catalog (`catalog-fold`), reading every
+//! tool for the index (`documents`, on all threads), the lexical index of what was read
+//! (`lexical-build`), an index after one tool changed (`index-update`), the dense index of a whole
+//! catalog (`dense-build`), and the snapshot to and from a temporary folder (`snapshot-save`, which waits
 //! until the disk has it, and `snapshot-load`, from warm file cache).
 //!
-//! Not measured: crawling, embedding (`benches/embed.rs`), the file of cached vectors, and the
-//! graph's build (`benches/quality.rs`). Vectors are seeded clumps, not a model's; the exact
-//! index takes as long with any.
+//! Not measured: crawling, embedding (`benches/embed.rs`), the file of cached vectors, and all of
+//! it together (`benches/update.rs`, `benches/startup.rs`). Vectors are random: any take as long.
 
 #![expect(clippy::expect_used, reason = "a bench without its data has nothing to measure")]
 
@@ -22,8 +22,9 @@ use corpus::{Corpus, SIZES};
 use criterion::{BatchSize, Criterion};
 use toolscout::catalog::{Catalog, Listing, Outcome, ServerUpdate};
 use toolscout::index::dense::Dense;
+use toolscout::index::document::Documents;
 use toolscout::index::lexical::Lexical;
-use toolscout::index::snapshot;
+use toolscout::index::{Index, snapshot};
 use toolscout::tool::Tool;
 
 fn main() {
@@ -43,18 +44,28 @@ fn main() {
         group.bench_function(name, |b| b.iter(|| catalog.fold(black_box(&update))));
         group.finish();
 
+        let mut group = criterion.benchmark_group("documents");
+        group.bench_function(name, |b| b.iter(|| Documents::read(&catalog)));
+        group.finish();
+
+        let index = Index::build(1, Arc::clone(&catalog));
         let mut group = criterion.benchmark_group("lexical-build");
-        group.bench_function(name, |b| b.iter(|| Lexical::build(&catalog)));
+        group.bench_function(name, |b| {
+            b.iter(|| Lexical::build(Arc::clone(&index.documents), None));
+        });
+        group.finish();
+
+        let after = Arc::new(catalog.fold(&update).0);
+        let mut group = criterion.benchmark_group("index-update");
+        group.bench_function(name, |b| b.iter(|| index.updated(2, Arc::clone(&after))));
         group.finish();
 
         let mut group = criterion.benchmark_group("dense-build");
-        let rows: Vec<_> = corpus::vectors(catalog.len(), 0).0.into_iter().map(Some).collect();
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut row = || (0..384).map(|_| random.f32() - 0.5).collect();
+        let rows: Vec<_> = (0..catalog.len()).map(|_| Some(row())).collect();
         group.bench_function(name, |b| {
-            b.iter_batched(
-                || rows.clone(),
-                |rows| Dense::with_graph_from(rows, usize::MAX),
-                BatchSize::LargeInput,
-            );
+            b.iter_batched(|| rows.clone(), Dense::build, BatchSize::LargeInput);
         });
         group.finish();
 

@@ -46,7 +46,7 @@ fn measure(criterion: &mut Criterion, name: &str, encoder: &dyn Embedder) {
     let corpus = Corpus::load();
     let catalog = corpus.sized(101);
     let mut tools: Vec<String> =
-        catalog.tools().iter().map(|tool| fields::embedded(tool, &catalog)).collect();
+        catalog.tools().iter().map(|tool| fields::embedded_in(&catalog, tool)).collect();
     tools.sort_by_key(String::len);
     let long = "the build of the release branch has been red since this morning and the last \
         change that went in was the new cache, so before I ask its author I would like to see \

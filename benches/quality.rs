@@ -3,12 +3,13 @@
 //!
 //! `cargo bench --bench quality -- lexical`: the lexical index against tantivy on labelled sets,
 //! as means and as paired differences of R@5 with their 95% interval, both given the same terms.
-//! `-- graph`: the graph against the exact scan from 5k to 75k vectors: microseconds a query and
-//! recall@10, at the depth of a search and at the graph's least breadth; minutes, since graphs
-//! are built. Neither word: both.
+//! `-- dense`: the ways to the top 100 by vectors, from 5k to 100k tools: the scan of all rows, the
+//! scan of those whose signs are like the query's, and a graph (`hnsw_rs`): microseconds a query,
+//! recall@10 against the f32 vectors, and seconds to build; minutes, since graphs are built.
+//! Neither word: both. A million tools: `benches/million.rs`.
 //!
-//! Not measured: the exact names and the dense arm that a search adds (`toolscout eval`), real
-//! vectors (these are seeded clumps), and the graph under filters, where it is not used.
+//! Not measured: the exact names and the dense arm that a search adds (`toolscout eval`), and
+//! filters.
 
 #![expect(
     clippy::expect_used,
@@ -21,22 +22,28 @@
 mod baseline;
 #[path = "support/corpus.rs"]
 mod corpus;
+#[path = "support/graph.rs"]
+mod graph;
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 use baseline::{Baseline, Shape};
+use corpus::{Corpus, Fixture};
+use graph::Graph;
 use toolscout::catalog::{Catalog, ToolIdx};
 use toolscout::eval::{self, LabelledQuery, Metric, read_queries};
-use toolscout::index::dense::Dense;
+use toolscout::index::dense::{Dense, dot};
+use toolscout::index::document::Documents;
 use toolscout::index::lexical::Lexical;
 use toolscout::search::fuse::DEPTH;
 
+/// Sizes of the catalogs whose vectors are searched.
+const SIZES: [usize; 3] = [5_000, 28_000, 100_000];
 const SETS: [&str; 6] =
     ["livemcpbench", "real-servers", "sealtools", "metatool", "smithery-mcp", "stabletoolbench"];
-const GRAPH_SIZES: [usize; 4] = [5_000, 28_000, 50_000, 75_000];
-const GRAPH_QUERIES: usize = 200;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -45,11 +52,11 @@ fn main() {
     if !asked("--bench") {
         return;
     }
-    if !asked("graph") {
+    if !asked("dense") {
         lexical();
     }
     if !asked("lexical") {
-        graph();
+        dense();
     }
 }
 
@@ -66,9 +73,9 @@ fn lexical() {
             continue;
         };
         let catalog = corpus::set_catalog(set);
-        let own = Lexical::build(&catalog);
+        let own = Lexical::build(Arc::new(Documents::read(&catalog)), None);
         let own = run(&catalog, &queries, |query| {
-            let found = own.rank(query, DEPTH, |_| true).0;
+            let found = own.rank(&own.asked(query), DEPTH, |_| true).0;
             found.into_iter().map(|ranked| ranked.tool).collect()
         });
         print_run(set, "own", &queries, &own, &own);
@@ -103,54 +110,61 @@ fn print_run(set: &str, name: &str, queries: &[LabelledQuery], run: &Run, own: &
     );
 }
 
-fn graph() {
-    println!("vectors  build s   scan µs  graph µs  recall@10   (top 100 | top 42)");
-    for size in GRAPH_SIZES {
-        let (rows, queries) = corpus::vectors(size, GRAPH_QUERIES);
-        let rows: Vec<_> = rows.into_iter().map(Some).collect();
-        let exact = Dense::with_graph_from(rows.clone(), usize::MAX).expect("vectors");
-        let start = Instant::now();
-        let graph = Dense::with_graph_from(rows, 0).expect("vectors");
-        let built = start.elapsed().as_secs_f64();
-        // A search rescores three candidates a result: 42 is the most that the graph's least
-        // breadth of 128 is enough for.
-        for k in [DEPTH, 42] {
-            let (scan_us, scanned) = search_all(&exact, &queries, k);
-            let (graph_us, proposed) = search_all(&graph, &queries, k);
-            let recall = recall(&proposed, &scanned);
-            println!("{size:7} {built:8.1} {scan_us:9.0} {graph_us:9.0} {recall:10.4}   top {k}");
+fn dense() {
+    println!("   tools  way      build s  µs a query  recall@10");
+    let corpus = Corpus::load();
+    for size in SIZES {
+        let fixture = Fixture::of(&corpus, corpus.sized(size));
+        let queries: Vec<&[f32]> =
+            fixture.mixed.iter().map(|asked| &*asked.vectors[0].whole).collect();
+        let rows = fixture.index.dense.as_ref().expect("vectors").vectors().to_vec();
+        let wanted: Vec<Vec<usize>> = queries.iter().map(|query| exact(&rows, query)).collect();
+        let table = |way: &str, built: Instant, search: &dyn Fn(&[f32]) -> Vec<usize>| {
+            let built = built.elapsed().as_secs_f64();
+            let (time, found) = search_all(&queries, search);
+            let recall = recall(&found, &wanted);
+            println!("{:8}  {way:7} {built:8.2} {time:11.0} {recall:10.4}", rows.len());
+        };
+        for (way, signs_from) in [("scan", usize::MAX), ("signs", 0)] {
+            let begun = Instant::now();
+            let vectors = rows.iter().cloned().map(Some).collect();
+            let dense = Dense::with_signs_from(vectors, signs_from).expect("vectors");
+            table(way, begun, &|query| {
+                let found = dense.search(&[query], DEPTH, |_| true).remove(0);
+                found.into_iter().map(|ranked| ranked.tool.as_usize()).collect()
+            });
         }
+        let begun = Instant::now();
+        let graph = Graph::of(&rows);
+        table("graph", begun, &|query| graph.search(query, DEPTH));
     }
 }
 
+/// The ten nearest by f32.
+fn exact(rows: &[Arc<[f32]>], query: &[f32]) -> Vec<usize> {
+    let mut scored: Vec<(f32, usize)> =
+        rows.iter().enumerate().map(|(at, row)| (dot(query, row), at)).collect();
+    scored.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    scored.into_iter().take(10).map(|(_, at)| at).collect()
+}
+
 /// Microseconds a query, the best of three rounds, and what was found.
-fn search_all(index: &Dense, queries: &[Vec<f32>], k: usize) -> (f64, Vec<Vec<ToolIdx>>) {
+fn search_all(queries: &[&[f32]], search: &dyn Fn(&[f32]) -> Vec<usize>) -> (f64, Vec<Vec<usize>>) {
     let mut best = f64::INFINITY;
     let mut found = Vec::new();
     for _ in 0..3 {
         let start = Instant::now();
-        let ranked: Vec<_> = queries
-            .iter()
-            .map(|query| black_box(index.search(query, k, false, |_| true)))
-            .collect();
+        found = queries.iter().map(|query| black_box(search(query))).collect();
         best = best.min(start.elapsed().as_secs_f64() * 1e6 / queries.len() as f64);
-        found = ranked
-            .into_iter()
-            .map(|list| list.into_iter().map(|ranked| ranked.tool).collect())
-            .collect();
     }
     (best, found)
 }
 
-/// Share of the scan's first ten that the graph has among its first ten.
-fn recall(found: &[Vec<ToolIdx>], wanted: &[Vec<ToolIdx>]) -> f64 {
-    let hits: usize = found
-        .iter()
-        .zip(wanted)
-        .map(|(found, wanted)| {
-            let found = &found[..found.len().min(10)];
-            wanted[..10].iter().filter(|tool| found.contains(tool)).count()
-        })
-        .sum();
-    hits as f64 / (wanted.len() * 10) as f64
+/// Share of the ten nearest that were found among the first ten.
+fn recall(found: &[Vec<usize>], wanted: &[Vec<usize>]) -> f64 {
+    let hits = |(found, wanted): (&Vec<usize>, &Vec<usize>)| {
+        let found = &found[..found.len().min(10)];
+        wanted.iter().filter(|row| found.contains(row)).count()
+    };
+    found.iter().zip(wanted).map(hits).sum::<usize>() as f64 / (wanted.len() * 10) as f64
 }

@@ -1,16 +1,27 @@
-//! What one search costs, part by part and whole, on one thread, at 1k, 5k and 28k tools.
+//! What one search costs on one thread: each part of it, and the whole, from 500 to 100,000 tools.
 //!
-//! Measured: the lexical arm against tantivy (`lexical`, `lexical-tantivy`: the query's terms
-//! split on the way, top 100), the dense arm as the exact int8 scan and as the graph
-//! (`dense-exact`, `dense-hnsw`, top 100), fusion of both arms' lists (`fuse`), and
-//! `search::rank` with `search::answer` on given vectors (`whole`). One iteration is one query;
-//! the queries come in turn, so a time is a mean over all of them.
+//! Read as a table: a group is a part, its names are kinds of query and sizes of catalog.
 //!
-//! Not measured: embedding the query (`benches/embed.rs`), HTTP, the wait for a thread, and how
-//! good the answers are (`toolscout eval`; `benches/quality.rs` compares with tantivy and the
-//! graph with the scan). Vectors are seeded clumps, not a model's: the scan's time does not
-//! depend on them, the graph's does. The graph has no 28k here, since its build takes too long;
-//! `benches/quality.rs` has it.
+//! | group | one iteration |
+//! |---|---|
+//! | `embed` | the vectors of a query, by the encoder in the binary |
+//! | `lexical` | a query's terms, and the top 100 by BM25F |
+//! | `lexical-tantivy` | the same terms and top 100 by tantivy, fields joined or apart |
+//! | `dense-floor` | reading the bytes that the scan reads, and nothing else |
+//! | `dense-exact` | the top 100 by vectors, from a scan of all rows |
+//! | `dense` | the same as it is shipped: from the rows whose signs are like the query's |
+//! | `dense-hnsw` | the same by `hnsw_rs`, about; up to 28k, since its build takes minutes |
+//! | `fuse` | one ranking of both arms' lists |
+//! | `select` | slots, cut and confidence of a ranking |
+//! | `render` | an answer as JSON |
+//! | `whole` | from the query and its vectors to the tools of the answer |
+//!
+//! `plain` queries have 10 to 14 words and one clause; `mixed` are all kinds, half of them tasks
+//! of several clauses that are each searched as well. Queries come in turn, so a time is a mean
+//! over all of them, and what it reads is not in the nearest cache as it would be for one repeated.
+//!
+//! Not measured: HTTP and MCP (`benches/serve.rs`), the wait for a thread, other encoders
+//! (`benches/embed.rs`), and how good the answers are (`toolscout eval`, `benches/quality.rs`).
 
 #![expect(clippy::expect_used, reason = "a bench without its data has nothing to measure")]
 
@@ -18,22 +29,37 @@
 mod baseline;
 #[path = "support/corpus.rs"]
 mod corpus;
+#[path = "support/graph.rs"]
+mod graph;
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Duration;
 
 use baseline::{Baseline, Shape};
-use corpus::{Corpus, SIZES};
-use criterion::{BenchmarkGroup, Criterion, measurement::WallTime};
-use toolscout::index::Index;
+use corpus::{Asked, Corpus, Fixture, SIZES};
+use criterion::{Criterion, Throughput};
+use graph::Graph;
+use toolscout::embed::{Embedder, Fixed, Role};
 use toolscout::index::dense::Dense;
-use toolscout::index::lexical::Lexical;
 use toolscout::search::fuse::{self, DEPTH};
-use toolscout::search::{self, PartVectors, Query};
+use toolscout::search::{self, Answer, Mode};
+use toolscout::serve;
 
+const GROUPS: [&str; 11] = [
+    "embed",
+    "lexical",
+    "lexical-tantivy",
+    "dense-floor",
+    "dense-exact",
+    "dense",
+    "dense-hnsw",
+    "fuse",
+    "select",
+    "render",
+    "whole",
+];
 /// The largest catalog that a graph is built for here.
-const GRAPH_UP_TO: usize = 5_000;
+const GRAPH_UP_TO: usize = 28_000;
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -43,93 +69,124 @@ fn main() {
         .measurement_time(Duration::from_secs(2))
         .configure_from_args();
     let corpus = Corpus::load();
-    lexical(&mut criterion, &corpus);
-    dense(&mut criterion, &corpus);
-    whole(&mut criterion, &corpus);
+    for (name, size) in SIZES {
+        if GROUPS.iter().any(|group| corpus::wanted(group, name)) {
+            let fixture = Fixture::of(&corpus, corpus.sized(size));
+            measure(&mut criterion, name, &fixture);
+        }
+    }
     criterion.final_summary();
 }
 
 /// Times `search` on the queries in turn.
 fn in_turn<Q, R>(
-    group: &mut BenchmarkGroup<'_, WallTime>,
+    criterion: &mut Criterion,
+    group: &str,
     name: &str,
     queries: &[Q],
     search: impl Fn(&Q) -> R,
 ) {
     let mut turn = queries.iter().cycle();
+    let mut group = criterion.benchmark_group(group);
     group.bench_function(name, |bencher| {
         bencher.iter(|| turn.next().map(|query| search(black_box(query))));
     });
-}
-
-fn lexical(criterion: &mut Criterion, corpus: &Corpus) {
-    let mut group = criterion.benchmark_group("lexical");
-    for (name, size) in SIZES {
-        let index = Lexical::build(&corpus.sized(size));
-        in_turn(&mut group, name, &corpus.queries, |query| index.rank(query, DEPTH, |_| true));
-    }
-    group.finish();
-    let mut group = criterion.benchmark_group("lexical-tantivy");
-    for (shape, label) in [(Shape::Joined, "joined"), (Shape::Fields, "fields")] {
-        for (name, size) in SIZES {
-            let index = Baseline::build(&corpus.sized(size), shape);
-            let name = format!("{label}/{name}");
-            in_turn(&mut group, &name, &corpus.queries, |query| index.search(query, DEPTH));
-        }
-    }
     group.finish();
 }
 
-fn dense(criterion: &mut Criterion, corpus: &Corpus) {
-    for (group, up_to, graph_from) in
-        [("dense-exact", usize::MAX, usize::MAX), ("dense-hnsw", GRAPH_UP_TO, 0)]
-    {
-        let mut group = criterion.benchmark_group(group);
-        for (name, size) in SIZES.into_iter().filter(|(_, size)| *size <= up_to) {
-            let (rows, queries) = corpus::vectors(size, corpus.queries.len());
-            let rows = rows.into_iter().map(Some).collect();
-            let index = Dense::with_graph_from(rows, graph_from).expect("vectors");
-            in_turn(&mut group, name, &queries, |query| {
-                index.search(query, DEPTH, false, |_| true)
+fn measure(criterion: &mut Criterion, size: &str, fixture: &Fixture) {
+    let Fixture { index, plain, mixed } = fixture;
+    let dense = index.dense.as_ref().expect("vectors");
+    let kinds = || [("plain", plain), ("mixed", mixed)];
+    if size == "500" {
+        let encoder = Fixed::in_binary().expect("the encoder in the binary");
+        for (kind, queries) in kinds() {
+            in_turn(criterion, "embed", kind, queries, |asked| {
+                let parts = asked.query.parts();
+                let texts: Vec<&str> = parts[0].texts().collect();
+                encoder.embed(Role::Query, &texts, None)
             });
         }
-        group.finish();
+    }
+    for (kind, queries) in kinds() {
+        in_turn(criterion, "lexical", &format!("{kind}/{size}"), queries, |asked| {
+            let terms = index.lexical.asked(&asked.query.texts[0]);
+            index.lexical.rank(&terms, DEPTH, |_| true)
+        });
+    }
+    if corpus::wanted("lexical-tantivy", size) {
+        for (shape, label) in [(Shape::Joined, "joined"), (Shape::Fields, "fields")] {
+            let baseline = Baseline::build(&index.catalog, shape);
+            in_turn(criterion, "lexical-tantivy", &format!("{label}/{size}"), plain, |asked| {
+                baseline.search(&asked.query.texts[0], DEPTH)
+            });
+        }
+    }
+    let vectors = || dense.vectors().iter().cloned().map(Some).collect();
+    let exact = Dense::with_signs_from(vectors(), usize::MAX).expect("vectors");
+    let bytes = vec![7_u8; exact.scanned_bytes()];
+    let mut group = criterion.benchmark_group("dense-floor");
+    group.throughput(Throughput::Bytes(bytes.len() as u64));
+    group.bench_function(size, |bencher| bencher.iter(|| corpus::read_all(black_box(&bytes))));
+    group.finish();
+    for (group, dense) in [("dense-exact", &exact), ("dense", &**dense)] {
+        in_turn(criterion, group, size, plain, |asked| {
+            dense.search(&[&asked.vectors[0].whole], DEPTH, |_| true)
+        });
+    }
+    if index.catalog.len() <= GRAPH_UP_TO && corpus::wanted("dense-hnsw", size) {
+        let graph = Graph::of(dense.vectors());
+        in_turn(criterion, "dense-hnsw", size, plain, |asked| {
+            graph.search(&asked.vectors[0].whole, DEPTH)
+        });
+    }
+    for (kind, queries) in kinds() {
+        stages(criterion, &format!("{kind}/{size}"), fixture, queries);
     }
 }
 
-/// The seeded vector of a text stands for each of its pieces as well.
-fn pieces(query: &Query, vector: Vec<f32>) -> PartVectors {
-    let pieces = query.parts()[0].pieces.len();
-    PartVectors { pieces: vec![vector.clone(); pieces], whole: vector }
-}
-
-fn whole(criterion: &mut Criterion, corpus: &Corpus) {
-    for (name, size) in SIZES {
-        let catalog = corpus.sized(size);
-        let (rows, vectors) = corpus::vectors(catalog.len(), corpus.queries.len());
-        let dense = Dense::with_graph_from(rows.into_iter().map(Some).collect(), usize::MAX);
-        let index = Index { dense: dense.map(Arc::new), ..Index::build(1, catalog) };
-        let queries: Vec<_> = corpus
-            .queries
+/// What comes after the arms, and all of it together.
+fn stages(criterion: &mut Criterion, name: &str, fixture: &Fixture, queries: &[Asked]) {
+    let index = &fixture.index;
+    if corpus::wanted("fuse", name)
+        || corpus::wanted("select", name)
+        || corpus::wanted("render", name)
+    {
+        let lists: Vec<_> = queries
             .iter()
-            .zip(vectors)
-            .map(|(text, vector)| {
-                let query = Query { texts: vec![text.clone()], ..Query::default() };
-                let vectors = vec![pieces(&query, vector)];
-                let lists = fuse::rank_arms(&index, &query, &vectors, |_| true);
-                (query, vectors, lists)
+            .map(|asked| (asked, fuse::rank_arms(index, &asked.query, &asked.vectors, |_| true)))
+            .collect();
+        in_turn(criterion, "fuse", name, &lists, |(asked, lists)| {
+            fuse::fuse(index, lists, &asked.vectors)
+        });
+        let rankings: Vec<_> = queries
+            .iter()
+            .map(|asked| (asked, search::rank(index, &asked.query, &asked.vectors)))
+            .collect();
+        in_turn(criterion, "select", name, &rankings, |(asked, ranking)| {
+            search::answer(index, &asked.query, &asked.vectors, ranking)
+        });
+        let answers: Vec<_> = rankings
+            .iter()
+            .map(|(asked, ranking)| {
+                let served = search::answer(index, &asked.query, &asked.vectors, ranking);
+                Answer {
+                    generation: 1,
+                    mode: Mode::Hybrid,
+                    reason: None,
+                    took_us: 1_000,
+                    hits: served.hits,
+                    no_good_match: served.no_good_match,
+                    why: None,
+                    stale: Vec::new(),
+                    repeated: false,
+                }
             })
             .collect();
-        let mut group = criterion.benchmark_group("fuse");
-        in_turn(&mut group, name, &queries, |(_, vectors, lists)| {
-            fuse::fuse(&index, lists, vectors)
-        });
-        group.finish();
-        let mut group = criterion.benchmark_group("whole");
-        in_turn(&mut group, name, &queries, |(query, vectors, _)| {
-            let ranking = search::rank(&index, query, vectors);
-            search::answer(&index, query, vectors, &ranking)
-        });
-        group.finish();
+        in_turn(criterion, "render", name, &answers, serve::answer_body);
     }
+    in_turn(criterion, "whole", name, queries, |asked| {
+        let ranking = search::rank(index, &asked.query, &asked.vectors);
+        search::answer(index, &asked.query, &asked.vectors, &ranking)
+    });
 }

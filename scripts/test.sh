@@ -35,6 +35,7 @@ system_packages() {
   command -v cc >/dev/null || missing+=(build-essential)
   command -v git >/dev/null || missing+=(git)
   command -v npm >/dev/null || missing+=(nodejs npm)
+  command -v valgrind >/dev/null || missing+=(valgrind)
   python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
   ((${#missing[@]})) || return 0
   echo "missing: ${missing[*]}"
@@ -52,6 +53,15 @@ deny() {
   fi
 }
 
+# Instructions of the core against those that are committed.
+count() {
+  local status=0
+  scripts/count.sh || status=$?
+  # Nobody has to install valgrind to run the tests.
+  ((status == 3)) && status=0
+  return "$status"
+}
+
 [[ $system == yes ]] && step "system packages" system_packages
 step "fetch test peers" scripts/fetch-test-peers.sh
 step "format" cargo fmt --check
@@ -59,6 +69,7 @@ step "layers" scripts/check-layers.sh
 step "clippy" cargo clippy --locked --all-targets -- -D warnings
 step "fetch minilm and its runtime" cargo run --locked --quiet -- model pull minilm --data index-data
 step "tests" tests
+step "instruction counts" count
 step "dependencies" deny
 
 printf '\n'

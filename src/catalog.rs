@@ -22,6 +22,13 @@ pub struct ServerInfo {
     pub protocol: Option<String>,
 }
 
+impl ServerInfo {
+    /// What is searched of both is the same.
+    pub fn reads_as(&self, other: &Self) -> bool {
+        (&self.title, &self.description) == (&other.title, &other.description)
+    }
+}
+
 /// A server and its last complete listing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Server {
@@ -41,10 +48,7 @@ impl Server {
         let known: BTreeMap<&ToolId, &Arc<Tool>> =
             old.iter().flat_map(|server| &server.tools).map(|tool| (&tool.id, tool)).collect();
         let mut diff = Diff {
-            server_changed: old.is_some_and(|old| {
-                (&old.info.title, &old.info.description)
-                    != (&listing.info.title, &listing.info.description)
-            }),
+            server_changed: old.is_some_and(|old| !old.info.reads_as(&listing.info)),
             ..Diff::default()
         };
         let mut tools: BTreeMap<ToolId, Arc<Tool>> = BTreeMap::new();
@@ -275,6 +279,28 @@ impl Catalog {
     /// The server of that id, if it has been listed.
     pub fn server(&self, id: &str) -> Option<&Arc<Server>> {
         self.servers.get(id)
+    }
+
+    /// Which tools are of these servers, by position.
+    pub fn of_servers(&self, servers: &[ServerId]) -> Vec<bool> {
+        let mut of_them = vec![false; self.tools.len()];
+        for server in servers.iter().filter_map(|id| self.servers.get(id)) {
+            let mut next = 0;
+            for tool in &server.tools {
+                // Tools of one server mostly stand together, in the same order.
+                let is_next = self.tools.get(next).is_some_and(|other| other.id == tool.id);
+                let found = if is_next {
+                    Ok(next)
+                } else {
+                    self.tools.binary_search_by(|other| other.id.cmp(&tool.id))
+                };
+                let Ok(at) = found else { continue };
+                // Of two tools with one id the catalog has the first.
+                of_them[at] |= Arc::ptr_eq(&self.tools[at], tool);
+                next = at + 1;
+            }
+        }
+        of_them
     }
 
     /// How many tools there are.

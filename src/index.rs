@@ -3,7 +3,7 @@
 //! Invariant: immutable once built; all parts speak of the same catalog.
 
 pub mod dense;
-pub mod graph;
+pub mod document;
 pub mod lexical;
 pub mod names;
 pub mod snapshot;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::catalog::{Catalog, ToolIdx};
 use dense::Dense;
+use document::Documents;
 use lexical::Lexical;
 use names::Names;
 use twins::Twins;
@@ -46,6 +47,75 @@ pub fn top_k(mut scored: Vec<Ranked>, k: usize) -> Vec<Ranked> {
     scored
 }
 
+/// The best of the tools that it is shown in the order of their positions.
+struct Best {
+    most: usize,
+    kept: Vec<Ranked>,
+    /// What a tool must surpass.
+    floor: f32,
+}
+
+/// Scores that are looked over together.
+const LANES: usize = 16;
+
+impl Best {
+    /// The best `most` with a score above zero.
+    fn of(most: usize) -> Self {
+        Self::above(most, 0.0)
+    }
+
+    /// The best `most` with a score above `floor`.
+    fn above(most: usize, floor: f32) -> Self {
+        let floor = if most == 0 { f32::INFINITY } else { floor };
+        Self { most, kept: Vec::with_capacity(most * 2), floor }
+    }
+
+    /// Shows it some tools, by their scores; `position` and `keep` take the place among those.
+    fn add_all(
+        &mut self,
+        scores: &[f32],
+        position: impl Fn(u32) -> ToolIdx,
+        keep: impl Fn(u32) -> bool,
+    ) {
+        for (start, lanes) in (0_u32..).step_by(LANES).zip(scores.chunks(LANES)) {
+            // Most are worse than what is kept, and that is seen of all lanes at once.
+            let better = lanes.iter().map(|score| u32::from(*score > self.floor)).sum::<u32>();
+            if better == 0 {
+                continue;
+            }
+            for (at, score) in (start..).zip(lanes) {
+                if *score > self.floor && keep(at) {
+                    self.add(Ranked { tool: position(at), score: *score });
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, ranked: Ranked) {
+        self.kept.push(ranked);
+        if self.kept.len() == self.most * 2 {
+            self.kept.select_nth_unstable_by(self.most - 1, Ranked::order);
+            self.kept.truncate(self.most);
+            // A later tool with the same score would lose to it.
+            self.floor = self.kept[self.most - 1].score;
+        }
+    }
+
+    /// Best first.
+    fn ranked(self) -> Vec<Ranked> {
+        top_k(self.kept, self.most)
+    }
+
+    /// In no order.
+    fn unordered(mut self) -> Vec<Ranked> {
+        if self.kept.len() > self.most {
+            self.kept.select_nth_unstable_by(self.most - 1, Ranked::order);
+            self.kept.truncate(self.most);
+        }
+        self.kept
+    }
+}
+
 /// What can be searched.
 #[derive(Debug, Clone)]
 pub struct Index {
@@ -53,6 +123,8 @@ pub struct Index {
     pub generation: u64,
     /// The tools.
     pub catalog: Arc<Catalog>,
+    /// What was read of them.
+    pub documents: Arc<Documents>,
     /// BM25F.
     pub lexical: Arc<Lexical>,
     /// Exact names.
@@ -66,15 +138,33 @@ pub struct Index {
 impl Index {
     /// An index of `catalog` without vectors.
     pub fn build(generation: u64, catalog: Arc<Catalog>) -> Self {
+        let documents = Arc::new(Documents::read(&catalog));
         let (lexical, (names, twins)) = rayon::join(
-            || Lexical::build(&catalog),
-            || rayon::join(|| Names::build(&catalog), || Twins::build(&catalog)),
+            || Lexical::build(Arc::clone(&documents), None),
+            || rayon::join(|| Names::build(&catalog), || Twins::build(&catalog, &documents)),
         );
         Self {
             generation,
             lexical: Arc::new(lexical),
             names: Arc::new(names),
             twins: Arc::new(twins),
+            documents,
+            catalog,
+            dense: None,
+        }
+    }
+
+    /// The same as [`Index::build`], from what this one has already of an earlier catalog, and on
+    /// this thread alone unless most of it is new.
+    #[must_use]
+    pub fn updated(&self, generation: u64, catalog: Arc<Catalog>) -> Self {
+        let documents = Arc::new(Documents::update(&catalog, &self.catalog, &self.documents));
+        Self {
+            generation,
+            lexical: Arc::new(Lexical::build(Arc::clone(&documents), Some(&self.lexical))),
+            names: Arc::new(Names::build(&catalog)),
+            twins: Arc::new(Twins::build(&catalog, &documents)),
+            documents,
             catalog,
             dense: None,
         }
@@ -83,5 +173,87 @@ impl Index {
     /// How many tools have a vector.
     pub fn embedded(&self) -> usize {
         self.dense.as_ref().map_or(0, |dense| dense.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::catalog::{Listing, Outcome, ServerInfo, ServerUpdate};
+    use crate::tool::Tool;
+
+    const SERVERS: [&str; 3] = ["a", "a/b", "c"];
+
+    fn update(server: &str, title: u8, tools: &[(u8, String)]) -> ServerUpdate {
+        let tools = tools.iter().map(|(name, description)| {
+            let definition =
+                serde_json::json!({"name": format!("t{name}"), "description": description});
+            Tool::parse(&server.into(), &definition.to_string()).unwrap()
+        });
+        let listing = Listing {
+            info: ServerInfo { title: Some(format!("title{title}")), ..ServerInfo::default() },
+            tools: tools.collect(),
+            crawled_at: SystemTime::UNIX_EPOCH,
+            defects: Vec::new(),
+        };
+        let outcome = match title {
+            0 => Outcome::Removed,
+            _ => Outcome::Listed(listing),
+        };
+        ServerUpdate { server: server.into(), transport: "http", outcome, next_crawl: None }
+    }
+
+    proptest! {
+        #[test]
+        fn an_update_is_as_building_anew(
+            steps in prop::collection::vec(
+                (0_usize..3, 0_u8..3, prop::collection::vec((0_u8..5, "([a-e]{4,5} ){0,5}"), 0..5)),
+                1..6,
+            ),
+            query in "([a-e]{4,5} ){1,3}|title[12]",
+        ) {
+            let mut index = Index::build(0, Arc::default());
+            for (server, title, tools) in steps {
+                let (catalog, _) = index.catalog.fold(&update(SERVERS[server], title, &tools));
+                index = index.updated(1, Arc::new(catalog));
+                let anew = Index::build(1, Arc::clone(&index.catalog));
+                let rank = |index: &Index| index.lexical.rank(&index.lexical.asked(&query), 9, |_| true);
+                prop_assert_eq!(rank(&index), rank(&anew));
+                let names = |index: &Index| index.names.find("t1");
+                prop_assert_eq!(names(&index), names(&anew));
+                for at in (0..).map(ToolIdx).take(index.catalog.len()) {
+                    prop_assert_eq!(index.twins.of(at), anew.twins.of(at));
+                }
+                let ids = |index: &Index| -> Vec<_> {
+                    index.documents.all.iter().map(|document| document.embedded).collect()
+                };
+                prop_assert_eq!(ids(&index), ids(&anew));
+
+                let wanted = [SERVERS[0].into(), SERVERS[2].into()];
+                let naive: Vec<bool> =
+                    index.catalog.tools().iter().map(|tool| wanted.contains(&tool.server)).collect();
+                prop_assert_eq!(index.catalog.of_servers(&wanted), naive);
+            }
+        }
+    }
+
+    #[test]
+    fn the_best_are_kept_whatever_is_shown() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for count in [0, 1, 15, 16, 17, 100, 1_000] {
+            let scores: Vec<f32> = (0..count).map(|_| f32::from(random.u8(..)) - 20.0).collect();
+            let keep = |at: u32| !at.is_multiple_of(3);
+            for most in [0, 1, 10, 2_000] {
+                let mut best = Best::of(most);
+                best.add_all(&scores, ToolIdx, keep);
+                let all = (0..).zip(&scores).filter(|(at, score)| keep(*at) && **score > 0.0);
+                let all = all.map(|(at, score)| Ranked { tool: ToolIdx(at), score: *score });
+                assert_eq!(best.ranked(), top_k(all.collect(), most), "{most} of {count}");
+            }
+        }
     }
 }

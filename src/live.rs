@@ -3,6 +3,7 @@
 //! Invariant: one writer (the indexer), readers never lock, and a reader that holds a generation
 //! keeps a consistent one to the end.
 
+mod answers;
 pub mod indexer;
 pub mod stages;
 mod vectors;
@@ -19,10 +20,11 @@ use crate::catalog::{Catalog, Server};
 use crate::index::Index;
 use crate::search::needs::Parts;
 use crate::search::{
-    self, Answer, Arms, Hit, Mode, PartVectors, Query, QueryError, Stale, Verdict, Why,
+    self, Answer, Arms, Hit, Mode, PartVectors, Query, QueryError, Served, Stale, Verdict, Why,
 };
 use crate::tool::ServerId;
 
+use self::answers::Answers;
 pub use self::stages::{Encoder, Rerank};
 
 /// What can be said of a server at the moment.
@@ -120,6 +122,7 @@ struct Shared {
     generation: watch::Sender<u64>,
     encoder: ArcSwap<Encoder>,
     rerank: ArcSwap<Rerank>,
+    answers: Answers,
     /// Why the last attempt to embed tools failed.
     trouble: ArcSwapOption<String>,
     started: Instant,
@@ -134,6 +137,7 @@ impl Live {
             generation: watch::Sender::new(0),
             encoder: ArcSwap::from_pointee(Encoder::Absent { reason: reason.into() }),
             rerank: ArcSwap::from_pointee(Rerank::Off),
+            answers: Answers::new(),
             trouble: ArcSwapOption::empty(),
             started: Instant::now(),
         }))
@@ -153,17 +157,20 @@ impl Live {
     fn publish(&self, index: Index) {
         let generation = index.generation;
         self.0.index.store(Arc::new(index));
+        self.0.answers.clear();
         self.0.generation.send_replace(generation);
     }
 
     /// Sets the encoder of queries.
     pub fn set_encoder(&self, encoder: Encoder) {
         self.0.encoder.store(Arc::new(encoder));
+        self.0.answers.clear();
     }
 
     /// Sets what orders the best tools anew.
     pub fn set_rerank(&self, rerank: Rerank) {
         self.0.rerank.store(Arc::new(rerank));
+        self.0.answers.clear();
     }
 
     /// Sets why tools can't be embedded at the moment. For the indexer alone.
@@ -236,25 +243,46 @@ impl Live {
         query
             .check(|id| servers.contains_key(id) || index.catalog.server(id.as_str()).is_some())?;
         let encoder = self.0.encoder.load_full();
-        let (vectors, why_lexical) = match self.embed(&encoder, &index, query).await {
-            Ok(vectors) => (vectors, None),
-            Err(reason) => (Vec::new(), Some(reason)),
+        let known = self.0.answers.get(index.generation, query);
+        let repeated = known.is_some();
+        let (served, mode, reason) = match known {
+            Some(served) => (served, Mode::of(query.arms, query.arms != Arms::Lexical), None),
+            None => self.make(&encoder, &index, query).await,
         };
-        let mut ranking = search::rank(&index, query, &vectors);
-        let rerank = self.0.rerank.load_full();
-        let unranked = rerank.reorder(&index, query, &mut ranking).await.err();
-        let served = search::answer(&index, query, &vectors, &ranking);
         let hits = served.hits;
         Ok(Answer {
             generation: index.generation,
-            mode: Mode::of(query.arms, !vectors.is_empty()),
-            reason: both(both(encoder.instead(), why_lexical), unranked),
+            mode,
+            reason: both(encoder.instead(), reason),
             stale: stale(&servers, &hits),
             hits,
             no_good_match: served.no_good_match,
             why: served.why.map(|why| why_unavailable(&servers, why)),
             took_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+            repeated,
         })
+    }
+
+    /// The answer to a query that was checked, its mode, and why that is less than it should be.
+    async fn make(
+        &self,
+        encoder: &Encoder,
+        index: &Index,
+        query: &Query,
+    ) -> (Served, Mode, Option<String>) {
+        let (vectors, why_lexical) = match self.embed(encoder, index, query).await {
+            Ok(vectors) => (vectors, None),
+            Err(reason) => (Vec::new(), Some(reason)),
+        };
+        let mut ranking = search::rank(index, query, &vectors);
+        let rerank = self.0.rerank.load_full();
+        let unranked = rerank.reorder(index, query, &mut ranking).await.err();
+        let served = search::answer(index, query, &vectors, &ranking);
+        let reason = both(why_lexical, unranked);
+        if reason.is_none() {
+            self.0.answers.keep(index.generation, query, &served);
+        }
+        (served, Mode::of(query.arms, !vectors.is_empty()), reason)
     }
 
     /// The vectors of the query's texts, or why the answer is to be lexical.

@@ -33,7 +33,7 @@ pub const MAX_QUERY_BYTES: usize = 16 * 1024;
 pub const MAX_PHRASINGS: usize = 8;
 
 /// What to look for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Query {
     /// One or more phrasings of one need; their rankings are fused.
     pub texts: Vec<String>,
@@ -81,7 +81,7 @@ fn is_blank(text: &str) -> bool {
 }
 
 /// Which arms rank.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Arms {
     /// Both, where both are there.
     #[default]
@@ -134,6 +134,8 @@ pub struct Answer {
     pub why: Option<Why>,
     /// Servers among the hits whose tools may be out of date.
     pub stale: Vec<Stale>,
+    /// It was given before, in this generation.
+    pub repeated: bool,
 }
 
 /// A server whose last crawl failed.
@@ -228,10 +230,7 @@ pub struct Ranking {
 /// without them only the lexical arm ranks.
 pub fn rank(index: &Index, query: &Query, vectors: &[PartVectors]) -> Ranking {
     // Rights before ranking: what is not to be seen is left out before it has a score.
-    let wanted: Option<Vec<bool>> = (!query.servers.is_empty()).then(|| {
-        let tools = index.catalog.tools().iter();
-        tools.map(|tool| query.servers.contains(&tool.server)).collect()
-    });
+    let wanted = (!query.servers.is_empty()).then(|| index.catalog.of_servers(&query.servers));
     let keep = |tool: ToolIdx| wanted.as_ref().is_none_or(|wanted| wanted[tool.as_usize()]);
     let lists = fuse::rank_arms(index, query, vectors, keep);
     let (mut ranked, needs) = fuse::fuse(index, &lists, vectors);
@@ -253,7 +252,7 @@ pub fn rank(index: &Index, query: &Query, vectors: &[PartVectors]) -> Ranking {
 }
 
 /// What a ranking says to the one who asked.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Served {
     /// As in [`Answer`].
     pub hits: Vec<Hit>,
@@ -266,9 +265,12 @@ pub struct Served {
 /// The tools that answer `query`: the ranking in slots, cut to the limit, explained if asked for.
 /// `vectors` are those that [`rank`] was given.
 pub fn answer(index: &Index, query: &Query, vectors: &[PartVectors], ranking: &Ranking) -> Served {
-    let slots = slots::group(index, query, &ranking.ranked);
+    // Whoever asks why a tool is missing wants to know of every slot.
+    let most =
+        if query.why.is_some() { usize::MAX } else { query.limit.unwrap_or(select::MOST_OF_ALL) };
+    let slots = slots::group(index, query, &ranking.ranked, most);
     let count = query.limit.unwrap_or_else(|| select::cut(&slots, ranking.needs)).min(slots.len());
-    let gauge = Gauge::new(index, query, vectors, ranking);
+    let gauge = Gauge::new(index, vectors, ranking);
     let hit = |slot: &slots::Slot| Hit {
         tool: Arc::clone(index.catalog.tool(slot.shown.tool)),
         score: slot.shown.score,

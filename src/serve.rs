@@ -39,6 +39,7 @@ mod metrics;
 mod observe;
 mod openapi;
 mod problem;
+mod raw;
 mod reduce;
 mod wire;
 
@@ -113,7 +114,7 @@ fn routes(live: &Live, shutdown: &CancellationToken) -> Vec<(&'static str, Metho
         ("/v1/tools/{*id}", get(http::tool)),
         ("/v1/servers", get(http::servers)),
         ("/v1/status", get(http::status)),
-        ("/mcp", any_service(mcp_service(live, shutdown))),
+        ("/mcp", any_service(mcp_service(live, shutdown)).layer(from_fn(raw::put_in))),
         ("/mcp/server-card", get(manifest::server_card)),
         ("/.well-known/mcp", get(manifest::manifest)),
         ("/livez", get(livez)),

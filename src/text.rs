@@ -3,11 +3,13 @@
 //! Invariant: tools and queries go through the same functions, so what matches by eye matches by
 //! term: `listMergeRequests`, `list_merge_requests` and `List merge requests` are the same terms.
 
+mod ascii;
 pub mod fields;
 pub mod pieces;
 pub mod synonyms;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 use rust_stemmers::{Algorithm, Stemmer};
 use unicode_normalization::UnicodeNormalization;
@@ -27,22 +29,36 @@ const STOP_WORDS: &[&str] = &[
 /// without case and accents. A word of mixed case is followed by itself unsplit (`GitHub` gives
 /// `git`, `hub`, `github`); scripts without spaces give overlapping pairs of characters.
 pub fn words(text: &str) -> Vec<String> {
-    let folded: String = text.nfkd().filter(|c| !is_combining_mark(*c)).nfc().collect();
     let mut words = Vec::new();
-    for run in folded.split(|c: char| !c.is_alphanumeric()).filter(|run| !run.is_empty()) {
-        push_run(run, &mut words);
-    }
+    each_word(text, |word| words.push(word.to_owned()));
     words
+}
+
+/// Calls `each` with the words of `text` in order, as [`words`] gives them.
+pub fn each_word(text: &str, mut each: impl FnMut(&str)) {
+    if text.is_ascii() {
+        ascii::each_word(text, &mut each);
+    } else {
+        for word in words_of_any_script(text) {
+            each(&word);
+        }
+    }
 }
 
 /// The terms of `text`: its words without stop words, stemmed (Snowball's English).
 pub fn terms(text: &str) -> Vec<String> {
-    words(text).into_iter().filter(|word| !is_stop_word(word)).map(|word| stem(&word)).collect()
+    let mut terms = Vec::new();
+    each_word(text, |word| terms.extend(term(word)));
+    terms
 }
 
 /// The letters and digits of a name without case, accents or separators: equal for every
 /// spelling of it.
 pub fn name_key(text: &str) -> String {
+    if text.is_ascii() {
+        let kept = text.bytes().filter(u8::is_ascii_alphanumeric);
+        return kept.map(|byte| char::from(byte.to_ascii_lowercase())).collect();
+    }
     text.nfkd()
         .filter(|c| c.is_alphanumeric() && !is_combining_mark(*c))
         .flat_map(char::to_lowercase)
@@ -50,29 +66,42 @@ pub fn name_key(text: &str) -> String {
         .collect()
 }
 
+/// The term that a word is indexed as; `None` for a stop word.
+pub fn term(word: &str) -> Option<String> {
+    thread_local! {
+        static ENGLISH: Stemmer = Stemmer::create(Algorithm::English);
+        static KNOWN: RefCell<HashMap<String, Option<String>>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| {
+        if let Some(term) = known.get(word) {
+            return term.clone();
+        }
+        let term = if is_stop_word(word) {
+            None
+        } else if word.len() >= 4 && word.is_ascii() {
+            Some(ENGLISH.with(|english| english.stem(word).into_owned()))
+        } else {
+            Some(word.to_owned())
+        };
+        // Queries are a caller's text: the memory for them is bounded.
+        if known.len() < 50_000 {
+            known.insert(word.into(), term.clone());
+        }
+        term
+    })
+}
+
 fn is_stop_word(word: &str) -> bool {
     STOP_WORDS.binary_search(&word).is_ok()
 }
 
-fn stem(word: &str) -> String {
-    thread_local! {
-        static ENGLISH: Stemmer = Stemmer::create(Algorithm::English);
-        static KNOWN: RefCell<std::collections::HashMap<String, String>> = RefCell::default();
+fn words_of_any_script(text: &str) -> Vec<String> {
+    let folded: String = text.nfkd().filter(|c| !is_combining_mark(*c)).nfc().collect();
+    let mut words = Vec::new();
+    for run in folded.split(|c: char| !c.is_alphanumeric()).filter(|run| !run.is_empty()) {
+        push_run(run, &mut words);
     }
-    if word.len() < 4 || !word.is_ascii() {
-        return word.into();
-    }
-    KNOWN.with_borrow_mut(|known| {
-        if let Some(stem) = known.get(word) {
-            return stem.clone();
-        }
-        let stem = ENGLISH.with(|english| english.stem(word).into_owned());
-        // Queries are a caller's text: the memory for them is bounded.
-        if known.len() < 50_000 {
-            known.insert(word.into(), stem.clone());
-        }
-        stem
-    })
+    words
 }
 
 /// One run of letters and digits.
@@ -194,6 +223,11 @@ mod tests {
             // A pair of unspaced characters stands for itself only when taken alone.
             let again: Vec<String> = once.iter().flat_map(|word| words(word)).collect();
             prop_assert_eq!(again, once);
+        }
+
+        #[test]
+        fn plain_text_has_the_words_of_any_script(text in "[ -~]*|([a-zA-Z0-9s_ ]{0,9}){0,9}") {
+            prop_assert_eq!(words(&text), words_of_any_script(&text));
         }
 
         #[test]

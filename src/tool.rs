@@ -5,10 +5,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// The name a server has in the configuration. May hold `/`.
@@ -108,6 +109,8 @@ pub struct Tool {
     pub definition: Arc<RawValue>,
     /// Hash of the definition.
     pub hash: ContentHash,
+    /// What [`Tool::is_plain`] found out.
+    plain: OnceLock<bool>,
 }
 
 impl Tool {
@@ -132,6 +135,7 @@ impl Tool {
             name,
             hash: ContentHash::of(definition.get()),
             definition: definition.into(),
+            plain: OnceLock::new(),
         })
     }
 
@@ -150,6 +154,11 @@ impl Tool {
             description: members.text("description"),
             params: members.get("inputSchema").map(params).unwrap_or_default(),
         }
+    }
+
+    /// JSON readers commonly take the definition: it has no number beyond all range, say.
+    pub fn is_plain(&self) -> bool {
+        *self.plain.get_or_init(|| serde_json::from_str::<Value>(self.definition.get()).is_ok())
     }
 
     /// What is wrong with the definition by the specification, though it is kept and served.

@@ -54,7 +54,8 @@ impl Baseline {
         let mut writer = index.writer_with_num_threads(1, 1 << 30).expect("a writer in RAM");
         for tool in catalog.tools() {
             let server = catalog.server(tool.server.as_str()).map(|server| &**server);
-            let texts = fields::lexical(tool, server);
+            let view = tool.view();
+            let texts = fields::lexical(tool, &view, server);
             let mut document = TantivyDocument::default();
             match shape {
                 Shape::Joined => {

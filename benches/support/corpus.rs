@@ -2,9 +2,9 @@
 //!
 //! Catalogs and queries are the shared benchmark sets joined, read from the folder that
 //! `TOOLSCOUT_BENCHMARKS` names (default `../shared/benchmarks`); where it is absent, seeded ones
-//! whose words are as unevenly common as those of a language (Zipf). Vectors are always seeded:
-//! unit vectors in clumps, as texts of a few subjects have them. Everything is the same from run
-//! to run.
+//! whose words are as unevenly common as those of a language (Zipf). Catalogs larger than that
+//! have copies in which every third word of a description is another tool's. Vectors are those of
+//! the encoder in the binary. Everything is the same from run to run.
 #![allow(dead_code, reason = "every bench takes what it needs of this")]
 #![expect(
     clippy::expect_used,
@@ -17,15 +17,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use rayon::prelude::*;
+use serde_json::Value;
 use toolscout::catalog::{Catalog, Listing, ServerInfo, file};
+use toolscout::embed::{Embedder, Fixed, Role};
 use toolscout::eval::read_queries;
-use toolscout::index::dense::normalise;
+use toolscout::index::Index;
+use toolscout::index::dense::Dense;
+use toolscout::search::needs::Parts;
+use toolscout::search::{PartVectors, Query};
+use toolscout::text::{fields, words as words_of};
 use toolscout::tool::{ServerId, Tool};
 
-/// The catalogs' sizes; the joined sets have somewhat fewer than 28,000 tools.
-pub const SIZES: [(&str, usize); 3] = [("1k", 1_000), ("5k", 5_000), ("28k", 28_000)];
-/// Length of a vector, as the encoder's.
-pub const DIMS: usize = 384;
+/// The catalogs' sizes; the joined sets have somewhat fewer than 28,000 tools, and what is more
+/// is copies.
+pub const SIZES: [(&str, usize); 4] =
+    [("500", 500), ("5k", 5_000), ("28k", 28_000), ("100k", 100_000)];
 
 /// The sets that are joined: their ids are unique together.
 const SETS: [&str; 5] =
@@ -43,6 +50,62 @@ pub struct Corpus {
     pub queries: Vec<String>,
 }
 
+/// A catalog with its index, and what is asked of it.
+pub struct Fixture {
+    /// The index, vectors included.
+    pub index: Index,
+    /// Queries of 10 to 14 words and one clause.
+    pub plain: Vec<Asked>,
+    /// All queries; half of them are tasks of several clauses.
+    pub mixed: Vec<Asked>,
+}
+
+/// A query and its vectors.
+pub struct Asked {
+    /// The query.
+    pub query: Query,
+    /// Those of its parts.
+    pub vectors: Vec<PartVectors>,
+}
+
+impl Fixture {
+    /// The index of `catalog`, and the queries of `corpus`.
+    pub fn of(corpus: &Corpus, catalog: Arc<Catalog>) -> Self {
+        let encoder = Fixed::in_binary().expect("the encoder in the binary");
+        let mut index = Index::build(1, catalog);
+        index.dense = Dense::build(vectors(&encoder, &index.catalog)).map(Arc::new);
+        let mixed: Vec<Asked> =
+            corpus.queries.iter().map(|text| Asked::of(&encoder, text)).collect();
+        let plain = corpus.queries.iter().filter(|text| {
+            (10..=14).contains(&text.split_whitespace().count())
+                && Parts::of(text).pieces.is_empty()
+        });
+        let plain = plain.map(|text| Asked::of(&encoder, text)).collect();
+        Self { index, plain, mixed }
+    }
+}
+
+impl Asked {
+    fn of(encoder: &Fixed, text: &str) -> Self {
+        let query = Query { texts: vec![text.to_owned()], ..Query::default() };
+        let parts = query.parts();
+        let texts: Vec<&str> = parts[0].texts().collect();
+        let vectors = encoder.embed(Role::Query, &texts, None).expect("vectors of the query");
+        let vectors = PartVectors::of(vectors.into_iter()).into_iter().collect();
+        Self { query, vectors }
+    }
+}
+
+/// The vector of each tool.
+pub fn vectors(encoder: &Fixed, catalog: &Catalog) -> Vec<Option<Arc<[f32]>>> {
+    let vector = |tool: &Arc<Tool>| {
+        let text = fields::embedded_in(catalog, tool);
+        let vectors = encoder.embed(Role::Tool, &[&text], None).expect("a vector");
+        vectors.into_iter().next().map(Into::into)
+    };
+    catalog.tools().par_iter().map(vector).collect()
+}
+
 impl Corpus {
     /// The joined sets, else a generated catalog.
     pub fn load() -> Self {
@@ -51,7 +114,7 @@ impl Corpus {
             Self::joined()
         } else {
             eprintln!("no sets in {}: the catalog is generated", folder.display());
-            Self::generated()
+            Self::generated(28_000)
         };
         eprintln!("{} tools, {} queries", corpus.whole.len(), corpus.queries.len());
         corpus
@@ -73,9 +136,10 @@ impl Corpus {
         Self { whole, queries }
     }
 
-    fn generated() -> Self {
+    /// A seeded catalog of about `size` tools.
+    pub fn generated(size: usize) -> Self {
         let mut random = fastrand::Rng::with_seed(SEED);
-        let listings = (0..=28_000 / TOOLS_A_SERVER).map(|at| {
+        let listings = (0..=size / TOOLS_A_SERVER).map(|at| {
             let id = ServerId::from(format!("{}-{at}", words(&mut random, 1)));
             let tools = (0..TOOLS_A_SERVER).map(|_| tool(&id, &mut random));
             let listing = Listing {
@@ -99,13 +163,101 @@ impl Corpus {
         Self { whole, queries }
     }
 
-    /// A sample of `size` tools; the whole where it has no more.
+    /// A sample of `size` tools, or all with as many copies as that takes.
     pub fn sized(&self, size: usize) -> Arc<Catalog> {
+        if size > self.whole.len() + self.whole.len() / 10 {
+            return Arc::new(self.copied(size));
+        }
         let ids = self.whole.tools().iter().map(|tool| tool.id.clone());
         let sample = fastrand::Rng::with_seed(SEED).choose_multiple(ids, size);
         let sample: BTreeSet<_> = sample.into_iter().collect();
         Arc::new(self.whole.retain(|tool| sample.contains(&tool.id)))
     }
+
+    fn copied(&self, size: usize) -> Catalog {
+        let pool: Vec<String> = self
+            .whole
+            .tools()
+            .iter()
+            .flat_map(|tool| words_of(tool.view().description.as_deref().unwrap_or("")))
+            .collect();
+        let copies = size.div_ceil(self.whole.len());
+        let servers: Vec<_> = self.whole.servers().collect();
+        let listings: Vec<_> = (0..copies)
+            .flat_map(|copy| servers.iter().map(move |server| (copy, *server)))
+            .collect::<Vec<_>>()
+            .into_par_iter()
+            .map(|(copy, server)| {
+                let id = match copy {
+                    0 => server.id.clone(),
+                    _ => ServerId::from(format!("{}-{copy}", server.id)),
+                };
+                let seed = blake3::hash(id.as_str().as_bytes());
+                let seed =
+                    seed.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+                let mut random = fastrand::Rng::with_seed(seed);
+                let tools = server.tools.iter().map(|tool| match copy {
+                    0 => Tool::clone(tool),
+                    _ => perturbed(&id, tool, &pool, &mut random),
+                });
+                let listing = Listing {
+                    info: server.info.clone(),
+                    tools: tools.collect(),
+                    crawled_at: SystemTime::UNIX_EPOCH,
+                    defects: Vec::new(),
+                };
+                (id, listing)
+            })
+            .collect();
+        let catalog = Catalog::from_listings(listings);
+        let last = catalog.tools().get(size).map(|tool| tool.id.clone());
+        catalog.retain(|tool| last.as_ref().is_none_or(|last| tool.id < *last))
+    }
+}
+
+/// The tool at another server, every third word of its description taken from others.
+fn perturbed(server: &ServerId, tool: &Tool, pool: &[String], random: &mut fastrand::Rng) -> Tool {
+    let view = tool.view();
+    let words: Vec<&str> = view
+        .description
+        .as_deref()
+        .unwrap_or("")
+        .split_whitespace()
+        .map(|word| match (random.u8(..3), random.choice(pool)) {
+            (0, Some(other)) => other.as_str(),
+            _ => word,
+        })
+        .collect();
+    let other = random.choice(pool).map_or("", |word| word.as_str());
+    let mut definition: Value = serde_json::from_str(tool.definition.get())
+        .unwrap_or_else(|_| Value::Object(serde_json::Map::default()));
+    definition["name"] = format!("{}_{other}", tool.name).into();
+    definition["description"] = words.join(" ").into();
+    Tool::parse(server, &definition.to_string()).expect("a tool with a name")
+}
+
+/// True when the command line asks for no other group of benches than this one: what takes long
+/// to prepare is prepared only where it is measured.
+pub fn wanted(group: &str, name: &str) -> bool {
+    let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    filter.is_none_or(|filter| {
+        let (of_group, of_size) = filter.split_once('/').unwrap_or((&filter, ""));
+        group.starts_with(of_group)
+            && of_size.rsplit('/').next().is_none_or(|of| name.ends_with(of))
+    })
+}
+
+/// The sum of all bytes, read as fast as memory gives them.
+pub fn read_all(bytes: &[u8]) -> u64 {
+    const LANES: usize = 16;
+    let (numbers, _) = bytes.as_chunks::<8>();
+    let mut sums = [0_u64; LANES];
+    for chunk in numbers.chunks_exact(LANES) {
+        for (sum, number) in sums.iter_mut().zip(chunk) {
+            *sum ^= u64::from_le_bytes(*number);
+        }
+    }
+    sums.iter().fold(0, |all, sum| all ^ sum)
 }
 
 /// Where the sets are.
@@ -121,30 +273,6 @@ pub fn set_catalog(set: &str) -> Catalog {
     let path = if plain.exists() { plain } else { folder.join("catalog.jsonl.gz") };
     let servers = Some(folder.join("servers.jsonl")).filter(|path| path.exists());
     Catalog::from_listings(file::read(&path, servers.as_deref()).expect("a readable catalog"))
-}
-
-/// `tools` vectors, and `queries` that lie about as far from the nearest clump as queries do from
-/// tools. Two levels: a clump of fifty tools (cosine about .7 within) lies in one of forty
-/// subjects.
-pub fn vectors(tools: usize, queries: usize) -> (Vec<Arc<[f32]>>, Vec<Vec<f32>>) {
-    let mut random = fastrand::Rng::with_seed(SEED);
-    let subjects: Vec<_> = (0..40).map(|_| near(&[0.0; DIMS], 1.0, &mut random)).collect();
-    let clumps: Vec<_> = (0..tools.div_ceil(50))
-        .map(|at| near(&subjects[at % subjects.len()], 0.1, &mut random))
-        .collect();
-    let rows =
-        (0..tools).map(|at| near(&clumps[at % clumps.len()], 0.06, &mut random).into()).collect();
-    let queries = (0..queries)
-        .map(|_| near(&clumps[random.usize(..clumps.len())], 0.08, &mut random))
-        .collect();
-    (rows, queries)
-}
-
-fn near(centre: &[f32], spread: f32, random: &mut fastrand::Rng) -> Vec<f32> {
-    let mut vector: Vec<f32> =
-        centre.iter().map(|x| x + spread * (random.f32() * 2.0 - 1.0)).collect();
-    normalise(&mut vector);
-    vector
 }
 
 fn tool(server: &ServerId, random: &mut fastrand::Rng) -> Tool {

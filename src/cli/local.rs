@@ -49,8 +49,11 @@ impl Local {
             Ok(embedder) => Ok(cached(embedder, config)),
         };
         if let Ok(cache) = &vectors {
-            let texts: Vec<String> =
-                catalog.tools().par_iter().map(|tool| fields::embedded(tool, &catalog)).collect();
+            let texts: Vec<String> = catalog
+                .tools()
+                .par_iter()
+                .map(|tool| fields::embedded_in(&catalog, tool))
+                .collect();
             index.dense = Dense::build(embed_all(cache, Role::Tool, &texts)?).map(Arc::new);
         }
         let load = |rerank| embed::load_reranker(rerank, &config.embed, sessions);
@@ -100,6 +103,7 @@ impl Local {
             no_good_match: served.no_good_match,
             why: served.why,
             stale: Vec::new(),
+            repeated: false,
             took_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
         })
     }

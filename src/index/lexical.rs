@@ -10,59 +10,48 @@ mod coverage;
 mod explain;
 mod typos;
 
-use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
 
+pub use asked::Asked;
 pub use coverage::Coverage;
 pub use explain::TermScore;
-use rayon::prelude::*;
 
 use self::typos::Spelled;
-use super::{Ranked, top_k};
-use crate::catalog::{Catalog, ToolIdx};
-use crate::text::fields::{self, FIELDS};
-use crate::text::terms;
+use super::document::{Document, Documents};
+use super::{Best, Ranked};
+use crate::catalog::ToolIdx;
+use crate::text::fields::FIELDS;
 
 /// Saturation of term frequency.
 const K1: f32 = 1.2;
-/// Weight of each field, in the order of [`fields::FIELD_NAMES`].
+/// Weight of each field, in the order of [`crate::text::fields::FIELD_NAMES`].
 const WEIGHTS: [f32; FIELDS] = [2.0, 1.5, 1.0, 0.5, 1.5, 0.3];
 /// How much a field's length counts, in the same order.
 const LENGTH_B: [f32; FIELDS] = [0.4, 0.4, 0.75, 0.75, 0.4, 0.75];
+/// Tools scored at a time: their scores stay in the first-level cache.
+const BLOCK: u32 = 4_096;
 
 /// A lexical index of one catalog.
 #[derive(Debug, Default)]
 pub struct Lexical {
-    terms: HashMap<Box<str>, u32>,
-    /// Postings of term `t` are `starts[t]..starts[t + 1]`.
+    documents: Arc<Documents>,
+    /// Postings of term `t` are `starts[t]..starts[t + 1]`, ordered by tool.
     starts: Vec<u32>,
-    tools: Vec<u32>,
-    impacts: Vec<f32>,
-    /// How many tools the catalog has.
-    len: usize,
+    postings: Vec<Posting>,
     /// Mean length of each field.
     average: [f32; FIELDS],
-    spelled: Spelled,
+    spelled: Arc<Spelled>,
 }
 
-/// A tool's terms with their frequency in each field, and the fields' lengths.
-struct Document {
-    frequencies: HashMap<String, [u16; FIELDS]>,
-    lengths: [u32; FIELDS],
+/// A tool that has a term, and what that adds to its score.
+#[derive(Debug, Clone, Copy)]
+struct Posting {
+    tool: u32,
+    impact: f32,
 }
 
 impl Document {
-    fn of(fields: &[String; FIELDS]) -> Self {
-        let mut document = Self { frequencies: HashMap::new(), lengths: [0; FIELDS] };
-        for (field, text) in fields.iter().enumerate() {
-            for term in terms(text) {
-                let count = &mut document.frequencies.entry(term).or_default()[field];
-                *count = count.saturating_add(1);
-                document.lengths[field] += 1;
-            }
-        }
-        document
-    }
-
     /// What one occurrence in each field counts for.
     #[expect(clippy::cast_precision_loss, reason = "counts of words are far below 2^24")]
     fn norms(&self, average: &[f32; FIELDS]) -> [f32; FIELDS] {
@@ -73,106 +62,113 @@ impl Document {
     }
 }
 
-impl Lexical {
-    /// The index of `catalog`; tokenises on rayon.
-    pub fn build(catalog: &Catalog) -> Self {
-        let documents: Vec<Document> = catalog
-            .tools()
-            .par_iter()
-            .map(|tool| {
-                let server = catalog.server(tool.server.as_str()).map(|server| &**server);
-                Document::of(&fields::lexical(tool, server))
-            })
-            .collect();
-        Self::from_documents(&documents)
-    }
+/// A term's frequencies, weighted and added up.
+fn weighted(frequencies: [u8; FIELDS], norms: &[f32; FIELDS]) -> f32 {
+    frequencies.into_iter().zip(norms).map(|(count, norm)| f32::from(count) * norm).sum()
+}
 
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        reason = "counts of tools and words are far below 2^24, and positions fit u32"
-    )]
-    fn from_documents(documents: &[Document]) -> Self {
-        let count = documents.len().max(1) as f32;
-        let average: [f32; FIELDS] = std::array::from_fn(|field| {
-            let total: u64 =
-                documents.iter().map(|document| u64::from(document.lengths[field])).sum();
+impl Lexical {
+    /// The index of `documents`; shares with `old`, that of an earlier catalog, what it can.
+    #[expect(clippy::cast_precision_loss, reason = "counts of tools are far below 2^24")]
+    pub fn build(documents: Arc<Documents>, old: Option<&Self>) -> Self {
+        let all = &documents.all;
+        let count = all.len().max(1) as f32;
+        let average = std::array::from_fn(|field| {
+            let total: u64 = all.iter().map(|document| u64::from(document.lengths[field])).sum();
             (total as f32 / count).max(1e-6)
         });
-        let mut terms: HashMap<Box<str>, u32> = HashMap::new();
-        let mut postings: Vec<Vec<(u32, f32)>> = Vec::new();
-        for (at, document) in documents.iter().enumerate() {
+        let terms = || all.iter().flat_map(|document| &document.terms);
+        let mut starts = vec![0_u32; documents.dictionary.len() + 1];
+        for frequency in terms() {
+            starts[frequency.term as usize + 1] += 1;
+        }
+        for at in 1..starts.len() {
+            starts[at] += starts[at - 1];
+        }
+        let idf: Vec<f32> =
+            starts.windows(2).map(|list| idf(all.len(), (list[1] - list[0]) as usize)).collect();
+        let mut ends = starts.clone();
+        let mut postings =
+            vec![Posting { tool: 0, impact: 0.0 }; starts.last().map_or(0, |end| *end as usize)];
+        for (tool, document) in (0_u32..).zip(all) {
             let norms = document.norms(&average);
-            for (term, frequencies) in &document.frequencies {
-                let weighted: f32 = frequencies
-                    .iter()
-                    .zip(norms)
-                    .map(|(frequency, norm)| f32::from(*frequency) * norm)
-                    .sum();
-                let id = if let Some(id) = terms.get(term.as_str()) {
-                    *id
-                } else {
-                    terms.insert(term.as_str().into(), postings.len() as u32);
-                    postings.push(Vec::new());
-                    postings.len() as u32 - 1
-                };
-                postings[id as usize].push((at as u32, weighted));
+            for frequency in &document.terms {
+                let weighted = weighted(frequency.fields, &norms);
+                let term = frequency.term as usize;
+                let impact = idf[term] * weighted / (K1 + weighted);
+                postings[ends[term] as usize] = Posting { tool, impact };
+                ends[term] += 1;
             }
         }
-        let spelled = Spelled::of(terms.keys().map(|term| &**term));
-        let mut index = Self { terms, len: documents.len(), average, spelled, ..Self::default() };
-        for list in &postings {
-            index.starts.push(index.tools.len() as u32);
-            let idf = index.idf(list.len());
-            for (tool, weighted) in list {
-                index.tools.push(*tool);
-                index.impacts.push(idf * weighted / (K1 + weighted));
+        let spelled = match old {
+            Some(old) if Arc::ptr_eq(&old.documents.dictionary, &documents.dictionary) => {
+                Arc::clone(&old.spelled)
             }
-        }
-        index.starts.push(index.tools.len() as u32);
-        index
+            _ => Arc::new(Spelled::of(&documents.dictionary)),
+        };
+        Self { documents, starts, postings, average, spelled }
     }
 
-    /// The best `k` tools for `query` among those that `keep` lets through, and every tool's
-    /// score by position. A term that the query repeats counts once: long messages repeat
-    /// themselves.
+    /// The best `k` tools for the terms of a query among those that `keep` lets through, and every
+    /// tool's score by position.
     pub fn rank(
         &self,
-        query: &str,
+        asked: &[Asked],
         k: usize,
         keep: impl Fn(ToolIdx) -> bool,
     ) -> (Vec<Ranked>, Vec<f32>) {
-        let mut scores = vec![0.0; self.len];
-        for asked in self.asked(query) {
-            let Some(list) = self.postings(&asked.term) else { continue };
-            for (tool, impact) in self.tools[list.clone()].iter().zip(&self.impacts[list]) {
-                scores[*tool as usize] += asked.counts * impact;
+        let mut lists: Vec<(f32, &[Posting])> = asked
+            .iter()
+            .filter_map(|asked| Some((asked.counts, &self.postings[self.list(asked.number?)])))
+            .collect();
+        let mut scores = vec![0.0; self.documents.all.len()];
+        let mut best = Best::of(k);
+        for (at, scores) in (0_u32..).zip(scores.chunks_mut(BLOCK as usize)) {
+            let start = at * BLOCK;
+            let end = start + BLOCK;
+            for (counts, list) in &mut lists {
+                let (here, later) =
+                    list.split_at(list.partition_point(|posting| posting.tool < end));
+                for posting in here {
+                    scores[(posting.tool - start) as usize] += *counts * posting.impact;
+                }
+                *list = later;
             }
+            best.add_all(scores, |at| ToolIdx(start + at), |at| keep(ToolIdx(start + at)));
         }
-        let found = (0_u32..)
-            .zip(&scores)
-            .filter(|(_, score)| **score > 0.0)
-            .map(|(tool, score)| Ranked { tool: ToolIdx(tool), score: *score })
-            .filter(|ranked| keep(ranked.tool));
-        (top_k(found.collect(), k), scores)
+        (best.ranked(), scores)
     }
 
-    fn postings(&self, term: &str) -> Option<std::ops::Range<usize>> {
-        let id = *self.terms.get(term)? as usize;
-        Some(self.starts[id] as usize..self.starts[id + 1] as usize)
+    /// Where the postings of the term with this number are.
+    fn list(&self, term: u32) -> Range<usize> {
+        self.starts[term as usize] as usize..self.starts[term as usize + 1] as usize
+    }
+
+    /// The number of a term that some tool has.
+    fn number(&self, term: &str) -> Option<u32> {
+        self.documents.dictionary.number(term).filter(|number| !self.list(*number).is_empty())
+    }
+
+    /// How many tools have the term.
+    fn found_in(&self, term: Option<u32>) -> usize {
+        term.map_or(0, |term| self.list(term).len())
     }
 
     /// How much a term that `found_in` tools have tells of them.
-    #[expect(clippy::cast_precision_loss, reason = "counts of tools are far below 2^24")]
     fn idf(&self, found_in: usize) -> f32 {
-        let (count, found_in) = (self.len.max(1) as f32, found_in as f32);
-        (1.0 + (count - found_in + 0.5) / (found_in + 0.5)).ln()
+        idf(self.documents.all.len(), found_in)
     }
 
     /// How many different terms there are.
     pub fn term_count(&self) -> usize {
-        self.terms.len()
+        self.starts.windows(2).filter(|list| list[0] < list[1]).count()
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of tools are far below 2^24")]
+fn idf(tools: usize, found_in: usize) -> f32 {
+    let (count, found_in) = (tools.max(1) as f32, found_in as f32);
+    (1.0 + (count - found_in + 0.5) / (found_in + 0.5)).ln()
 }
 
 #[cfg(test)]
@@ -180,15 +176,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::text::fields::DESCRIPTION;
+    use crate::text::terms;
 
     /// An index of tools that have nothing but a description.
     pub fn described(descriptions: &[&str]) -> Lexical {
-        let document = |text: &&str| {
+        let fields = |text: &&str| {
             let mut fields: [String; FIELDS] = Default::default();
-            fields[2] = (*text).into();
-            Document::of(&fields)
+            fields[DESCRIPTION] = (*text).into();
+            fields
         };
-        Lexical::from_documents(&descriptions.iter().map(document).collect::<Vec<_>>())
+        of_fields(&descriptions.iter().map(fields).collect::<Vec<_>>())
+    }
+
+    /// An index of tools with these fields.
+    pub fn of_fields(fields: &[[String; FIELDS]]) -> Lexical {
+        Lexical::build(Arc::new(Documents::of_fields(fields)), None)
     }
 
     /// The fields of a few tools, in words of a few letters.
@@ -237,8 +240,8 @@ mod tests {
             documents in documents(),
             query in "([a-d]{1,2} ){1,4}",
         ) {
-            let built: Vec<Document> = documents.iter().map(Document::of).collect();
-            let found = Lexical::from_documents(&built).rank(&query, 100, |_| true).0;
+            let lexical = of_fields(&documents);
+            let found = lexical.rank(&lexical.asked(&query), 100, |_| true).0;
             let wanted = oracle(&documents, &query);
             prop_assert_eq!(found.len(), wanted.iter().filter(|score| **score > 0.0).count());
             for ranked in &found {
@@ -251,6 +254,7 @@ mod tests {
 
     #[test]
     fn an_empty_index_finds_nothing() {
-        assert!(Lexical::build(&Catalog::default()).rank("x", 5, |_| true).0.is_empty());
+        let lexical = of_fields(&[]);
+        assert!(lexical.rank(&lexical.asked("x"), 5, |_| true).0.is_empty());
     }
 }

@@ -3,7 +3,9 @@
 //! Invariant: names are compared by their letters and digits alone ([`name_key`]), so every
 //! spelling of a name is the same name, alone or with words of its server beside it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
+
+use foldhash::{HashMap, HashMapExt as _};
 
 use crate::catalog::{Catalog, ToolIdx};
 use crate::text::name_key;

@@ -8,14 +8,10 @@
 
 use std::collections::HashMap;
 
-use rayon::prelude::*;
-
+use super::document::Documents;
 use crate::catalog::{Catalog, ToolIdx};
-use crate::text::{name_key, terms};
-use crate::tool::{ContentHash, Tool};
+use crate::tool::ContentHash;
 
-/// A description of this many different terms is evidence by itself.
-const TELLING_TERMS: usize = 16;
 /// Kin share at least this many tools …
 const KIN_TOOLS: u32 = 2;
 /// … and this share of the smaller server's, as a fraction. Of 20,338 tools of public servers the
@@ -48,9 +44,9 @@ impl Kind {
 }
 
 impl Twins {
-    /// The twins of `catalog`.
-    pub fn build(catalog: &Catalog) -> Self {
-        let (kinds, sizes) = kinds(catalog);
+    /// The twins of `catalog`, whose documents these are.
+    pub fn build(catalog: &Catalog, documents: &Documents) -> Self {
+        let (kinds, sizes) = kinds(catalog, documents);
         let mut shared: HashMap<(u32, u32), u32> = HashMap::new();
         for kind in &kinds {
             for (a, b) in kind.pairs() {
@@ -99,7 +95,7 @@ impl Twins {
 }
 
 /// Tools that look the same and stand on several servers, and how many tools each server has.
-fn kinds(catalog: &Catalog) -> (Vec<Kind>, Vec<u32>) {
+fn kinds(catalog: &Catalog, documents: &Documents) -> (Vec<Kind>, Vec<u32>) {
     let mut positions = HashMap::new();
     let mut sizes: Vec<u32> = Vec::new();
     let servers: Vec<u32> = catalog
@@ -118,14 +114,10 @@ fn kinds(catalog: &Catalog) -> (Vec<Kind>, Vec<u32>) {
     let mut signed: Vec<(ContentHash, bool, u32, ToolIdx)> = (0_u32..)
         .map(ToolIdx)
         .zip(servers)
-        .collect::<Vec<_>>()
-        .into_par_iter()
-        .map(|(at, server)| {
-            let (signature, telling) = sign(catalog.tool(at));
-            (signature, telling, server, at)
-        })
+        .zip(&documents.all)
+        .map(|((at, server), document)| (document.signature, document.telling, server, at))
         .collect();
-    signed.par_sort_unstable();
+    signed.sort_unstable();
     // Of two alike on one server (an old name kept beside the new one) the first stands for both.
     signed.dedup_by_key(|(signature, _, server, _)| (*signature, *server));
     let kinds = signed
@@ -139,20 +131,6 @@ fn kinds(catalog: &Catalog) -> (Vec<Kind>, Vec<u32>) {
     (kinds, sizes)
 }
 
-/// What is the same in twins, and whether it is telling.
-fn sign(tool: &Tool) -> (ContentHash, bool) {
-    let view = tool.view();
-    let mut description = terms(view.description.as_deref().unwrap_or(""));
-    description.sort_unstable();
-    description.dedup();
-    let mut params: Vec<String> = view.params.iter().map(|param| name_key(&param.name)).collect();
-    params.sort_unstable();
-    // A term or key has letters and digits only, so the separators are unambiguous.
-    let signature =
-        format!("{}\n{}\n{}", name_key(&tool.name), params.join(" "), description.join(" "));
-    (ContentHash::of(&signature), description.len() >= TELLING_TERMS)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -164,7 +142,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::{Server, ServerInfo};
-    use crate::tool::ServerId;
+    use crate::tool::{ServerId, Tool};
 
     const LONG: &str = "alpha bravo charlie delta echo foxtrot golf hotel india juliett kilo lima \
         mike november oscar papa quebec";
@@ -189,7 +167,7 @@ mod tests {
     }
 
     fn groups(catalog: &Catalog) -> BTreeSet<Vec<String>> {
-        let twins = Twins::build(catalog);
+        let twins = Twins::build(catalog, &Documents::read(catalog));
         let id = |at: &ToolIdx| catalog.tool(*at).id.to_string();
         twins.groups.iter().map(|group| group.iter().map(id).collect()).collect()
     }

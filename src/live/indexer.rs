@@ -192,14 +192,14 @@ impl Indexer {
         let generation = self.generation;
         let catalog = Arc::clone(&self.catalog);
         let cache = self.vectors.clone();
+        let published = self.live.index();
         let built = tokio::task::spawn_blocking(move || {
             let mut index = match reuse {
                 Some(published) => Index { generation, ..Index::clone(&published) },
-                None => Index::build(generation, catalog),
+                None => published.updated(generation, catalog),
             };
-            index.dense = cache
-                .and_then(|cache| Dense::build(vectors::ready(&index.catalog, &cache)))
-                .map(Arc::new);
+            index.dense =
+                cache.and_then(|cache| Dense::build(vectors::ready(&index, &cache))).map(Arc::new);
             index
         });
         match built.await {

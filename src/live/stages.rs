@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use quick_cache::sync::Cache;
+
 use crate::embed::lane::Lane;
 use crate::embed::{Cost, EmbedError, Embedder, Reranker, Role};
 use crate::index::Index;
@@ -19,7 +21,7 @@ pub enum Encoder {
         /// What embeds them.
         embedder: Arc<dyn Embedder>,
         /// Where; `None` is the caller's thread.
-        lane: Option<Lane>,
+        lane: Option<Queued>,
         /// Why it is not the one that is configured, if it is not.
         instead: Option<String>,
     },
@@ -28,6 +30,16 @@ pub enum Encoder {
         /// What is missing and what mends it.
         reason: String,
     },
+}
+
+/// How many vectors of queries are kept.
+const KEPT: usize = 4_096;
+
+/// Threads for an encoder that takes its time, and what they found lately.
+pub struct Queued {
+    lane: Lane,
+    /// A text that is asked again waits for nothing; shared, since batches end on their own.
+    known: Arc<Cache<String, Vec<f32>>>,
 }
 
 impl Encoder {
@@ -40,7 +52,10 @@ impl Encoder {
     ) -> std::io::Result<Self> {
         let lane = match embedder.cost() {
             Cost::Instant => None,
-            Cost::Core | Cost::Remote => Some(Lane::start("embed-query", threads, deadline)?),
+            Cost::Core | Cost::Remote => Some(Queued {
+                lane: Lane::start("embed-query", threads, deadline)?,
+                known: Arc::new(Cache::new(KEPT)),
+            }),
         };
         Ok(Self::Ready { embedder, lane, instead: None })
     }
@@ -62,24 +77,53 @@ impl Encoder {
     /// The vectors of `texts`, in order.
     pub(super) async fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
         let failed = |error| format!("the query could not be embedded: {error}");
-        let (embedder, lane) = match self {
-            Self::Absent { reason } => return Err(reason.clone()),
+        match self {
+            Self::Absent { reason } => Err(reason.clone()),
             Self::Ready { embedder, lane: None, .. } => {
-                return embedder.embed(Role::Query, texts, None).map_err(failed);
+                embedder.embed(Role::Query, texts, None).map_err(failed)
             }
-            Self::Ready { embedder, lane: Some(lane), .. } => (embedder, lane),
-        };
-        let batches = texts.chunks(embedder.batch().max(1)).map(async |batch| {
+            Self::Ready { embedder, lane: Some(queued), .. } => {
+                queued.embed(embedder, texts).await.map_err(failed)
+            }
+        }
+    }
+}
+
+impl Queued {
+    async fn embed(
+        &self,
+        embedder: &Arc<dyn Embedder>,
+        texts: &[&str],
+    ) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let mut found: Vec<Option<Vec<f32>>> =
+            texts.iter().map(|text| self.known.get(*text)).collect();
+        let missing: Vec<&str> = texts
+            .iter()
+            .zip(&found)
+            .filter(|(_, found)| found.is_none())
+            .map(|(text, _)| *text)
+            .collect();
+        let batches = missing.chunks(embedder.batch().max(1)).map(async |batch| {
             let batch: Vec<String> = batch.iter().map(|text| (*text).to_owned()).collect();
-            let embedder = Arc::clone(embedder);
+            let (embedder, known) = (Arc::clone(embedder), Arc::clone(&self.known));
             let embed = move |until| {
                 let texts: Vec<&str> = batch.iter().map(String::as_str).collect();
-                embedder.embed(Role::Query, &texts, Some(until))
+                let vectors = embedder.embed(Role::Query, &texts, Some(until))?;
+                for (text, vector) in batch.into_iter().zip(&vectors) {
+                    known.insert(text, vector.clone());
+                }
+                Ok(vectors)
             };
-            lane.run(embed).await
+            self.lane.run(embed).await
         });
-        let vectors = futures::future::try_join_all(batches).await.map_err(failed)?;
-        Ok(vectors.into_iter().flatten().collect())
+        let mut new = futures::future::try_join_all(batches).await?.into_iter().flatten();
+        for found in found.iter_mut().filter(|found| found.is_none()) {
+            *found = new.next();
+        }
+        found
+            .into_iter()
+            .collect::<Option<_>>()
+            .ok_or_else(|| EmbedError::Encoder("too few vectors".into()))
     }
 }
 
@@ -145,7 +189,7 @@ pub fn reorder_now(
 
 /// What a cross-encoder reads: all phrasings of the need, and the texts of the candidates.
 fn pairs(index: &Index, query: &Query, ranking: &Ranking, depth: usize) -> (String, Vec<String>) {
-    let text = |tool| fields::embedded(index.catalog.tool(tool), &index.catalog);
+    let text = |tool| fields::embedded_in(&index.catalog, index.catalog.tool(tool));
     (query.texts.join("\n"), ranking.candidates(depth).into_iter().map(text).collect())
 }
 
@@ -203,6 +247,11 @@ mod tests {
         let noting = Arc::new(Noting { cost, seen: Mutex::default() });
         let encoder = Encoder::start(noting.clone(), 1, Duration::from_mins(1)).unwrap();
         assert_eq!(encoder.embed(&["1", "2", "3"]).await.unwrap(), [[1.0], [2.0], [3.0]]);
+        if cost != Cost::Instant {
+            // Known by now.
+            assert_eq!(encoder.embed(&["3", "1"]).await.unwrap(), [[3.0], [1.0]]);
+            assert_eq!(noting.seen.lock().unwrap().len(), 2);
+        }
         let own = std::thread::current().id();
         let seen = noting.seen.lock().unwrap();
         seen.iter().map(|(thread, texts)| (*thread == own, texts.len())).collect()

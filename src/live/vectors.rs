@@ -14,6 +14,8 @@ use tokio::sync::{mpsc, watch};
 use crate::catalog::Catalog;
 use crate::embed::cache::{self, Kept, Vector, VectorCache};
 use crate::embed::{Cost, EmbedError, Role};
+use crate::index::Index;
+use crate::index::document::Document;
 use crate::text::fields;
 use crate::tool::Tool;
 
@@ -95,18 +97,19 @@ async fn wanted_again(wanted: &mut watch::Receiver<Arc<Catalog>>, wait: Option<D
     }
 }
 
-/// The vectors for `catalog`, in its order: those that are known, and from an instant encoder all.
-pub fn ready(catalog: &Catalog, cache: &VectorCache) -> Vec<Option<Vector>> {
+/// The vectors for the tools of `index`, in their order: those that are known, and from an instant
+/// encoder all.
+pub fn ready(index: &Index, cache: &VectorCache) -> Vec<Option<Vector>> {
     let instant = cache.embedder().cost() == Cost::Instant;
-    let vector = |tool: &Arc<Tool>| {
-        let text = fields::embedded(tool, catalog);
-        if instant {
-            cache.embed(Role::Tool, &[&text]).ok()?.0.pop()
-        } else {
-            cache.get(&cache::key(Role::Tool, &text))
+    let tools = index.catalog.tools().par_iter().zip(&index.documents.all);
+    let vector = |(tool, document): (&Arc<Tool>, &Arc<Document>)| {
+        let known = cache.get(&document.embedded);
+        if known.is_some() || !instant {
+            return known;
         }
+        cache.embed(Role::Tool, &[&fields::embedded_in(&index.catalog, tool)]).ok()?.0.pop()
     };
-    catalog.tools().par_iter().map(vector).collect()
+    tools.map(vector).collect()
 }
 
 /// Embeds what `catalog` needs; false when some of it should be tried again.
@@ -117,7 +120,7 @@ fn embed_all(
     superseded: impl Fn() -> bool + Sync,
 ) -> bool {
     let texts: Vec<String> =
-        catalog.tools().par_iter().map(|tool| fields::embedded(tool, catalog)).collect();
+        catalog.tools().par_iter().map(|tool| fields::embedded_in(catalog, tool)).collect();
     let missing: Vec<&str> = texts
         .iter()
         .map(String::as_str)

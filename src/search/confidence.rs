@@ -9,8 +9,8 @@ mod fitted;
 
 use serde::Serialize;
 
-use super::needs::Parts;
-use super::{PartVectors, Query, Ranking};
+use super::fuse::ArmLists;
+use super::{PartVectors, Ranking};
 use crate::catalog::ToolIdx;
 use crate::index::Index;
 use crate::index::lexical::Coverage;
@@ -42,18 +42,16 @@ struct Text<'a> {
 }
 
 impl<'a> Gauge<'a> {
-    /// For the tools of `ranking`, which `query` and its `vectors` gave.
-    pub fn new(
-        index: &'a Index,
-        query: &Query,
-        vectors: &'a [PartVectors],
-        ranking: &'a Ranking,
-    ) -> Self {
-        let text = |(at, parts): (usize, Parts<'_>)| Text {
-            coverage: parts.texts().map(|part| index.lexical.coverage(part)).collect(),
-            vectors: vectors.get(at),
+    /// For the tools of `ranking`, which came of `vectors`.
+    pub fn new(index: &'a Index, vectors: &'a [PartVectors], ranking: &'a Ranking) -> Self {
+        let text = |(at, lists): (usize, &'a ArmLists)| {
+            let parts = std::iter::once(lists).chain(&lists.pieces);
+            Text {
+                coverage: parts.map(|part| index.lexical.coverage(&part.asked)).collect(),
+                vectors: vectors.get(at),
+            }
         };
-        let texts = query.parts().into_iter().enumerate().map(text).collect();
+        let texts = ranking.lists.iter().enumerate().map(text).collect();
         Self { index, ranking, texts }
     }
 
@@ -63,8 +61,8 @@ impl<'a> Gauge<'a> {
         self.texts.iter().map(move |text| {
             let dense = self.index.dense.as_ref().zip(text.vectors);
             let cosine = dense.and_then(|(dense, vectors)| {
-                let parts = std::iter::once(&vectors.whole).chain(&vectors.pieces);
-                parts.filter_map(|part| dense.score(part, tool)).reduce(f32::max)
+                let parts: Vec<&[f32]> = vectors.texts().collect();
+                dense.scores(&parts, &[tool]).into_iter().flatten().flatten().reduce(f32::max)
             });
             let coverage = text.coverage.iter().map(|part| part.of(tool)).fold(0.0, f32::max);
             #[expect(clippy::cast_precision_loss, reason = "a query has a few thousand terms")]

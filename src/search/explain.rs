@@ -24,7 +24,7 @@ pub fn explain(
     let found = index.catalog.tool(tool);
     let server = index.catalog.server(found.server.as_str()).map(|server| &**server);
     let mut matched = BTreeMap::new();
-    for (name, text) in FIELD_NAMES.iter().zip(fields::lexical(found, server)) {
+    for (name, text) in FIELD_NAMES.iter().zip(fields::lexical(found, &found.view(), server)) {
         let there: BTreeSet<String> = terms(&text).into_iter().collect();
         let both: Vec<String> = asked.intersection(&there).cloned().collect();
         if !both.is_empty() {

@@ -13,11 +13,10 @@
 //!
 //! Invariant: ties break by tool id, and every score is between 0 and 1, 1 the best.
 
-use std::collections::HashMap;
-
 use super::needs::{PartVectors, Parts};
 use super::{Arms, Query};
 use crate::catalog::ToolIdx;
+use crate::index::lexical::Asked;
 use crate::index::{Index, Ranked};
 
 /// How deep each arm ranks.
@@ -42,10 +41,12 @@ pub struct ArmLists {
     pub lexical: Vec<Ranked>,
     /// Vectors.
     pub dense: Vec<Ranked>,
+    /// The terms that the text asks for.
+    pub asked: Vec<Asked>,
     /// Every tool's BM25F; empty without that arm.
     scores: Vec<f32>,
     /// What they said of the text's pieces.
-    pieces: Vec<ArmLists>,
+    pub pieces: Vec<ArmLists>,
 }
 
 /// Ranks every text of `query`, and its pieces, in every arm it asks for. `vectors` are the
@@ -56,26 +57,27 @@ pub fn rank_arms(
     vectors: &[PartVectors],
     keep: impl Fn(ToolIdx) -> bool + Copy,
 ) -> Vec<ArmLists> {
-    let filtered = !query.servers.is_empty();
-    let one = |text: &str, vector: Option<&Vec<f32>>| {
-        let mut lists = ArmLists::default();
-        if matches!(query.arms, Arms::Hybrid | Arms::Lexical) {
-            (lists.lexical, lists.scores) = index.lexical.rank(text, DEPTH, keep);
-        }
-        if let (Arms::Hybrid | Arms::Dense, Some(dense), Some(vector)) =
-            (query.arms, &index.dense, vector)
-        {
-            lists.dense = dense.search(vector, DEPTH, filtered, keep);
-        }
-        lists
+    let lexical = |text: &str| {
+        let asked = index.lexical.asked(text);
+        let (lexical, scores) = match query.arms {
+            Arms::Hybrid | Arms::Lexical => index.lexical.rank(&asked, DEPTH, keep),
+            Arms::Dense => Default::default(),
+        };
+        ArmLists { lexical, asked, scores, ..ArmLists::default() }
     };
     let parts = |(at, parts): (usize, Parts<'_>)| {
-        let vectors = vectors.get(at);
-        let mut lists = one(parts.whole, vectors.map(|vectors| &vectors.whole));
-        let piece = |(at, piece): (usize, &&str)| {
-            one(piece, vectors.and_then(|vectors| vectors.pieces.get(at)))
-        };
-        lists.pieces = parts.pieces.iter().enumerate().map(piece).collect();
+        let mut lists = lexical(parts.whole);
+        lists.pieces = parts.pieces.iter().map(|piece| lexical(piece)).collect();
+        if let (Arms::Hybrid | Arms::Dense, Some(dense), Some(vectors)) =
+            (query.arms, &index.dense, vectors.get(at))
+        {
+            let texts: Vec<&[f32]> = vectors.texts().collect();
+            let mut found = dense.search(&texts, DEPTH, keep).into_iter();
+            lists.dense = found.next().unwrap_or_default();
+            for (piece, found) in lists.pieces.iter_mut().zip(found) {
+                piece.dense = found;
+            }
+        }
         lists
     };
     query.parts().into_iter().enumerate().map(parts).collect()
@@ -83,17 +85,22 @@ pub fn rank_arms(
 
 /// One ranking out of the arms' of all texts, best first; and how many needs the texts have.
 pub fn fuse(index: &Index, lists: &[ArmLists], vectors: &[PartVectors]) -> (Vec<Ranked>, usize) {
-    let mut fused: HashMap<ToolIdx, f32> = HashMap::new();
+    let mut ranking: Vec<Ranked> = Vec::new();
     let mut most_needs = 1;
     for (at, lists) in lists.iter().enumerate() {
         let (scored, needs) = fuse_text(index, lists, vectors.get(at));
         most_needs = most_needs.max(needs);
-        for ranked in scored {
-            *fused.entry(ranked.tool).or_default() += ranked.score;
-        }
+        ranking.extend(scored);
     }
-    let mut ranking: Vec<Ranked> =
-        fused.into_iter().map(|(tool, score)| Ranked { tool, score }).collect();
+    if lists.len() > 1 {
+        // The phrasings' scores of one tool add up, always in the same order.
+        ranking.sort_by_key(|ranked| ranked.tool);
+        ranking.dedup_by(|later, first| {
+            let same = later.tool == first.tool;
+            first.score += if same { later.score } else { 0.0 };
+            same
+        });
+    }
     ranking.sort_unstable_by(Ranked::order);
     let best = ranking.first().map_or(1.0, |ranked| ranked.score).max(f32::MIN_POSITIVE);
     for ranked in &mut ranking {
@@ -116,13 +123,12 @@ fn fuse_text(
         .collect();
     candidates.sort_unstable();
     candidates.dedup();
-    let whole = Evidence::of(index, lists, vectors.map(|vectors| &vectors.whole), &candidates);
+    let mut evidence = evidence(index, lists, vectors, &candidates).into_iter();
+    let whole = evidence.next().unwrap_or_default();
     let of_whole = whole.total();
     let mut best_cosine = vec![f32::MIN; candidates.len()];
     let mut best_share = vec![0.0_f32; candidates.len()];
-    for (at, piece) in lists.pieces.iter().enumerate() {
-        let vector = vectors.and_then(|vectors| vectors.pieces.get(at));
-        let piece = Evidence::of(index, piece, vector, &candidates);
+    for piece in evidence {
         let share =
             softmax(piece.total().iter().zip(&of_whole).map(|(piece, whole)| {
                 ((1.0 - CONTEXT) * piece + CONTEXT * whole) / NEED_TEMPERATURE
@@ -147,23 +153,31 @@ fn fuse_text(
 }
 
 /// What both arms say of every candidate.
+#[derive(Default)]
 struct Evidence {
     lexical: Vec<f32>,
     cosine: Vec<f32>,
 }
 
-impl Evidence {
-    fn of(
-        index: &Index,
-        lists: &ArmLists,
-        vector: Option<&Vec<f32>>,
-        candidates: &[ToolIdx],
-    ) -> Self {
+/// The evidence of the text and of each of its pieces.
+fn evidence(
+    index: &Index,
+    lists: &ArmLists,
+    vectors: Option<&PartVectors>,
+    candidates: &[ToolIdx],
+) -> Vec<Evidence> {
+    let mut cosines = match (&index.dense, vectors) {
+        (Some(dense), Some(vectors)) if !lists.dense.is_empty() => {
+            dense.scores(&vectors.texts().collect::<Vec<_>>(), candidates)
+        }
+        _ => Vec::new(),
+    }
+    .into_iter();
+    let parts = std::iter::once(lists).chain(&lists.pieces);
+    let part = |lists: &ArmLists| {
         let bm25 = |tool: &ToolIdx| lists.scores.get(tool.as_usize()).copied().unwrap_or(0.0);
-        let cosine = match (&index.dense, vector, lists.dense.is_empty()) {
-            (Some(dense), Some(vector), false) => {
-                let known: Vec<Option<f32>> =
-                    candidates.iter().map(|tool| dense.score(vector, *tool)).collect();
+        let cosine = match cosines.next() {
+            Some(known) if !lists.dense.is_empty() => {
                 // A tool without a vector yet competes by the lexical arm: it is taken to be as
                 // near as the others are on average.
                 let assumed = mean(known.iter().flatten().copied());
@@ -171,9 +185,12 @@ impl Evidence {
             }
             _ => vec![0.0; candidates.len()],
         };
-        Self { lexical: candidates.iter().map(bm25).collect(), cosine }
-    }
+        Evidence { lexical: candidates.iter().map(bm25).collect(), cosine }
+    };
+    parts.map(part).collect()
+}
 
+impl Evidence {
     fn total(&self) -> Vec<f32> {
         let sum = |(bm25, cosine): (&f32, &f32)| LEXICAL_WEIGHT * bm25 + cosine;
         self.lexical.iter().zip(&self.cosine).map(sum).collect()

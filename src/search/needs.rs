@@ -4,7 +4,7 @@
 //! short query is searched exactly as it stands.
 
 use super::Query;
-use crate::text::words;
+use crate::text::each_word;
 
 /// Most pieces of one text; what is left over stays in the last one.
 pub const MAX_PIECES: usize = 12;
@@ -52,6 +52,11 @@ impl<'a> Parts<'a> {
 }
 
 impl PartVectors {
+    /// The vector of the text and then those of its pieces.
+    pub fn texts(&self) -> impl Iterator<Item = &[f32]> {
+        std::iter::once(&*self.whole).chain(self.pieces.iter().map(|piece| &**piece))
+    }
+
     /// Of the vectors of [`Parts::texts`]; `None` if there are none.
     pub fn of(mut vectors: impl Iterator<Item = Vec<f32>>) -> Option<Self> {
         Some(Self { whole: vectors.next()?, pieces: vectors.collect() })
@@ -64,7 +69,9 @@ fn split(text: &str) -> Vec<&str> {
     // The last piece still waits for words of its own.
     let mut short = false;
     for (start, end) in clauses(text) {
-        let is_short = words(&text[start..end]).len() < FEWEST_WORDS;
+        let mut count = 0;
+        each_word(&text[start..end], |_| count += 1);
+        let is_short = count < FEWEST_WORDS;
         let full = pieces.len() == MAX_PIECES;
         match pieces.last_mut() {
             Some(last) if short || is_short || full => {

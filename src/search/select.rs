@@ -9,7 +9,7 @@ const FEWEST: usize = 5;
 /// Most tools for one need.
 const MOST: usize = 10;
 /// Most tools for any number of needs.
-const MOST_OF_ALL: usize = 20;
+pub const MOST_OF_ALL: usize = 20;
 /// A tool beyond the fewest stays while it scores this share of the best: one half as good as the
 /// best. Below that a tool more made fewer than one answer in a hundred complete, and no cut by
 /// the fifth score or by the largest drop was better at the same number (`benches/QUALITY.md`).

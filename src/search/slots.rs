@@ -19,19 +19,22 @@ pub struct Slot {
     pub beside: Vec<ToolIdx>,
 }
 
-/// The slots of `ranked`, best first.
-pub fn group(index: &Index, query: &Query, ranked: &[Ranked]) -> Vec<Slot> {
+/// The first `most` slots of `ranked`, best first.
+pub fn group(index: &Index, query: &Query, ranked: &[Ranked], most: usize) -> Vec<Slot> {
     let alone = |shown: &Ranked| Slot { shown: *shown, beside: Vec::new() };
     // A filter names every server that it lets through.
     if !query.servers.is_empty() {
-        return ranked.iter().map(alone).collect();
+        return ranked.iter().take(most).map(alone).collect();
     }
     let asked: HashSet<String> = query.texts.iter().flat_map(|text| words(text)).collect();
     let mut seen: BTreeSet<ToolIdx> = BTreeSet::new();
     // Of a group that is open: those of its tools that get a slot of their own.
     let mut open: BTreeSet<ToolIdx> = BTreeSet::new();
-    let mut slots = Vec::with_capacity(ranked.len());
+    let mut slots = Vec::new();
     for (at, best) in ranked.iter().enumerate() {
+        if slots.len() == most {
+            break;
+        }
         let twins = index.twins.of(best.tool);
         if twins.is_empty() || open.contains(&best.tool) {
             slots.push(alone(best));
@@ -145,8 +148,9 @@ mod tests {
     fn one_slot_unless_the_query_names_a_server() {
         let index = index(&[[true, true, true, false], [false, false, true, false]]);
         let order = ranked(&index, &["forge/t0", "forge/t1", "beta-forge/t0", "acme-forge/t0"]);
-        let slots =
-            |text, servers: &[_]| shown(&index, &group(&index, &query(text, servers), &order));
+        let slots = |text, servers: &[_]| {
+            shown(&index, &group(&index, &query(text, servers), &order, usize::MAX))
+        };
         assert_eq!(slots("merge", &[]), ["forge/t0 (acme-forge/t0 beta-forge/t0)", "forge/t1 ()"]);
         assert_eq!(slots("merge in the forge", &[]), slots("merge", &[]), "all have that word");
         assert_eq!(
@@ -164,7 +168,7 @@ mod tests {
     fn a_named_server_is_shown_even_if_its_tool_did_not_rank() {
         let index = index(&[[true, true, false, false]]);
         let order = ranked(&index, &["beta-forge/t0"]);
-        let slots = group(&index, &query("acme", &[]), &order);
+        let slots = group(&index, &query("acme", &[]), &order, usize::MAX);
         assert_eq!(shown(&index, &slots), ["acme-forge/t0 (beta-forge/t0)"]);
     }
 
@@ -183,7 +187,10 @@ mod tests {
             ids.truncate(ids.len().saturating_sub(drop));
             let order: Vec<&str> = ids.iter().map(String::as_str).collect();
             let order = ranked(&index, &order);
-            let found = shown(&index, &group(&index, &query(&text.join(" "), &[]), &order));
+            let query = query(&text.join(" "), &[]);
+            let found = shown(&index, &group(&index, &query, &order, usize::MAX));
+            let first = shown(&index, &group(&index, &query, &order, 2));
+            prop_assert_eq!(&first, &found[..2.min(found.len())]);
 
             // The model knows that `forge` tells the servers apart only where one lacks it: never.
             let server = |id: &str| id.rsplit_once('/').unwrap().0.to_owned();

@@ -13,7 +13,7 @@ use super::{Arms, PartVectors, Placed, Query, Ranking};
 use crate::catalog::ToolIdx;
 use crate::index::lexical::TermScore;
 use crate::index::{Index, Ranked, top_k};
-use crate::text::{fields, name_key};
+use crate::text::name_key;
 use crate::tool::ToolId;
 
 /// Most ids that are offered in place of one that is unknown.
@@ -111,7 +111,8 @@ impl Case<'_> {
         why.exact_name = self.ranking.named.contains(&tool);
         why.lexical = self.place(tool, |text, _| {
             let keep = |other| self.keep(other, tool);
-            let all = self.index.lexical.rank(text, tools.len(), keep).0;
+            let lexical = &self.index.lexical;
+            let all = lexical.rank(&lexical.asked(text), tools.len(), keep).0;
             (self.query.arms != Arms::Dense).then_some(all)
         });
         why.dense = self.place(tool, |_, at| self.dense_ranking(at, tool));
@@ -190,9 +191,12 @@ impl Case<'_> {
         }
         let (dense, vector) = (self.index.dense.as_ref()?, self.vectors.get(text)?);
         let all = (0_u32..).map(ToolIdx).take(self.index.catalog.len());
-        let scored: Vec<Ranked> = all
-            .filter(|other| self.keep(*other, tool))
-            .filter_map(|tool| Some(Ranked { tool, score: dense.score(&vector.whole, tool)? }))
+        let kept: Vec<ToolIdx> = all.filter(|other| self.keep(*other, tool)).collect();
+        let cosines = dense.scores(&[&vector.whole], &kept).remove(0);
+        let scored: Vec<Ranked> = kept
+            .into_iter()
+            .zip(cosines)
+            .filter_map(|(tool, score)| Some(Ranked { tool, score: score? }))
             .collect();
         let count = scored.len();
         Some(top_k(scored, count))
@@ -213,14 +217,11 @@ impl Case<'_> {
     }
 
     fn terms(&self, tool: ToolIdx) -> Vec<TermScore> {
-        let found = self.index.catalog.tool(tool);
-        let server = self.index.catalog.server(found.server.as_str()).map(|server| &**server);
-        let fields = fields::lexical(found, server);
         let sum = |terms: &Vec<TermScore>| terms.iter().map(|term| term.score).sum::<f32>();
         self.query
             .texts
             .iter()
-            .map(|text| self.index.lexical.explain_terms(text, &fields))
+            .map(|text| self.index.lexical.explain_terms(text, tool))
             .max_by(|a, b| sum(a).total_cmp(&sum(b)))
             .unwrap_or_default()
     }

@@ -18,10 +18,12 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::digest::digest;
 use super::metrics;
+use super::raw;
 use super::reduce::{self, reduce};
 use super::wire::Need;
 use crate::live::Live;
@@ -99,7 +101,8 @@ struct Described {
     duplicates: Vec<String>,
     /// The definition as its server sent it, unless `reduced` says otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
-    definition: Option<Map<String, Value>>,
+    #[schemars(with = "Option<Map<String, Value>>")]
+    definition: Option<Definition>,
     /// In place of `definition`, where it holds something that JSON readers commonly refuse (a
     /// number beyond all range, say): the definition's own text.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,11 +112,20 @@ struct Described {
     reduced: Option<String>,
 }
 
+/// The definition of a tool.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Definition {
+    /// The bytes that its server sent.
+    Stored(Arc<RawValue>),
+    /// A smaller form.
+    Reduced(Map<String, Value>),
+}
+
 impl Described {
     /// A tool with its whole definition.
     fn whole(tool: &Tool) -> Self {
-        let text = tool.definition.get();
-        let definition = serde_json::from_str(text).ok();
+        let plain = tool.is_plain();
         Self {
             id: tool.id.to_string(),
             server: tool.server.to_string(),
@@ -121,8 +133,8 @@ impl Described {
             score: None,
             confidence: None,
             duplicates: Vec::new(),
-            definition_text: definition.is_none().then(|| text.to_owned()),
-            definition,
+            definition_text: (!plain).then(|| tool.definition.get().to_owned()),
+            definition: plain.then(|| Definition::Stored(Arc::clone(&tool.definition))),
             reduced: None,
         }
     }
@@ -136,20 +148,22 @@ impl Described {
             duplicates: hit.duplicates.iter().map(ToString::to_string).collect(),
             ..Self::whole(tool)
         };
-        let reduced = match (&described.definition, &described.definition_text) {
-            (Some(definition), _) => reduce(definition),
-            (None, Some(text)) if text.len() > reduce::MAX_BYTES => {
-                let view = tool.view();
-                let description = view.description.as_deref().map(Value::from);
-                let name = Value::from(&*tool.name);
-                let form = reduce::bare(Some(&name), description.as_ref());
-                Some((form, "all but the name and description is left out"))
-            }
-            (None, _) => None,
+        let text = tool.definition.get();
+        if text.len() <= reduce::MAX_BYTES {
+            return described;
+        }
+        let reduced = if let Ok(definition) = serde_json::from_str(text) {
+            reduce(&definition)
+        } else {
+            let view = tool.view();
+            let description = view.description.as_deref().map(Value::from);
+            let name = Value::from(&*tool.name);
+            let form = reduce::bare(Some(&name), description.as_ref());
+            Some((form, "all but the name and description is left out"))
         };
         if let Some((form, left_out)) = reduced {
             let id = Value::from(tool.id.as_str());
-            described.definition = Some(form);
+            described.definition = Some(Definition::Reduced(form));
             described.definition_text = None;
             described.reduced =
                 Some(format!("{left_out}; get_tool {{\"id\": {id}}} returns it whole"));
@@ -189,7 +203,11 @@ impl McpHandler {
         ]
     }
 
-    async fn search(&self, arguments: Option<JsonObject>) -> Result<CallToolResult, String> {
+    async fn search(
+        &self,
+        arguments: Option<JsonObject>,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, String> {
         let need: Need = read(arguments, SEARCH_USAGE)?;
         let query = need.into_query(false, None).map_err(|problem| problem.detail)?;
         if !self.live.is_ready() {
@@ -198,17 +216,22 @@ impl McpHandler {
         let answer = self.live.search(&query).await.map_err(|error| self.explain(error))?;
         metrics::count_search(&answer);
         let tools = answer.hits.iter();
-        structured(&Found {
+        let found = Found {
             generation: answer.generation,
             mode: answer.mode,
             reason: answer.reason.clone(),
             tools: tools.map(Described::brief).collect(),
             no_good_match: answer.no_good_match,
             stale: answer.stale,
-        })
+        };
+        structured(&found, context)
     }
 
-    fn get(&self, arguments: Option<JsonObject>) -> Result<CallToolResult, String> {
+    fn get(
+        &self,
+        arguments: Option<JsonObject>,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, String> {
         let GetTool { id } = read(arguments, "get_tool takes id, a text")?;
         let catalog = self.live.catalog();
         let tool = catalog.get(&id).ok_or_else(|| {
@@ -216,7 +239,7 @@ impl McpHandler {
              for the name"
                 .to_owned()
         })?;
-        structured(&Described::whole(tool))
+        structured(&Described::whole(tool), context)
     }
 
     /// The message of a query error, with what a model needs to mend the call.
@@ -281,11 +304,16 @@ fn read<T: DeserializeOwned>(arguments: Option<JsonObject>, usage: &str) -> Resu
         .map_err(|error| format!("the arguments can't be read: {error}; {usage}"))
 }
 
-fn structured(result: &impl Serialize) -> Result<CallToolResult, String> {
-    serde_json::to_value(result).map(CallToolResult::structured).map_err(|error| {
+fn structured(
+    result: &impl Serialize,
+    context: &RequestContext<RoleServer>,
+) -> Result<CallToolResult, String> {
+    let failed = |error: serde_json::Error| {
         tracing::error!(%error, "a tool result could not be written as JSON");
         "toolscout failed on this call: its log has the reason".to_owned()
-    })
+    };
+    raw::result(serde_json::to_string(result).map_err(failed)?, context)
+        .or_else(|text| serde_json::from_str(&text).map(CallToolResult::structured).map_err(failed))
 }
 
 impl ServerHandler for McpHandler {
@@ -366,11 +394,11 @@ impl ServerHandler for McpHandler {
     async fn call_tool(
         &self,
         request: CallToolRequestParams,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let result = match request.name.as_ref() {
-            "search_tools" => self.search(request.arguments).await,
-            "get_tool" => self.get(request.arguments),
+            "search_tools" => self.search(request.arguments, &context).await,
+            "get_tool" => self.get(request.arguments, &context),
             _ => {
                 return Err(ErrorData::invalid_params(
                     "no such tool here: toolscout offers search_tools and get_tool; the tools they \

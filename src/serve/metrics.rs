@@ -19,6 +19,7 @@ const REQUESTS: &str = "toolscout_http_requests_total";
 const LATENCY: &str = "toolscout_http_request_duration_seconds";
 const SEARCHES: &str = "toolscout_searches_total";
 const DEGRADED: &str = "toolscout_degraded_searches_total";
+const REPEATED: &str = "toolscout_repeated_searches_total";
 const SEARCH_TIME: &str = "toolscout_search_duration_seconds";
 
 /// From 100 µs, since a lexical search takes less than one millisecond.
@@ -40,6 +41,7 @@ pub fn install() -> Option<&'static PrometheusHandle> {
             describe_histogram!(LATENCY, "Seconds from request to response head, by route");
             describe_counter!(SEARCHES, "Searches answered, by the arms that ranked");
             describe_counter!(DEGRADED, "Searches answered with less than hybrid ranking");
+            describe_counter!(REPEATED, "Searches answered as before in the same generation");
             describe_histogram!(SEARCH_TIME, "Seconds from query to ranking, by mode");
             Some(handle)
         })
@@ -74,6 +76,9 @@ pub fn count_search(answer: &Answer) {
     counter!(SEARCHES, "mode" => mode).increment(1);
     if answer.reason.is_some() {
         counter!(DEGRADED).increment(1);
+    }
+    if answer.repeated {
+        counter!(REPEATED).increment(1);
     }
     histogram!(SEARCH_TIME, "mode" => mode)
         .record(Duration::from_micros(answer.took_us).as_secs_f64());

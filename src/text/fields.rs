@@ -3,10 +3,11 @@
 //! Invariant: everything searched comes from the tool's definition and its server's title and
 //! description; the same input gives the same text, since vectors are cached by it.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use crate::catalog::{Catalog, Server};
-use crate::tool::Tool;
+use crate::tool::{Tool, ToolView};
 
 /// How many lexical fields there are.
 pub const FIELDS: usize = 6;
@@ -15,22 +16,28 @@ pub const FIELDS: usize = 6;
 pub const FIELD_NAMES: [&str; FIELDS] =
     ["name", "title", "description", "params", "server", "server_description"];
 
-/// The tool's lexical fields, in the order of [`FIELD_NAMES`].
-pub fn lexical(tool: &Tool, server: Option<&Server>) -> [String; FIELDS] {
-    let view = tool.view();
+/// The position of the description among them.
+pub const DESCRIPTION: usize = 2;
+
+/// The tool's lexical fields, in the order of [`FIELD_NAMES`]; `view` is the tool's own.
+pub fn lexical<'a>(
+    tool: &'a Tool,
+    view: &'a ToolView<'_>,
+    server: Option<&'a Server>,
+) -> [Cow<'a, str>; FIELDS] {
     let mut params = String::new();
     for param in &view.params {
         let _ = write!(params, "{} {} ", param.name, param.description.as_deref().unwrap_or(""));
     }
     let info = server.map(|server| &server.info);
-    let said = |text: Option<&String>| text.map_or("", String::as_str).to_owned();
+    let said = |text: Option<&'a String>| Cow::Borrowed(text.map_or("", String::as_str));
     let title = info.and_then(|info| info.title.as_deref()).unwrap_or("");
     [
-        tool.name.to_string(),
-        view.title.as_deref().unwrap_or("").into(),
-        view.description.as_deref().unwrap_or("").into(),
-        params,
-        format!("{} {title}", tool.server),
+        Cow::Borrowed(&*tool.name),
+        Cow::Borrowed(view.title.as_deref().unwrap_or("")),
+        Cow::Borrowed(view.description.as_deref().unwrap_or("")),
+        Cow::Owned(params),
+        Cow::Owned(format!("{} {title}", tool.server)),
         said(info.and_then(|info| info.description.as_ref())),
     ]
 }
@@ -39,9 +46,7 @@ pub fn lexical(tool: &Tool, server: Option<&Server>) -> [String; FIELDS] {
 const EMBEDDED_DESCRIPTION: usize = 400;
 
 /// The text that is embedded: `server: name. description Parameters: names`.
-pub fn embedded(tool: &Tool, catalog: &Catalog) -> String {
-    let view = tool.view();
-    let server = catalog.server(tool.server.as_str());
+pub fn embedded(tool: &Tool, view: &ToolView<'_>, server: Option<&Server>) -> String {
     let server = server.and_then(|server| server.info.title.as_deref());
     let mut text = format!(
         "{}: {}. ",
@@ -57,6 +62,12 @@ pub fn embedded(tool: &Tool, catalog: &Catalog) -> String {
         text.pop();
     }
     text
+}
+
+/// As [`embedded`], for a tool of `catalog`.
+pub fn embedded_in(catalog: &Catalog, tool: &Tool) -> String {
+    let server = catalog.server(tool.server.as_str()).map(|server| &**server);
+    embedded(tool, &tool.view(), server)
 }
 
 /// An identifier as words: `listMergeRequests` is `list merge requests`.

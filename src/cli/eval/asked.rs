@@ -54,7 +54,7 @@ impl Asked {
         let index = &local.index;
         let ranking = local.rank(query, vectors)?;
         let served = search::answer(index, query, vectors, &ranking);
-        let gauge = Gauge::new(index, query, vectors, &ranking);
+        let gauge = Gauge::new(index, vectors, &ranking);
         let measure = |ranked: &Ranked| {
             let id = index.catalog.tool(ranked.tool).id.as_str();
             MeasuredHit {

@@ -32,7 +32,7 @@ pub fn run(args: &TextsArgs) -> anyhow::Result<ExitCode> {
             server: tool.server.as_str(),
             name: &tool.name,
             description: view.description.as_deref().unwrap_or_default(),
-            text: fields::embedded(tool, &catalog),
+            text: fields::embedded_in(&catalog, tool),
         };
         serde_json::to_writer(&mut out, &line)?;
         writeln!(out)?;

@@ -13,46 +13,51 @@ const SYNONYM: f32 = 0.3;
 
 /// A term to look for.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Asked {
+pub struct Asked {
     /// As the index has it, if it has it.
-    pub term: String,
+    pub(super) term: String,
+    /// Its number; `None` if no tool has it.
+    pub(super) number: Option<u32>,
     /// 1, or less for a term that the query does not have.
-    pub counts: f32,
+    pub(super) counts: f32,
     /// It stands for a word of the query, rather than beside it.
-    pub own: bool,
+    pub(super) own: bool,
 }
 
 impl Lexical {
-    /// The terms that `query` asks for.
-    pub(super) fn asked(&self, query: &str) -> Vec<Asked> {
+    /// The terms that `query` asks for. One that it repeats is asked for once: long messages
+    /// repeat themselves.
+    pub fn asked(&self, query: &str) -> Vec<Asked> {
         let mut own = terms(query);
         own.sort_unstable();
         own.dedup();
         let read = own.into_iter().map(|term| {
-            let meant = if self.has(&term) { None } else { self.meant_by(&term) };
+            let number = self.number(&term);
+            let meant = if number.is_none() { self.meant_by(&term) } else { None };
             match meant {
-                Some(meant) => Asked { term: meant.into(), counts: MISSPELT, own: true },
-                None => Asked { term, counts: 1.0, own: true },
+                Some(meant) => Asked {
+                    term: self.documents.dictionary.term(meant).to_owned(),
+                    number: Some(meant),
+                    counts: MISSPELT,
+                    own: true,
+                },
+                None => Asked { term, number, counts: 1.0, own: true },
             }
         });
         let mut asked: Vec<Asked> = read.collect();
         let beside = asked.iter().flat_map(|asked| {
             let counts = SYNONYM * asked.counts;
-            synonyms::of(&asked.term).map(move |term| (term.to_owned(), counts))
+            synonyms::of(&asked.term).filter_map(move |term| {
+                let number = Some(self.number(term)?);
+                Some(Asked { term: term.to_owned(), number, counts, own: false })
+            })
         });
-        let beside: Vec<Asked> = beside
-            .filter(|(term, _)| self.has(term))
-            .map(|(term, counts)| Asked { term, counts, own: false })
-            .collect();
+        let beside: Vec<Asked> = beside.collect();
         asked.extend(beside);
         // Of the same term what counts most: the word itself before a reading or a synonym of it.
         asked.sort_by(|a, b| a.term.cmp(&b.term).then(b.counts.total_cmp(&a.counts)));
         asked.dedup_by(|a, b| a.term == b.term);
         asked
-    }
-
-    fn has(&self, term: &str) -> bool {
-        self.terms.contains_key(term)
     }
 }
 

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::asked::Asked;
-use super::{Document, K1, Lexical};
+use super::{Asked, K1, Lexical};
+use crate::catalog::ToolIdx;
 use crate::text::fields::{FIELD_NAMES, FIELDS};
 
 /// What one term of a query adds to a tool's lexical score.
@@ -25,16 +25,16 @@ pub struct TermScore {
 }
 
 impl Lexical {
-    /// The terms of `query` that a tool with these fields matches, the largest score first.
-    pub fn explain_terms(&self, query: &str, fields: &[String; FIELDS]) -> Vec<TermScore> {
-        let document = Document::of(fields);
+    /// The terms of `query` that `tool` matches, the largest score first.
+    pub fn explain_terms(&self, query: &str, tool: ToolIdx) -> Vec<TermScore> {
+        let document = &self.documents.all[tool.as_usize()];
         let norms = document.norms(&self.average);
         let mut found: Vec<TermScore> = self
             .asked(query)
             .into_iter()
-            .filter_map(|Asked { term, counts, .. }| {
-                let frequencies = document.frequencies.get(&term)?;
-                let idf = self.idf(self.postings(&term)?.len());
+            .filter_map(|Asked { term, number, counts, .. }| {
+                let frequencies = document.frequency(number?)?;
+                let idf = self.idf(self.found_in(number));
                 let weighted: [f32; FIELDS] =
                     std::array::from_fn(|at| f32::from(frequencies[at]) * norms[at]);
                 let sum: f32 = weighted.iter().sum();
@@ -57,7 +57,7 @@ impl Lexical {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::tests::documents;
+    use super::super::tests::{documents, of_fields};
     use super::*;
 
     proptest! {
@@ -66,14 +66,13 @@ mod tests {
             documents in documents(),
             query in "([a-d]{1,2} ){1,4}",
         ) {
-            let built: Vec<Document> = documents.iter().map(Document::of).collect();
-            let lexical = Lexical::from_documents(&built);
-            let found = lexical.rank(&query, 100, |_| true).0;
-            for (at, fields) in documents.iter().enumerate() {
-                let parts = lexical.explain_terms(&query, fields);
+            let lexical = of_fields(&documents);
+            let found = lexical.rank(&lexical.asked(&query), 100, |_| true).0;
+            for tool in (0..12).map(ToolIdx).take(documents.len()) {
+                let parts = lexical.explain_terms(&query, tool);
                 let sum: f32 = parts.iter().map(|part| part.score).sum();
                 let score =
-                    found.iter().find(|hit| hit.tool.as_usize() == at).map_or(0.0, |hit| hit.score);
+                    found.iter().find(|hit| hit.tool == tool).map_or(0.0, |hit| hit.score);
                 prop_assert!((sum - score).abs() < 1e-4 * score.max(1.0), "{sum} {score}");
                 for part in parts {
                     let fields: f32 = part.fields.values().sum();

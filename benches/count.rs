@@ -1,0 +1,102 @@
+//! The core on fixed inputs, for counting its instructions: the gate of `scripts/count.sh`.
+//!
+//! Clocks say little on a shared machine; callgrind counts the instructions that a program
+//! executes, and counts the same ones each time. Each part runs in [`measured`], alone, on the
+//! seeded catalog of 5,000 tools and its queries, after a first time that is not counted. The
+//! instructions are those of the AVX2 path.
+//!
+//! Not counted: waiting for memory, which most of a scan's time is, and everything beyond the
+//! core. A change of the compiler may move the numbers by more than the gate allows: then
+//! `scripts/count.sh --accept` writes the new ones, in a commit that does nothing else.
+
+#![expect(clippy::expect_used, reason = "a bench without its data has nothing to measure")]
+
+#[path = "support/corpus.rs"]
+mod corpus;
+
+use std::hint::black_box;
+
+use corpus::{Asked, Corpus, Fixture};
+use toolscout::catalog::Catalog;
+use toolscout::embed::{Embedder, Fixed, Role};
+use toolscout::index::Index;
+use toolscout::search::fuse::{self, DEPTH};
+use toolscout::search::{self, Query};
+
+fn main() {
+    // Named on purpose: `cargo test --benches` runs nothing.
+    let Some(wanted) = std::env::args().nth(1).filter(|arg| !arg.starts_with('-')) else { return };
+    let corpus = Corpus::generated(5_000);
+    let fixture = Fixture::of(&corpus, corpus.sized(5_000));
+    let parts: [(&str, Part); 6] = [
+        ("embed", embed),
+        ("lexical", lexical),
+        ("dense", dense),
+        ("fuse", fuse_lists),
+        ("whole", whole),
+        ("filtered", filtered),
+    ];
+    for (_, part) in parts.into_iter().filter(|(name, _)| *name == wanted) {
+        let run = || fixture.mixed.iter().take(20).for_each(|asked| part(&fixture, asked));
+        run();
+        measured(&run);
+    }
+    if wanted == "update" {
+        let index = &fixture.index;
+        let tools = index.catalog.tools();
+        let gone = tools[tools.len() / 2].id.clone();
+        let catalog: Catalog = index.catalog.retain(|tool| tool.id != gone);
+        let catalog = std::sync::Arc::new(catalog);
+        let run = || drop(black_box(index.updated(2, catalog.clone())));
+        run();
+        measured(&run);
+    }
+}
+
+/// A part of the core, asked one query.
+type Part = fn(&Fixture, &Asked);
+
+/// Callgrind counts what happens in here.
+#[inline(never)]
+fn measured(run: &dyn Fn()) {
+    black_box(run)();
+}
+
+fn embed(_: &Fixture, asked: &Asked) {
+    thread_local! {
+        static ENCODER: Fixed = Fixed::in_binary().expect("the encoder in the binary");
+    }
+    ENCODER.with(|encoder| {
+        let _ = black_box(encoder.embed(Role::Query, &[&asked.query.texts[0]], None));
+    });
+}
+
+fn lexical(fixture: &Fixture, asked: &Asked) {
+    let lexical = &fixture.index.lexical;
+    black_box(lexical.rank(&lexical.asked(&asked.query.texts[0]), DEPTH, |_| true));
+}
+
+fn dense(fixture: &Fixture, asked: &Asked) {
+    let dense = fixture.index.dense.as_ref().expect("vectors");
+    black_box(dense.search(&[&asked.vectors[0].whole], DEPTH, |_| true));
+}
+
+fn fuse_lists(fixture: &Fixture, asked: &Asked) {
+    let lists = fuse::rank_arms(&fixture.index, &asked.query, &asked.vectors, |_| true);
+    black_box(fuse::fuse(&fixture.index, &lists, &asked.vectors));
+}
+
+fn whole(fixture: &Fixture, asked: &Asked) {
+    rank(&fixture.index, &asked.query, asked);
+}
+
+fn filtered(fixture: &Fixture, asked: &Asked) {
+    let servers = fixture.index.catalog.servers().step_by(100).map(|server| server.id.clone());
+    let query = Query { servers: servers.collect(), ..asked.query.clone() };
+    rank(&fixture.index, &query, asked);
+}
+
+fn rank(index: &Index, query: &Query, asked: &Asked) {
+    let ranking = search::rank(index, query, &asked.vectors);
+    black_box(search::answer(index, query, &asked.vectors, &ranking));
+}
