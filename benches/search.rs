@@ -15,6 +15,7 @@
 //! | `select` | slots, cut and confidence of a ranking |
 //! | `render` | an answer as JSON |
 //! | `whole` | from the query and its vectors to the tools of the answer |
+//! | `filtered` | the same among every hundredth server's tools alone |
 //!
 //! `plain` queries have 10 to 14 words and one clause; `mixed` are all kinds, half of them tasks
 //! of several clauses that are each searched as well. Queries come in turn, so a time is a mean
@@ -42,10 +43,10 @@ use graph::Graph;
 use toolscout::embed::{Embedder, Fixed, Role};
 use toolscout::index::dense::Dense;
 use toolscout::search::fuse::{self, DEPTH};
-use toolscout::search::{self, Answer, Mode};
+use toolscout::search::{self, Answer, Mode, Query};
 use toolscout::serve;
 
-const GROUPS: [&str; 11] = [
+const GROUPS: [&str; 12] = [
     "embed",
     "lexical",
     "lexical-tantivy",
@@ -57,6 +58,7 @@ const GROUPS: [&str; 11] = [
     "select",
     "render",
     "whole",
+    "filtered",
 ];
 /// The largest catalog that a graph is built for here.
 const GRAPH_UP_TO: usize = 28_000;
@@ -140,6 +142,13 @@ fn measure(criterion: &mut Criterion, size: &str, fixture: &Fixture) {
             graph.search(&asked.vectors[0].whole, DEPTH)
         });
     }
+    let servers: Vec<_> =
+        index.catalog.servers().step_by(100).map(|server| server.id.clone()).collect();
+    in_turn(criterion, "filtered", size, plain, |asked| {
+        let query = Query { servers: servers.clone(), ..asked.query.clone() };
+        let ranking = search::rank(index, &query, &asked.vectors);
+        search::answer(index, &query, &asked.vectors, &ranking)
+    });
     for (kind, queries) in kinds() {
         stages(criterion, &format!("{kind}/{size}"), fixture, queries);
     }
