@@ -34,7 +34,7 @@ use corpus::Corpus;
 use criterion::Criterion;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use toolscout::config::{Config, CrawlConfig, EmbedConfig};
+use toolscout::config::{self, Sources};
 use toolscout::serve;
 
 fn main() {
@@ -52,18 +52,8 @@ fn main() {
     let running = runtime.block_on(running::start(Some(&catalog), None));
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a port");
     let address = listener.local_addr().expect("an address");
-    let config = Config {
-        listen: address,
-        allow_anonymous: false,
-        allowed_hosts: Vec::new(),
-        allowed_origins: Vec::new(),
-        data: std::env::temp_dir(),
-        servers: Vec::new(),
-        demo: false,
-        crawl: CrawlConfig { concurrency: 1, max_pages: 1, max_tools: 1, max_bytes: 1 },
-        embed: EmbedConfig::default(),
-        rerank: None,
-    };
+    let nothing = Sources { folder: std::env::temp_dir(), no_file: true, ..Sources::default() };
+    let config = config::load(&nothing, &|_| None).expect("the defaults").config;
     let live = running.live.clone();
     runtime
         .spawn(async move { serve::run(listener, live, &config, CancellationToken::new()).await });

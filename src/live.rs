@@ -122,7 +122,9 @@ struct Shared {
     generation: watch::Sender<u64>,
     encoder: ArcSwap<Encoder>,
     rerank: ArcSwap<Rerank>,
-    answers: Answers,
+    /// Another one whenever one of the above is; read before them, so that nothing made of the old
+    /// is found with the new.
+    answers: ArcSwap<Answers>,
     /// Why the last attempt to embed tools failed.
     trouble: ArcSwapOption<String>,
     started: Instant,
@@ -137,7 +139,7 @@ impl Live {
             generation: watch::Sender::new(0),
             encoder: ArcSwap::from_pointee(Encoder::Absent { reason: reason.into() }),
             rerank: ArcSwap::from_pointee(Rerank::Off),
-            answers: Answers::new(),
+            answers: ArcSwap::from_pointee(Answers::new()),
             trouble: ArcSwapOption::empty(),
             started: Instant::now(),
         }))
@@ -157,20 +159,20 @@ impl Live {
     fn publish(&self, index: Index) {
         let generation = index.generation;
         self.0.index.store(Arc::new(index));
-        self.0.answers.clear();
+        self.0.answers.store(Arc::new(Answers::new()));
         self.0.generation.send_replace(generation);
     }
 
     /// Sets the encoder of queries.
     pub fn set_encoder(&self, encoder: Encoder) {
         self.0.encoder.store(Arc::new(encoder));
-        self.0.answers.clear();
+        self.0.answers.store(Arc::new(Answers::new()));
     }
 
     /// Sets what orders the best tools anew.
     pub fn set_rerank(&self, rerank: Rerank) {
         self.0.rerank.store(Arc::new(rerank));
-        self.0.answers.clear();
+        self.0.answers.store(Arc::new(Answers::new()));
     }
 
     /// Sets why tools can't be embedded at the moment. For the indexer alone.
@@ -238,16 +240,17 @@ impl Live {
     /// Answers a query; past the embedding deadline lexically, and says so.
     pub async fn search(&self, query: &Query) -> Result<Answer, QueryError> {
         let begun = Instant::now();
+        let answers = self.0.answers.load_full();
         let index = self.index();
         let servers = self.servers();
         query
             .check(|id| servers.contains_key(id) || index.catalog.server(id.as_str()).is_some())?;
         let encoder = self.0.encoder.load_full();
-        let known = self.0.answers.get(index.generation, query);
+        let known = answers.get(index.generation, query);
         let repeated = known.is_some();
         let (served, mode, reason) = match known {
             Some(served) => (served, Mode::of(query.arms, query.arms != Arms::Lexical), None),
-            None => self.make(&encoder, &index, query).await,
+            None => self.make(&answers, &encoder, &index, query).await,
         };
         let hits = served.hits;
         Ok(Answer {
@@ -266,6 +269,7 @@ impl Live {
     /// The answer to a query that was checked, its mode, and why that is less than it should be.
     async fn make(
         &self,
+        answers: &Answers,
         encoder: &Encoder,
         index: &Index,
         query: &Query,
@@ -280,7 +284,7 @@ impl Live {
         let served = search::answer(index, query, &vectors, &ranking);
         let reason = both(why_lexical, unranked);
         if reason.is_none() {
-            self.0.answers.keep(index.generation, query, &served);
+            answers.keep(index.generation, query, &served);
         }
         (served, Mode::of(query.arms, !vectors.is_empty()), reason)
     }
@@ -368,4 +372,59 @@ fn stale(servers: &BTreeMap<ServerId, ServerStatus>, hits: &[Hit]) -> Vec<Stale>
                 .as_secs(),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::catalog::{Listing, ServerInfo};
+    use crate::embed::{Embedder, Fixed, Role};
+    use crate::index::dense::Dense;
+    use crate::text::fields;
+    use crate::tool::Tool;
+
+    fn generation(number: u64, description: &str) -> Index {
+        let server = ServerId::from("mail");
+        let definition = serde_json::json!({"name": "send", "description": description});
+        let listing = Listing {
+            info: ServerInfo::default(),
+            tools: vec![Tool::parse(&server, &definition.to_string()).unwrap()],
+            crawled_at: SystemTime::UNIX_EPOCH,
+            defects: Vec::new(),
+        };
+        let index = Index::build(number, Arc::new(Catalog::from_listings([(server, listing)])));
+        let text = fields::embedded_in(&index.catalog, &index.catalog.tools()[0]);
+        let vectors = Fixed::in_binary().unwrap().embed(Role::Tool, &[&text], None).unwrap();
+        let dense = Dense::build(vectors.into_iter().map(|vector| Some(vector.into())).collect());
+        Index { dense: dense.map(Arc::new), ..index }
+    }
+
+    fn encoder() -> Encoder {
+        Encoder::start(Arc::new(Fixed::in_binary().unwrap()), 1, Duration::from_secs(1)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_query_asked_again_gets_the_same_answer_until_something_changes() {
+        let live = Live::new("no encoder yet");
+        live.publish(generation(1, "Send a letter"));
+        let query = Query { texts: vec!["send".into()], ..Query::default() };
+        let ask = async || {
+            let answer = live.search(&query).await.unwrap();
+            let definition = answer.hits[0].tool.definition.get().to_owned();
+            (answer.repeated, answer.mode, definition.contains("letter"))
+        };
+        // What a missing encoder makes of it is not kept.
+        assert_eq!(ask().await, (false, Mode::Lexical, true));
+        assert_eq!(ask().await, (false, Mode::Lexical, true));
+        live.set_encoder(encoder());
+        assert_eq!(ask().await, (false, Mode::Hybrid, true));
+        assert_eq!(ask().await, (true, Mode::Hybrid, true));
+        live.publish(generation(2, "Send a parcel"));
+        assert_eq!(ask().await, (false, Mode::Hybrid, false));
+        assert_eq!(ask().await, (true, Mode::Hybrid, false));
+        live.set_rerank(Rerank::Off);
+        assert_eq!(ask().await, (false, Mode::Hybrid, false));
+    }
 }

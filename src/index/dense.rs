@@ -132,7 +132,7 @@ impl Dense {
 
     /// The dot product of each query with each of `rows`; nothing for a query of another length.
     fn dots(&self, queries: &[&[f32]], rows: &[usize]) -> Vec<Vec<f32>> {
-        let mut dots = vec![Vec::with_capacity(rows.len() + 3); queries.len()];
+        let mut dots = vec![Vec::new(); queries.len()];
         for rows in rows.chunks(4) {
             // Four rows at a time, since memory answers several questions as fast as one.
             let four = std::array::from_fn(|at| &*self.exact[rows[at.min(rows.len() - 1)]]);
@@ -358,7 +358,8 @@ pub(super) mod tests {
             let wanted = exact_top(&rows, query, 100);
             let found = dense.search(&[query, &rows[0]], 100, |_| true);
             prop_assert_eq!(&found[0][..10.min(count)], &wanted[..10.min(count)]);
-            prop_assert!(recall(&found[0], &wanted) >= 0.97);
+            let half = 50.min(count);
+            prop_assert!(recall(&found[0][..half], &wanted[..half]) >= 0.98);
             prop_assert_eq!(&found[1], &dense.search(&[&rows[0]], 100, |_| true)[0]);
             prop_assert!(dense.search(&[&[1.0]], 100, |_| true)[0].is_empty(), "of another length");
         }
@@ -377,7 +378,7 @@ pub(super) mod tests {
             found += recall(&signed.search(&[&query], 10, |_| true)[0], &all[0]);
             found += recall(&signed.search(&[&query], 10, keep)[0], &some[0]);
         }
-        // Random vectors in clumps are the worst case: those of tools are at .998 (benches/million.rs).
+        // Random vectors in clumps are the worst case; benches/million.rs has those of tools.
         assert!(found >= 72.0, "recall@10 is {}", found / 80.0);
         assert_eq!(
             signed.search(&[&rows[7]], 9, |_| true),

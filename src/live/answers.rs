@@ -1,7 +1,8 @@
 //! The answers that were given lately: an agent host asks the same again at every turn.
 //!
 //! Invariant: an answer is kept for one generation and one query, whole, and only where nothing
-//! stood in for what is configured; so a kept answer is the one that would be made now.
+//! stood in for what is configured; so a kept answer is the one that would be made now. All are let
+//! go when a generation, an encoder or a reranker takes the place of another: they hold its tools.
 
 use std::hash::{Hash, Hasher};
 
@@ -63,10 +64,5 @@ impl Answers {
     /// Keeps an answer.
     pub fn keep(&self, generation: u64, query: &Query, served: &Served) {
         self.0.insert((generation, query.clone()), served.clone());
-    }
-
-    /// Lets go of all: they hold tools of a generation that is over.
-    pub fn clear(&self) {
-        self.0.clear();
     }
 }
