@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use corpus::{Corpus, SIZES};
-use criterion::{BatchSize, Criterion};
+use criterion::Criterion;
 use toolscout::catalog::{Catalog, Listing, Outcome, ServerUpdate};
 use toolscout::index::dense::Dense;
 use toolscout::index::document::Documents;
@@ -65,7 +65,7 @@ fn main() {
         let mut row = || (0..384).map(|_| random.f32() - 0.5).collect();
         let rows: Vec<_> = (0..catalog.len()).map(|_| Some(row())).collect();
         group.bench_function(name, |b| {
-            b.iter_batched(|| rows.clone(), Dense::build, BatchSize::LargeInput);
+            b.iter(|| Dense::build(&rows));
         });
         group.finish();
 

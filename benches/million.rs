@@ -4,7 +4,7 @@
 //! with other names and every third word of a description exchanged; the first run makes it (half
 //! a minute) and keeps it as a snapshot in `target/million/`. Then, on one thread: the start from
 //! that snapshot until both arms answer (on all threads), the median query in each part, the
-//! recall of the dense arm against the f32 vectors, and the floor: the time it takes to read the
+//! recall of the dense arm against all vectors, and the floor: the time it takes to read the
 //! bytes that a dense search reads, and nothing else.
 //!
 //! Not measured: a disk that has to seek (the snapshot is in the file cache), HTTP, and real
@@ -27,7 +27,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use corpus::{Asked, Corpus, Fixture};
-use toolscout::index::dense::dot;
+use toolscout::catalog::ToolIdx;
 use toolscout::index::snapshot;
 use toolscout::search::{self, fuse::DEPTH};
 
@@ -72,15 +72,16 @@ fn main() {
             black_box(search::answer(&index, &asked.query, &asked.vectors, &ranking));
         });
     }
+    let tools: Vec<ToolIdx> = (0..).map(ToolIdx).take(index.catalog.len()).collect();
     let recalls: Vec<f64> = mixed
         .iter()
         .map(|asked| {
-            let query = &asked.vectors[0].whole;
+            let query = &*asked.vectors[0].whole;
             let found = dense.search(&[query], DEPTH, |_| true).remove(0);
             // Equal vectors are equally near.
-            let mut all: Vec<f32> = dense.vectors().iter().map(|row| dot(query, row)).collect();
-            all.sort_unstable_by(|a, b| b.total_cmp(a));
-            let hits = found.iter().take(10).filter(|ranked| ranked.score >= all[9]).count();
+            let mut all = dense.scores(&[query], &tools).remove(0);
+            all.sort_unstable_by(|a, b| b.partial_cmp(a).expect("numbers"));
+            let hits = found.iter().take(10).filter(|ranked| Some(ranked.score) >= all[9]).count();
             hits as f64 / 10.0
         })
         .collect();

@@ -34,6 +34,7 @@ use baseline::{Baseline, Shape};
 use corpus::{Corpus, Fixture};
 use graph::Graph;
 use toolscout::catalog::{Catalog, ToolIdx};
+use toolscout::embed::Fixed;
 use toolscout::eval::{self, LabelledQuery, Metric, read_queries};
 use toolscout::index::dense::{Dense, dot};
 use toolscout::index::document::Documents;
@@ -117,7 +118,9 @@ fn dense() {
         let fixture = Fixture::of(&corpus, corpus.sized(size));
         let queries: Vec<&[f32]> =
             fixture.mixed.iter().map(|asked| &*asked.vectors[0].whole).collect();
-        let rows = fixture.index.dense.as_ref().expect("vectors").vectors().to_vec();
+        let encoder = Fixed::in_binary().expect("the encoder in the binary");
+        let vectors = corpus::vectors(&encoder, &fixture.index.catalog);
+        let rows: Vec<_> = vectors.iter().flatten().cloned().collect();
         let wanted: Vec<Vec<usize>> = queries.iter().map(|query| exact(&rows, query)).collect();
         let table = |way: &str, built: Instant, search: &dyn Fn(&[f32]) -> Vec<usize>| {
             let built = built.elapsed().as_secs_f64();
@@ -127,8 +130,7 @@ fn dense() {
         };
         for (way, signs_from) in [("scan", usize::MAX), ("signs", 0)] {
             let begun = Instant::now();
-            let vectors = rows.iter().cloned().map(Some).collect();
-            let dense = Dense::with_signs_from(vectors, signs_from).expect("vectors");
+            let dense = Dense::with_signs_from(&vectors, signs_from).expect("vectors");
             table(way, begun, &|query| {
                 let found = dense.search(&[query], DEPTH, |_| true).remove(0);
                 found.into_iter().map(|ranked| ranked.tool.as_usize()).collect()

@@ -99,9 +99,9 @@ fn in_turn<Q, R>(
 fn measure(criterion: &mut Criterion, size: &str, fixture: &Fixture) {
     let Fixture { index, plain, mixed } = fixture;
     let dense = index.dense.as_ref().expect("vectors");
+    let encoder = Fixed::in_binary().expect("the encoder in the binary");
     let kinds = || [("plain", plain), ("mixed", mixed)];
     if size == "500" {
-        let encoder = Fixed::in_binary().expect("the encoder in the binary");
         for (kind, queries) in kinds() {
             in_turn(criterion, "embed", kind, queries, |asked| {
                 let parts = asked.query.parts();
@@ -124,8 +124,8 @@ fn measure(criterion: &mut Criterion, size: &str, fixture: &Fixture) {
             });
         }
     }
-    let vectors = || dense.vectors().iter().cloned().map(Some).collect();
-    let exact = Dense::with_signs_from(vectors(), usize::MAX).expect("vectors");
+    let vectors = corpus::vectors(&encoder, &index.catalog);
+    let exact = Dense::with_signs_from(&vectors, usize::MAX).expect("vectors");
     let bytes = vec![7_u8; exact.scanned_bytes()];
     let mut group = criterion.benchmark_group("dense-floor");
     group.throughput(Throughput::Bytes(bytes.len() as u64));
@@ -137,7 +137,8 @@ fn measure(criterion: &mut Criterion, size: &str, fixture: &Fixture) {
         });
     }
     if index.catalog.len() <= GRAPH_UP_TO && corpus::wanted("dense-hnsw", size) {
-        let graph = Graph::of(dense.vectors());
+        let vectors: Vec<_> = vectors.into_iter().flatten().collect();
+        let graph = Graph::of(&vectors);
         in_turn(criterion, "dense-hnsw", size, plain, |asked| {
             graph.search(&asked.vectors[0].whole, DEPTH)
         });

@@ -248,6 +248,9 @@ impl Catalog {
     /// that have none left.
     #[must_use]
     pub fn retain(&self, keep: impl Fn(&Tool) -> bool) -> Self {
+        if self.tools.iter().all(|tool| keep(tool)) && self.servers().all(|s| !s.tools.is_empty()) {
+            return self.clone();
+        }
         let servers = self.servers.values().map(|server| Server {
             tools: server.tools.iter().filter(|tool| keep(tool)).cloned().collect(),
             ..Server::clone(server)
@@ -263,6 +266,16 @@ impl Catalog {
     /// The tool at a position of this catalog.
     pub fn tool(&self, idx: ToolIdx) -> &Arc<Tool> {
         &self.tools[idx.as_usize()]
+    }
+
+    /// For each tool the position that its id has in `other`.
+    pub fn places_in(&self, other: &Self) -> Vec<Option<ToolIdx>> {
+        let mut others = (0..).map(ToolIdx).zip(&other.tools).peekable();
+        let place = |tool: &Arc<Tool>| {
+            while others.next_if(|(_, other)| other.id < tool.id).is_some() {}
+            others.next_if(|(_, other)| other.id == tool.id).map(|(at, _)| at)
+        };
+        self.tools.iter().map(place).collect()
     }
 
     /// The tool of that id.

@@ -105,15 +105,6 @@ impl Best {
     fn ranked(self) -> Vec<Ranked> {
         top_k(self.kept, self.most)
     }
-
-    /// In no order.
-    fn unordered(mut self) -> Vec<Ranked> {
-        if self.kept.len() > self.most {
-            self.kept.select_nth_unstable_by(self.most - 1, Ranked::order);
-            self.kept.truncate(self.most);
-        }
-        self.kept
-    }
 }
 
 /// What can be searched.
@@ -158,6 +149,9 @@ impl Index {
     /// this thread alone unless most of it is new.
     #[must_use]
     pub fn updated(&self, generation: u64, catalog: Arc<Catalog>) -> Self {
+        if self.catalog.len() < catalog.len() / 2 {
+            return Self::build(generation, catalog);
+        }
         let documents = Arc::new(Documents::update(&catalog, &self.catalog, &self.documents));
         Self {
             generation,

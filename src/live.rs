@@ -5,6 +5,7 @@
 
 mod answers;
 pub mod indexer;
+mod saver;
 pub mod stages;
 mod vectors;
 
@@ -397,7 +398,7 @@ mod tests {
         let index = Index::build(number, Arc::new(Catalog::from_listings([(server, listing)])));
         let text = fields::embedded_in(&index.catalog, &index.catalog.tools()[0]);
         let vectors = Fixed::in_binary().unwrap().embed(Role::Tool, &[&text], None).unwrap();
-        let dense = Dense::build(vectors.into_iter().map(|vector| Some(vector.into())).collect());
+        let dense = Dense::build(&[Some(vectors[0].as_slice().into())]);
         Index { dense: dense.map(Arc::new), ..index }
     }
 

@@ -29,6 +29,10 @@ use toolscout::search::{PartVectors, Query};
 use toolscout::text::{fields, words as words_of};
 use toolscout::tool::{ServerId, Tool};
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The catalogs' sizes; the joined sets have somewhat fewer than 28,000 tools, and what is more
 /// is copies.
 pub const SIZES: [(&str, usize); 4] =
@@ -73,7 +77,7 @@ impl Fixture {
     pub fn of(corpus: &Corpus, catalog: Arc<Catalog>) -> Self {
         let encoder = Fixed::in_binary().expect("the encoder in the binary");
         let mut index = Index::build(1, catalog);
-        index.dense = Dense::build(vectors(&encoder, &index.catalog)).map(Arc::new);
+        index.dense = Dense::build(&vectors(&encoder, &index.catalog)).map(Arc::new);
         let mixed: Vec<Asked> =
             corpus.queries.iter().map(|text| Asked::of(&encoder, text)).collect();
         let plain = corpus.queries.iter().filter(|text| {

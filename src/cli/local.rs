@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::embed::cache::VectorCache;
-use crate::embed::{self, EmbedError, Embedder, Fixed, Reranker, Role};
+use crate::embed::{self, Cost, EmbedError, Embedder, Fixed, Reranker, Role};
 use crate::index::Index;
 use crate::index::dense::Dense;
 use crate::live::stages;
@@ -54,7 +54,7 @@ impl Local {
                 .par_iter()
                 .map(|tool| fields::embedded_in(&catalog, tool))
                 .collect();
-            index.dense = Dense::build(embed_all(cache, Role::Tool, &texts)?).map(Arc::new);
+            index.dense = Dense::build(&embed_all(cache, Role::Tool, &texts)?).map(Arc::new);
         }
         let load = |rerank| embed::load_reranker(rerank, &config.embed, sessions);
         let reranker = match &config.rerank {
@@ -109,8 +109,12 @@ impl Local {
     }
 }
 
-/// `embedder` with what it embedded before; on a disk that can't be written, only in memory.
+/// `embedder` with what it embedded before; on a disk that can't be written, only in memory. What
+/// takes microseconds is not kept: reading it back would take as long.
 pub fn cached(embedder: Arc<dyn Embedder>, config: &Config) -> VectorCache {
+    if embedder.cost() == Cost::Instant {
+        return VectorCache::in_memory(embedder);
+    }
     let folder = config.data.join("cache");
     VectorCache::open(Arc::clone(&embedder), &folder).unwrap_or_else(|error| {
         tracing::warn!(folder = %folder.display(), %error, "vectors can't be kept on disk");

@@ -1,13 +1,14 @@
-//! Vectors by the content of the text they are of, in memory and on disk.
+//! Vectors by the content of the text they are of, on disk, so that nothing is embedded twice.
 //!
 //! The file is a log of records of one length (hash of the text, vector, checksum), only ever
-//! appended to, so several processes may share it. Invariant: a vector that is given out was made
-//! by this encoder for exactly this text in this role; a damaged record is passed over, never
-//! believed.
+//! appended to, so several processes may share it; in memory are the places of the records alone,
+//! since the index has the vectors. Invariant: a vector that is given out was made by this encoder
+//! for exactly this text in this role; a damaged record is passed over, never believed.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Seek, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -17,37 +18,39 @@ use crate::tool::ContentHash;
 const HASH: usize = 32;
 const CHECKSUM: usize = 8;
 
-/// A vector, shared with the index.
+/// The vector of a text.
 pub type Vector = Arc<[f32]>;
 
 /// The vectors of one encoder.
 pub struct VectorCache {
     embedder: Arc<dyn Embedder>,
-    vectors: RwLock<HashMap<ContentHash, Vector>>,
-    file: Option<Mutex<File>>,
+    places: RwLock<HashMap<ContentHash, Place>>,
+    log: Option<Log>,
+}
+
+/// Where a vector is.
+#[derive(Clone)]
+enum Place {
+    /// In the file: the record of this number.
+    Record(u32),
+    /// Here, since the file could not take it or there is none.
+    Memory(Vector),
 }
 
 impl VectorCache {
     /// A cache that is gone with the process.
     pub fn in_memory(embedder: Arc<dyn Embedder>) -> Self {
-        Self { embedder, vectors: RwLock::default(), file: None }
+        Self { embedder, places: RwLock::default(), log: None }
     }
 
     /// The cache in `folder`, with what earlier processes put there.
     pub fn open(embedder: Arc<dyn Embedder>, folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let path = folder.join(format!("vectors-{}-{}.bin", embedder.id(), embedder.dims()));
-        let mut file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        let length = record_length(embedder.dims());
-        let whole = bytes.len() / length * length;
-        if whole < bytes.len() {
-            // A process died while appending: what follows must start on a record.
-            file.set_len(whole as u64)?;
-        }
-        let vectors = bytes.chunks_exact(length).filter_map(decode).collect();
-        Ok(Self { embedder, vectors: RwLock::new(vectors), file: Some(Mutex::new(file)) })
+        let (log, hashes) = Log::open(&path, record_length(embedder.dims()))?;
+        // Of two with one hash the later is read: it is there because the earlier was no good.
+        let places = (0..).zip(hashes).map(|(number, hash)| (hash, Place::Record(number)));
+        Ok(Self { embedder, places: RwLock::new(places.collect()), log: Some(log) })
     }
 
     /// The encoder whose vectors these are.
@@ -57,7 +60,14 @@ impl VectorCache {
 
     /// The vector of the text with that key, if it is known.
     pub fn get(&self, key: &ContentHash) -> Option<Vector> {
-        self.vectors.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        let place = self.places.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned();
+        match place? {
+            Place::Memory(vector) => Some(vector),
+            Place::Record(number) => {
+                let (hash, vector) = decode(&self.log.as_ref()?.read(number).ok()?)?;
+                (hash == *key).then_some(vector)
+            }
+        }
     }
 
     /// The vectors of `texts`, in order; what is not known is embedded now, in one batch. An
@@ -73,11 +83,13 @@ impl VectorCache {
             let new = self.embedder.embed(role, &wanted, None)?;
             for (at, vector) in missing.into_iter().zip(new) {
                 let vector: Vector = vector.into();
-                if let Err(error) = self.append(&keys[at], &vector) {
+                let place = self.append(&keys[at], &vector).unwrap_or_else(|error| {
                     kept = Kept::NotOnDisk(error);
-                }
-                let mut vectors = self.vectors.write().unwrap_or_else(PoisonError::into_inner);
-                vectors.insert(keys[at], Arc::clone(&vector));
+                    None
+                });
+                let place = place.map_or_else(|| Place::Memory(Arc::clone(&vector)), Place::Record);
+                let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
+                places.insert(keys[at], place);
                 found[at] = Some(vector);
             }
         }
@@ -86,12 +98,56 @@ impl VectorCache {
         Ok((vectors, kept))
     }
 
-    fn append(&self, hash: &ContentHash, vector: &[f32]) -> io::Result<()> {
-        let Some(file) = &self.file else {
-            return Ok(());
-        };
-        let record = encode(hash, vector);
-        file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&record)
+    fn append(&self, hash: &ContentHash, vector: &[f32]) -> io::Result<Option<u32>> {
+        self.log.as_ref().map_or(Ok(None), |log| log.append(&encode(hash, vector)))
+    }
+}
+
+/// A file of records of one length.
+struct Log {
+    file: Mutex<File>,
+    /// The same file, which reading at a place needs no turn for.
+    reader: File,
+    length: usize,
+}
+
+impl Log {
+    /// Opens or makes it, and gives the hashes that its records begin with.
+    fn open(path: &Path, length: usize) -> io::Result<(Self, Vec<ContentHash>)> {
+        let file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+        let bytes = file.metadata()?.len();
+        let whole = bytes / length as u64;
+        if whole * (length as u64) < bytes {
+            // A process died while appending: what follows must start on a record.
+            file.set_len(whole * length as u64)?;
+        }
+        let reader = File::open(path)?;
+        let mut records = BufReader::with_capacity(1 << 20, &reader);
+        let rest = i64::try_from(length - HASH).unwrap_or(i64::MAX);
+        let mut hashes = Vec::with_capacity(usize::try_from(whole).unwrap_or_default());
+        for _ in 0..whole {
+            let mut hash = [0; HASH];
+            records.read_exact(&mut hash)?;
+            records.seek_relative(rest)?;
+            hashes.push(ContentHash(hash));
+        }
+        Ok((Self { file: Mutex::new(file), reader, length }, hashes))
+    }
+
+    fn read(&self, number: u32) -> io::Result<Vec<u8>> {
+        let mut record = vec![0; self.length];
+        self.reader.read_exact_at(&mut record, u64::from(number) * self.length as u64)?;
+        Ok(record)
+    }
+
+    /// The number of the new record; none where another process left its own unfinished, and the
+    /// numbers are beside the records until the file is opened again.
+    fn append(&self, record: &[u8]) -> io::Result<Option<u32>> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(record)?;
+        let start = file.stream_position()? - record.len() as u64;
+        let aligned = start.is_multiple_of(self.length as u64);
+        Ok(u32::try_from(start / self.length as u64).ok().filter(|_| aligned))
     }
 }
 
@@ -187,8 +243,16 @@ mod tests {
         let again = open();
         assert!(again.get(&key(Role::Tool, "a")).is_none());
         assert_eq!(*again.get(&key(Role::Tool, "ccc")).unwrap(), [3.0, 1.0]);
-        again.embed(Role::Tool, &["dddd"]).unwrap();
-        assert_eq!(*open().get(&key(Role::Tool, "dddd")).unwrap(), [4.0, 1.0]);
+        let other = open();
+        for text in ["dddd", "a"] {
+            again.embed(Role::Tool, &[text]).unwrap();
+            other.embed(Role::Tool, &[&format!("{text}-")]).unwrap();
+        }
+        for cache in [&again, &open()] {
+            assert_eq!(*cache.get(&key(Role::Tool, "dddd")).unwrap(), [4.0, 1.0]);
+            assert_eq!(*cache.get(&key(Role::Tool, "a")).unwrap(), [1.0, 1.0]);
+        }
+        assert_eq!(*other.get(&key(Role::Tool, "a-")).unwrap(), [2.0, 1.0]);
     }
 
     #[test]

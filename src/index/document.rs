@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use indexmap::IndexSet;
+use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use crate::catalog::{Catalog, Server};
@@ -53,9 +53,9 @@ impl Document {
     }
 }
 
-/// Terms and their numbers.
+/// Terms, their numbers and their hashes.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Dictionary(IndexSet<Box<str>, foldhash::fast::RandomState>);
+pub(super) struct Dictionary(IndexMap<Box<str>, u128, foldhash::fast::RandomState>);
 
 impl Dictionary {
     pub fn len(&self) -> usize {
@@ -68,20 +68,25 @@ impl Dictionary {
     }
 
     pub fn term(&self, number: u32) -> &str {
-        self.0.get_index(number as usize).map_or("", |term| term)
+        self.0.get_index(number as usize).map_or("", |(term, _)| term)
+    }
+
+    fn hash(&self, number: u32) -> u128 {
+        self.0.get_index(number as usize).map_or(0, |(_, hash)| *hash)
     }
 
     /// By number.
     pub fn terms(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|term| &**term)
+        self.0.keys().map(|term| &**term)
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "far fewer than 2^32 terms")]
     fn insert(&mut self, term: &str) -> u32 {
-        match self.number(term) {
-            Some(number) => number,
-            None => self.0.insert_full(term.into()).0 as u32,
+        if let Some(number) = self.number(term) {
+            return number;
         }
+        let hash = ContentHash::of(term).0.first_chunk().copied().map_or(0, u128::from_le_bytes);
+        self.0.insert_full(term.into(), hash).0 as u32
     }
 }
 
@@ -119,14 +124,13 @@ impl Documents {
             })
             .map(|server| &server.id)
             .collect();
-        let mut before = old.tools().iter().zip(&known.all).peekable();
         let kept: Vec<Option<&Arc<Document>>> = catalog
             .tools()
             .iter()
-            .map(|tool| {
-                while before.next_if(|(old, _)| old.id < tool.id).is_some() {}
-                let (same, document) = before.next_if(|(old, _)| old.id == tool.id)?;
-                let same = Arc::ptr_eq(same, tool) || same.hash == tool.hash;
+            .zip(catalog.places_in(old))
+            .map(|(tool, place)| {
+                let (before, document) = (old.tool(place?), &known.all[place?.as_usize()]);
+                let same = Arc::ptr_eq(before, tool) || before.hash == tool.hash;
                 (same && !retold.contains(&tool.server)).then_some(document)
             })
             .collect();
@@ -217,21 +221,21 @@ impl Reader {
         let view = tool.view();
         let (terms, lengths) = self.count(&fields::lexical(tool, &view, server));
         let description = fields::DESCRIPTION;
-        let mut described: Vec<&str> = terms
-            .iter()
-            .filter(|frequency| frequency.fields[description] > 0)
-            .map(|frequency| self.dictionary.term(frequency.term))
-            .collect();
-        described.sort_unstable();
+        let described = terms.iter().filter(|frequency| frequency.fields[description] > 0);
+        // A sum is the same in any order, and the order of term numbers is another each time.
+        let (mut different, mut sum) = (0, 0_u128);
+        for frequency in described {
+            different += 1;
+            sum = sum.wrapping_add(self.dictionary.hash(frequency.term));
+        }
         let mut params: Vec<String> =
             view.params.iter().map(|param| name_key(&param.name)).collect();
         params.sort_unstable();
-        // A term or key has letters and digits only, so the separators are unambiguous.
-        let signature =
-            format!("{}\n{}\n{}", name_key(&tool.name), params.join(" "), described.join(" "));
+        // A key has letters and digits only, so the separators are unambiguous.
+        let signature = format!("{}\n{}\n{sum:x}", name_key(&tool.name), params.join(" "));
         Document {
             signature: ContentHash::of(&signature),
-            telling: described.len() >= TELLING_TERMS,
+            telling: different >= TELLING_TERMS,
             embedded: ContentHash::of(&fields::embedded(tool, &view, server)),
             terms,
             lengths,

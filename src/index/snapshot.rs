@@ -8,11 +8,13 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use rayon::prelude::*;
 use wincode::{SchemaRead, SchemaWrite};
 
-use crate::catalog::{Catalog, Listing, ServerInfo};
+use crate::catalog::{Catalog, Server, ServerInfo};
 use crate::tool::{ServerId, Tool};
 
 const MAGIC: &[u8; 8] = b"TOOLSCOU";
@@ -52,31 +54,31 @@ pub enum SnapshotError {
 }
 
 #[derive(SchemaWrite, SchemaRead)]
-struct Saved {
+struct Saved<'a> {
     generation: u64,
-    servers: Vec<SavedServer>,
+    servers: Vec<SavedServer<'a>>,
 }
 
 #[derive(SchemaWrite, SchemaRead)]
-struct SavedServer {
-    id: String,
-    title: Option<String>,
-    description: Option<String>,
-    protocol: Option<String>,
+struct SavedServer<'a> {
+    id: &'a str,
+    title: Option<&'a str>,
+    description: Option<&'a str>,
+    protocol: Option<&'a str>,
     crawled_at_ms: u64,
-    tools: Vec<String>,
+    tools: Vec<&'a str>,
 }
 
 /// Writes `catalog` to `path`, all or nothing.
 pub fn save(path: &Path, generation: u64, catalog: &Catalog) -> Result<(), SnapshotError> {
     let io = |source| SnapshotError::Io { path: path.into(), source };
     let servers = catalog.servers().map(|server| SavedServer {
-        id: server.id.to_string(),
-        title: server.info.title.clone(),
-        description: server.info.description.clone(),
-        protocol: server.info.protocol.clone(),
+        id: server.id.as_str(),
+        title: server.info.title.as_deref(),
+        description: server.info.description.as_deref(),
+        protocol: server.info.protocol.as_deref(),
         crawled_at_ms: millis(server.crawled_at),
-        tools: server.tools.iter().map(|tool| tool.definition.get().to_owned()).collect(),
+        tools: server.tools.iter().map(|tool| tool.definition.get()).collect(),
     });
     let payload =
         wincode::config::serialize(&Saved { generation, servers: servers.collect() }, limits())
@@ -114,27 +116,27 @@ pub fn load(path: &Path) -> Result<Option<(u64, Catalog)>, SnapshotError> {
     if found != VERSION {
         return Err(SnapshotError::Version { path: path.into(), found });
     }
-    if blake3::hash(payload).as_bytes() != checksum {
+    if blake3::Hasher::new().update_rayon(payload).finalize().as_bytes() != checksum {
         return Err(damaged("checksum differs"));
     }
-    let saved: Saved = wincode::config::deserialize(payload, limits())
+    let saved: Saved<'_> = wincode::config::deserialize(payload, limits())
         .map_err(|_| damaged("payload can't be decoded"))?;
-    let listings = saved.servers.into_iter().map(|server| {
+    let server = |server: SavedServer<'_>| {
         let id = ServerId::from(server.id);
-        let tools = server.tools.iter().filter_map(|text| Tool::parse(&id, text).ok()).collect();
-        let listing = Listing {
+        let tool = |text: &str| Tool::parse(&id, text).ok().map(Arc::new);
+        Server {
+            tools: server.tools.into_iter().filter_map(tool).collect(),
             info: ServerInfo {
-                title: server.title,
-                description: server.description,
-                protocol: server.protocol,
+                title: server.title.map(Into::into),
+                description: server.description.map(Into::into),
+                protocol: server.protocol.map(Into::into),
             },
-            tools,
             crawled_at: SystemTime::UNIX_EPOCH + Duration::from_millis(server.crawled_at_ms),
-            defects: Vec::new(),
-        };
-        (id, listing)
-    });
-    Ok(Some((saved.generation, Catalog::from_listings(listings))))
+            id,
+        }
+    };
+    let servers: Vec<Server> = saved.servers.into_par_iter().map(server).collect();
+    Ok(Some((saved.generation, Catalog::from_servers(servers))))
 }
 
 /// Moves a snapshot that can't be used out of the way, keeping it for inspection; gives its new
@@ -162,7 +164,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::catalog::Server;
+    use crate::catalog::Listing;
 
     fn catalog(servers: Vec<(String, Option<String>, Vec<String>)>) -> Catalog {
         Catalog::from_listings(servers.into_iter().map(|(id, title, names)| {

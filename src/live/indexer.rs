@@ -12,13 +12,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::saver::Saver;
 use super::vectors::{self, Progress, VectorWorker};
 use super::{Live, ServerState, ServerStatus};
 use crate::catalog::{Catalog, Diff, Outcome, ServerUpdate};
 use crate::embed::Cost;
 use crate::embed::cache::VectorCache;
 use crate::index::Index;
-use crate::index::dense::Dense;
 use crate::index::snapshot::{self, SnapshotError};
 use crate::tool::{ServerId, Tool};
 
@@ -35,6 +35,7 @@ pub struct Indexer {
     servers: BTreeMap<ServerId, ServerStatus>,
     generation: u64,
     snapshot: Option<PathBuf>,
+    saver: Option<Saver>,
     vectors: Option<Arc<VectorCache>>,
     /// Embeds in the background; absent where the encoder is instant.
     worker: Option<VectorWorker>,
@@ -53,6 +54,7 @@ impl Indexer {
             servers: BTreeMap::clone(&live.servers()),
             live,
             generation: index.generation,
+            saver: snapshot.clone().map(Saver::start),
             snapshot,
             vectors: None,
             worker: None,
@@ -101,15 +103,31 @@ impl Indexer {
         }
         self.vectors = Some(cache);
         if !self.catalog.is_empty() {
-            self.publish(Some(self.live.index())).await;
+            // Another encoder's vectors are none of this one's.
+            let published = Index { dense: None, ..Index::clone(&self.live.index()) };
+            self.publish(Some(Arc::new(published))).await;
         }
         Ok(())
     }
 
-    /// Runs until `shutdown`, or until every sender of `updates` is gone and all is published.
-    /// Vectors are used from when `vectors` gives them, with `threads` threads at work.
+    /// Runs until `shutdown`, or until every sender of `updates` is gone, and returns when all that
+    /// is published is saved. Vectors are used from when `vectors` gives them, with `threads`
+    /// threads at work.
     pub async fn run(
         mut self,
+        updates: mpsc::Receiver<ServerUpdate>,
+        vectors: oneshot::Receiver<Arc<VectorCache>>,
+        threads: usize,
+        shutdown: CancellationToken,
+    ) {
+        self.index(updates, vectors, threads, shutdown).await;
+        if let Some(saver) = self.saver {
+            saver.finish().await;
+        }
+    }
+
+    async fn index(
+        &mut self,
         mut updates: mpsc::Receiver<ServerUpdate>,
         mut vectors: oneshot::Receiver<Arc<VectorCache>>,
         threads: usize,
@@ -185,8 +203,8 @@ impl Indexer {
         self.live.0.servers.store(Arc::new(self.servers.clone()));
     }
 
-    /// Builds, publishes and saves the next generation. `reuse` is the published one when only vectors
-    /// are new. Nothing waits for an encoder that is not instant.
+    /// Builds and publishes the next generation, and has it saved. `reuse` is the published one when
+    /// only vectors are new. Nothing waits for an encoder that is not instant.
     async fn publish(&mut self, reuse: Option<Arc<Index>>) {
         self.generation += 1;
         let generation = self.generation;
@@ -194,12 +212,13 @@ impl Indexer {
         let cache = self.vectors.clone();
         let published = self.live.index();
         let built = tokio::task::spawn_blocking(move || {
-            let mut index = match reuse {
-                Some(published) => Index { generation, ..Index::clone(&published) },
+            let earlier = reuse.as_ref().unwrap_or(&published);
+            let mut index = match &reuse {
+                Some(published) => Index { generation, ..Index::clone(published) },
                 None => published.updated(generation, catalog),
             };
             index.dense =
-                cache.and_then(|cache| Dense::build(vectors::ready(&index, &cache))).map(Arc::new);
+                cache.and_then(|cache| vectors::ready(&index, &cache, earlier)).map(Arc::new);
             index
         });
         match built.await {
@@ -212,22 +231,12 @@ impl Indexer {
                 );
                 self.live.publish(index);
                 self.tell();
-                self.save().await;
+                // Its number too: after a restart no number is given out twice.
+                if let Some(saver) = &self.saver {
+                    saver.save(generation, Arc::clone(&self.catalog));
+                }
             }
             Err(error) => tracing::error!(%error, "the index can't be built, the last one stays"),
-        }
-    }
-
-    /// Saves what was published, its number too: after a restart no number is given out twice.
-    async fn save(&self) {
-        let Some(path) = self.snapshot.clone() else {
-            return;
-        };
-        let (generation, catalog) = (self.generation, Arc::clone(&self.catalog));
-        let saved =
-            tokio::task::spawn_blocking(move || snapshot::save(&path, generation, &catalog)).await;
-        if let Ok(Err(error)) = saved {
-            tracing::warn!("{error}: a restart will have to crawl before it can serve");
         }
     }
 }

@@ -11,13 +11,13 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use rayon::prelude::*;
 use tokio::sync::{mpsc, watch};
 
-use crate::catalog::Catalog;
-use crate::embed::cache::{self, Kept, Vector, VectorCache};
-use crate::embed::{Cost, EmbedError, Role};
+use crate::catalog::{Catalog, ToolIdx};
+use crate::embed::cache::{self, Kept, VectorCache};
+use crate::embed::{Cost, EmbedError, Role, embed_one};
 use crate::index::Index;
+use crate::index::dense::Dense;
 use crate::index::document::Document;
 use crate::text::fields;
-use crate::tool::Tool;
 
 /// The wait before what failed is tried again, the first time; each later one is twice as long.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -97,19 +97,24 @@ async fn wanted_again(wanted: &mut watch::Receiver<Arc<Catalog>>, wait: Option<D
     }
 }
 
-/// The vectors for the tools of `index`, in their order: those that are known, and from an instant
-/// encoder all.
-pub fn ready(index: &Index, cache: &VectorCache) -> Vec<Option<Vector>> {
-    let instant = cache.embedder().cost() == Cost::Instant;
-    let tools = index.catalog.tools().par_iter().zip(&index.documents.all);
-    let vector = |(tool, document): (&Arc<Tool>, &Arc<Document>)| {
-        let known = cache.get(&document.embedded);
-        if known.is_some() || !instant {
-            return known;
-        }
-        cache.embed(Role::Tool, &[&fields::embedded_in(&index.catalog, tool)]).ok()?.0.pop()
+/// The vectors of the tools of `index`: those that `earlier` has of the same texts, and those that
+/// are in the cache, or all from an instant encoder, which needs none.
+pub fn ready(index: &Index, cache: &VectorCache, earlier: &Index) -> Option<Dense> {
+    let embedder = cache.embedder();
+    let (now, before) = (&index.documents.all, &earlier.documents.all);
+    let same = |(place, document): (Option<ToolIdx>, &Arc<Document>)| {
+        place.filter(|place| before[place.as_usize()].embedded == document.embedded)
     };
-    tools.map(vector).collect()
+    let places = index.catalog.places_in(&earlier.catalog).into_iter();
+    let known: Vec<Option<ToolIdx>> = places.zip(now).map(same).collect();
+    let vector = |tool: ToolIdx| {
+        if embedder.cost() != Cost::Instant {
+            return cache.get(&now[tool.as_usize()].embedded);
+        }
+        let text = fields::embedded_in(&index.catalog, index.catalog.tool(tool));
+        embed_one(&**embedder, Role::Tool, &text, None).ok().map(Into::into)
+    };
+    Dense::updated(embedder.dims(), &known, earlier.dense.as_deref(), vector)
 }
 
 /// Embeds what `catalog` needs; false when some of it should be tried again.

@@ -294,7 +294,7 @@ mod tests {
             let angle = f32::from(at) / 100.0;
             Some(Arc::from([angle.cos(), angle.sin()]))
         });
-        let dense = Dense::build(vectors.collect()).map(Arc::new);
+        let dense = Dense::build(&vectors.collect::<Vec<_>>()).map(Arc::new);
         Index { dense, ..Index::build(1, Arc::new(catalog)) }
     }
 

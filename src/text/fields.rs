@@ -53,7 +53,9 @@ pub fn embedded(tool: &Tool, view: &ToolView<'_>, server: Option<&Server>) -> St
         server.unwrap_or_else(|| tool.server.as_str()),
         readable(view.title.as_deref().unwrap_or(&tool.name)),
     );
-    text.extend(view.description.as_deref().unwrap_or("").chars().take(EMBEDDED_DESCRIPTION));
+    let description = view.description.as_deref().unwrap_or("");
+    let end = description.char_indices().nth(EMBEDDED_DESCRIPTION);
+    text.push_str(end.map_or(description, |(end, _)| &description[..end]));
     if !view.params.is_empty() {
         text.push_str(" Parameters:");
         for param in view.params.iter().take(20) {

@@ -22,6 +22,18 @@ pub fn dots<'a>(query: &[i8], row: impl Fn(usize) -> &'a [u8], dots: &mut [i32])
     scalar(query, row, dots);
 }
 
+/// Asks memory for a row that is soon to be read: rows that stand apart are otherwise waited for
+/// one after the other.
+#[inline]
+pub fn prefetch<T>(row: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in row.chunks(64 / size_of::<T>()) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every x86-64 has SSE, and a prefetch reads nothing that a program can see.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+}
+
 /// The same in plain code.
 pub fn scalar<'a>(query: &[i8], row: impl Fn(usize) -> &'a [u8], dots: &mut [i32]) {
     for (at, dot) in dots.iter_mut().enumerate() {
