@@ -12,6 +12,7 @@ mod lines;
 mod list;
 mod refresh;
 mod session;
+mod sse;
 mod stdio;
 mod tap;
 mod upstream;

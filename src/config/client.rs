@@ -137,13 +137,9 @@ impl ClientServer {
             None => {}
             // Some clients keep the keys of both; the type says which of them count.
             Some("stdio") => self.url = None,
-            Some("http" | "streamable-http" | "streamable_http" | "streamableHttp") => {
+            // The crawl finds out which of the two a server speaks.
+            Some("http" | "streamable-http" | "streamable_http" | "streamableHttp" | "sse") => {
                 self.command = None;
-            }
-            Some("sse") if self.disabled => {}
-            Some("sse") => {
-                errors.push(at.at("type").error(Problem::LegacySse));
-                return None;
             }
             Some(other) => {
                 let problem = Problem::UnknownType(other.to_owned());
@@ -196,7 +192,7 @@ mod tests {
     #[test]
     fn every_bad_entry_is_named_and_the_good_ones_stay() {
         let text = r#"{"mcpServers": {
-            "a": {"type": "sse", "url": "https://x.test/sse"},
+            "a": {"type": "websocket", "url": "wss://x.test/"},
             "b": {"type": "carrier-pigeon"},
             "c": {"command": "x", "args": "sk-secret"},
             "d": {"command": "x"}
@@ -206,8 +202,8 @@ mod tests {
         assert_eq!(read.len(), 1);
         let shown: Vec<_> = errors.iter().map(ToString::to_string).collect();
         insta::assert_snapshot!(shown.join("\n"), @r#"
-    mcp.json:2: mcpServers.a.type: the legacy SSE transport is not supported yet
-      remedy: use the server's streamable HTTP endpoint, or switch the entry off with `"disabled": true`
+    mcp.json:2: mcpServers.a.type: unknown server type "websocket"
+      remedy: use "stdio" or "http"
     mcp.json:3: mcpServers.b.type: unknown server type "carrier-pigeon"
       remedy: use "stdio" or "http"
     mcp.json:4: mcpServers.c.args: wrong type: expected a list, found string

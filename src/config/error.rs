@@ -157,9 +157,6 @@ pub enum Problem {
     /// No glob.
     #[error("{0}")]
     Glob(String),
-    /// The transport of 2024.
-    #[error("the legacy SSE transport is not supported yet")]
-    LegacySse,
     /// Another transport.
     #[error("unknown server type {0:?}")]
     UnknownType(String),
@@ -227,10 +224,6 @@ impl Problem {
             Self::EnvName => "use a name without `=`",
             Self::Glob(_) => {
                 "write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves"
-            }
-            Self::LegacySse => {
-                "use the server's streamable HTTP endpoint, or switch the entry off with \
-                 `\"disabled\": true`"
             }
             Self::UnknownType(_) => "use \"stdio\" or \"http\"",
             Self::NoServers => "wrap the entries: {\"mcpServers\": {\"my-server\": {…}}}",

@@ -39,7 +39,7 @@ const MAX_EVENT: usize = 16 << 20;
 /// How much of an error's body is read.
 const MAX_ERROR_BODY: usize = 64 << 10;
 const JSON: &str = "application/json";
-const EVENTS: &str = "text/event-stream";
+pub(super) const EVENTS: &str = "text/event-stream";
 const SESSION_ID: &str = "mcp-session-id";
 
 /// The client of one server: its headers are in it.
@@ -241,7 +241,7 @@ async fn refusal(
     Err(HttpStatusError::new(status.as_u16(), None).into())
 }
 
-fn content_type(response: &Response) -> String {
+pub(super) fn content_type(response: &Response) -> String {
     let value = response.headers().get(CONTENT_TYPE);
     value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
 }
@@ -346,7 +346,7 @@ pub(super) fn crawl_error(error: &HttpError) -> CrawlError {
     }
 }
 
-fn reqwest_error(error: &reqwest::Error) -> CrawlError {
+pub(super) fn reqwest_error(error: &reqwest::Error) -> CrawlError {
     if error.is_connect() || error.is_timeout() {
         CrawlError::Unreachable(innermost(error))
     } else if let Some(status) = error.status() {
@@ -360,7 +360,7 @@ fn reqwest_error(error: &reqwest::Error) -> CrawlError {
 }
 
 /// The cause of an error: the outer ones may name the URL, and with it what is secret in it.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;

@@ -22,6 +22,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::error::{CrawlError, Secrets, clip};
 use super::http;
+use super::sse::SseTransport;
 use super::stdio::{Program, StdioTransport};
 use super::tap::Reply;
 use crate::config::{ServerConfig, Transport};
@@ -31,15 +32,20 @@ const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a connection may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// The two ways of the protocol: with `initialize`, and since 2026-07-28 without.
+/// The ways of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Era {
+    /// `initialize` over an event stream that answers POSTs: HTTP in 2024.
+    EventStream,
+    /// `initialize`.
     Handshake,
+    /// Since 2026-07-28, without it.
     Stateless,
 }
 
 impl Era {
-    /// The era of a protocol version; versions are dates.
+    /// The era of a protocol version; versions are dates. Whether an HTTP server that speaks one of
+    /// 2024 has moved to the later transport is not in it.
     pub(super) fn of(version: &str) -> Self {
         if version < ProtocolVersion::V_2026_07_28.as_str() {
             Self::Handshake
@@ -84,6 +90,8 @@ pub(super) struct Session {
     fault: Fault,
     stop: CancellationToken,
     ended: CancellationToken,
+    /// The era that it was opened in.
+    pub(super) era: Era,
     /// The server announces changes of its tools, as long as the session is open.
     pub(super) announces: bool,
     _stop_on_drop: DropGuard,
@@ -98,24 +106,9 @@ pub(super) struct Connector<'a> {
 }
 
 impl Connector<'_> {
-    /// Connects in the era that is remembered, or finds out, and falls back to the other era.
+    /// Connects in the era that is remembered, or finds out, and falls back to the others.
     pub(super) async fn connect(&self, remembered: Option<Era>) -> Result<Session, CrawlError> {
-        let handshake = ClientLifecycleMode::Initialize;
-        let stateless = || ClientLifecycleMode::Discover {
-            preferred_versions: vec![ProtocolVersion::V_2026_07_28],
-        };
-        let (first, second) = match remembered {
-            Some(Era::Handshake) => (handshake, stateless()),
-            Some(Era::Stateless) => (stateless(), handshake),
-            None => (
-                ClientLifecycleMode::Auto {
-                    preferred_versions: vec![ProtocolVersion::V_2026_07_28],
-                    legacy_version: None,
-                },
-                handshake,
-            ),
-        };
-        let error = match self.open(first).await {
+        let error = match self.open(remembered).await {
             Ok(session) => return Ok(session),
             Err(error) => error,
         };
@@ -131,22 +124,47 @@ impl Connector<'_> {
         ) {
             return Err(error);
         }
-        tracing::debug!(server = %self.server.id, "trying the other protocol era");
-        // A stateless server that started slowly has been asked to `initialize`, and refused.
+        tracing::debug!(server = %self.server.id, "trying the other protocol eras");
         let second = match (remembered, &error) {
-            (None, CrawlError::Refused { .. }) => stateless(),
-            _ => second,
+            // A stateless server that started slowly has been asked to `initialize`, and refused.
+            (None, CrawlError::Refused { .. }) | (Some(Era::Handshake), _) => Era::Stateless,
+            _ => Era::Handshake,
         };
-        match self.open(second).await {
-            Ok(session) => Ok(session),
-            Err(second @ CrawlError::AuthRequired(_)) => Err(second),
-            // With a remembered era the first error is the telling one.
-            Err(_) if remembered.is_some() => Err(error),
-            Err(second) => Err(second),
+        let mut last = match self.open(Some(second)).await {
+            Ok(session) => return Ok(session),
+            Err(second @ CrawlError::AuthRequired(_)) => return Err(second),
+            Err(second) => second,
+        };
+        // The protocol's own order: a server that takes no POST may give an event stream.
+        let refuses = |error: &CrawlError| match error {
+            CrawlError::Status(status) => status.starts_with('4'),
+            _ => false,
+        };
+        if remembered == Some(Era::EventStream) {
+            match self.open(Some(Era::Stateless)).await {
+                Ok(session) => return Ok(session),
+                Err(third) => last = third,
+            }
+        } else if self.http.is_some() && refuses(&last) {
+            match self.open(Some(Era::EventStream)).await {
+                Ok(session) => return Ok(session),
+                // It has no event stream either: what the POST came to says more.
+                Err(CrawlError::Status(_)) => {}
+                Err(third) => return Err(third),
+            }
         }
+        // With a remembered era the first error is the telling one.
+        Err(if remembered.is_some() { error } else { last })
     }
 
-    async fn open(&self, mode: ClientLifecycleMode) -> Result<Session, CrawlError> {
+    /// Connects in this era, or finds out which of those since 2025 it is.
+    async fn open(&self, era: Option<Era>) -> Result<Session, CrawlError> {
+        let preferred_versions = vec![ProtocolVersion::V_2026_07_28];
+        let mode = match era {
+            None => ClientLifecycleMode::Auto { preferred_versions, legacy_version: None },
+            Some(Era::Stateless) => ClientLifecycleMode::Discover { preferred_versions },
+            Some(Era::Handshake | Era::EventStream) => ClientLifecycleMode::Initialize,
+        };
         let changed = Arc::new(Notify::new());
         let fault = Fault::default();
         let stop = CancellationToken::new();
@@ -168,8 +186,18 @@ impl Connector<'_> {
                     Some(client) => client.clone(),
                     None => http::client(headers)?,
                 };
-                let transport = http::transport(client, url, self.max_bytes, Arc::clone(&changed));
-                serve_client_with_lifecycle_and_ct(listener, transport, mode, stop.clone()).await
+                if era == Some(Era::EventStream) {
+                    let connected =
+                        SseTransport::connect(client, url, self.max_bytes, fault.clone());
+                    let transport = connected.await?;
+                    serve_client_with_lifecycle_and_ct(listener, transport, mode, stop.clone())
+                        .await
+                } else {
+                    let transport =
+                        http::transport(client, url, self.max_bytes, Arc::clone(&changed));
+                    serve_client_with_lifecycle_and_ct(listener, transport, mode, stop.clone())
+                        .await
+                }
             }
             Transport::Catalog { .. } => {
                 return Err(CrawlError::Client("a catalog file is not a server".into()));
@@ -177,13 +205,14 @@ impl Connector<'_> {
         };
         let service =
             service.map_err(|error| fault.take().unwrap_or_else(|| connect_error(error)))?;
-        Session::of(service, changed, fault, stop)
+        Session::of(service, era, changed, fault, stop)
     }
 }
 
 impl Session {
     fn of(
         service: RunningService<RoleClient, Listener>,
+        era: Option<Era>,
         changed: Arc<Notify>,
         fault: Fault,
         stop: CancellationToken,
@@ -198,9 +227,14 @@ impl Session {
             let _end = end;
             let _ = service.waiting().await;
         });
+        let era = match era {
+            Some(Era::EventStream) => Era::EventStream,
+            _ => Era::of(info.protocol_version.as_str()),
+        };
         Ok(Self {
             peer,
             info,
+            era,
             changed,
             fault,
             _stop_on_drop: stop.clone().drop_guard(),

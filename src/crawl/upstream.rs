@@ -77,7 +77,7 @@ impl Upstream {
             max_bytes: self.limits.max_bytes,
         };
         let session = self.session.insert(connector.connect(self.era).await?);
-        self.era = Some(Era::of(session.info().protocol_version.as_str()));
+        self.era = Some(session.era);
         if watch {
             // First, so that no change falls between the listing and the watch.
             session.subscribe().await;

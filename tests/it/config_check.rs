@@ -161,7 +161,7 @@ fn every_error_of_every_file_is_told_at_once() {
         (
             "mcp.json",
             "{\"servers\": {\n\"git\": {\"command\": \"sh\", \"args\": [\"${NO_SUCH}\"]},\n\
-             \"old\": {\"type\": \"sse\", \"url\": \"https://x.test/sse\"}}}",
+             \"old\": {\"type\": \"pigeon\", \"url\": \"https://x.test/sse\"}}}",
         ),
     ]);
     let arguments = ["--mcp-config", "mcp.json", "--mcp-config", "none.json"];
@@ -178,8 +178,8 @@ fn every_error_of_every_file_is_told_at_once() {
       remedy: rename one of the two, or remove it
     error: mcp.json:2: servers.git.args: the variable NO_SUCH is not set
       remedy: set NO_SUCH, or give a default: ${NO_SUCH:-default}
-    error: mcp.json:3: servers.old.type: the legacy SSE transport is not supported yet
-      remedy: use the server's streamable HTTP endpoint, or switch the entry off with `"disabled": true`
+    error: mcp.json:3: servers.old.type: unknown server type "pigeon"
+      remedy: use "stdio" or "http"
     error: none.json: can't be read: No such file or directory (os error 2)
       remedy: check the path and its permissions
     "#);

@@ -16,6 +16,7 @@ mod crawl_files;
 mod crawl_http;
 mod crawl_pages;
 mod crawl_refresh;
+mod crawl_sse;
 mod crawl_stdio;
 mod crawl_verbatim;
 mod demo;

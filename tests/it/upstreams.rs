@@ -98,12 +98,12 @@ async fn everything_is_listed_over_stdio() {
     assert!(listing.info.protocol.is_some());
 }
 
-/// server-everything over streamable HTTP, held to loopback on a port that the system chose.
-async fn everything_over_http(peers: &Path) -> (Child, String) {
+/// server-everything over HTTP, held to loopback on a port that the system chose.
+async fn everything_over_http(peers: &Path, mode: &str, path: &str) -> (Child, String) {
     let mut child = Command::new("node")
         .arg("--require")
         .arg(peers.join("loopback.cjs"))
-        .args([&script(peers, "server-everything"), "streamableHttp"])
+        .args([&script(peers, "server-everything"), mode])
         .env("PORT", "0")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -115,7 +115,7 @@ async fn everything_over_http(peers: &Path) -> (Child, String) {
         if let Some(port) = line.strip_prefix("loopback ") {
             // Read on: a server whose stdout is closed dies of its next line.
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            return (child, format!("http://127.0.0.1:{port}/mcp"));
+            return (child, format!("http://127.0.0.1:{port}/{path}"));
         }
     }
     panic!("server-everything ended before it listened");
@@ -124,14 +124,15 @@ async fn everything_over_http(peers: &Path) -> (Child, String) {
 #[tokio::test]
 async fn everything_is_listed_over_http_as_over_stdio() {
     let Some(peers) = peers() else { return };
-    let (_child, url) = everything_over_http(&peers).await;
-    let transport = Transport::Http { url: url.parse().unwrap(), headers: Vec::new() };
-    let over_http = listing(&server("everything", transport)).await;
-    assert_offers(&over_http, EVERYTHING);
-
     let program = script(&peers, "server-everything");
     let over_stdio = listing(&stdio("everything", "node", &[&program, "stdio"])).await;
-    assert_eq!(names(&over_http), names(&over_stdio));
+    for (mode, path) in [("streamableHttp", "mcp"), ("sse", "sse")] {
+        let (_child, url) = everything_over_http(&peers, mode, path).await;
+        let transport = Transport::Http { url: url.parse().unwrap(), headers: Vec::new() };
+        let over_http = listing(&server("everything", transport)).await;
+        assert_offers(&over_http, EVERYTHING);
+        assert_eq!(names(&over_http), names(&over_stdio), "{mode}");
+    }
 }
 
 #[tokio::test]
