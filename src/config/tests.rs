@@ -150,7 +150,7 @@ headers = "Bearer sk-secret"
     error: toolscout.toml:6: crawl.timeout: "soon" is not a duration
       remedy: write a number and a unit, as in "30s" or "15m"
     error: toolscout.toml:8: servers.a.comand: unknown key
-      remedy: remove it; known here: title, enabled, allow, deny, timeout, refresh, command, args, env, cwd, url, headers, bearer_token, bearer_token_file, bearer_token_env, catalog, catalog_servers
+      remedy: remove it; known here: title, enabled, allow, deny, timeout, refresh, command, args, env, env_file, cwd, url, headers, bearer_token, bearer_token_file, bearer_token_env, catalog, catalog_servers
     error: toolscout.toml:10: servers.b.url: the URL scheme "ftp" is not supported
       remedy: use http:// or https://
     error: toolscout.toml:11: servers.b.headers.X-Ok: holds characters that a header can't carry

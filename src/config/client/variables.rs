@@ -1,0 +1,96 @@
+//! What editors fill in: `${input:x}` becomes `${X}`, folders become their paths.
+//!
+//! Invariant: what `${VAR}` and `${env:VAR}` mean is left to [`expand`](super::super::expand).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::super::raw::RawServer;
+use super::super::secret;
+
+/// What stands for the references of one file.
+pub(super) struct Variables {
+    /// By the id of an input, what is written instead.
+    inputs: BTreeMap<String, String>,
+    /// The folder of the project.
+    workspace: String,
+}
+
+impl Variables {
+    /// Those of a file at `path` that asks for `inputs`.
+    pub fn of(inputs: Option<&Value>, path: &Path) -> Self {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        // `.vscode/mcp.json` is about the folder around it.
+        let hidden = folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let workspace = if hidden { folder.parent().unwrap_or(folder) } else { folder };
+        let text = |input: &Value, key: &str| input.get(key)?.as_str().map(str::to_owned);
+        let named = inputs.and_then(Value::as_array).into_iter().flatten().filter_map(|input| {
+            let id = text(input, "id")?;
+            let secret = input.get("password") == Some(&Value::Bool(true));
+            let default = text(input, "default").filter(|text| !secret && !text.contains('}'));
+            let name = variable(&id);
+            let reference = match default {
+                Some(default) => format!("${{{name}:-{default}}}"),
+                None => format!("${{{name}}}"),
+            };
+            Some((id, reference))
+        });
+        Self { inputs: named.collect(), workspace: workspace.display().to_string() }
+    }
+
+    /// Writes out the references of an entry.
+    pub fn fill(&self, server: &mut RawServer) {
+        for (_, text) in server.strings() {
+            if text.contains("${") {
+                *text = self.filled(text);
+            }
+        }
+    }
+
+    fn filled(&self, text: &str) -> String {
+        let mut filled = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("${") {
+            let Some((reference, behind)) = after.split_once('}') else { break };
+            filled.push_str(before);
+            match self.instead(reference) {
+                Some(instead) => filled.push_str(&instead),
+                None => {
+                    filled.push_str("${");
+                    filled.push_str(reference);
+                    filled.push('}');
+                }
+            }
+            rest = behind;
+        }
+        filled + rest
+    }
+
+    fn instead(&self, reference: &str) -> Option<String> {
+        if let Some(id) = reference.strip_prefix("input:") {
+            let named = self.inputs.get(id).cloned();
+            return Some(named.unwrap_or_else(|| format!("${{{}}}", variable(id))));
+        }
+        let name = Path::new(&self.workspace).file_name();
+        match reference {
+            "workspaceFolder" | "workspaceRoot" => Some(self.workspace.clone()),
+            "workspaceFolderBasename" => Some(name?.to_string_lossy().into_owned()),
+            "userHome" => Some("${HOME}".into()),
+            "pathSeparator" | "/" => Some(std::path::MAIN_SEPARATOR_STR.into()),
+            _ => None,
+        }
+    }
+}
+
+/// The name of a variable made of other words: `github-token` gives `GITHUB_TOKEN`.
+pub(in crate::config) fn variable(text: &str) -> String {
+    let words = secret::words(text);
+    let name = words
+        .iter()
+        .map(|word| word.to_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
+    let name = name.collect::<Vec<_>>().join("_");
+    let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if starts { name } else { format!("VAR_{name}") }
+}
