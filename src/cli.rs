@@ -7,6 +7,7 @@ pub mod config;
 pub mod crawl;
 pub mod demo_server;
 pub mod eval;
+pub mod import;
 mod local;
 mod log;
 pub mod model;
@@ -58,6 +59,8 @@ pub enum Command {
     /// Check the configuration, or print an example of one.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Take the servers that your MCP clients have into toolscout.toml.
+    Import(import::ImportArgs),
     /// List the models, fetch one, or choose the one that is used.
     #[command(subcommand)]
     Model(model::ModelCommand),
@@ -293,6 +296,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Search(args) => search::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Config(command) => config::run(&command),
+        Command::Import(args) => import::run(&args),
         Command::Model(command) => model::run(&command),
         Command::Completions(args) => completions::run(&args),
         Command::DemoServer(args) => demo_server::run(&args),

@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 
 use self::fields::Fields;
 use self::variables::Variables;
+pub(super) use self::variables::variable;
 use super::error::{ConfigError, Place, Problem};
 use super::raw::RawServer;
 
@@ -78,6 +79,7 @@ pub(super) fn read(file: &str, path: &Path, text: &str, told: &mut Told<'_>) -> 
         return Read::default();
     };
     let mut read = Read::default();
+    let project = variables::project_of(path);
     for list in lists(tree, &place) {
         read.format.get_or_insert(list.format);
         let variables = Variables::of(list.inputs, path);
@@ -87,7 +89,8 @@ pub(super) fn read(file: &str, path: &Path, text: &str, told: &mut Told<'_>) -> 
         };
         for (_, _, server) in &mut entries {
             // Clients start a project's servers in its folder.
-            if let Some(folder) = list.folder.filter(|_| is_relative(server)) {
+            let folder = list.folder.or(project.as_deref());
+            if let Some(folder) = folder.filter(|_| is_relative(server)) {
                 server.cwd.get_or_insert_with(|| folder.to_owned());
             }
             variables.fill(server);

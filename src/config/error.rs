@@ -180,6 +180,9 @@ pub enum Problem {
     /// Warning: a server without a toolset.
     #[error("no `mcp_toolset` names the server {0:?}, so it is switched off")]
     NoToolset(String),
+    /// This program in another's list.
+    #[error("it is toolscout itself, so it is left out")]
+    Ourselves,
     /// Warning: what only the client itself can run.
     #[error("it runs inside its client ({0}), so it is left out")]
     Inside(String),
@@ -256,7 +259,7 @@ impl Problem {
             Self::NoToolset(_) => {
                 "add {\"type\": \"mcp_toolset\", \"mcp_server_name\": …} to `tools`"
             }
-            Self::Inside(_) => "nothing is to be done",
+            Self::Inside(_) | Self::Ourselves => "nothing is to be done",
             Self::Renamed(_) => "rename one of the two, if you like",
             Self::NoCommand(_) => "install it, or give its full path",
             Self::PlainHttp => "use https://",

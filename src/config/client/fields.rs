@@ -96,10 +96,11 @@ impl<'a, 't> Fields<'a, 't> {
         Some(self.texts(keys)?.iter().map(|name| globset::escape(name)).collect())
     }
 
-    /// A time, no shorter than the least that we take; `unit` is how many of it are a second.
+    /// A time to start in; `unit` is how many of it are a second. Ours is for the whole crawl, so
+    /// only a longer one says something about the server.
     pub fn time(&mut self, keys: &[&'static str], unit: f64) -> Option<String> {
-        let seconds = (self.number(keys)? / unit).clamp(1.0, 86_400.0).ceil();
-        Some(format!("{seconds}s"))
+        let seconds = (self.number(keys)? / unit).min(86_400.0).ceil();
+        (seconds > 60.0).then(|| format!("{seconds}s"))
     }
 }
 

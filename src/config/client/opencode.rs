@@ -26,7 +26,6 @@ pub(super) fn read(fields: &mut Fields<'_, '_>) -> Option<RawServer> {
         cwd: fields.text(&["cwd"]).filter(|_| stdio),
         url,
         headers: fields.map(&["headers"]).filter(|_| http),
-        timeout: fields.time(&["timeout"], 1_000.0),
         ..RawServer::default()
     };
     for (_, text) in raw.strings() {

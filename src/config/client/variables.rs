@@ -21,10 +21,7 @@ pub(super) struct Variables {
 impl Variables {
     /// Those of a file at `path` that asks for `inputs`.
     pub fn of(inputs: Option<&Value>, path: &Path) -> Self {
-        let folder = path.parent().unwrap_or(Path::new(""));
-        // `.vscode/mcp.json` is about the folder around it.
-        let hidden = folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        let workspace = if hidden { folder.parent().unwrap_or(folder) } else { folder };
+        let workspace = workspace(path);
         let text = |input: &Value, key: &str| input.get(key)?.as_str().map(str::to_owned);
         let named = inputs.and_then(Value::as_array).into_iter().flatten().filter_map(|input| {
             let id = text(input, "id")?;
@@ -42,6 +39,14 @@ impl Variables {
 
     /// Writes out the references of an entry.
     pub fn fill(&self, server: &mut RawServer) {
+        // What a program is started with may name the variables that it is given.
+        if let (Some(args), Some(env)) = (&mut server.args, &server.env) {
+            for text in args.iter_mut().filter(|text| text.contains("${")) {
+                for (name, value) in env {
+                    *text = text.replace(&format!("${{{name}}}"), value);
+                }
+            }
+        }
         for (_, text) in server.strings() {
             if text.contains("${") {
                 *text = self.filled(text);
@@ -82,6 +87,20 @@ impl Variables {
             _ => None,
         }
     }
+}
+
+/// The folder that a file is about: `.vscode/mcp.json` is about the one around its own.
+fn workspace(path: &Path) -> &Path {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let hidden = folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    if hidden { folder.parent().unwrap_or(folder) } else { folder }
+}
+
+/// The project whose file it is, if it is one's.
+pub(super) fn project_of(path: &Path) -> Option<String> {
+    let in_folder = path.parent().and_then(Path::file_name).is_some_and(|name| name == ".vscode");
+    let is_projects = in_folder || path.file_name().is_some_and(|name| name == ".mcp.json");
+    is_projects.then(|| workspace(path).display().to_string())
 }
 
 /// The name of a variable made of other words: `github-token` gives `GITHUB_TOKEN`.
