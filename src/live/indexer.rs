@@ -46,6 +46,10 @@ pub struct Indexer {
 
 impl Indexer {
     /// An indexer that publishes to `live` and saves each catalog to `snapshot`.
+    ///
+    /// # Panics
+    ///
+    /// With a `snapshot` outside a tokio runtime: a task of its own writes it.
     pub fn new(live: Live, snapshot: Option<PathBuf>) -> Self {
         let (report_progress, progress) = mpsc::channel(1);
         let index = live.index();
