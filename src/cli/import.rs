@@ -238,7 +238,7 @@ fn keep(path: &Path, variables: &BTreeMap<String, Variable>) -> anyhow::Result<(
             )?;
             continue;
         }
-        text.push_str(&format!("{name}={}\n", quoted(value.expose_secret())));
+        text.extend([name, "=", &quoted(value.expose_secret()), "\n"]);
     }
     edit::write(path, &text, 0o600)?;
     // One that was there may have been open to others.

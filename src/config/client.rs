@@ -162,7 +162,7 @@ fn each(list: &List<'_>, told: &mut Told<'_>) -> Vec<(String, Place, RawServer)>
         let Some(mut fields) = Fields::of(value, &at, told) else { continue };
         let raw = match list.format {
             Format::Standard | Format::VsCode | Format::Messages => standard::read(&mut fields),
-            Format::Codex => codex::read(&mut fields),
+            Format::Codex => Some(codex::read(&mut fields)),
             Format::OpenCode => opencode::read(&mut fields),
             Format::Goose => goose::read(&mut fields),
         };
@@ -187,11 +187,20 @@ fn add(
     if *other == raw {
         return;
     }
-    let numbered = |number: &usize| format!("{id}-{number}");
-    let free = (2_usize..).find(|number| same_id(&numbered(number)).is_none());
-    let fresh = free.as_ref().map_or(id.clone(), numbered);
+    let fresh = free(&id, |id| same_id(id).is_some());
     told.warnings.push(place.error(Problem::Renamed(fresh.clone())));
     servers.push((fresh, place, raw));
+}
+
+/// An id like `id` that is not taken.
+pub(super) fn free(id: &str, is_taken: impl Fn(&str) -> bool) -> String {
+    let mut free = id.to_owned();
+    let mut number = 1;
+    while is_taken(&free) {
+        number += 1;
+        free = format!("{id}-{number}");
+    }
+    free
 }
 
 /// Something that it is started with is looked for from the working folder.

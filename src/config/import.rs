@@ -8,7 +8,6 @@ mod names;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::Serialize;
@@ -19,8 +18,7 @@ use super::edit::{self, EditError, NewServer};
 use super::error::{ConfigError, ConfigErrors, Problem};
 pub use super::places::{ClientFile, usual_places};
 use super::raw::RawServer;
-use super::server::{self, Times};
-use super::{Environment, file};
+use super::{Environment, TIMES, file, server};
 
 /// What would be added to a file.
 pub struct Import {
@@ -216,10 +214,7 @@ impl Plan<'_> {
         if let Some((name, _)) = self.known.iter().find(same) {
             return Ok(ImportedServer { id, state: State::Known, name: name.clone() });
         }
-        let is_taken = |id: &str| self.known.iter().any(|(other, _)| other == id);
-        let numbered = (2_usize..).map(|number| format!("{id}-{number}"));
-        let fresh = std::iter::once(id.clone()).chain(numbered).find(|id| !is_taken(id));
-        let name = fresh.unwrap_or_else(|| id.clone());
+        let name = client::free(&id, |id| self.known.iter().any(|(other, _)| other == id));
         self.added.push(entry::written(&name, &hidden));
         self.known.push((name.clone(), hidden));
         let state = if name == id { State::Added } else { State::Renamed };
@@ -234,7 +229,6 @@ fn check(
     base: &Path,
     place: &super::error::Place,
 ) -> Result<(), ConfigError> {
-    let times = Times { timeout: Duration::from_secs(60), refresh: Duration::from_secs(60) };
     let entry = server::Entry {
         id: id.to_owned(),
         place: place.clone(),
@@ -247,7 +241,7 @@ fn check(
         // What stands in for a variable need not fit into a URL.
         !(filled && matches!(error.problem, Problem::Url(_) | Problem::Scheme(_)))
     };
-    let resolved = server::resolve(entry, times, &|_| Some("x".into()), &mut Vec::new());
+    let resolved = server::resolve(entry, TIMES, &|_| Some("x".into()), &mut Vec::new());
     match resolved.err().and_then(|errors| errors.into_iter().find(wrong)) {
         Some(error) => Err(error),
         None => Ok(()),

@@ -6,6 +6,7 @@
     reason = "helpers of tests may panic and say what they skip, as tests do"
 )]
 
+mod admin;
 mod answers;
 mod cli_crawl;
 mod cli_eval;
@@ -14,6 +15,7 @@ mod cli_search;
 mod config_check;
 mod config_cli;
 mod crawl_files;
+mod crawl_fleet;
 mod crawl_http;
 mod crawl_pages;
 mod crawl_refresh;
@@ -28,6 +30,7 @@ mod eval;
 mod model_list;
 mod model_pull;
 mod model_use;
+mod reload;
 mod serve_guard;
 mod serve_http;
 mod serve_mcp;

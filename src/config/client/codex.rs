@@ -4,7 +4,7 @@ use super::super::raw::RawServer;
 use super::fields::Fields;
 
 /// The entry as our own file would have it.
-pub(super) fn read(fields: &mut Fields<'_, '_>) -> Option<RawServer> {
+pub(super) fn read(fields: &mut Fields<'_, '_>) -> RawServer {
     let command = fields.text(&["command"]);
     let url = fields.text(&["url"]);
     let (stdio, http) = (command.is_some(), url.is_some());
@@ -18,7 +18,7 @@ pub(super) fn read(fields: &mut Fields<'_, '_>) -> Option<RawServer> {
         headers.insert(header, from_variable(name));
     }
     let millis = fields.time(&["startup_timeout_ms"], 1_000.0);
-    Some(RawServer {
+    RawServer {
         enabled: fields.switch(&["enabled"]),
         command,
         args: fields.texts(&["args"]).filter(|_| stdio),
@@ -32,5 +32,5 @@ pub(super) fn read(fields: &mut Fields<'_, '_>) -> Option<RawServer> {
         allow: fields.tools(&["enabled_tools"]),
         deny: fields.tools(&["disabled_tools"]),
         ..RawServer::default()
-    })
+    }
 }

@@ -1,4 +1,4 @@
-//! OpenCode: `mcp` of its `opencode.json`, where a command is a list and variables are `{env:X}`.
+//! `OpenCode`: `mcp` of its `opencode.json`, where a command is a list and variables are `{env:X}`.
 
 use super::super::error::Problem;
 use super::super::raw::RawServer;

@@ -60,13 +60,10 @@ impl Variables {
         while let Some((before, after)) = rest.split_once("${") {
             let Some((reference, behind)) = after.split_once('}') else { break };
             filled.push_str(before);
-            match self.instead(reference) {
-                Some(instead) => filled.push_str(&instead),
-                None => {
-                    filled.push_str("${");
-                    filled.push_str(reference);
-                    filled.push('}');
-                }
+            if let Some(instead) = self.instead(reference) {
+                filled.push_str(&instead);
+            } else {
+                filled.extend(["${", reference, "}"]);
             }
             rest = behind;
         }

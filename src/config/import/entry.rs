@@ -55,7 +55,8 @@ pub(super) fn reach_the_same(one: &RawServer, other: &RawServer) -> bool {
 /// The entry as it is to be written.
 pub(super) fn written(id: &str, raw: &RawServer) -> NewServer {
     let list = |list: &Option<Vec<String>>| {
-        list.as_ref().map(|list| Value::from(Array::from_iter(list.iter().map(String::as_str))))
+        let array = |list: &Vec<String>| list.iter().map(String::as_str).collect::<Array>();
+        list.as_ref().map(|list| Value::from(array(list)))
     };
     let text = |text: &Option<String>| text.as_deref().map(Value::from);
     let keys = [

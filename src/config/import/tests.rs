@@ -157,6 +157,11 @@ fn every_client_at_once() {
     url = "https://crm.example.com/mcp"
     enabled = false
     "#);
+}
+
+#[test]
+fn what_is_told_of_every_client() {
+    let (import, here) = (imported(&ALL, ""), fixtures());
     let variables: Vec<_> = import
         .variables
         .iter()
