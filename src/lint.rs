@@ -144,11 +144,11 @@ pub fn lint<E: Send>(
         .flat_map_iter(|tool| described::check(tool, settings).chain(sized::check(tool, settings)))
         .collect();
     if is_on(&Rule::Unfindable) || is_on(&Rule::NearDuplicate) {
-        let most = settings.first.max(searched::NEIGHBOURS);
-        let answers: Vec<Vec<Vec<ToolIdx>>> = tools
-            .par_iter()
+        let count = u32::try_from(tools.len()).unwrap_or(u32::MAX);
+        let answers: Vec<Vec<Vec<ToolIdx>>> = (0..count)
+            .into_par_iter()
             .map(|tool| {
-                let answer = searched::ask(index, tool, most, &ask);
+                let answer = searched::ask(index, ToolIdx(tool), settings.first, &ask);
                 each();
                 answer
             })

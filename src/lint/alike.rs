@@ -26,24 +26,36 @@ pub(super) fn check(
 ) -> Vec<Finding> {
     let tools = index.catalog.tools();
     let said: Vec<BTreeSet<String>> = tools.par_iter().map(|tool| said(tool)).collect();
-    let mut groups = Groups((0..tools.len()).collect());
+    // Which tools are like which later one, whoever of the two is near the other.
+    let mut like: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    let mut pair = |a: usize, b: usize| {
+        like.entry(a.min(b)).or_default().insert(a.max(b));
+    };
     for (at, answer) in answers.iter().enumerate() {
         for other in answer.iter().flatten().map(|other| other.as_usize()) {
             if other != at && alike(&said[at], &said[other]) >= settings.similar {
-                groups.join(at, other);
+                pair(at, other);
             }
         }
         let own = ToolIdx(u32::try_from(at).unwrap_or(u32::MAX));
-        for twin in index.twins.of(own) {
-            groups.join(at, twin.as_usize());
+        for twin in index.twins.of(own).iter().filter(|twin| **twin != own) {
+            pair(at, twin.as_usize());
         }
     }
-    let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for at in 0..tools.len() {
-        members.entry(groups.first(at)).or_default().push(at);
+    let mut taken = BTreeSet::new();
+    let mut findings = Vec::new();
+    for (first, others) in like {
+        // All of a group are like its first: what is like one of them may be like no other.
+        if taken.contains(&first) {
+            continue;
+        }
+        let others = others.into_iter().filter(|other| taken.insert(*other));
+        let group: Vec<usize> = std::iter::once(first).chain(others).collect();
+        if group.len() > 1 {
+            findings.push(finding(tools, &said, &group, settings));
+        }
     }
-    let groups = members.into_values().filter(|group| group.len() > 1);
-    groups.map(|group| finding(tools, &said, &group, settings)).collect()
+    findings
 }
 
 fn finding(
@@ -98,22 +110,4 @@ fn alike(one: &BTreeSet<String>, other: &BTreeSet<String>) -> f64 {
     }
     let both = one.intersection(other).count();
     both as f64 / (one.len() + other.len() - both) as f64
-}
-
-/// Which tools belong together, each with an earlier one of its group.
-struct Groups(Vec<usize>);
-
-impl Groups {
-    fn first(&mut self, mut at: usize) -> usize {
-        while self.0[at] != at {
-            self.0[at] = self.0[self.0[at]];
-            at = self.0[at];
-        }
-        at
-    }
-
-    fn join(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.first(a), self.first(b));
-        self.0[a.max(b)] = a.min(b);
-    }
 }

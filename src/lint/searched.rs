@@ -21,14 +21,37 @@ const MOST_CHARS: usize = 240;
 /// A first sentence of fewer words is searched with the one behind it.
 const FEW_WORDS: usize = 3;
 
-/// The places of an answer, each with the tools that share it; none for a tool without words.
+/// The places of an answer, each with the tools that share it; none for a tool without words. A
+/// first sentence may be a heading: where it does not bring the tool among the `first`, the
+/// beginning of the description may.
 pub(super) fn ask<E>(
     index: &Index,
-    tool: &Tool,
+    tool: ToolIdx,
+    first: usize,
+    ask: impl Fn(&Query) -> Result<Answer, E>,
+) -> Result<Vec<Vec<ToolIdx>>, E> {
+    let mut best: Option<Vec<Vec<ToolIdx>>> = None;
+    let place = |places: &[Vec<ToolIdx>]| {
+        places.iter().position(|place| place.contains(&tool)).unwrap_or(usize::MAX)
+    };
+    for text in queries(index.catalog.tool(tool)) {
+        let places = places(index, text, first.max(NEIGHBOURS), &ask)?;
+        if best.as_ref().is_none_or(|best| place(&places) < place(best)) {
+            best = Some(places);
+        }
+        if best.as_ref().is_some_and(|best| place(best) < first) {
+            break;
+        }
+    }
+    Ok(best.unwrap_or_default())
+}
+
+fn places<E>(
+    index: &Index,
+    text: String,
     most: usize,
     ask: impl Fn(&Query) -> Result<Answer, E>,
 ) -> Result<Vec<Vec<ToolIdx>>, E> {
-    let Some(text) = query(tool) else { return Ok(Vec::new()) };
     let query = Query { texts: vec![text], limit: Some(most.min(MAX_LIMIT)), ..Query::default() };
     let position = |id: &ToolId| {
         let found = index.catalog.tools().binary_search_by(|tool: &Arc<Tool>| tool.id.cmp(id));
@@ -68,11 +91,11 @@ pub(super) fn check(
     findings
 }
 
-/// The first sentence of a tool's description, without the tool's name; `None` when no word is
-/// left, or none but the name's.
-pub(super) fn query(tool: &Tool) -> Option<String> {
+/// The first sentence of a tool's description, and its beginning, where that is more; both without
+/// the tool's name, and left out when no word remains, or none but the name's.
+fn queries(tool: &Tool) -> Vec<String> {
     let view = tool.view();
-    let description = view.description.as_deref()?;
+    let description = view.description.as_deref().unwrap_or_default();
     let own = name_key(&tool.name);
     // A name of one word is a word like any other.
     let is_identifier = |word: &str| {
@@ -82,16 +105,24 @@ pub(super) fn query(tool: &Tool) -> Option<String> {
         compound && name_key(inner) == own
     };
     let mut words: Vec<&str> = Vec::new();
+    let mut sentence_ends = 0;
     for sentence in sentences(description) {
         words.extend(sentence.split_whitespace().filter(|word| !is_identifier(word)));
-        if words.len() >= FEW_WORDS {
+        if sentence_ends < FEW_WORDS {
+            sentence_ends = words.len();
+        }
+        if words.len() >= MOST_WORDS {
             break;
         }
     }
-    words.truncate(MOST_WORDS);
-    let text: String = words.join(" ").chars().take(MOST_CHARS).collect();
-    let key = name_key(&text);
-    (!key.is_empty() && key != own).then_some(text)
+    let cut = |most: usize| -> String {
+        let words = &words[..words.len().min(most).min(MOST_WORDS)];
+        words.join(" ").chars().take(MOST_CHARS).collect()
+    };
+    let mut texts = vec![cut(sentence_ends), cut(MOST_WORDS)];
+    texts.dedup();
+    texts.retain(|text| !name_key(text).is_empty() && name_key(text) != own);
+    texts
 }
 
 /// The sentences of a text: they end with a line, or with a stop that a space or a new line
@@ -128,7 +159,8 @@ mod tests {
 
     fn query_of(name: &str, description: &str) -> Option<String> {
         let definition = json!({"name": name, "description": description}).to_string();
-        query(&Tool::parse(&"s".into(), &definition).unwrap())
+        let queries = queries(&Tool::parse(&"s".into(), &definition).unwrap());
+        queries.into_iter().next()
     }
 
     #[test]
@@ -155,5 +187,8 @@ mod tests {
         assert_eq!(asked("x", &"word ".repeat(99)).split(' ').count(), MOST_WORDS);
         assert_eq!(query_of("list_files", "List files"), None);
         assert_eq!(query_of("x", " -- "), None);
+        let definition = json!({"name": "x", "description": "What it does\nDraws a circle."});
+        let tool = Tool::parse(&"s".into(), &definition.to_string()).unwrap();
+        assert_eq!(queries(&tool), ["What it does", "What it does Draws a circle."]);
     }
 }
