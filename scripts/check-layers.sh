@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 status=0
 names='tokio|tokio_util|futures|axum|hyper|tower|tower_http|rmcp|reqwest|cli|crawl|hub|live|serve'
-for room in tool catalog text index search; do
+for room in tool catalog text index search lint; do
   files=()
   [[ -f src/$room.rs ]] && files+=("src/$room.rs")
   [[ -d src/$room ]] && files+=("src/$room")

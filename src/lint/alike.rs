@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::{Finding, Rule, Settings};
 use crate::catalog::ToolIdx;
 use crate::index::Index;
-use crate::text::{name_key, term as term_of, terms};
+use crate::text::{name_key, term as term_of, terms, words};
 use crate::tool::{Tool, ToolId};
 
 /// Fewer terms are too few to tell by: `List users` is said by many.
@@ -67,8 +67,12 @@ fn finding(
     let others: Vec<ToolId> = group[1..].iter().map(|at| tools[*at].id.clone()).collect();
     let in_all = |term: &&String| group.iter().all(|at| said[*at].contains(*term));
     let all: BTreeSet<&String> = group.iter().flat_map(|at| &said[*at]).collect();
-    let differing: Vec<&str> =
-        all.iter().filter(|term| !in_all(term)).map(|term| term.trim_start_matches(MARK)).collect();
+    let spelt = spelt(group.iter().map(|at| &*tools[*at]));
+    let shown = |term: &&String| match term.strip_prefix(MARK) {
+        Some(param) => param.to_owned(),
+        None => spelt.get(*term).unwrap_or(term).clone(),
+    };
+    let differing: BTreeSet<String> = all.iter().filter(|term| !in_all(term)).map(shown).collect();
     let names: Vec<&str> = others.iter().take(SHOWN).map(ToolId::as_str).collect();
     let more = others.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -76,7 +80,7 @@ fn finding(
         format!("it says the same as {}{more}", names.join(", "))
     } else {
         let dots = if differing.len() > SHOWN { ", …" } else { "" };
-        let words = differing.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+        let words = differing.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
         format!(
             "it says nearly the same as {}{more}: they differ in {words}{dots}",
             names.join(", ")
@@ -84,6 +88,21 @@ fn finding(
     };
     let found = settings.finding(Rule::NearDuplicate, &tools[group[0]].id, message);
     Finding { others, ..found }
+}
+
+/// A word for each term of these tools, since terms are cut to their stems.
+fn spelt<'a>(tools: impl Iterator<Item = &'a Tool>) -> BTreeMap<String, String> {
+    let mut spelt = BTreeMap::new();
+    for tool in tools {
+        let view = tool.view();
+        let description = view.description.as_deref().unwrap_or_default();
+        for word in words(&tool.name).into_iter().chain(words(description)) {
+            if let Some(term) = term_of(&word) {
+                spelt.entry(term).or_insert(word);
+            }
+        }
+    }
+    spelt
 }
 
 /// Before the name of a parameter, which is not the same as a word.

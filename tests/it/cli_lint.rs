@@ -86,9 +86,14 @@ async fn real_servers_are_looked_through() {
         findings.iter().any(|finding| finding["rule"] == rule && finding["tool"] == tool)
     };
     assert!(!has("no-description", "npm-airtable-mcp-server/list_records"));
-    // Each rule has its share of what people really write.
+    // Most of what people really write is found by its own words.
     let by_rule = report["by_rule"].as_object().unwrap();
-    assert!(by_rule.len() >= 6, "{by_rule:?}");
+    for rule in ["no-description", "short-description", "undescribed-parameters"] {
+        assert!(by_rule.contains_key(rule), "{by_rule:?}");
+    }
     let tools = report["tools"].as_u64().unwrap();
-    assert!(by_rule["unfindable"].as_u64().unwrap() * 4 < tools, "{by_rule:?}");
+    assert!(
+        by_rule.get("unfindable").map_or(0, |count| count.as_u64().unwrap()) * 20 < tools,
+        "{by_rule:?}"
+    );
 }
