@@ -20,6 +20,7 @@ use crate::embed::Cost;
 use crate::embed::cache::VectorCache;
 use crate::index::Index;
 use crate::index::snapshot::{self, SnapshotError};
+use crate::sealed::{self, SealedError};
 use crate::tool::{ServerId, Tool};
 
 /// Updates that come within this time of each other become one generation.
@@ -261,11 +262,11 @@ fn log(update: &ServerUpdate, diff: &Diff) {
 
 /// Says why there is nothing to start from; what could be read and is no good is moved away.
 fn set_aside(path: &Path, error: &SnapshotError) {
-    if matches!(error, SnapshotError::Io { .. }) {
+    if matches!(error.0, SealedError::Io { .. }) {
         tracing::warn!("{error}; starting empty and crawling");
         return;
     }
-    match snapshot::set_aside(path) {
+    match sealed::set_aside(path) {
         Ok(aside) => {
             tracing::warn!(
                 "{error}; set aside as {}, starting empty and crawling",
