@@ -11,6 +11,7 @@ mod load;
 mod raw;
 mod server;
 mod show;
+mod trust;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::tool::{ServerId, Tool};
+use crate::trust::policy::Policy;
 
 pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
@@ -52,6 +54,8 @@ pub struct Config {
     pub servers: Vec<ServerConfig>,
     /// Bounds on every crawl.
     pub crawl: CrawlConfig,
+    /// What is to be done about definitions that changed or are odd.
+    pub trust: Policy,
     /// The query and tool encoder.
     pub embed: EmbedConfig,
     /// The reranker, if there is to be one.
@@ -62,6 +66,11 @@ impl Config {
     /// Where the catalog is kept between runs.
     pub fn snapshot_path(&self) -> PathBuf {
         self.data.join("snapshots/catalog.snapshot")
+    }
+
+    /// Where the history of definitions is kept between runs.
+    pub fn trust_path(&self) -> PathBuf {
+        self.data.join("snapshots/trust.book")
     }
 
     /// A tool that an earlier run knew may still be offered: its server is configured and

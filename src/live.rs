@@ -7,15 +7,16 @@ mod answers;
 pub mod indexer;
 mod saver;
 pub mod stages;
+pub mod trusted;
 mod vectors;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::catalog::{Catalog, Server};
 use crate::index::Index;
@@ -24,8 +25,11 @@ use crate::search::{
     self, Answer, Arms, Hit, Mode, PartVectors, Query, QueryError, Served, Stale, Verdict, Why,
 };
 use crate::tool::ServerId;
+use crate::trust::decide::{Choice, DecisionError, Word};
+use crate::trust::feed::Event;
 
 use self::answers::Answers;
+use self::trusted::{Known, Order};
 pub use self::stages::{Encoder, Rerank};
 
 /// What can be said of a server at the moment.
@@ -120,6 +124,10 @@ pub struct Live(Arc<Shared>);
 struct Shared {
     index: ArcSwap<Index>,
     servers: ArcSwap<BTreeMap<ServerId, ServerStatus>>,
+    /// What is known of definitions; stored with the servers.
+    known: ArcSwap<Known>,
+    /// To the one writer.
+    orders: OnceLock<mpsc::Sender<Order>>,
     generation: watch::Sender<u64>,
     encoder: ArcSwap<Encoder>,
     rerank: ArcSwap<Rerank>,
@@ -137,6 +145,8 @@ impl Live {
         Self(Arc::new(Shared {
             index: ArcSwap::from_pointee(Index::build(0, Arc::default())),
             servers: ArcSwap::default(),
+            known: ArcSwap::default(),
+            orders: OnceLock::new(),
             generation: watch::Sender::new(0),
             encoder: ArcSwap::from_pointee(Encoder::Absent { reason: reason.into() }),
             rerank: ArcSwap::from_pointee(Rerank::Off),
@@ -194,6 +204,32 @@ impl Live {
     /// Every configured server, ordered by id.
     pub fn servers(&self) -> Arc<BTreeMap<ServerId, ServerStatus>> {
         self.0.servers.load_full()
+    }
+
+    /// What is known of definitions: their history, what was found in them, what waits.
+    pub fn known(&self) -> Arc<Known> {
+        self.0.known.load_full()
+    }
+
+    /// Has the one writer decide on definitions of a server that wait; `None` is all of them.
+    /// Answers once what follows is published and on disk; `None` where there is no writer.
+    pub async fn decide(
+        &self,
+        word: Word,
+        server: ServerId,
+        choices: Option<Vec<Choice>>,
+    ) -> Option<Result<Vec<Arc<Event>>, DecisionError>> {
+        let (reply, decided) = oneshot::channel();
+        let order = Order::Decide { word, server, choices, reply };
+        self.0.orders.get()?.send(order).await.ok()?;
+        decided.await.ok()
+    }
+
+    /// Has definitions judged by other rules, from the next listings on.
+    pub async fn set_policy(&self, policy: crate::trust::policy::Policy) {
+        if let Some(orders) = self.0.orders.get() {
+            let _ = orders.send(Order::Policy(policy)).await;
+        }
     }
 
     /// The index as a whole.

@@ -100,6 +100,32 @@ impl Trust {
         }
     }
 
+    /// Takes servers out that are no longer configured: no tool of theirs is in `catalog`, and
+    /// `keep` lets through none that waits.
+    pub fn forget_others(
+        &mut self,
+        catalog: &Catalog,
+        keep: impl Fn(&Tool) -> bool,
+        now: SystemTime,
+    ) -> Vec<Arc<Event>> {
+        let waits = |server: &ServerId, book: &ServerBook| {
+            let mut held = book.tools.values().filter_map(|entry| entry.held.as_ref());
+            held.any(|held| Tool::parse(server, &held.definition).is_ok_and(|tool| keep(&tool)))
+        };
+        let is_left = |server: &ServerId| {
+            catalog.server(server.as_str()).is_none_or(|server| server.tools.is_empty())
+        };
+        let others: Vec<ServerId> = (self.book.servers.iter())
+            .filter(|(server, book)| is_left(server) && !waits(server, book))
+            .map(|(server, _)| server.clone())
+            .collect();
+        let mut events = Vec::new();
+        for server in others {
+            self.leave(&server, millis(now), &mut events);
+        }
+        self.tell(events)
+    }
+
     /// A tool of an earlier run may be served before its server is crawled again.
     pub fn admits(&self, tool: &Tool) -> bool {
         let entry = self.book.entry(tool.server.as_str(), &tool.name);
@@ -126,7 +152,7 @@ impl Trust {
                     self.list(server, listing, &old, now, &mut events);
                 }
                 Outcome::Removed | Outcome::Disabled => self.leave(server, now, &mut events),
-                Outcome::Failed { .. } | Outcome::AuthRequired { .. } | Outcome::Connecting => {}
+                _ => {}
             }
         }
         if !events.is_empty() {

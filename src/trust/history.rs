@@ -123,6 +123,14 @@ pub struct Counts {
     pub suspicious: usize,
 }
 
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.held += other.held;
+        self.quarantined += other.quarantined;
+        self.suspicious += other.suspicious;
+    }
+}
+
 /// What is known of all tools.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Book {
@@ -154,6 +162,17 @@ impl Book {
             .collect()
     }
 
+    /// The findings that come of other servers' tools.
+    #[cfg(test)]
+    pub(super) fn shadows_found(&self) -> Vec<(&str, &str, &Finding)> {
+        self.shadows
+            .iter()
+            .flat_map(|(server, found)| {
+                found.iter().map(move |(name, finding)| (server.as_str(), &**name, finding))
+            })
+            .collect()
+    }
+
     /// Notes what comes of other servers' tools.
     pub(super) fn set_shadow(&mut self, server: &ServerId, name: &Arc<str>, found: Option<Finding>) {
         match found {
@@ -170,6 +189,15 @@ impl Book {
                 }
             }
         }
+    }
+
+    /// A definition of the tool with this id waits, and nothing of it is served.
+    pub fn is_held(&self, id: &str) -> bool {
+        self.servers.iter().any(|(server, book)| {
+            let name = id.strip_prefix(server.as_str()).and_then(|rest| rest.strip_prefix('/'));
+            let entry = name.and_then(|name| book.tools.get(name));
+            entry.is_some_and(|entry| entry.gone_ms.is_none() && entry.held.is_some())
+        })
     }
 
     /// The tools that are offered now, by server and name.

@@ -191,6 +191,7 @@ async fn an_announced_change_is_crawled() {
         crawl: LIMITS,
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
+        trust: toolscout::trust::policy::Policy::default(),
     };
     let (sender, mut updates) = mpsc::channel(16);
     let shutdown = CancellationToken::new();
