@@ -70,7 +70,7 @@ impl Config {
 
     /// Where the history of definitions is kept between runs.
     pub fn trust_path(&self) -> PathBuf {
-        self.data.join("snapshots/trust.book")
+        self.data.join("trust/definitions.book")
     }
 
     /// A tool that an earlier run knew may still be offered: its server is configured and

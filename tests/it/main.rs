@@ -38,4 +38,5 @@ mod service_demo;
 mod service_encoder;
 mod service_restart;
 mod support;
+mod trust_history;
 mod upstreams;
