@@ -21,6 +21,8 @@ pub mod eval;
 pub mod hub;
 pub mod index;
 pub mod live;
+pub mod memory;
+pub mod roster;
 pub mod sealed;
 pub mod search;
 pub mod serve;

@@ -27,6 +27,7 @@ use crate::search::{
 use crate::tool::ServerId;
 use crate::trust::decide::{Choice, DecisionError, Word};
 use crate::trust::feed::Event;
+use crate::trust::policy::Policy;
 
 use self::answers::Answers;
 use self::trusted::{Known, Order};
@@ -226,9 +227,10 @@ impl Live {
     }
 
     /// Has definitions judged by other rules, from the next listings on.
-    pub async fn set_policy(&self, policy: crate::trust::policy::Policy) {
-        if let Some(orders) = self.0.orders.get() {
-            let _ = orders.send(Order::Policy(policy)).await;
+    pub fn set_policy(&self, policy: Policy) {
+        let sent = self.0.orders.get().map(|orders| orders.try_send(Order::Policy(policy)));
+        if !matches!(sent, Some(Ok(()))) {
+            tracing::warn!("the rules of [trust] are as before: reload once more, or restart");
         }
     }
 

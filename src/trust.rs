@@ -32,6 +32,7 @@ use self::names::Names;
 use self::policy::{Policy, Rule};
 use self::verdict::{Court, Offer, Serve};
 use crate::catalog::{Catalog, Listing, Outcome, ServerUpdate};
+use crate::config::NameFilter;
 use crate::tool::{ContentHash, ServerId, Tool, ToolId};
 
 /// So many new definitions are checked on this thread, one after the other.
@@ -151,7 +152,10 @@ impl Trust {
                     let old = |name: &str, hash| served(before, catalog, server, name, hash);
                     self.list(server, listing, &old, now, &mut events);
                 }
-                Outcome::Removed | Outcome::Disabled => self.leave(server, now, &mut events),
+                Outcome::Removed | Outcome::Disabled | Outcome::Pending => {
+                    self.leave(server, now, &mut events);
+                }
+                Outcome::Narrowed(names) => self.narrow(server, names, now, &mut events),
                 _ => {}
             }
         }
@@ -275,6 +279,25 @@ impl Trust {
         }
     }
 
+    /// Fewer of a server's tools are wanted.
+    fn narrow(&mut self, server: &ServerId, names: &NameFilter, now: u64, events: &mut Vec<Event>) {
+        let Some(book) = self.book.servers.get_mut(server) else { return };
+        let left: Vec<Arc<str>> = (book.tools.iter())
+            .filter(|(name, entry)| entry.gone_ms.is_none() && !names.admits(name))
+            .map(|(name, _)| Arc::clone(name))
+            .collect();
+        for name in &left {
+            if let Some(entry) = Arc::make_mut(book).tools.get_mut(name) {
+                let id = ToolId::join(server, name);
+                let old = entry.offered().map(|version| version.hash.0);
+                events.push(Event { old, ..event(server, Some(&id), EventKind::Removed, now) });
+                *entry = Arc::new(entry.left(now));
+            }
+            self.names.remove(server, name);
+        }
+        self.shade(server, &left.iter().collect::<Vec<_>>());
+    }
+
     /// A server is no longer configured, or switched off.
     fn leave(&mut self, server: &ServerId, now: u64, events: &mut Vec<Event>) {
         let Some(book) = self.book.servers.get_mut(server) else { return };
@@ -347,7 +370,7 @@ fn served(
     for update in batch.iter().rev().filter(|update| update.server == *server) {
         match &update.outcome {
             Outcome::Listed(listing) => return listing.tools.iter().find(is_it).cloned(),
-            Outcome::Disabled | Outcome::Removed => return None,
+            Outcome::Disabled | Outcome::Removed | Outcome::Pending => return None,
             _ => {}
         }
     }
