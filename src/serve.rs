@@ -31,6 +31,7 @@ use crate::live::Live;
 use crate::search::Answer;
 
 pub mod admin;
+mod decide;
 mod digest;
 mod guard;
 mod http;

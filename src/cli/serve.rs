@@ -67,7 +67,7 @@ async fn run_until_stopped(
             let address = listener.local_addr()?;
             let config = Config { listen: address, ..config };
             reload::follow(args, service.roster.clone(), shutdown.clone())?;
-            let admin = admin(&config, &service.roster)?;
+            let admin = admin(&config, &service)?;
             writeln!(
                 anstream::stdout(),
                 "toolscout {} on http://{address} (MCP at /mcp, search at /v1/search?q=)",
@@ -82,9 +82,12 @@ async fn run_until_stopped(
 }
 
 /// Nothing can be changed over HTTP where no token can be kept.
-fn admin(config: &Config, roster: &Roster) -> anyhow::Result<Option<Admin>> {
+fn admin(config: &Config, service: &Service) -> anyhow::Result<Option<Admin>> {
     match AdminToken::open(&config.data) {
-        Ok(token) => Ok(Some(Admin { roster: roster.clone(), token })),
+        Ok(token) => {
+            let (roster, live) = (service.roster.clone(), service.live.clone());
+            Ok(Some(Admin { roster, live, token }))
+        }
         Err(error @ TokenError::Io(..)) => {
             tracing::warn!("the admin API is off: {error}");
             Ok(None)

@@ -11,6 +11,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::admin::{ConfigStatus, Done, NewServer};
+use super::decide::{Decide, DecidedList, PendingList};
 use super::http;
 use super::manifest::{Manifest, ServerCard};
 use super::problem::ProblemBody;
@@ -347,6 +348,36 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
             "Crawl a server now",
             &[401, 404, 409],
         ),
+        Operation {
+            parameters: vec![many("server", "Only tools of this server; repeatable", false)],
+            problems: &[400, 401],
+            ..Operation::get(
+                "/v1/admin/pending",
+                "listPending",
+                "Definitions that are held back",
+                schemas.written::<PendingList>(),
+            )
+        },
+        Operation {
+            body: Some(schemas.read::<Decide>()),
+            answer: schemas.written::<DecidedList>(),
+            ..change(
+                "/v1/admin/servers/{id}/approve",
+                "approveTools",
+                "Serve definitions that are held back",
+                &[400, 401, 404, 409],
+            )
+        },
+        Operation {
+            body: Some(schemas.read::<Decide>()),
+            answer: schemas.written::<DecidedList>(),
+            ..change(
+                "/v1/admin/servers/{id}/reject",
+                "rejectTools",
+                "Keep definitions back, and stop asking",
+                &[400, 401, 404, 409],
+            )
+        },
     ]
 }
 

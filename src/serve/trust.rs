@@ -98,7 +98,7 @@ impl About {
     }
 }
 
-fn held(known: &Known, server: &str, name: &str, held: &Held) -> Option<HeldDefinition> {
+pub(super) fn held(known: &Known, server: &str, name: &str, held: &Held) -> Option<HeldDefinition> {
     Some(HeldDefinition {
         hash: held.version.hash.hex(),
         since: shown(held.version.since_ms),
