@@ -14,6 +14,7 @@ mod cli_search;
 mod config_check;
 mod config_cli;
 mod crawl_files;
+mod crawl_fleet;
 mod crawl_http;
 mod crawl_pages;
 mod crawl_refresh;
