@@ -4,18 +4,22 @@
 
 mod added;
 mod client;
+pub mod edit;
 mod encoder;
 mod error;
 mod expand;
 mod file;
+pub mod import;
 mod load;
 mod names;
+mod places;
 mod raw;
+mod secret;
 mod server;
 mod show;
-mod trust;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

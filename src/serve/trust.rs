@@ -89,11 +89,11 @@ impl About {
             hash: tool.hash.hex(),
             changes: entry.changes,
         });
-        let (server, name) = (tool.server.as_str(), &*tool.name);
+        let (id, name) = (tool.server.as_str(), &*tool.name);
         Self {
             history,
-            findings: served.map(|it| found(known, server, name, it)).unwrap_or_default(),
-            held: entry.and_then(|entry| held(known, server, name, entry.held.as_ref()?)),
+            findings: served.map(|it| found(known, id, name, it)).unwrap_or_default(),
+            held: entry.and_then(|entry| held(known, id, name, entry.held.as_ref()?)),
         }
     }
 }
@@ -200,9 +200,10 @@ pub async fn changes(
     let servers: Vec<String> = params.all("server");
     let known = live.known();
     // A server that is gone may still be asked for.
-    let page = known.book.feed.page(since, limit, |event| {
-        servers.is_empty() || servers.contains(&event.server)
-    });
+    let page = known
+        .book
+        .feed
+        .page(since, limit, |event| servers.is_empty() || servers.contains(&event.server));
     Ok(json(&ChangePage {
         events: page.events.iter().map(|event| Change::from(&**event)).collect(),
         next: page.next,

@@ -86,7 +86,8 @@ fn excerpt(text: &str, at: &std::ops::Range<usize>) -> String {
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        let is_odd = c.is_control() || hidden::is_unseen(c) || ('\u{E000}'..='\u{F8FF}').contains(&c);
+        let is_odd =
+            c.is_control() || hidden::is_unseen(c) || ('\u{E000}'..='\u{F8FF}').contains(&c);
         match c {
             '\n' => shown.push_str("\\n"),
             '\t' => shown.push_str("\\t"),

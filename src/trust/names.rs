@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use unicode_security::confusable_detection::skeleton;
 
-use super::checks::Finding;
 use super::Shadows;
+use super::checks::Finding;
 use super::history::Book;
 use super::policy::Rule;
 use crate::text::{name_key, words};

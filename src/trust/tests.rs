@@ -66,7 +66,12 @@ impl World {
         self.take(vec![listed(server, tools)])
     }
 
-    fn decide(&mut self, word: Word, server: &str, choices: &[Choice]) -> Result<(), DecisionError> {
+    fn decide(
+        &mut self,
+        word: Word,
+        server: &str,
+        choices: &[Choice],
+    ) -> Result<(), DecisionError> {
         let now = self.tick();
         let decided = self.trust.decide(word, &server.into(), Some(choices), now)?;
         if !decided.serve.is_empty() {
@@ -162,7 +167,8 @@ fn remember(model: &mut Model, known: &mut BTreeSet<usize>, step: &Step, now: u6
             }
             for ((of, name), tool) in model.iter_mut() {
                 if of == server && !tools.contains_key(name) {
-                    *tool = Remembered { is_gone: true, is_served: false, waits: None, ..tool.clone() };
+                    *tool =
+                        Remembered { is_gone: true, is_served: false, waits: None, ..tool.clone() };
                 }
             }
         }
@@ -297,10 +303,7 @@ fn only_what_was_looked_at_is_approved() {
     let mut world = World::new(policy());
     world.list(PINNED, vec![tool(PINNED, "a", 1)]);
     world.list(PINNED, vec![tool(PINNED, "a", 2), tool(PINNED, "b", 1)]);
-    let looked = |version| Choice {
-        name: "a".into(),
-        hash: Some(tool(PINNED, "a", version).hash),
-    };
+    let looked = |version| Choice { name: "a".into(), hash: Some(tool(PINNED, "a", version).hash) };
     let b = Choice { name: "b".into(), hash: None };
     let error = world.decide(Word::Approve, PINNED, &[b.clone(), looked(1)]).unwrap_err();
     assert!(matches!(error, DecisionError::Changed { .. }), "{error}");

@@ -31,6 +31,7 @@ fn every_subcommand_has_help_with_an_example() {
         &["search"],
         &["eval"],
         &["completions"],
+        &["import"],
         &["model", "list"],
         &["model", "pull"],
         &["model", "use"],

@@ -208,8 +208,10 @@ mod tests {
             ("k", true, "/ab/2/k"),
             ("\"v\\", false, "/ab/2/k"),
         ];
-        let wanted: Vec<_> =
-            wanted.iter().map(|(text, key, at)| ((*text).to_owned(), *key, (*at).to_owned())).collect();
+        let wanted: Vec<_> = wanted
+            .iter()
+            .map(|(text, key, at)| ((*text).to_owned(), *key, (*at).to_owned()))
+            .collect();
         assert_eq!(all, wanted);
     }
 }
