@@ -233,10 +233,8 @@ fn every_format_is_taken_by_mcp_config_too() {
         ] {
             check.env(name, "value");
         }
-        // Arguments are shown: `config check` can't know that a URL in them has a password.
-        let output = check.output().unwrap();
-        let shown = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        let (code, shown, complaints) = ran(check);
+        assert_eq!(code, 0, "{name}: {complaints}");
         assert!(shown.contains(&format!("[servers.{server}]")), "{name}: {shown}");
     }
 }

@@ -32,6 +32,7 @@ fn every_subcommand_has_help_with_an_example() {
         &["eval"],
         &["completions"],
         &["import"],
+        &["lint"],
         &["model", "list"],
         &["model", "pull"],
         &["model", "use"],

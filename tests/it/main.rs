@@ -11,6 +11,7 @@ mod answers;
 mod cli_crawl;
 mod cli_eval;
 mod cli_import;
+mod cli_lint;
 mod cli_search;
 mod config_check;
 mod config_cli;
