@@ -48,6 +48,7 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         crawl: limits(),
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
+        trust: toolscout::trust::policy::Policy::default(),
     }
 }
 
