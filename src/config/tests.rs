@@ -374,3 +374,28 @@ deny = ["*_delete"]
     authorization = "****"
     "#);
 }
+
+#[test]
+fn variables_of_a_file_go_behind_those_of_the_entry() {
+    let with = |env: &str| {
+        let text = "[servers.a]\ncommand = 'sh'\nenv_file = 'a.env'\nenv = { A = '9' }";
+        let folder = folder(&[("toolscout.toml", text), ("a.env", env)]);
+        load(&sources(folder.path()), &environment).map_err(|errors| errors.to_string())
+    };
+    let loaded = with("\u{feff}# some\nA=1\nexport B=\"two words\"\n").unwrap();
+    let Transport::Stdio { env, .. } = &loaded.config.servers[0].transport else {
+        panic!("not stdio");
+    };
+    let env: Vec<_> = env
+        .iter()
+        .map(|(name, value)| (name.as_str(), secrecy::ExposeSecret::expose_secret(value)))
+        .collect();
+    assert_eq!(env, [("A", "9"), ("B", "two words")]);
+    let told = with("A=1\nsk-secret oops\n").err().unwrap();
+    assert!(told.contains("servers.a.env_file: a.env: line 2 is no `NAME=value`"), "{told}");
+    assert!(!told.contains("sk-secret"), "{told}");
+    let told = errors("[servers.a]\ncommand = 'sh'\nenv_file = 'none.env'");
+    assert!(told.contains("servers.a.env_file: can't be read: none.env"), "{told}");
+    let told = errors("[servers.a]\nurl = 'https://x.test/'\nenv_file = 'none.env'");
+    assert!(told.contains("servers.a.env_file: means nothing for a server with `url`"), "{told}");
+}

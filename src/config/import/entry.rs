@@ -34,20 +34,19 @@ pub(super) fn is_ourselves(raw: &RawServer) -> bool {
 
 /// Both connect to the same server in the same way, whatever else was set.
 pub(super) fn reach_the_same(one: &RawServer, other: &RawServer) -> bool {
-    let plain = |raw: &RawServer| {
-        let mut raw = RawServer {
-            enabled: None,
-            title: None,
-            allow: None,
-            deny: None,
-            timeout: None,
-            refresh: None,
-            ..raw.clone()
-        };
-        raw.args = raw.args.filter(|args| !args.is_empty());
-        raw.env = raw.env.filter(|env| !env.is_empty());
-        raw.headers = raw.headers.filter(|headers| !headers.is_empty());
-        raw
+    let plain = |raw: &RawServer| RawServer {
+        command: raw.command.clone(),
+        args: raw.args.clone().filter(|args| !args.is_empty()),
+        env: raw.env.clone().filter(|env| !env.is_empty()),
+        env_file: raw.env_file.clone(),
+        cwd: raw.cwd.clone(),
+        url: raw.url.clone(),
+        headers: raw.headers.clone().filter(|headers| !headers.is_empty()),
+        bearer_token: raw.bearer_token.clone(),
+        bearer_token_file: raw.bearer_token_file.clone(),
+        bearer_token_env: raw.bearer_token_env.clone(),
+        catalog: raw.catalog.clone(),
+        ..RawServer::default()
     };
     plain(one) == plain(other)
 }
