@@ -3,11 +3,13 @@
 //! Invariant: a [`Config`] is complete and valid; nothing after it reads the environment.
 
 mod client;
+mod credential;
 mod encoder;
 mod error;
 mod expand;
 mod file;
 mod load;
+mod network;
 mod raw;
 mod server;
 mod show;
@@ -22,9 +24,13 @@ use globset::GlobSet;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::catalog::Server;
 use crate::tool::{ServerId, Tool};
 
 pub use self::error::{ConfigError, ConfigErrors, Problem};
+pub use self::network::{
+    ClientCertificate, NetworkConfig, Proxy, Unusable, certificates,
+};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 
 /// Looks a variable up; `None` when it is unset.
@@ -65,13 +71,18 @@ impl Config {
     }
 
     /// A tool that an earlier run knew may still be offered: its server is configured and
-    /// switched on, and the name is allowed. What a file lists is read from the file.
-    pub fn admits(&self, tool: &Tool) -> bool {
+    /// switched on, the name is allowed, and what was shown to us alone was shown to who we are
+    /// now. What a file lists is read from the file.
+    pub fn admits(&self, source: &Server, tool: &Tool) -> bool {
+        let ours = |server: &ServerConfig| {
+            (source.info.private_to.as_deref()).is_none_or(|mark| server.is_marked(mark))
+        };
         let demo = self.demo && crate::demo::names().any(|name| name == tool.server.as_str());
         demo || self
             .servers
             .iter()
-            .any(|server| server.id == tool.server && server.enabled && server.admits(&tool.name))
+            .find(|server| server.id == tool.server)
+            .is_some_and(|server| server.enabled && server.admits(&tool.name) && ours(server))
     }
 }
 
@@ -99,6 +110,8 @@ pub struct ServerConfig {
     pub timeout: Duration,
     /// Time between crawls, before jitter.
     pub refresh: Duration,
+    /// What lies on the way to it, where that is HTTP.
+    pub network: NetworkConfig,
     /// How to reach it.
     pub transport: Transport,
 }

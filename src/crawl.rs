@@ -5,11 +5,13 @@
 //!
 //! Invariant: a listing that was not read to its end is never reported as one.
 
+mod client;
 mod error;
 mod files;
 mod http;
 mod lines;
 mod list;
+mod news;
 mod refresh;
 mod session;
 mod sse;

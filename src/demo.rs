@@ -15,7 +15,7 @@ use serde_json::value::to_raw_value;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Listing, ServerInfo};
-use crate::config::{ServerConfig, Transport};
+use crate::config::{NetworkConfig, ServerConfig, Transport};
 use crate::tool::{ServerId, Tool};
 
 pub use server::{run_over, run_stdio};
@@ -139,7 +139,7 @@ pub fn catalog() -> Result<Vec<(ServerId, Listing)>, DemoError> {
                 info: ServerInfo {
                     title: Some(server.title),
                     description: Some(server.instructions),
-                    protocol: None,
+                    ..ServerInfo::default()
                 },
                 tools: Vec::new(),
                 crawled_at: SystemTime::now(),
@@ -175,6 +175,7 @@ fn entry(name: &str, transport: Transport) -> ServerConfig {
         deny: GlobSet::empty(),
         timeout: TIMEOUT,
         refresh: REFRESH,
+        network: NetworkConfig::direct(),
         transport,
     }
 }

@@ -129,7 +129,7 @@ impl Service {
                 indexer.use_vectors(cache, threads).await?;
             }
         }
-        indexer.restore(|tool| config.admits(tool)).await;
+        indexer.restore(|server, tool| config.admits(server, tool)).await;
         let known: BTreeMap<_, _> = live
             .catalog()
             .servers()

@@ -13,8 +13,9 @@ use url::Url;
 
 use super::error::{ConfigError, Place, Problem};
 use super::expand::expand;
+use super::network::{self, Keys};
 use super::raw::RawServer;
-use super::{Environment, ServerConfig, Transport};
+use super::{Environment, NetworkConfig, ServerConfig, Transport};
 
 /// An entry and where it stands.
 pub(super) struct Entry {
@@ -36,17 +37,17 @@ pub(super) struct Resolved {
     pub patterns: (Option<Vec<String>>, Vec<String>),
 }
 
-/// The times of entries that name none.
-#[derive(Clone, Copy)]
-pub(super) struct Times {
+/// What entries have that do not say otherwise.
+pub(super) struct Defaults {
     pub timeout: Duration,
     pub refresh: Duration,
+    pub network: NetworkConfig,
 }
 
 /// Resolves an entry, or says everything that is wrong with it.
 pub(super) fn resolve(
     entry: Entry,
-    times: Times,
+    defaults: &Defaults,
     environment: &Environment<'_>,
     warnings: &mut Vec<ConfigError>,
 ) -> Result<Resolved, Vec<ConfigError>> {
@@ -76,9 +77,10 @@ pub(super) fn resolve(
     let mut check = Check { place: &place, base: &base, environment, errors: &mut errors };
     let allow = raw.allow.take().map(|globs| check.globs("allow", &globs));
     let deny = check.globs("deny", &patterns.1);
-    let timeout = check.time("timeout", raw.timeout.take(), times.timeout);
-    let refresh = check.time("refresh", raw.refresh.take(), times.refresh);
+    let timeout = check.time("timeout", raw.timeout.take(), defaults.timeout);
+    let refresh = check.time("refresh", raw.refresh.take(), defaults.refresh);
     let (enabled, title) = (raw.enabled.unwrap_or(true), raw.title.take());
+    let network = check.network(&mut raw, &defaults.network);
     let transport = check.transport(raw, damaged);
     match transport {
         Some(transport) if errors.is_empty() => {
@@ -93,6 +95,7 @@ pub(super) fn resolve(
                 deny,
                 timeout,
                 refresh,
+                network,
                 transport,
             };
             Ok(Resolved { server, filled_in, patterns })
@@ -188,6 +191,26 @@ impl Check<'_> {
             }
         }
         Some(Transport::Http { url: url?, headers: secret(headers) })
+    }
+
+    /// Keys that mean nothing for other transports than HTTP.
+    fn network(&mut self, raw: &mut RawServer, default: &NetworkConfig) -> NetworkConfig {
+        let keys = Keys {
+            proxy: raw.proxy.take(),
+            ca_file: raw.ca_file.take(),
+            client_cert_file: raw.client_cert_file.take(),
+            client_key_file: raw.client_key_file.take(),
+        };
+        let other = raw.command.as_ref().map(|_| "command");
+        let Some(other) = other.or_else(|| raw.catalog.as_ref().map(|_| "catalog")) else {
+            return network::resolve(keys, default, (self.place, self.base), self.errors);
+        };
+        for (key, given) in keys.given() {
+            if given {
+                self.error(key, Problem::Misplaced(other));
+            }
+        }
+        NetworkConfig::default()
     }
 
     fn catalog(&mut self, raw: RawServer) -> Transport {

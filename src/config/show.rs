@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
 
-use super::{Config, EndpointConfig, Loaded, ServerConfig, Transport};
+use super::{Config, EndpointConfig, Loaded, Proxy, ServerConfig, Transport};
 use crate::embed::IN_BINARY;
 
 const MASK: &str = "****";
@@ -83,6 +83,10 @@ struct ShownServer {
     refresh: String,
     env: Option<BTreeMap<String, &'static str>>,
     headers: Option<BTreeMap<String, &'static str>>,
+    proxy: Option<String>,
+    ca_file: Option<String>,
+    client_cert_file: Option<String>,
+    client_key_file: Option<String>,
 }
 
 impl Loaded {
@@ -152,7 +156,21 @@ impl Loaded {
                 ..shown
             },
             Transport::Http { url, headers } => {
-                ShownServer { url: Some(self.hide(&bare(url))), headers: masked(headers), ..shown }
+                let path = |path: &std::path::PathBuf| path.display().to_string();
+                let (network, client) = (&server.network, server.network.client.as_ref());
+                ShownServer {
+                    url: Some(self.hide(&bare(url))),
+                    headers: masked(headers),
+                    proxy: match &network.proxy {
+                        Proxy::Environment => None,
+                        Proxy::None => Some("none".into()),
+                        Proxy::Through(url) => Some(self.hide(&bare(url))),
+                    },
+                    ca_file: network.ca.as_ref().map(path),
+                    client_cert_file: client.map(|client| path(&client.certificate)),
+                    client_key_file: client.and_then(|client| client.key.as_ref()).map(path),
+                    ..shown
+                }
             }
             Transport::Catalog { path, servers } => ShownServer {
                 catalog: Some(path.display().to_string()),

@@ -55,7 +55,8 @@ fn the_example_is_the_default() {
     };
     assert_eq!(from("toolscout.toml"), from("none.toml"));
     // The same with its defaults switched on, save for what has none.
-    let without = ["data", "model", "runtime"];
+    let without =
+        ["data", "model", "runtime", "ca_file", "client_cert_file", "client_key_file"];
     let settings = uncommented();
     let settings = settings.split("[embed.endpoint]").next().unwrap();
     let kept: Vec<_> = settings

@@ -25,6 +25,12 @@ const LAST_RETRY: Duration = Duration::from_mins(5);
 const DEBOUNCE: Duration = Duration::from_millis(500);
 /// The same for a server that announces changes again and again.
 const CHATTY_PAUSE: Duration = Duration::from_secs(5);
+/// How long a child that starts holds others up.
+const START_TIME: Duration = Duration::from_secs(5);
+/// No listing is so short-lived that it is read more often.
+const LEAST_INTERVAL: Duration = Duration::from_mins(1);
+/// A server that asks for more patience than this is asked again all the same.
+const MOST_PATIENCE: Duration = Duration::from_hours(1);
 /// A connection that lasted this long was a good one. Some proxies cut every stream after a
 /// minute or so: such a server is not crawled each time.
 const SOUND: Duration = Duration::from_mins(10);
@@ -61,14 +67,18 @@ async fn crawl_forever(upstream: &mut Upstream, shared: &Shared, refresh: &Notif
         return;
     }
     loop {
-        let outcome = {
-            let Ok(_permit) = shared.permits.acquire().await else {
-                return;
-            };
-            upstream.crawl(true).await
-        };
+        let outcome = shared.in_turn(upstream.starts_a_child(), upstream.crawl(true)).await;
         let listed = matches!(outcome, Outcome::Listed(_));
-        let wait = if listed { jittered(interval) } else { retry.next().unwrap_or(LAST_RETRY) };
+        let wait = match &outcome {
+            Outcome::Listed(listing) => {
+                let ttl = listing.info.ttl.filter(|_| !upstream.announces());
+                jittered(hinted(interval, ttl))
+            }
+            _ => {
+                let wait = retry.next().unwrap_or(LAST_RETRY);
+                upstream.asked().map_or(wait, |asked| wait.max(asked_for(asked)))
+            }
+        };
         let since = Instant::now();
         if !shared.tell(&server, outcome, Some(wait)).await {
             return;
@@ -105,6 +115,23 @@ async fn crawl_forever(upstream: &mut Upstream, shared: &Shared, refresh: &Notif
 }
 
 impl Shared {
+    /// Runs a crawl. Those that start a child do so a few at a time; one that keeps us waiting lets
+    /// the next go ahead, and so does one that waits for the network from the start.
+    async fn in_turn(
+        &self,
+        starts_a_child: bool,
+        crawl: impl Future<Output = Outcome>,
+    ) -> Outcome {
+        let mut crawl = std::pin::pin!(crawl);
+        if starts_a_child && let Ok(_permit) = self.permits.acquire().await {
+            // Ended or not, the permit goes on.
+            if let Ok(outcome) = tokio::time::timeout(START_TIME, &mut crawl).await {
+                return outcome;
+            }
+        }
+        crawl.await
+    }
+
     /// Sends an update; false when nobody listens any more.
     pub(super) async fn tell(
         &self,
@@ -130,6 +157,20 @@ pub(super) fn retries(interval: Duration) -> ExponentialBackoff {
         .build()
 }
 
+/// The time to the next crawl of a listing that holds for `ttl`: that is no more than a hint, and
+/// servers that know none say zero.
+fn hinted(interval: Duration, ttl: Option<Duration>) -> Duration {
+    match ttl {
+        Some(ttl) if !ttl.is_zero() => ttl.clamp(LEAST_INTERVAL.min(interval), interval),
+        _ => interval,
+    }
+}
+
+/// What a server asked for, within reason, and never all servers at the same moment.
+fn asked_for(wait: Duration) -> Duration {
+    wait.min(MOST_PATIENCE).mul_f64(1.0 + 0.1 * fastrand::f64())
+}
+
 /// `interval`, give or take a tenth.
 pub(super) fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(0.9 + 0.2 * fastrand::f64())
@@ -148,6 +189,26 @@ mod tests {
         assert!(waits.iter().all(|wait| *wait <= interval * 2));
         assert!(waits[11] >= interval);
         assert_eq!(waits.len(), 12);
+    }
+
+    #[test]
+    fn a_time_to_live_is_a_hint() {
+        let interval = Duration::from_mins(15);
+        let after = |seconds| hinted(interval, Some(Duration::from_secs(seconds)));
+        assert_eq!(hinted(interval, None), interval);
+        assert_eq!(after(0), interval);
+        assert_eq!(after(1), LEAST_INTERVAL);
+        assert_eq!(after(300), Duration::from_mins(5));
+        assert_eq!(after(86_400), interval);
+        let often = Duration::from_secs(2);
+        assert_eq!(hinted(often, Some(Duration::from_secs(1))), often);
+    }
+
+    #[test]
+    fn patience_has_an_end() {
+        let asked = |seconds| asked_for(Duration::from_secs(seconds));
+        assert!((7..8).contains(&asked(7).as_secs()));
+        assert!((3_600..=3_960).contains(&asked(86_400).as_secs()));
     }
 
     #[test]

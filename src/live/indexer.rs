@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::saver::Saver;
 use super::vectors::{self, Progress, VectorWorker};
 use super::{Live, ServerState, ServerStatus};
-use crate::catalog::{Catalog, Diff, Outcome, ServerUpdate};
+use crate::catalog::{Catalog, Diff, Outcome, Server, ServerUpdate};
 use crate::embed::Cost;
 use crate::embed::cache::VectorCache;
 use crate::index::Index;
@@ -66,7 +66,7 @@ impl Indexer {
     /// Publishes what the snapshot has of the tools that `keep` lets through (the configuration
     /// may have changed since); its servers are stale until they are crawled. A snapshot that
     /// can't be used is set aside with a warning.
-    pub async fn restore(&mut self, keep: impl Fn(&Tool) -> bool) {
+    pub async fn restore(&mut self, keep: impl Fn(&Server, &Tool) -> bool) {
         let Some(path) = self.snapshot.clone() else {
             return;
         };
@@ -74,7 +74,7 @@ impl Indexer {
             snapshot::load(&path).inspect_err(|error| set_aside(&path, error))
         });
         if let Ok(Ok(Some((generation, catalog)))) = loaded.await {
-            let catalog = catalog.retain(keep);
+            let catalog = catalog.retain_of(keep);
             tracing::info!(generation, tools = catalog.len(), "restored the snapshot");
             let status = |server| ServerStatus::listed(server, ServerState::Stale, "unknown");
             let servers = catalog.servers().map(|server| (server.id.clone(), status(server)));
@@ -301,6 +301,8 @@ fn status(update: &ServerUpdate, old: Option<&ServerStatus>, catalog: &Catalog) 
         protocol: listed.and_then(|server| server.info.protocol.clone()),
         transport: update.transport,
         tools: listed.map(|server| server.tools.len()),
+        ttl: listed.and_then(|server| server.info.ttl),
+        private: listed.is_some_and(|server| server.info.private_to.is_some()),
         crawled_at: listed.map(|server| server.crawled_at),
         next_crawl: update.next_crawl,
         error,

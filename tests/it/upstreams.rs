@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use toolscout::catalog::{Listing, Outcome};
-use toolscout::config::{Config, CrawlConfig, EmbedConfig, ServerConfig, Transport};
+use toolscout::config::{Config, CrawlConfig, EmbedConfig, NetworkConfig, ServerConfig, Transport};
 use toolscout::crawl;
 
 const LIMITS: CrawlConfig =
@@ -45,6 +45,7 @@ fn server(id: &str, transport: Transport) -> ServerConfig {
         deny: GlobSet::empty(),
         timeout: Duration::from_mins(1),
         refresh: Duration::from_hours(1),
+        network: NetworkConfig::direct(),
         transport,
     }
 }

@@ -9,7 +9,7 @@ use globset::GlobSet;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use toolscout::catalog::{Listing, Outcome, ServerInfo, ServerUpdate};
-use toolscout::config::{Config, CrawlConfig, EmbedConfig, ServerConfig, Transport};
+use toolscout::config::{Config, CrawlConfig, EmbedConfig, NetworkConfig, ServerConfig, Transport};
 use toolscout::crawl::{self, Crawler};
 use toolscout::tool::ServerId;
 use url::Url;
@@ -26,6 +26,7 @@ pub fn server(id: &str, transport: Transport) -> ServerConfig {
         deny: GlobSet::empty(),
         timeout: PATIENCE,
         refresh: Duration::from_hours(1),
+        network: NetworkConfig::direct(),
         transport,
     }
 }

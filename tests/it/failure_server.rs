@@ -1,0 +1,1 @@
+//! Servers that die, hang and talk nonsense: what was known of them stays, and is searched.
