@@ -375,14 +375,27 @@ fn wait_of(text: &str) -> Option<Duration> {
 
 pub(super) fn reqwest_error(error: &reqwest::Error) -> CrawlError {
     if let Some(tls) = tls_error(error) {
-        CrawlError::Tls(said_of(tls))
+        return CrawlError::Tls(said_of(tls));
+    }
+    let cause = innermost(error);
+    if cause.starts_with(ALERT) {
+        CrawlError::Tls(alerted(&cause))
+    } else if cause.starts_with("proxy auth") {
+        CrawlError::ProxyAuth
     } else if error.is_connect() || error.is_timeout() {
-        CrawlError::Unreachable(innermost(error))
+        CrawlError::Unreachable(cause)
     } else if let Some(status) = error.status() {
         status_error(status.as_u16(), None)
     } else {
-        CrawlError::Closed(format!(": {}", innermost(error)))
+        CrawlError::Closed(format!(": {cause}"))
     }
+}
+
+/// How rustls begins what the other side has against us. Over HTTP/2 only the text is left.
+const ALERT: &str = "received fatal alert";
+
+fn alerted(said: &str) -> String {
+    format!("{said}; the server may want a certificate of ours (`client_cert_file`)")
 }
 
 /// What TLS found wrong, if it was that.
@@ -407,7 +420,7 @@ fn said_of(error: &rustls::Error) -> String {
     use rustls::CertificateError as Bad;
     use rustls::Error::{AlertReceived, InvalidCertificate};
     let said = match error {
-        InvalidCertificate(Bad::UnknownIssuer) => {
+        InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => {
             "its certificate is signed by an authority that is not trusted here: name that \
              authority's certificate as `ca_file`"
         }
@@ -420,12 +433,7 @@ fn said_of(error: &rustls::Error) -> String {
         InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
             "its certificate is for another host: correct the host of its `url`"
         }
-        AlertReceived(_) => {
-            return format!(
-                "the server refused: {}; it may want a certificate of ours (`client_cert_file`)",
-                clip(&error.to_string(), 200)
-            );
-        }
+        AlertReceived(_) => return alerted(&error.to_string()),
         _ => return clip(&error.to_string(), 200),
     };
     said.into()

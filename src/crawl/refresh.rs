@@ -211,6 +211,54 @@ mod tests {
         assert!((3_600..=3_960).contains(&asked(86_400).as_secs()));
     }
 
+    fn shared(permits: usize) -> Shared {
+        Shared {
+            updates: mpsc::channel(1).0,
+            permits: Arc::new(Semaphore::new(permits)),
+            shutdown: CancellationToken::new(),
+        }
+    }
+
+    /// The second at which each of these crawls began.
+    async fn begins(shared: Shared, children: usize, takes: Duration) -> Vec<u64> {
+        let from = Instant::now();
+        let crawls = (0..children).map(|_| {
+            shared.in_turn(true, async {
+                tokio::time::sleep(Duration::ZERO).await;
+                let begun = from.elapsed().as_secs();
+                tokio::time::sleep(takes).await;
+                Outcome::Failed { error: begun.to_string() }
+            })
+        });
+        let outcomes = futures::future::join_all(crawls).await;
+        let begun = outcomes.into_iter().map(|outcome| match outcome {
+            Outcome::Failed { error } => error.parse().unwrap(),
+            other => panic!("{other:?}"),
+        });
+        begun.collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn children_start_a_few_at_a_time_and_none_for_long() {
+        assert_eq!(begins(shared(2), 6, Duration::from_secs(1)).await, [0, 0, 1, 1, 2, 2]);
+        let hanging = begins(shared(2), 6, Duration::from_mins(1)).await;
+        assert_eq!(hanging, [0, 0, 5, 5, 10, 10]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_network_is_waited_for_by_all_at_once() {
+        let shared = shared(1);
+        let hanging = shared.in_turn(false, std::future::pending());
+        let done = async { Outcome::Disabled };
+        let quick = futures::future::join(shared.in_turn(false, done), async {
+            shared.in_turn(true, async { Outcome::Disabled }).await
+        });
+        tokio::select! {
+            _ = hanging => panic!("it hangs"),
+            _ = quick => {}
+        }
+    }
+
     #[test]
     fn intervals_are_spread() {
         let interval = Duration::from_secs(100);

@@ -25,6 +25,7 @@ mod embed_endpoint;
 mod embed_folder;
 mod embed_rerank;
 mod eval;
+mod failure_crowd;
 mod failure_network;
 mod failure_server;
 mod model_list;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, Response, StatusCode, Version};
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, Version};
 use axum::routing::any;
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -61,6 +61,7 @@ pub struct Request {
     pub cursor: Option<String>,
     pub headers: HeaderMap,
     pub version: Version,
+    pub path: String,
 }
 
 /// The running server.
@@ -177,6 +178,7 @@ async fn serve(
     State(mock): State<Arc<Mock>>,
     http: Method,
     version: Version,
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
@@ -186,6 +188,7 @@ async fn serve(
         cursor: message["params"]["cursor"].as_str().map(str::to_owned),
         headers,
         version,
+        path: uri.path().to_owned(),
     };
     mock.seen.lock().unwrap().push(request.clone());
     let id = &message["id"];
