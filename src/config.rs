@@ -28,10 +28,8 @@ use crate::catalog::Server;
 use crate::tool::{ServerId, Tool};
 
 pub use self::error::{ConfigError, ConfigErrors, Problem};
-pub use self::network::{
-    ClientCertificate, NetworkConfig, Proxy, Unusable, certificates,
-};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
+pub use self::network::{ClientCertificate, NetworkConfig, Proxy, Unusable, certificates};
 
 /// Looks a variable up; `None` when it is unset.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;

@@ -97,8 +97,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
 
     let mut filled_in = Vec::new();
     let at = (&place.at("crawl"), base.as_path());
-    let network =
-        network::of_crawl(&mut raw.crawl, at, environment, &mut filled_in, &mut errors);
+    let network = network::of_crawl(&mut raw.crawl, at, environment, &mut filled_in, &mut errors);
     let mut check = Check { place: &place, errors: &mut errors };
     let defaults = Defaults {
         timeout: check.time("timeout", raw.crawl.timeout.as_deref(), 60),

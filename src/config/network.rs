@@ -74,10 +74,8 @@ pub fn certificates(path: &Path) -> Result<Vec<Certificate>, Unusable> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
-    let unreadable = |error: std::io::Error| Unusable::Unreadable {
-        path: path.into(),
-        why: error.to_string(),
-    };
+    let unreadable =
+        |error: std::io::Error| Unusable::Unreadable { path: path.into(), why: error.to_string() };
     std::fs::read(path).map_err(unreadable)
 }
 
@@ -206,5 +204,126 @@ fn proxy(text: &str) -> Result<Proxy, Problem> {
             Ok(Proxy::Through(url))
         }
         _ => Err(Problem::Proxy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Loaded, Sources, load};
+    use super::*;
+
+    fn environment(name: &str) -> Option<String> {
+        (name == "PROXY_PASSWORD").then(|| "s3cret".into())
+    }
+
+    /// What a `toolscout.toml` comes to, in a folder with certificates.
+    fn loaded(text: &str) -> Result<Loaded, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let pair = rcgen::generate_simple_self_signed(vec!["us".into()]).unwrap();
+        let (certificate, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
+        for (name, text) in [
+            ("ca.pem", format!("# ours\n{certificate}{certificate}")),
+            ("client.pem", certificate.clone()),
+            ("client.key", key.clone()),
+            ("both.pem", format!("{key}{certificate}")),
+            ("text.pem", "no certificate".into()),
+            ("toolscout.toml", text.into()),
+        ] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let sources = Sources { folder: folder.path().to_owned(), ..Sources::default() };
+        load(&sources, &environment).map_err(|errors| {
+            errors.to_string().replace(&folder.path().display().to_string(), "FOLDER")
+        })
+    }
+
+    fn network(config: &Config, id: &str) -> NetworkConfig {
+        let server = config.servers.iter().find(|server| server.id.as_str() == id);
+        server.unwrap().network.clone()
+    }
+
+    #[test]
+    fn a_server_takes_what_it_does_not_say_from_the_crawl() {
+        let loaded = loaded(
+            r#"
+[crawl]
+proxy = "http://ada:${PROXY_PASSWORD}@proxy.test:3128"
+ca_file = "ca.pem"
+client_cert_file = "client.pem"
+client_key_file = "client.key"
+[servers.a]
+url = "https://a.test/mcp"
+[servers.b]
+url = "https://b.test/mcp"
+proxy = "none"
+client_cert_file = "both.pem"
+[servers.c]
+url = "https://c.test/mcp"
+proxy = "environment"
+[servers.d]
+command = "sh"
+"#,
+        )
+        .unwrap();
+        let name = |path: &Option<PathBuf>| {
+            path.as_ref().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        };
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(|id| network(&loaded.config, id));
+        let through: Url = "http://ada:s3cret@proxy.test:3128".parse().unwrap();
+        assert_eq!(a.proxy, Proxy::Through(through));
+        assert_eq!(name(&a.ca).as_deref(), Some("ca.pem"));
+        let (a, b) = (a.client.unwrap(), (b.proxy, b.ca, b.client.unwrap()));
+        assert_eq!(name(&Some(a.certificate)).as_deref(), Some("client.pem"));
+        assert_eq!(name(&a.key).as_deref(), Some("client.key"));
+        assert_eq!((b.0, name(&b.1).as_deref()), (Proxy::None, Some("ca.pem")));
+        // A certificate of its own comes with its own key, or holds it.
+        assert_eq!(name(&Some(b.2.certificate)).as_deref(), Some("both.pem"));
+        assert_eq!(b.2.key, None);
+        assert_eq!(c.proxy, Proxy::Environment);
+        assert_eq!(d, NetworkConfig::default());
+
+        let shown = loaded.shown().unwrap();
+        assert!(!shown.contains("s3cret") && !shown.contains("ada"), "{shown}");
+        assert!(shown.contains("proxy = \"http://****@proxy.test:3128/\""), "{shown}");
+        for key in ["proxy = \"none\"", "ca.pem", "client.pem", "client.key", "both.pem"] {
+            assert!(shown.contains(key), "{key}: {shown}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_remedy() {
+        let Err(errors) = loaded(
+            r#"
+[crawl]
+ca_file = "text.pem"
+[servers.a]
+url = "https://a.test/mcp"
+proxy = "socks5://proxy.test"
+client_cert_file = "client.pem"
+[servers.b]
+url = "https://b.test/mcp"
+ca_file = "missing.pem"
+client_key_file = "client.key"
+[servers.c]
+command = "sh"
+proxy = "none"
+"#,
+        ) else {
+            panic!("it was taken");
+        };
+        insta::assert_snapshot!(errors, @r#"
+        toolscout.toml:3: crawl.ca_file: no certificate in PEM form in that file
+          remedy: name a file with BEGIN CERTIFICATE in it
+        error: toolscout.toml:6: servers.a.proxy: not a proxy
+          remedy: write "http://proxy.example.com:3128", "none" or "environment"
+        error: toolscout.toml:7: servers.a.client_cert_file: not one certificate with its key, both in PEM form
+          remedy: put the certificate and its key in one file, or name the key as `client_key_file`
+        error: toolscout.toml:8: servers.b.client_cert_file: is missing
+          remedy: give it a value; see `toolscout config example`
+        error: toolscout.toml:10: servers.b.ca_file: can't be read: FOLDER/missing.pem: No such file or directory (os error 2)
+          remedy: check the path and its permissions
+        error: toolscout.toml:14: servers.c.proxy: means nothing for a server with `command`
+          remedy: remove it, or remove `command`
+        "#);
     }
 }

@@ -39,8 +39,8 @@ pub(super) fn client(
 /// A client that reaches others by this way, to be finished.
 pub(crate) fn over(network: &NetworkConfig) -> Result<ClientBuilder, CrawlError> {
     let unusable = |key| move |why| CrawlError::Client(format!("`{key}`: {why}"));
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("toolscout/", env!("CARGO_PKG_VERSION")));
+    let mut builder =
+        reqwest::Client::builder().user_agent(concat!("toolscout/", env!("CARGO_PKG_VERSION")));
     builder = match &network.proxy {
         Proxy::Environment => builder,
         Proxy::None => builder.no_proxy(),

@@ -323,9 +323,7 @@ pub(super) fn crawl_error(error: &HttpError) -> CrawlError {
     match error {
         HttpError::AuthRequired(_) => CrawlError::AuthRequired(401),
         HttpError::InsufficientScope(_) => CrawlError::AuthRequired(403),
-        HttpError::HttpStatus(error) => {
-            status_error(error.status, error.retry_after.as_deref())
-        }
+        HttpError::HttpStatus(error) => status_error(error.status, error.retry_after.as_deref()),
         HttpError::ResponseBodyTooLarge { max_size } => CrawlError::TooManyBytes(*max_size),
         HttpError::UnexpectedEndOfStream => CrawlError::Closed(String::new()),
         HttpError::Client(error) => reqwest_error(error),

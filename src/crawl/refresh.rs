@@ -117,11 +117,7 @@ async fn crawl_forever(upstream: &mut Upstream, shared: &Shared, refresh: &Notif
 impl Shared {
     /// Runs a crawl. Those that start a child do so a few at a time; one that keeps us waiting lets
     /// the next go ahead, and so does one that waits for the network from the start.
-    async fn in_turn(
-        &self,
-        starts_a_child: bool,
-        crawl: impl Future<Output = Outcome>,
-    ) -> Outcome {
+    async fn in_turn(&self, starts_a_child: bool, crawl: impl Future<Output = Outcome>) -> Outcome {
         let mut crawl = std::pin::pin!(crawl);
         if starts_a_child && let Ok(_permit) = self.permits.acquire().await {
             // Ended or not, the permit goes on.

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::{CrawlError, Secrets};
 use super::client;
+use super::error::{CrawlError, Secrets};
 use super::list::list;
 use super::session::{Connector, Era, Event, Session};
 use crate::catalog::{Listing, Outcome, ServerInfo};
@@ -53,10 +53,11 @@ impl Upstream {
         }
         self.asked = None;
         if let Err(error) = &listing {
-            // Certificates may be renewed by the next time.
-            self.http = None;
-            if let CrawlError::Busy { wait, .. } = error {
-                self.asked = *wait;
+            match error {
+                CrawlError::Busy { wait, .. } => self.asked = *wait,
+                // Certificates may have been renewed by the next time.
+                CrawlError::Tls(_) | CrawlError::AuthRequired(_) => self.http = None,
+                _ => {}
             }
         }
         match listing {

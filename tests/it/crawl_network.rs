@@ -93,11 +93,8 @@ async fn tls_goes_through_a_proxy_and_trusts_the_named_authority() {
     let ca = folder.path().join("ca.pem");
     std::fs::write(&ca, authority.pem()).unwrap();
     let (proxy, heads) = tunnel(mock.url.port().unwrap()).await;
-    let network = NetworkConfig {
-        proxy: Proxy::Through(proxy),
-        ca: Some(ca),
-        ..NetworkConfig::default()
-    };
+    let network =
+        NetworkConfig { proxy: Proxy::Through(proxy), ca: Some(ca), ..NetworkConfig::default() };
     let url = "https://tools.invalid/mcp".parse().unwrap();
     assert_eq!(names(&listing(crawled(&at(&url, network)).await)), ["a"]);
     let heads = heads.lock().unwrap();

@@ -67,7 +67,9 @@ async fn fifty_dead_among_five_hundred_delay_nobody_and_lose_nothing() {
     let service = Service::start(folder.path(), &[]).await;
     // What was known is there at once.
     assert_eq!(service.status().await["total"], ALL);
-    service.until("the living are ready", async || count(&service, "ready").await == ALL - DEAD).await;
+    service
+        .until("the living are ready", async || count(&service, "ready").await == ALL - DEAD)
+        .await;
     // They did not wait until those that hang were given up.
     let hanging = service.server("s460").await;
     assert_eq!(hanging["state"], "stale");

@@ -8,9 +8,7 @@ use toolscout::catalog::{Outcome, ServerUpdate};
 use toolscout::config::{NetworkConfig, ServerConfig};
 use toolscout::crawl::crawl_once;
 
-use crate::support::crawling::{
-    Crawls, failure, http, limits, names, outcome, page, server,
-};
+use crate::support::crawling::{Crawls, failure, http, limits, names, outcome, page, server};
 use crate::support::front::{Authority, Flaw};
 use crate::support::mock_http::{Answer, MockHttp, Speaks};
 
@@ -70,10 +68,9 @@ async fn a_busy_server_is_left_alone_for_as_long_as_it_says() {
     ];
     for (status, after, expected) in cases {
         let said = after.clone();
-        let mock = MockHttp::start(Speaks::Stateless, false, move |_| {
-            Answer::Busy(status, said.clone())
-        })
-        .await;
+        let mock =
+            MockHttp::start(Speaks::Stateless, false, move |_| Answer::Busy(status, said.clone()))
+                .await;
         let mut crawls = Crawls::start(vec![server("srv", http(&mock.url))], [].into());
         crawls.next().await;
         let update = crawls.next().await;
@@ -87,8 +84,7 @@ async fn a_busy_server_is_left_alone_for_as_long_as_it_says() {
 #[tokio::test]
 async fn a_busy_server_is_not_asked_in_other_dialects() {
     for status in [429, 503] {
-        let mock =
-            MockHttp::start(Speaks::Busy(status, "120"), false, |_| Answer::Hang).await;
+        let mock = MockHttp::start(Speaks::Busy(status, "120"), false, |_| Answer::Hang).await;
         let mut crawls = Crawls::start(vec![server("srv", http(&mock.url))], [].into());
         crawls.next().await;
         let update = crawls.next().await;

@@ -49,10 +49,16 @@ async fn an_http_server_that_fails_takes_no_tool_away() {
         ("stale", "no complete listing within 2s", || Answer::Hang),
         ("stale", "breaks the protocol", || Answer::Body("text/html", b"<p>Sorry</p>".to_vec())),
         ("stale", "breaks the protocol", || {
-            Answer::Body("application/json", br#"{"jsonrpc":"2.0","result":{"tools":[{"na"#.to_vec())
+            Answer::Body(
+                "application/json",
+                br#"{"jsonrpc":"2.0","result":{"tools":[{"na"#.to_vec(),
+            )
         }),
         ("stale", "breaks the protocol", || {
-            Answer::Body("text/plain", br#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#.to_vec())
+            Answer::Body(
+                "text/plain",
+                br#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#.to_vec(),
+            )
         }),
         ("stale", "HTTP 500", || Answer::Status(500, None)),
         ("stale", "`tools` is not an array", || Answer::Result(r#"{"tools":{}}"#.into())),
@@ -86,10 +92,8 @@ async fn an_http_server_that_fails_takes_no_tool_away() {
 
 #[tokio::test]
 async fn a_child_that_fails_takes_no_tool_away() {
-    let pages = [
-        (None, page(&["open_door"], Some("more"))),
-        (Some("more"), page(&["ring_bell"], None)),
-    ];
+    let pages =
+        [(None, page(&["open_door"], Some("more"))), (Some("more"), page(&["ring_bell"], None))];
     let script = |ill: &str| json!({"pages": pages, ill: true});
     let mock = MockStdio::new(&script("well"));
     let Transport::Stdio { command, args, .. } = mock.transport() else {

@@ -13,6 +13,7 @@ mod cli_search;
 mod config_check;
 mod config_cli;
 mod crawl_files;
+mod crawl_freshness;
 mod crawl_http;
 mod crawl_network;
 mod crawl_pages;

@@ -10,8 +10,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, Version};
 use axum::routing::any;
 use futures::{StreamExt, stream};
-use serde_json::{Value, json};
 use rustls::ServerConfig;
+use serde_json::{Value, json};
 use tokio::sync::broadcast;
 use url::Url;
 
@@ -46,6 +46,8 @@ pub enum Speaks {
     Handshake(u16, i32),
     /// 2026-07-28 only.
     Stateless,
+    /// The same, and it announces no changes.
+    Quiet,
     /// Nothing but this status, with this `Retry-After`.
     Busy(u16, &'static str),
     /// Nothing but this status, with a `WWW-Authenticate` header if there is one.
@@ -213,11 +215,12 @@ async fn serve(
             response.headers_mut().insert("mcp-session-id", "s1".parse().unwrap());
             response
         }
-        (Speaks::Stateless, "server/discover") => {
+        (Speaks::Stateless | Speaks::Quiet, "server/discover") => {
+            let announces = mock.speaks == Speaks::Stateless;
             let result = json!({
                 "resultType": "complete", "ttlMs": 0, "cacheScope": "private",
                 "supportedVersions": ["2026-07-28"],
-                "capabilities": {"tools": {"listChanged": true}},
+                "capabilities": {"tools": {"listChanged": announces}},
                 "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "mock", "version": "1"}},
             });
             answer(&mock, id, Answer::Result(result.to_string()))
@@ -240,7 +243,9 @@ async fn serve(
                 .body(Body::from(body.to_string()))
                 .unwrap()
         }
-        (Speaks::Stateless, _) => answer(&mock, id, Answer::Error(-32601, "unknown method")),
+        (Speaks::Stateless | Speaks::Quiet, _) => {
+            answer(&mock, id, Answer::Error(-32601, "unknown method"))
+        }
     }
 }
 
