@@ -148,7 +148,7 @@ pub enum Transport {
 /// Bounds on every crawl.
 #[derive(Debug, Clone)]
 pub struct CrawlConfig {
-    /// Servers crawled at once.
+    /// Children that start at once.
     pub concurrency: usize,
     /// Pages of one listing.
     pub max_pages: usize,

@@ -9,6 +9,7 @@ mod client;
 mod error;
 mod files;
 mod http;
+mod http_error;
 mod lines;
 mod list;
 mod news;

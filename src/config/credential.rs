@@ -25,9 +25,11 @@ impl ServerConfig {
         };
         add(salt);
         let pairs = match &self.transport {
-            Transport::Stdio { command, args, env, .. } => {
-                add(command);
-                args.iter().for_each(|arg| add(arg));
+            // The program is how we ask, not who.
+            Transport::Stdio { args, env, .. } => {
+                for arg in args {
+                    add(arg);
+                }
                 env
             }
             Transport::Http { url, headers } => {

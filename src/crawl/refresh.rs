@@ -69,15 +69,12 @@ async fn crawl_forever(upstream: &mut Upstream, shared: &Shared, refresh: &Notif
     loop {
         let outcome = shared.in_turn(upstream.starts_a_child(), upstream.crawl(true)).await;
         let listed = matches!(outcome, Outcome::Listed(_));
-        let wait = match &outcome {
-            Outcome::Listed(listing) => {
-                let ttl = listing.info.ttl.filter(|_| !upstream.announces());
-                jittered(hinted(interval, ttl))
-            }
-            _ => {
-                let wait = retry.next().unwrap_or(LAST_RETRY);
-                upstream.asked().map_or(wait, |asked| wait.max(asked_for(asked)))
-            }
+        let wait = if let Outcome::Listed(listing) = &outcome {
+            let ttl = listing.info.ttl.filter(|_| !upstream.announces());
+            jittered(hinted(interval, ttl))
+        } else {
+            let wait = retry.next().unwrap_or(LAST_RETRY);
+            upstream.asked().map_or(wait, |asked| wait.max(asked_for(asked)))
         };
         let since = Instant::now();
         if !shared.tell(&server, outcome, Some(wait)).await {

@@ -23,6 +23,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::client;
 use super::error::{CrawlError, Secrets, clip};
 use super::http;
+use super::http_error;
 use super::news::NewsStream;
 use super::sse::SseTransport;
 use super::stdio::{Program, StdioTransport};
@@ -389,7 +390,7 @@ fn call_error(error: ServiceError) -> CrawlError {
 
 fn transport_error(error: &DynamicTransportError) -> CrawlError {
     match error.error.downcast_ref() {
-        Some(error) => http::crawl_error(error),
+        Some(error) => http_error::crawl_error(error),
         None => CrawlError::Closed(format!(": {}", clip(&error.error.to_string(), 200))),
     }
 }

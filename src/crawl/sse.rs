@@ -23,6 +23,7 @@ use url::Url;
 
 use super::error::CrawlError;
 use super::http::{self, EVENTS};
+use super::http_error;
 use super::session::Fault;
 use super::tap::LineTap;
 
@@ -48,8 +49,8 @@ impl SseTransport {
     ) -> Result<Self, CrawlError> {
         let request =
             http.get(url.clone()).header(ACCEPT, EVENTS).header(CACHE_CONTROL, "no-cache");
-        let response = request.send().await.map_err(|error| http::reqwest_error(&error))?;
-        if let Some(error) = http::refused(&response) {
+        let response = request.send().await.map_err(|error| http_error::reqwest_error(&error))?;
+        if let Some(error) = http_error::refused(&response) {
             return Err(error);
         }
         if !http::content_type(&response).starts_with(EVENTS) {
@@ -89,11 +90,11 @@ impl Transport<RoleClient> for SseTransport {
         let fault = self.fault.clone();
         async move {
             let error = match request.send().await {
-                Ok(response) => match http::refused(&response) {
+                Ok(response) => match http_error::refused(&response) {
                     Some(error) => error,
                     None => return Ok(()),
                 },
-                Err(error) => http::reqwest_error(&error),
+                Err(error) => http_error::reqwest_error(&error),
             };
             // rmcp tells of a failed send in words of its own.
             fault.set(error);
@@ -173,8 +174,12 @@ impl Events {
                 Ok(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                     Err(CrawlError::TooManyBytes(self.max_bytes))
                 }
-                Ok(error) => Err(CrawlError::Closed(format!(": {}", http::innermost(&*error)))),
-                Err(error) => Err(CrawlError::Closed(format!(": {}", http::innermost(&*error)))),
+                Ok(error) => {
+                    Err(CrawlError::Closed(format!(": {}", http_error::innermost(&*error))))
+                }
+                Err(error) => {
+                    Err(CrawlError::Closed(format!(": {}", http_error::innermost(&*error))))
+                }
             },
             Some(Err(error)) => {
                 Err(CrawlError::Protocol(super::error::clip(&error.to_string(), 200)))

@@ -104,8 +104,8 @@ async fn a_slow_or_dead_server_delays_nobody() {
 async fn what_changes_while_nobody_listens_is_seen() {
     for speaks in [Speaks::Handshake(404, -32601), Speaks::Stateless] {
         let offered = Arc::new(Mutex::new("first"));
-        let listed = Arc::clone(&offered);
-        let lister = move |_: &_| Answer::Result(page(&[*listed.lock().unwrap()], None));
+        let now = Arc::clone(&offered);
+        let lister = move |_: &_| Answer::Result(page(&[*now.lock().unwrap()], None));
         let mock = MockHttp::start(speaks, true, lister).await;
         let mut crawls = Crawls::start(vec![server("srv", http(&mock.url))], [].into());
         assert_eq!(names(&crawls.listing_of("srv").await), ["first"]);
