@@ -5,6 +5,7 @@
 use secrecy::ExposeSecret;
 
 use super::{ServerConfig, Transport};
+use crate::catalog::ServerInfo;
 
 impl ServerConfig {
     /// A mark of who we are to this server: whatever of its entry decides what it shows us.
@@ -15,6 +16,12 @@ impl ServerConfig {
     /// We are to this server who we were when it was marked.
     pub fn is_marked(&self, mark: &str) -> bool {
         mark.split_once(':').is_some_and(|(salt, _)| self.marked_with(salt) == mark)
+    }
+
+    /// A listing with this in it may be served to whoever we serve: it is for everybody, or was
+    /// shown to who we are now.
+    pub fn was_shown(&self, info: &ServerInfo) -> bool {
+        info.private_to.as_deref().is_none_or(|mark| self.is_marked(mark))
     }
 
     fn marked_with(&self, salt: &str) -> String {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: flag before environment before file before default, and no error hides another.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
 use super::raw::{RawConfig, RawCrawl, RawServer};
 use super::server::{self, Defaults, Entry};
-use super::{Config, CrawlConfig, EmbedConfig, Environment, client, encoder, file, network};
+use super::{Config, CrawlConfig, EmbedConfig, Environment, client, encoder, file, network, trust};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "toolscout.toml";
@@ -61,8 +61,6 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// Values that came from the environment: hidden wherever the configuration is shown.
     pub(super) filled_in: Vec<SecretString>,
-    /// The patterns behind `allow` and `deny`, by server.
-    pub(super) patterns: BTreeMap<String, (Option<Vec<String>>, Vec<String>)>,
 }
 
 /// Reads and resolves everything.
@@ -99,9 +97,10 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let at = (&place.at("crawl"), base.as_path());
     let network = network::of_crawl(&mut raw.crawl, at, environment, &mut filled_in, &mut errors);
     let mut check = Check { place: &place, errors: &mut errors };
+    let usual = Defaults::default();
     let defaults = Defaults {
-        timeout: check.time("timeout", raw.crawl.timeout.as_deref(), 60),
-        refresh: check.time("refresh", raw.crawl.refresh.as_deref(), 15 * 60),
+        timeout: check.time("timeout", raw.crawl.timeout.as_deref(), usual.timeout),
+        refresh: check.time("refresh", raw.crawl.refresh.as_deref(), usual.refresh),
         network,
     };
     let crawl = check.crawl(&raw.crawl);
@@ -113,17 +112,19 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let embed = check.embed(raw.embed, sources);
     let rerank = check.rerank(raw.rerank, sources);
 
+    let mut trust = trust::general(&raw.trust, &place.at("trust"), &mut errors);
+    for entry in &entries {
+        trust::of_server(&mut trust, entry, &mut errors);
+    }
     refuse_duplicates(&entries, sources.demo, &mut errors);
     let mut servers = Vec::new();
-    let mut patterns = BTreeMap::new();
     for entry in entries {
-        let (id, at) = (entry.id.clone(), entry.place.clone());
+        let at = entry.place.clone();
         let off = entry.raw.enabled == Some(false);
         match server::resolve(entry, &defaults, environment, &mut warnings) {
             Ok(resolved) => {
                 servers.push(resolved.server);
                 filled_in.extend(resolved.filled_in);
-                patterns.insert(id, resolved.patterns);
             }
             Err(found) if off => {
                 let first = found.first().map(|error| error.problem.to_string());
@@ -147,20 +148,23 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 data,
                 servers,
                 crawl,
+                network: defaults.network,
+                trust,
                 embed,
                 rerank,
             },
             warnings,
             files,
             filled_in: filled_in.into_iter().map(SecretString::from).collect(),
-            patterns,
         }),
         _ => Err(in_order(errors)),
     }
 }
 
-/// The encoder of a configuration, whose servers are left aside.
+/// The encoder of a configuration, and where it serves; its servers are left aside.
 pub struct EncoderPlaces {
+    /// Where it listens.
+    pub listen: SocketAddr,
     /// Where snapshots, caches and models live.
     pub data: PathBuf,
     /// The encoder.
@@ -179,6 +183,7 @@ pub fn encoder_places(
     let (mut files, mut entries) = (Vec::new(), Vec::new());
     let (raw, place, base) = own_file(sources, environment, &mut files, &mut entries, &mut errors);
     let mut check = Check { place: &place, errors: &mut errors };
+    let listen = check.listen(&raw, sources, environment);
     let data = check.data(&raw, &base, sources, environment);
     let data_folder = data.as_deref();
     let mut check =
@@ -192,8 +197,10 @@ pub fn encoder_places(
         }
         _ => true,
     });
-    match data {
-        Some(data) if errors.is_empty() => Ok(EncoderPlaces { data, embed, missing }),
+    match (listen, data) {
+        (Some(listen), Some(data)) if errors.is_empty() => {
+            Ok(EncoderPlaces { listen, data, embed, missing })
+        }
         _ => Err(in_order(errors)),
     }
 }
@@ -328,8 +335,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn time(&mut self, key: &str, text: Option<&str>, default: u64) -> Duration {
-        let default = Duration::from_secs(default);
+    fn time(&mut self, key: &str, text: Option<&str>, default: Duration) -> Duration {
         let place = self.place.at("crawl").at(key);
         self.duration(&place, text, Duration::from_secs(1), default)
     }

@@ -17,6 +17,7 @@ pub(super) struct RawConfig {
     pub allowed_origins: Vec<String>,
     pub data: Option<String>,
     pub crawl: RawCrawl,
+    pub trust: RawTrust,
     pub embed: RawEmbed,
     pub rerank: Option<RawRerank>,
     pub servers: BTreeMap<String, RawServer>,
@@ -36,6 +37,29 @@ pub(super) struct RawCrawl {
     pub ca_file: Option<String>,
     pub client_cert_file: Option<String>,
     pub client_key_file: Option<String>,
+}
+
+/// `[trust]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawTrust {
+    pub pin: Option<bool>,
+    pub injection: Option<String>,
+    pub hidden_text: Option<String>,
+    pub stuffing: Option<String>,
+    pub shadow: Option<String>,
+    pub lookalike: Option<String>,
+}
+
+/// `[servers.ID.trust]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawRules {
+    pub injection: Option<String>,
+    pub hidden_text: Option<String>,
+    pub stuffing: Option<String>,
+    pub shadow: Option<String>,
+    pub lookalike: Option<String>,
 }
 
 /// `[embed]`.
@@ -85,6 +109,8 @@ pub(super) struct RawServer {
     pub deny: Option<Vec<String>>,
     pub timeout: Option<String>,
     pub refresh: Option<String>,
+    pub pin: Option<bool>,
+    pub trust: Option<RawRules>,
     pub command: Option<String>,
     pub args: Option<Vec<String>>,
     pub env: Option<BTreeMap<String, String>>,

@@ -10,8 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
 
-use super::{Config, EndpointConfig, Loaded, Proxy, ServerConfig, Transport};
+use super::{Config, EndpointConfig, Loaded, NameFilter, Proxy, ServerConfig, Transport};
 use crate::embed::IN_BINARY;
+use crate::trust::policy::{Action, Rule, Rules};
 
 const MASK: &str = "****";
 
@@ -23,6 +24,7 @@ struct Shown<'a> {
     allowed_origins: &'a [String],
     data: String,
     crawl: ShownCrawl,
+    trust: ShownTrust,
     embed: ShownEmbed,
     rerank: Option<ShownRerank>,
     servers: BTreeMap<&'a str, ShownServer>,
@@ -34,6 +36,13 @@ struct ShownCrawl {
     max_pages: usize,
     max_tools: usize,
     max_bytes: usize,
+}
+
+#[derive(Serialize)]
+struct ShownTrust {
+    pin: bool,
+    #[serde(flatten)]
+    rules: BTreeMap<&'static str, Action>,
 }
 
 #[derive(Serialize)]
@@ -81,12 +90,14 @@ struct ShownServer {
     deny: Option<Vec<String>>,
     timeout: String,
     refresh: String,
+    pin: Option<bool>,
     env: Option<BTreeMap<String, &'static str>>,
     headers: Option<BTreeMap<String, &'static str>>,
     proxy: Option<String>,
     ca_file: Option<String>,
     client_cert_file: Option<String>,
     client_key_file: Option<String>,
+    trust: Option<BTreeMap<&'static str, Action>>,
 }
 
 impl Loaded {
@@ -101,6 +112,8 @@ impl Loaded {
             demo: _,
             servers,
             crawl,
+            network: _,
+            trust,
             embed,
             rerank,
         } = &self.config;
@@ -117,6 +130,7 @@ impl Loaded {
                 max_tools: crawl.max_tools,
                 max_bytes: crawl.max_bytes,
             },
+            trust: ShownTrust { pin: trust.general.pin, rules: rules(&trust.general) },
             embed: ShownEmbed {
                 enabled: embed.enabled,
                 model: embed.model.as_ref().map_or_else(|| IN_BINARY.to_owned(), path),
@@ -137,14 +151,17 @@ impl Loaded {
     }
 
     fn server(&self, server: &ServerConfig) -> ShownServer {
-        let (allow, deny) = (self.patterns.get(server.id.as_str()).cloned()).unwrap_or_default();
+        let NameFilter { allow, deny } = &server.names;
+        let own = self.config.trust.servers.get(&server.id);
         let shown = ShownServer {
             enabled: server.enabled,
             title: server.title.clone(),
-            allow,
-            deny: Some(deny).filter(|patterns| !patterns.is_empty()),
+            allow: allow.as_ref().map(|names| names.patterns().to_vec()),
+            deny: Some(deny.patterns().to_vec()).filter(|patterns| !patterns.is_empty()),
             timeout: time(server.timeout),
             refresh: time(server.refresh),
+            pin: own.map(|own| own.pin),
+            trust: own.map(rules),
             ..ShownServer::default()
         };
         match &server.transport {
@@ -207,6 +224,11 @@ impl Loaded {
         };
         arguments.iter().map(mask).collect()
     }
+}
+
+/// Every rule and what follows from it.
+fn rules(rules: &Rules) -> BTreeMap<&'static str, Action> {
+    Rule::ALL.iter().map(|rule| (rule.name(), rules.action(*rule))).collect()
 }
 
 fn endpoint(endpoint: &EndpointConfig) -> ShownEndpoint {

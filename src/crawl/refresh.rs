@@ -3,7 +3,8 @@
 //! Invariant: the wait after a failure grows, and every wait is jittered, so that servers are
 //! never asked in lockstep.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -14,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::session::Event;
 use super::update;
 use super::upstream::Upstream;
-use crate::catalog::{Outcome, ServerUpdate};
+use crate::catalog::{Outcome, ServerInfo, ServerUpdate};
 use crate::config::ServerConfig;
+use crate::tool::ServerId;
 
 /// The first wait after a failure.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -41,6 +43,27 @@ pub(super) struct Shared {
     pub(super) updates: mpsc::Sender<ServerUpdate>,
     pub(super) permits: Arc<Semaphore>,
     pub(super) shutdown: CancellationToken,
+    pub(super) marks: Marks,
+}
+
+/// Whom the last listing of a server was for, by its mark; `None` for everybody.
+#[derive(Clone, Default)]
+pub(super) struct Marks(Arc<Mutex<BTreeMap<ServerId, Option<String>>>>);
+
+impl Marks {
+    pub(super) fn note(&self, server: &ServerId, info: &ServerInfo) {
+        self.lock().insert(server.clone(), info.private_to.clone());
+    }
+
+    /// What was listed was for somebody else than this entry stands for.
+    pub(super) fn are_of_another(&self, server: &ServerConfig) -> bool {
+        let mark = self.lock().get(&server.id).cloned().flatten();
+        mark.is_some_and(|mark| !server.is_marked(&mark))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ServerId, Option<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Crawls a server until shutdown.
@@ -132,6 +155,9 @@ impl Shared {
         outcome: Outcome,
         wait: Option<Duration>,
     ) -> bool {
+        if let Outcome::Listed(listing) = &outcome {
+            self.marks.note(&server.id, &listing.info);
+        }
         let update = update(server, server.id.clone(), outcome, wait);
         self.updates.send(update).await.is_ok()
     }
@@ -209,6 +235,7 @@ mod tests {
             updates: mpsc::channel(1).0,
             permits: Arc::new(Semaphore::new(permits)),
             shutdown: CancellationToken::new(),
+            marks: Marks::default(),
         }
     }
 

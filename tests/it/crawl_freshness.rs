@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use toolscout::catalog::Outcome;
+use toolscout::config::{ServerConfig, Transport};
+use toolscout::crawl::Wanted;
 
-use crate::support::crawling::{Crawls, http, listing, outcome, page, server};
+use crate::support::crawling::{Crawls, http, listing, names, outcome, page, server};
 use crate::support::mock_http::{Answer, MockHttp, Speaks};
 use crate::support::service::{Service, configure};
 
@@ -105,5 +108,34 @@ async fn a_private_listing_is_served_to_nobody_else() {
         assert_eq!(restarted(folder.path(), &mock, "ada-1234").await, ["mine/diary"]);
         let of_others: &[&str] = if scope == "private" { &[] } else { &["mine/diary"] };
         assert_eq!(restarted(folder.path(), &mock, "bob-1234").await, of_others);
+    }
+}
+
+#[tokio::test]
+async fn an_entry_with_other_credentials_takes_over_only_what_everybody_may_see() {
+    for scope in ["private", "public"] {
+        let hints = format!("\"ttlMs\":0,\"cacheScope\":\"{scope}\"");
+        let pages = vec![(None, hinted(&["diary"], None, &hints))];
+        let mock = MockHttp::pages(Speaks::Stateless, false, pages).await;
+        let entry = |token: &str, title: &str| {
+            let headers = vec![("authorization".to_owned(), token.to_owned().into())];
+            let transport = Transport::Http { url: mock.url.clone(), headers };
+            let title = Some(title.to_owned());
+            vec![Wanted::crawled(ServerConfig { title, ..server("mine", transport) })]
+        };
+        let mut crawls = Crawls::start(Vec::new(), [].into());
+        crawls.crawler.apply(entry("Bearer ada", "Mine"));
+        assert_eq!(names(&crawls.listing_of("mine").await), ["diary"]);
+        for (token, title, kept) in
+            [("ada", "Hers", true), ("bob", "His", scope == "public"), ("bob", "Still his", true)]
+        {
+            crawls.crawler.apply(entry(&format!("Bearer {token}"), title));
+            let Outcome::Narrowed(filter) = crawls.next().await.outcome else {
+                panic!("nothing is said of the tools that were known");
+            };
+            assert_eq!(filter.admits("diary"), kept, "{scope}: {title}");
+            assert_eq!(names(&crawls.listing_of("mine").await), ["diary"]);
+        }
+        crawls.stop().await;
     }
 }

@@ -6,6 +6,7 @@
     reason = "helpers of tests may panic and say what they skip, as tests do"
 )]
 
+mod admin;
 mod answers;
 mod cli_crawl;
 mod cli_eval;
@@ -13,6 +14,7 @@ mod cli_search;
 mod config_check;
 mod config_cli;
 mod crawl_files;
+mod crawl_fleet;
 mod crawl_freshness;
 mod crawl_http;
 mod crawl_network;
@@ -32,6 +34,7 @@ mod failure_server;
 mod model_list;
 mod model_pull;
 mod model_use;
+mod reload;
 mod serve_guard;
 mod serve_http;
 mod serve_mcp;
@@ -43,4 +46,6 @@ mod service_demo;
 mod service_encoder;
 mod service_restart;
 mod support;
+mod trust_decide;
+mod trust_history;
 mod upstreams;
