@@ -5,14 +5,18 @@
 mod added;
 mod client;
 mod credential;
+pub mod edit;
 mod encoder;
 mod error;
 mod expand;
 mod file;
+pub mod import;
 mod load;
 mod names;
 mod network;
+mod places;
 mod raw;
+mod secret;
 mod server;
 mod show;
 #[cfg(test)]

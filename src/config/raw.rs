@@ -52,7 +52,7 @@ pub(super) struct RawTrust {
 }
 
 /// `[servers.ID.trust]`.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawRules {
     pub injection: Option<String>,
@@ -100,7 +100,7 @@ pub(super) struct RawRerank {
 }
 
 /// `[servers.ID]`.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawServer {
     pub title: Option<String>,
@@ -114,6 +114,7 @@ pub(super) struct RawServer {
     pub command: Option<String>,
     pub args: Option<Vec<String>>,
     pub env: Option<BTreeMap<String, String>>,
+    pub env_file: Option<String>,
     pub cwd: Option<String>,
     pub url: Option<String>,
     pub headers: Option<BTreeMap<String, String>>,
@@ -137,6 +138,7 @@ impl RawServer {
             ("timeout", &mut self.timeout),
             ("refresh", &mut self.refresh),
             ("command", &mut self.command),
+            ("env_file", &mut self.env_file),
             ("cwd", &mut self.cwd),
             ("url", &mut self.url),
             ("bearer_token", &mut self.bearer_token),
