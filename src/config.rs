@@ -3,12 +3,14 @@
 //! Invariant: a [`Config`] is complete and valid; nothing after it reads the environment.
 
 mod client;
+pub mod edit;
 mod encoder;
 mod error;
 mod expand;
 mod file;
 mod load;
 mod raw;
+mod secret;
 mod server;
 mod show;
 #[cfg(test)]
