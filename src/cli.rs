@@ -2,15 +2,18 @@
 //!
 //! Invariant: nothing here reads a configuration file or decides a default; `config` does.
 
+pub mod add;
 pub mod completions;
 pub mod config;
 pub mod crawl;
 pub mod demo_server;
+mod entries;
 pub mod eval;
 mod local;
 mod log;
 pub mod model;
 mod progress;
+pub mod registry;
 pub mod search;
 pub mod serve;
 mod sources;
@@ -55,6 +58,11 @@ pub enum Command {
     Search(SearchArgs),
     /// Score the search on labelled queries.
     Eval(EvalArgs),
+    /// Find the MCP server of a site, or take a command, and write it into toolscout.toml.
+    Add(Box<add::AddArgs>),
+    /// Search an MCP registry, and write servers of it into toolscout.toml.
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
     /// Check the configuration, or print an example of one.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -292,6 +300,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Crawl(args) => crawl::run(&args),
         Command::Search(args) => search::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Add(args) => add::run(&args),
+        Command::Registry(command) => registry::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Model(command) => model::run(&command),
         Command::Completions(args) => completions::run(&args),

@@ -17,6 +17,7 @@ pub mod cli;
 pub mod config;
 pub mod crawl;
 pub mod demo;
+pub mod discover;
 pub mod embed;
 pub mod eval;
 pub mod hub;

@@ -58,6 +58,13 @@ pub struct Auth {
     pub scopes: Vec<String>,
 }
 
+impl Auth {
+    /// Of a kind, and nothing more is known.
+    pub fn of(kind: &str) -> Self {
+        Self { r#type: kind.into(), ..Self::default() }
+    }
+}
+
 /// Reads what was found at `at`; `None` where it is none of these documents.
 pub fn read(at: &Url, body: &[u8]) -> Option<Document> {
     let value: Value = serde_json::from_slice(body).ok()?;
@@ -103,10 +110,11 @@ fn catalog(at: &Url, entries: &[Value]) -> Document {
             .or_else(|| text(entry, "identifier")?.rsplit([':', '/']).next().map(str::to_owned));
         match (entry.get("data").and_then(Value::as_object), text(entry, "url")) {
             (Some(card), _) if is_card => {
-                document.offers.extend(offers(at, card).into_iter().map(|offer| Offer {
-                    name: offer.name.or_else(|| name.clone()),
-                    ..offer
-                }));
+                document.offers.extend(
+                    offers(at, card)
+                        .into_iter()
+                        .map(|offer| Offer { name: offer.name.or_else(|| name.clone()), ..offer }),
+                );
             }
             (_, Some(url)) => document.links.extend(at.join(&url).ok().map(|url| (url, name))),
             _ => {}
@@ -187,7 +195,8 @@ fn absolute(at: &Url, url: &str) -> Option<String> {
 }
 
 fn auth(object: &Map<String, Value>) -> Option<Auth> {
-    let said = ["auth", "authentication", "authorization"].iter().find_map(|key| object.get(*key))?;
+    let said =
+        ["auth", "authentication", "authorization"].iter().find_map(|key| object.get(*key))?;
     let mut auth = Auth::default();
     match said {
         Value::String(kind) => auth.r#type = kind_of(kind),
@@ -232,12 +241,7 @@ pub fn resource_metadata(body: &[u8]) -> Option<Auth> {
         return None;
     }
     let r#type = if servers.is_empty() { "bearer" } else { "oauth2" };
-    Some(Auth {
-        r#type: r#type.into(),
-        authorization_servers: servers,
-        scopes,
-        ..Auth::default()
-    })
+    Some(Auth { r#type: r#type.into(), authorization_servers: servers, scopes, ..Auth::default() })
 }
 
 /// A list of words, or words in one text, or the keys of an object.
@@ -334,7 +338,16 @@ mod tests {
 
     #[test]
     fn other_documents_are_none() {
-        for other in ["", "[]", "{}", "<html>", "7", r#"{"name":"x"}"#, r#"{"entries":[]}"#, r#"{"servers":7}"#] {
+        for other in [
+            "",
+            "[]",
+            "{}",
+            "<html>",
+            "7",
+            r#"{"name":"x"}"#,
+            r#"{"entries":[]}"#,
+            r#"{"servers":7}"#,
+        ] {
             assert_eq!(found(other), None, "{other}");
         }
         assert_eq!(resource_metadata(b"{}"), None);

@@ -7,8 +7,8 @@ use serde::Serialize;
 use url::Url;
 
 use super::input::{InputError, KeyValue, Variable, Writer, variable};
-use super::server::{Argument, Package, Remote};
 use super::one_line;
+use super::server::{Argument, Package, Remote};
 
 /// An entry of `[servers]`, as it is to be written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,6 +26,25 @@ pub struct Entry {
     /// What the operator should know of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+impl Entry {
+    /// Gives a server over HTTP another id, and its variables the names that follow from it.
+    pub fn rename(&mut self, id: &str) {
+        let Reach::Http { url, headers } = &mut self.reach else { return };
+        let (old, new) = (variable(&self.id) + "_", variable(id) + "_");
+        let (before, after) = (format!("${{{old}"), format!("${{{new}"));
+        *url = url.replace(&before, &after);
+        for (_, value) in headers {
+            *value = value.replace(&before, &after);
+        }
+        for variable in &mut self.variables {
+            if let Some(name) = variable.name.strip_prefix(&old) {
+                variable.name = format!("{new}{name}");
+            }
+        }
+        id.clone_into(&mut self.id);
+    }
 }
 
 /// How a server is reached; texts may hold `${VAR}`.
@@ -216,10 +235,11 @@ fn arguments(writer: &mut Writer, given: &[Argument]) -> Result<Vec<String>, Ent
             ("named", value) => {
                 let is_wanted = argument.input.is_required || value.is_some();
                 // A flag without a value is a switch; an optional one with none is left out.
-                let is_switch = argument.input == super::input::Input {
-                    description: argument.input.description.clone(),
-                    ..super::input::Input::default()
-                };
+                let is_switch = argument.input
+                    == super::input::Input {
+                        description: argument.input.description.clone(),
+                        ..super::input::Input::default()
+                    };
                 if is_wanted || is_switch {
                     args.push(writer.template(name, name, &argument.variables)?);
                     args.extend(value);

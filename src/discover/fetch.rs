@@ -4,15 +4,14 @@
 //! document or a redirect names goes through the guard, unless it is of the origin that the
 //! operator named.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
 use reqwest::{RequestBuilder, Response, StatusCode};
-use url::{Origin, Url};
+use url::Url;
 
-use super::guard::Guard;
 use super::one_line;
+use crate::auth::guard::{Client, Policy, Redirects, Refused};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_REDIRECTS: usize = 5;
@@ -41,24 +40,24 @@ pub enum FetchError {
     /// A redirect that is not followed.
     #[error("a redirect {0}")]
     Redirect(&'static str),
-    /// An address that must not be asked.
-    #[error("refused: {0} (--allow-private asks it all the same)")]
+    /// An address that a remote document must not name.
+    #[error("not asked: {0}")]
     Refused(String),
-    /// A URL of another scheme.
-    #[error("only http:// and https:// are fetched")]
-    Scheme,
 }
 
-/// Fetches for one operator's request.
-#[derive(Clone)]
-pub struct Fetcher {
-    /// For the origin that the operator named.
-    open: reqwest::Client,
-    /// For all others.
-    guarded: reqwest::Client,
-    guard: Guard,
-    home: Origin,
+impl From<Refused> for FetchError {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(match refused {
+            Refused::Scheme(_) => "it is not https".into(),
+            Refused::Address(_) => "it is not a public address".into(),
+            Refused::Form => refused.to_string(),
+        })
+    }
 }
+
+/// Fetches what one address leads to.
+#[derive(Debug, Clone)]
+pub struct Fetcher(Client);
 
 /// An answer, whatever its status.
 #[derive(Debug)]
@@ -76,25 +75,17 @@ pub struct Fetched {
 }
 
 impl Fetcher {
-    /// A fetcher that trusts the origin of `home` to be where it is; others have to be public
-    /// unless `allow_private`.
+    /// A fetcher that trusts the origin of `home`; others have to be public unless `allow_private`.
     pub fn new(home: &Url, allow_private: bool) -> Result<Self, FetchError> {
-        let guard = Guard { allow_private };
-        let build = |builder: reqwest::ClientBuilder| {
-            builder
+        let policy = Policy::of(home).allowing_private(allow_private);
+        let settings = || {
+            reqwest::Client::builder()
                 .user_agent(concat!("toolscout/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(CONNECT_TIMEOUT)
-                // Followed by hand, so that each is looked at.
-                .redirect(reqwest::redirect::Policy::none())
-                .build()
-                .map_err(|error| FetchError::Unreachable(cause(&error)))
         };
-        Ok(Self {
-            open: build(reqwest::Client::builder())?,
-            guarded: build(reqwest::Client::builder().dns_resolver(Arc::new(guard)))?,
-            guard,
-            home: home.origin(),
-        })
+        // Redirects are followed by hand: between origins, and each looked at.
+        let client = Client::with(policy, Redirects::Stop, settings);
+        client.map(Self).map_err(|error| FetchError::Unreachable(cause(&error)))
     }
 
     /// The document at `url`.
@@ -107,7 +98,7 @@ impl Fetcher {
         let fetched = async {
             let mut at = url.clone();
             for _ in 0..=MAX_REDIRECTS {
-                let request = self.client(&at)?.get(at.clone()).header(ACCEPT, accept);
+                let request = self.0.for_url(&at)?.get(at.clone()).header(ACCEPT, accept);
                 let response = send(request).await?;
                 if !response.status().is_redirection() {
                     return read(response, bounds.bytes).await;
@@ -123,12 +114,12 @@ impl Fetcher {
     pub async fn post(
         &self,
         url: &Url,
-        headers: &[(&'static str, &str)],
+        headers: &[(&str, &str)],
         body: String,
         bounds: Bounds,
     ) -> Result<Fetched, FetchError> {
         let fetched = async {
-            let request = self.client(url)?.post(url.clone()).body(body);
+            let request = self.0.for_url(url)?.post(url.clone()).body(body);
             let request = headers
                 .iter()
                 .fold(request, |request, (name, value)| request.header(*name, *value));
@@ -137,20 +128,9 @@ impl Fetcher {
         within(bounds.time, fetched).await
     }
 
-    /// This address may be asked; a name is looked at again when it is resolved.
+    /// This address may be asked; its name is looked at again when it is resolved.
     pub fn admits(&self, url: &Url) -> Result<(), FetchError> {
-        self.client(url).map(drop)
-    }
-
-    fn client(&self, url: &Url) -> Result<&reqwest::Client, FetchError> {
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(FetchError::Scheme);
-        }
-        if url.origin() == self.home {
-            return Ok(&self.open);
-        }
-        self.guard.check(url).map_err(FetchError::Refused)?;
-        Ok(&self.guarded)
+        self.0.for_url(url).map(drop).map_err(FetchError::from)
     }
 }
 
@@ -170,8 +150,7 @@ async fn read(mut response: Response, limit: usize) -> Result<Fetched, FetchErro
     let kind = text(CONTENT_TYPE).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let challenges = response.headers().get_all(WWW_AUTHENTICATE).into_iter();
-    let challenges =
-        challenges.filter_map(|value| Some(value.to_str().ok()?.to_owned())).collect();
+    let challenges = challenges.filter_map(|value| Some(value.to_str().ok()?.to_owned())).collect();
     let (url, status) = (response.url().clone(), response.status());
     let mut body = Vec::new();
     // An event stream has no end: its head is all that is wanted of it.
@@ -206,6 +185,8 @@ fn cause(error: &reqwest::Error) -> String {
     }
     if cause.is::<reqwest::Error>() {
         "the request failed".into()
+    } else if let Some(refused) = cause.downcast_ref::<Refused>() {
+        FetchError::from(refused.clone()).to_string()
     } else {
         one_line(&cause.to_string(), 200)
     }

@@ -43,11 +43,7 @@ pub struct KeyValue {
     #[serde(flatten)]
     pub input: Input,
     /// What `{variables}` in the value mean.
-    #[serde(
-        default,
-        deserialize_with = "or_default",
-        skip_serializing_if = "BTreeMap::is_empty"
-    )]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: Inputs,
 }
 

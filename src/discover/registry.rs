@@ -219,6 +219,25 @@ impl Registry {
         Err(RegistryError::TooMany { at, most: most.pages, what: "pages" })
     }
 
+    /// The first few of what is wanted.
+    pub async fn first(&self, wanted: &Wanted<'_>, count: usize) -> Result<Listing, RegistryError> {
+        let mut listing = Listing::default();
+        let mut cursor: Option<String> = None;
+        // Pages may be short, and may be empty.
+        for _ in 0..=count.div_ceil(10) {
+            let page = self.page(wanted, cursor.as_deref()).await?;
+            listing.servers.extend(page.servers);
+            listing.defects.extend(page.defects);
+            cursor = page.next.filter(|next| cursor.as_ref() != Some(next));
+            if cursor.is_none() || listing.servers.len() >= count {
+                break;
+            }
+        }
+        listing.servers.truncate(count);
+        listing.defects.truncate(MAX_DEFECTS);
+        Ok(listing)
+    }
+
     /// One page of what is wanted.
     pub async fn page(
         &self,
@@ -403,7 +422,10 @@ mod tests {
     #[test]
     fn times_with_and_without_an_offset_are_the_same_moment() {
         assert_eq!(millis("1970-01-01T00:00:01.5Z"), Some(1500));
-        assert_eq!(millis("2026-07-28T12:00:00.123456789Z"), millis("2026-07-28T14:00:00.123456789+02:00"));
+        assert_eq!(
+            millis("2026-07-28T12:00:00.123456789Z"),
+            millis("2026-07-28T14:00:00.123456789+02:00")
+        );
         assert_eq!(millis("2026-07-28T12:00:00Z"), millis("2026-07-28T11:30:00-00:30"));
         for odd in ["", "yesterday", "2026-07-28", "é+02:00", "1960-01-01T00:00:00Z"] {
             assert_eq!(millis(odd), None, "{odd}");

@@ -63,9 +63,7 @@ pub struct Remote {
 }
 
 /// A transport of remotes.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum RemoteKind {
     /// Streamable HTTP.
     #[serde(rename = "streamable-http")]
