@@ -20,6 +20,7 @@ use crate::discover::well_known::{self, Found, Search};
 
 /// Arguments of `add`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line, as they are")]
 #[command(after_help = "\
 Examples:
   toolscout add example.com                    Find the MCP server of a site, and write it down

@@ -97,7 +97,7 @@ fn new(entry: &Entry, comment: &str) -> NewServer {
         }
         Reach::Stdio { command, args, env } => {
             new.command = Some(command.clone());
-            new.args = args.clone();
+            new.args.clone_from(args);
             new.env = env.iter().cloned().collect();
         }
     }

@@ -209,7 +209,9 @@ fn add(args: &AddArgs) -> anyhow::Result<ExitCode> {
     }
     let mut shown = Vec::new();
     let version = listed.server.version.as_deref().map(|version| one_line(version, 40));
-    let comment = format!("{} {} of a registry.", args.name, version.unwrap_or_default());
+    let version = version.map(|version| format!(" {version}")).unwrap_or_default();
+    let host = args.registry.host_str().unwrap_or_default();
+    let comment = format!("{}{version}, as listed by {host}.", args.name);
     let written = target.add(&[(&entry, comment)], args.dry_run, &mut shown)?;
     let mut out = anstream::stdout().lock();
     if args.json {

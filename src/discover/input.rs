@@ -136,13 +136,13 @@ impl Writer {
                         }
                         written.push_str(&unchanged);
                     }
-                    Some(input) => match &input.value {
-                        Some(value) => written.push_str(checked(name, value)?),
-                        None => {
-                            let variable = self.variable_name(name);
-                            written.push_str(&self.reference(variable, input)?);
-                        }
-                    },
+                    Some(Input { value: Some(value), .. }) => {
+                        written.push_str(checked(name, value)?);
+                    }
+                    Some(input) => {
+                        let variable = self.variable_name(name);
+                        written.push_str(&self.reference(variable, input)?);
+                    }
                 },
             }
         }
@@ -158,6 +158,7 @@ impl Writer {
     }
 
     fn variable_name(&self, name: &str) -> String {
+        let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric());
         variable(&format!("{}_{name}", self.prefix))
     }
 
@@ -201,7 +202,7 @@ pub fn fixed(text: &str, inputs: &Inputs) -> Option<String> {
         match part {
             Part::Text(text) => written.push_str(text),
             Part::Name(name) => match inputs.get(name) {
-                None => written.push_str(&format!("{{{name}}}")),
+                None => written.extend(["{", name, "}"]),
                 Some(Input { value: Some(value), .. } | Input { default: Some(value), .. }) => {
                     written.push_str(value);
                 }

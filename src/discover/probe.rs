@@ -174,9 +174,9 @@ async fn wanted(fetcher: &Fetcher, url: &Url, answer: &Fetched) -> Option<Auth> 
     let usual = [path, ""].map(|path| format!("/.well-known/oauth-protected-resource{path}"));
     let usual = usual.iter().filter_map(|path| url.join(path).ok());
     for place in named.into_iter().chain(usual) {
-        let fetched = fetcher.get(&place, JSON, BOUNDS).await;
-        let auth = fetched.ok().filter(|fetched| fetched.status.is_success());
-        if let Some(auth) = auth.and_then(|fetched| documents::resource_metadata(&fetched.body)) {
+        let document = fetcher.get(&place, JSON, BOUNDS).await;
+        let auth = document.ok().filter(|document| document.status.is_success());
+        if let Some(auth) = auth.and_then(|document| documents::resource_metadata(&document.body)) {
             return Some(auth);
         }
     }

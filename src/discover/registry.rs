@@ -172,7 +172,7 @@ impl Registry {
         let path = base.path().trim_end_matches('/');
         let last = path.rsplit('/').next().unwrap_or_default();
         let is_versioned =
-            last.starts_with("v") && last[1..].starts_with(|c: char| c.is_ascii_digit());
+            last.starts_with('v') && last[1..].starts_with(|c: char| c.is_ascii_digit());
         let path = if is_versioned { path.to_owned() } else { format!("{path}/v0.1") };
         let mut base = base.clone();
         base.set_path(&path);
@@ -393,16 +393,15 @@ fn entry(text: &str) -> Result<Listed, String> {
 
 /// Milliseconds since 1970 of an RFC 3339 time.
 fn millis(time: &str) -> Option<u64> {
-    let (local, offset) = match time.strip_suffix(['Z', 'z']) {
-        Some(local) => (local, 0),
-        None => {
-            let at = time.len().checked_sub(6).filter(|at| time.is_char_boundary(*at))?;
-            let (local, offset) = time.split_at(at);
-            let sign = if offset.starts_with('-') { -1 } else { 1 };
-            let (hours, minutes) = offset.get(1..)?.split_once(':')?;
-            let seconds = hours.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60;
-            (local, sign * seconds)
-        }
+    let (local, offset) = if let Some(local) = time.strip_suffix(['Z', 'z']) {
+        (local, 0)
+    } else {
+        let at = time.len().checked_sub(6).filter(|at| time.is_char_boundary(*at))?;
+        let (local, offset) = time.split_at(at);
+        let sign = if offset.starts_with('-') { -1 } else { 1 };
+        let (hours, minutes) = offset.get(1..)?.split_once(':')?;
+        let minutes = u32::from(hours.parse::<u16>().ok()?) * 60 + minutes.parse::<u32>().ok()?;
+        (local, sign * i64::from(minutes) * 60)
     };
     let time = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
     let millis = time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_millis();

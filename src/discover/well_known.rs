@@ -89,7 +89,9 @@ pub fn address(text: &str) -> Result<Url, String> {
         })
     };
     let url = parsed.map_err(|error| format!("{text:?} is no address: {error}"))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+    // Without a scheme, `mailto:x@y.test` would be a user of y.test.
+    let is_mail = !text.contains("://") && !url.username().is_empty();
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() || is_mail {
         return Err(format!("{text:?} is no address over http:// or https://"));
     }
     Ok(url)

@@ -20,6 +20,8 @@ mod crawl_sse;
 mod crawl_stdio;
 mod crawl_verbatim;
 mod demo;
+mod discover_add;
+mod discover_registry;
 mod embed_endpoint;
 mod embed_folder;
 mod embed_rerank;

@@ -4,6 +4,7 @@ pub mod app;
 pub mod crawling;
 pub mod mock_embeddings;
 pub mod mock_http;
+pub mod mock_registry;
 pub mod mock_site;
 pub mod mock_sse;
 pub mod mock_stdio;
