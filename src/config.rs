@@ -2,6 +2,7 @@
 //!
 //! Invariant: a [`Config`] is complete and valid; nothing after it reads the environment.
 
+mod added;
 mod client;
 pub mod edit;
 mod encoder;
@@ -9,6 +10,7 @@ mod error;
 mod expand;
 mod file;
 mod load;
+mod names;
 mod raw;
 mod secret;
 mod server;
@@ -20,14 +22,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use globset::GlobSet;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::auth::guard::Policy;
 use crate::tool::{ServerId, Tool};
 
+pub use self::added::AddedServer;
 pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
+pub use self::names::{NameFilter, Names};
 
 /// Looks a variable up; `None` when it is unset.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -60,7 +64,31 @@ pub struct Config {
     pub rerank: Option<RerankConfig>,
 }
 
+/// The times of servers that name none.
+const TIMES: server::Times =
+    server::Times { timeout: Duration::from_mins(1), refresh: Duration::from_mins(15) };
+
 impl Config {
+    /// The sections in which `next` differs from this, and which are read at the start alone.
+    /// Secrets are not compared.
+    pub fn needs_restart(&self, next: &Self) -> Vec<&'static str> {
+        let hosts = |config: &Self| {
+            let Self { allowed_hosts, allowed_origins, .. } = config;
+            (allowed_hosts.clone(), allowed_origins.clone())
+        };
+        let listens = |config: &Self| (config.listen, config.allow_anonymous);
+        let shown = |section: &dyn std::fmt::Debug| format!("{section:?}");
+        let differs = [
+            ("listen", listens(self) != listens(next)),
+            ("allowed_hosts, allowed_origins", hosts(self) != hosts(next)),
+            ("data", self.data != next.data),
+            ("[crawl]", shown(&self.crawl) != shown(&next.crawl)),
+            ("[embed]", shown(&self.embed) != shown(&next.embed)),
+            ("[rerank]", shown(&self.rerank) != shown(&next.rerank)),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
+    }
+
     /// Where the catalog is kept between runs.
     pub fn snapshot_path(&self) -> PathBuf {
         self.data.join("snapshots/catalog.snapshot")
@@ -70,18 +98,52 @@ impl Config {
     /// switched on, and the name is allowed. What a file lists is read from the file.
     pub fn admits(&self, tool: &Tool) -> bool {
         let demo = self.demo && crate::demo::names().any(|name| name == tool.server.as_str());
-        demo || self
-            .servers
-            .iter()
-            .any(|server| server.id == tool.server && server.enabled && server.admits(&tool.name))
+        demo || self.servers.iter().any(|server| {
+            server.id == tool.server && server.enabled && server.names.admits(&tool.name)
+        })
     }
 }
 
 impl ServerConfig {
-    /// The tool of that name is to be kept.
-    pub fn admits(&self, name: &str) -> bool {
-        self.allow.as_ref().is_none_or(|allow| allow.is_match(name)) && !self.deny.is_match(name)
+    /// Both are the same in every value, secrets included.
+    pub fn same_as(&self, other: &Self) -> bool {
+        let Self { id, enabled, title, names, timeout, refresh, guard, transport } = self;
+        *id == other.id
+            && *enabled == other.enabled
+            && *title == other.title
+            && *names == other.names
+            && *timeout == other.timeout
+            && *refresh == other.refresh
+            && *guard == other.guard
+            && transport.same_as(&other.transport)
     }
+}
+
+impl Transport {
+    /// Both reach the same server in the same way, with the same secrets.
+    pub fn same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Stdio { command, args, env, cwd },
+                Self::Stdio { command: command_2, args: args_2, env: env_2, cwd: cwd_2 },
+            ) => command == command_2 && args == args_2 && same(env, env_2) && cwd == cwd_2,
+            (Self::Http { url, headers }, Self::Http { url: url_2, headers: headers_2 }) => {
+                url == url_2 && same(headers, headers_2)
+            }
+            (
+                Self::Catalog { path, servers },
+                Self::Catalog { path: path_2, servers: servers_2 },
+            ) => path == path_2 && servers == servers_2,
+            _ => false,
+        }
+    }
+}
+
+fn same(ours: &[(String, SecretString)], theirs: &[(String, SecretString)]) -> bool {
+    let clear = |pairs: &[(String, SecretString)]| -> Vec<(String, String)> {
+        pairs.iter().map(|(key, value)| (key.clone(), value.expose_secret().into())).collect()
+    };
+    clear(ours) == clear(theirs)
 }
 
 /// One upstream server (or one file that holds the tools of several).
@@ -93,14 +155,15 @@ pub struct ServerConfig {
     pub enabled: bool,
     /// Display title, instead of what the server says.
     pub title: Option<String>,
-    /// Tool names to keep; `None` keeps all.
-    pub allow: Option<GlobSet>,
-    /// Tool names to leave out, also of those allowed.
-    pub deny: GlobSet,
+    /// Which of its tools are kept.
+    pub names: NameFilter,
     /// Time for one whole crawl of it.
     pub timeout: Duration,
     /// Time between crawls, before jitter.
     pub refresh: Duration,
+    /// Where it may be, if its address came from a remote document; `None` leaves that to who
+    /// configured it.
+    pub guard: Option<Policy>,
     /// How to reach it.
     pub transport: Transport,
 }

@@ -38,7 +38,7 @@ pub enum Refused {
 }
 
 /// What documents may name.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     own: Option<Url>,
     allow_private: bool,
@@ -85,6 +85,11 @@ impl Policy {
             Host::Ipv6(address) => self.allows(address.into()),
         };
         if allowed { Ok(()) } else { Err(Refused::Address(shown(url))) }
+    }
+
+    /// Resolves names to the addresses that may be connected to.
+    pub fn resolver(&self) -> Arc<dyn Resolve> {
+        Arc::new(Resolver(Arc::new(self.clone())))
     }
 
     /// This address may be connected to.

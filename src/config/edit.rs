@@ -181,7 +181,7 @@ impl NewServer {
         for (key, text) in texts {
             put(&mut table, key, text.as_deref().map(Value::from));
         }
-        let args = Array::from_iter(self.args.iter().map(String::as_str));
+        let args: Array = self.args.iter().map(String::as_str).collect();
         put(&mut table, "args", Some(args).filter(|args| !args.is_empty()).map(Value::from));
         put(&mut table, "env", inline(&self.env));
         put(&mut table, "cwd", self.cwd.as_deref().map(Value::from));

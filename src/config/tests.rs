@@ -96,9 +96,9 @@ fn a_server_without_times_takes_those_of_the_crawl() {
     let server = &loaded.config.servers[0];
     assert_eq!(server.timeout, Duration::from_secs(5));
     assert_eq!(server.refresh, Duration::from_hours(2));
-    assert!(server.allow.as_ref().unwrap().is_match("list/all"));
-    assert!(!server.allow.as_ref().unwrap().is_match("put"));
-    assert!(server.deny.is_match("get_deleted"));
+    assert!(server.names.admits("list/all"));
+    assert!(!server.names.admits("put"));
+    assert!(!server.names.admits("get_deleted"));
     let Transport::Http { headers, .. } = &server.transport else {
         panic!("not HTTP");
     };

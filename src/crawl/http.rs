@@ -29,6 +29,7 @@ use url::Url;
 
 use super::error::{CrawlError, clip};
 use super::tap;
+use crate::auth::guard::Policy;
 
 type HttpError = StreamableHttpError<reqwest::Error>;
 
@@ -43,7 +44,11 @@ pub(super) const EVENTS: &str = "text/event-stream";
 const SESSION_ID: &str = "mcp-session-id";
 
 /// The client of one server: its headers are in it.
-pub(super) fn client(headers: &[(String, SecretString)]) -> Result<reqwest::Client, CrawlError> {
+pub(super) fn client(
+    url: &Url,
+    headers: &[(String, SecretString)],
+    guard: Option<&Policy>,
+) -> Result<reqwest::Client, CrawlError> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         let bad = || CrawlError::BadHeader(clip(name, 80));
@@ -52,11 +57,16 @@ pub(super) fn client(headers: &[(String, SecretString)]) -> Result<reqwest::Clie
         value.set_sensitive(true);
         map.append(key, value);
     }
-    reqwest::Client::builder()
+    let mut builder = reqwest::Client::builder()
         .user_agent(concat!("toolscout/", env!("CARGO_PKG_VERSION")))
         .default_headers(map)
         .connect_timeout(CONNECT_TIMEOUT)
-        .redirect(within_origin())
+        .redirect(within_origin());
+    if let Some(guard) = guard {
+        guard.check(url).map_err(|refused| CrawlError::Unreachable(refused.to_string()))?;
+        builder = builder.dns_resolver(guard.resolver());
+    }
+    builder
         .build()
         .map_err(|error| CrawlError::Client(error.without_url().to_string()))
 }

@@ -184,7 +184,7 @@ impl Connector<'_> {
             Transport::Http { url, headers } => {
                 let client = match self.http {
                     Some(client) => client.clone(),
-                    None => http::client(headers)?,
+                    None => http::client(url, headers, self.server.guard.as_ref())?,
                 };
                 if era == Some(Era::EventStream) {
                     let connected =

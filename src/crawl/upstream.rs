@@ -67,8 +67,8 @@ impl Upstream {
                 Err(_) => self.close().await,
             }
         }
-        if let (Transport::Http { headers, .. }, None) = (&self.server.transport, &self.http) {
-            self.http = Some(http::client(headers)?);
+        if let (Transport::Http { url, headers }, None) = (&self.server.transport, &self.http) {
+            self.http = Some(http::client(url, headers, self.server.guard.as_ref())?);
         }
         let connector = Connector {
             server: &self.server,

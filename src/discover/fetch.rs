@@ -57,7 +57,10 @@ impl From<Refused> for FetchError {
 
 /// Fetches what one address leads to.
 #[derive(Debug, Clone)]
-pub struct Fetcher(Client);
+pub struct Fetcher {
+    client: Client,
+    policy: Policy,
+}
 
 /// An answer, whatever its status.
 #[derive(Debug)]
@@ -84,8 +87,9 @@ impl Fetcher {
                 .connect_timeout(CONNECT_TIMEOUT)
         };
         // Redirects are followed by hand: between origins, and each looked at.
-        let client = Client::with(policy, Redirects::Stop, settings);
-        client.map(Self).map_err(|error| FetchError::Unreachable(cause(&error)))
+        let client = Client::with(policy.clone(), Redirects::Stop, settings);
+        let client = client.map_err(|error| FetchError::Unreachable(cause(&error)))?;
+        Ok(Self { client, policy })
     }
 
     /// The document at `url`.
@@ -98,7 +102,7 @@ impl Fetcher {
         let fetched = async {
             let mut at = url.clone();
             for _ in 0..=MAX_REDIRECTS {
-                let request = self.0.for_url(&at)?.get(at.clone()).header(ACCEPT, accept);
+                let request = self.client.for_url(&at)?.get(at.clone()).header(ACCEPT, accept);
                 let response = send(request).await?;
                 if !response.status().is_redirection() {
                     return read(response, bounds.bytes).await;
@@ -119,7 +123,7 @@ impl Fetcher {
         bounds: Bounds,
     ) -> Result<Fetched, FetchError> {
         let fetched = async {
-            let request = self.0.for_url(url)?.post(url.clone()).body(body);
+            let request = self.client.for_url(url)?.post(url.clone()).body(body);
             let request = headers
                 .iter()
                 .fold(request, |request, (name, value)| request.header(*name, *value));
@@ -128,9 +132,9 @@ impl Fetcher {
         within(bounds.time, fetched).await
     }
 
-    /// This address may be asked; its name is looked at again when it is resolved.
-    pub fn admits(&self, url: &Url) -> Result<(), FetchError> {
-        self.0.for_url(url).map(drop).map_err(FetchError::from)
+    /// Where what is fetched may be.
+    pub fn policy(&self) -> Policy {
+        self.policy.clone()
     }
 }
 

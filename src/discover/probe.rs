@@ -1,11 +1,9 @@
 //! Asks one address whether an MCP server is there, and what it wants.
 //!
-//! Invariant: the first request goes through the guard; only where that was answered does a crawl
-//! follow.
+//! Invariant: every request, those of the crawl too, goes through the guard.
 
 use std::time::Duration;
 
-use globset::GlobSet;
 use serde::Serialize;
 use url::Url;
 
@@ -13,8 +11,9 @@ use super::documents::{self, Auth};
 use super::entry::{Entry, Reach};
 use super::fetch::{Bounds, FetchError, Fetched, Fetcher};
 use super::input::{Input, Writer};
+use crate::auth::guard::Policy;
 use crate::catalog::Outcome;
-use crate::config::{CrawlConfig, ServerConfig, Transport};
+use crate::config::{CrawlConfig, NameFilter, ServerConfig, Transport};
 use crate::crawl;
 
 /// Of one document.
@@ -110,7 +109,7 @@ pub(super) async fn ask(
     };
     let is_refused = matches!(probe.status.as_u16(), 401 | 403);
     if !is_refused {
-        let updates = crawl::crawl_once(&config(url, headers), &LIMITS, None).await;
+        let updates = crawl::crawl_once(&config(url, headers, fetcher.policy()), &LIMITS, None).await;
         match updates.into_iter().next().map(|update| update.outcome) {
             Some(Outcome::Listed(listing)) => {
                 let protocol = listing.info.protocol;
@@ -207,15 +206,15 @@ fn parameter(challenge: &str, name: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
-fn config(url: &Url, headers: Vec<(String, String)>) -> ServerConfig {
+fn config(url: &Url, headers: Vec<(String, String)>, guard: Policy) -> ServerConfig {
     ServerConfig {
         id: "found".into(),
         enabled: true,
         title: None,
-        allow: None,
-        deny: GlobSet::empty(),
+        names: NameFilter::default(),
         timeout: CRAWL_TIME,
         refresh: CRAWL_TIME,
+        guard: Some(guard),
         transport: Transport::Http {
             url: url.clone(),
             headers: headers.into_iter().map(|(name, value)| (name, value.into())).collect(),

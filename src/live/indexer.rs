@@ -110,6 +110,11 @@ impl Indexer {
         Ok(())
     }
 
+    /// Publishes what there is: where no server is crawled, nothing is all there is to find.
+    pub async fn publish_as_is(&mut self) {
+        self.publish(None).await;
+    }
+
     /// Runs until `shutdown`, or until every sender of `updates` is gone, and returns when all that
     /// is published is saved. Vectors are used from when `vectors` gives them, with `threads`
     /// threads at work.
@@ -288,6 +293,12 @@ fn status(update: &ServerUpdate, old: Option<&ServerStatus>, catalog: &Catalog) 
         Outcome::AuthRequired { error } => (ServerState::AuthRequired, Some(error.clone())),
         Outcome::Connecting => (known(ServerState::Stale, ServerState::Connecting), None),
         Outcome::Disabled | Outcome::Removed => (ServerState::Disabled, None),
+        Outcome::Paused => (ServerState::Paused, None),
+        Outcome::Pending => (ServerState::PendingApproval, None),
+        Outcome::Narrowed(_) => (
+            old.map_or(known(ServerState::Stale, ServerState::Connecting), |old| old.state),
+            old.and_then(|old| old.error.clone()),
+        ),
     };
     let defects = match &update.outcome {
         Outcome::Listed(listing) => listing.defects.clone(),

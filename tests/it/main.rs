@@ -6,6 +6,7 @@
     reason = "helpers of tests may panic and say what they skip, as tests do"
 )]
 
+mod admin;
 mod answers;
 mod cli_crawl;
 mod cli_eval;
@@ -29,6 +30,7 @@ mod eval;
 mod model_list;
 mod model_pull;
 mod model_use;
+mod reload;
 mod serve_guard;
 mod serve_http;
 mod serve_mcp;
