@@ -257,5 +257,5 @@ fn tell_search(search: &Search, out: &mut impl Write) -> std::io::Result<()> {
 }
 
 fn next(out: &mut impl Write) -> std::io::Result<()> {
-    writeln!(out, "next: toolscout config check, then restart `toolscout serve`")
+    writeln!(out, "next: toolscout config check; a running `toolscout serve` takes it up by itself")
 }

@@ -232,7 +232,10 @@ fn add(args: &AddArgs) -> anyhow::Result<ExitCode> {
         writeln!(out, "also: --from {}", others.join(", --from "))?;
     }
     entries::tell(&written, &[&entry], &mut out)?;
-    writeln!(out, "next: toolscout config check, then restart `toolscout serve`")?;
+    writeln!(
+        out,
+        "next: toolscout config check; a running `toolscout serve` takes it up by itself"
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

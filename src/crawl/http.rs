@@ -66,9 +66,7 @@ pub(super) fn client(
         guard.check(url).map_err(|refused| CrawlError::Unreachable(refused.to_string()))?;
         builder = builder.dns_resolver(guard.resolver());
     }
-    builder
-        .build()
-        .map_err(|error| CrawlError::Client(error.without_url().to_string()))
+    builder.build().map_err(|error| CrawlError::Client(error.without_url().to_string()))
 }
 
 /// Follows what keeps the method, the body and the origin: credentials go nowhere else.

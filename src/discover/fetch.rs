@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
 use reqwest::{RequestBuilder, Response, StatusCode};
-use url::Url;
+use url::{Origin, Url};
 
 use super::one_line;
 use crate::auth::guard::{Client, Policy, Redirects, Refused};
@@ -60,6 +60,7 @@ impl From<Refused> for FetchError {
 pub struct Fetcher {
     client: Client,
     policy: Policy,
+    home: Origin,
 }
 
 /// An answer, whatever its status.
@@ -89,7 +90,7 @@ impl Fetcher {
         // Redirects are followed by hand: between origins, and each looked at.
         let client = Client::with(policy.clone(), Redirects::Stop, settings);
         let client = client.map_err(|error| FetchError::Unreachable(cause(&error)))?;
-        Ok(Self { client, policy })
+        Ok(Self { client, policy, home: home.origin() })
     }
 
     /// The document at `url`.
@@ -132,9 +133,9 @@ impl Fetcher {
         within(bounds.time, fetched).await
     }
 
-    /// Where what is fetched may be.
-    pub fn policy(&self) -> Policy {
-        self.policy.clone()
+    /// Where a server at this address may be; `None` for the origin that was named.
+    pub fn guard(&self, url: &Url) -> Option<Policy> {
+        (url.origin() != self.home).then(|| self.policy.clone())
     }
 }
 

@@ -109,7 +109,8 @@ pub(super) async fn ask(
     };
     let is_refused = matches!(probe.status.as_u16(), 401 | 403);
     if !is_refused {
-        let updates = crawl::crawl_once(&config(url, headers, fetcher.policy()), &LIMITS, None).await;
+        let updates =
+            crawl::crawl_once(&config(url, headers, fetcher.guard(url)), &LIMITS, None).await;
         match updates.into_iter().next().map(|update| update.outcome) {
             Some(Outcome::Listed(listing)) => {
                 let protocol = listing.info.protocol;
@@ -206,7 +207,7 @@ fn parameter(challenge: &str, name: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
-fn config(url: &Url, headers: Vec<(String, String)>, guard: Policy) -> ServerConfig {
+fn config(url: &Url, headers: Vec<(String, String)>, guard: Option<Policy>) -> ServerConfig {
     ServerConfig {
         id: "found".into(),
         enabled: true,
@@ -214,7 +215,7 @@ fn config(url: &Url, headers: Vec<(String, String)>, guard: Policy) -> ServerCon
         names: NameFilter::default(),
         timeout: CRAWL_TIME,
         refresh: CRAWL_TIME,
-        guard: Some(guard),
+        guard,
         transport: Transport::Http {
             url: url.clone(),
             headers: headers.into_iter().map(|(name, value)| (name, value.into())).collect(),

@@ -3,8 +3,7 @@
 //! The address itself is tried first; then the documents by which sites say where their servers
 //! are; then the paths where servers usually are.
 //!
-//! Invariant: every address that was asked is in the report, with what came of it; and one that a
-//! document named is crawled only after the guard let a request through to it.
+//! Invariant: every address that was asked is in the report, with what came of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -93,7 +93,15 @@ async fn a_remote_is_written_with_its_variables() {
     url = "https://${WEATHER_REGION:-eu}.weather.test/mcp?tenant=${WEATHER_TENANT}"
     headers = { X-API-Key = "Key ${WEATHER_KEY}", X-Mode = "fast" }
     "#);
-    insta::assert_snapshot!(ran.stdout, @"");
+    insta::assert_snapshot!(ran.stdout, @r#"
+    also: --from npm, --from pypi, --from oci
+    wrote [servers.weather] to toolscout.toml
+    note: weather: header X-Optional is optional and left out (Rarely wanted)
+    may be set WEATHER_REGION: Where (one of eu, us)
+    set WEATHER_TENANT: Your tenant
+    set WEATHER_KEY (a secret): From your account
+    next: toolscout config check; a running `toolscout serve` takes it up by itself
+    "#);
 }
 
 #[tokio::test]
