@@ -63,9 +63,9 @@ pub enum Command {
     Eval(EvalArgs),
     /// Find the MCP server of a site, or take a command, and write it into toolscout.toml.
     Add(Box<add::AddArgs>),
-    /// Search an MCP registry, and write servers of it into toolscout.toml.
+    /// Search an MCP registry, take servers of it, approve those of one that is followed.
     #[command(subcommand)]
-    Registry(registry::RegistryCommand),
+    Registry(Box<registry::RegistryCommand>),
     /// Check the configuration, or print an example of one.
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -12,6 +12,7 @@ mod file;
 mod load;
 mod names;
 mod raw;
+mod registry;
 mod secret;
 mod server;
 mod show;
@@ -32,6 +33,7 @@ pub use self::added::AddedServer;
 pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 pub use self::names::{NameFilter, Names};
+pub use self::registry::{Approve, RegistryConfig, RemoteKind};
 
 /// Looks a variable up; `None` when it is unset.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -62,6 +64,8 @@ pub struct Config {
     pub embed: EmbedConfig,
     /// The reranker, if there is to be one.
     pub rerank: Option<RerankConfig>,
+    /// Registries that are followed.
+    pub registries: Vec<RegistryConfig>,
 }
 
 /// The times of servers that name none.
@@ -84,6 +88,7 @@ impl Config {
             ("data", self.data != next.data),
             ("[crawl]", shown(&self.crawl) != shown(&next.crawl)),
             ("[embed]", shown(&self.embed) != shown(&next.embed)),
+            ("[[registry]]", self.registries != next.registries),
             ("[rerank]", shown(&self.rerank) != shown(&next.rerank)),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()

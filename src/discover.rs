@@ -10,6 +10,7 @@
 pub mod documents;
 pub mod entry;
 pub mod fetch;
+pub mod follow;
 pub mod input;
 pub mod name;
 mod probe;

@@ -3,6 +3,8 @@
 //! Invariant: nothing of a registry is run or written but what is named here, and a server that
 //! was deleted is not written at all.
 
+mod pending;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,6 +30,12 @@ pub enum RegistryCommand {
     Search(SearchArgs),
     /// Write a server of a registry into toolscout.toml.
     Add(AddArgs),
+    /// List the servers of followed registries that wait for approval.
+    Pending(pending::PendingArgs),
+    /// Let servers of followed registries be connected to.
+    Approve(pending::ApproveArgs),
+    /// Take approvals back.
+    Revoke(pending::RevokeArgs),
 }
 
 /// Arguments of `registry search`.
@@ -111,6 +119,9 @@ pub fn run(command: &RegistryCommand) -> anyhow::Result<ExitCode> {
     match command {
         RegistryCommand::Search(args) => search(args),
         RegistryCommand::Add(args) => add(args),
+        RegistryCommand::Pending(args) => pending::list(args),
+        RegistryCommand::Approve(args) => pending::approve(args),
+        RegistryCommand::Revoke(args) => pending::revoke(args),
     }
 }
 

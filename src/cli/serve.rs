@@ -18,6 +18,7 @@ use super::local::cached;
 use super::{ServeArgs, log, progress, reload};
 use crate::config::{Config, EmbedConfig};
 use crate::crawl::{self, Crawler, Wanted};
+use crate::discover::follow::Follower;
 use crate::embed::cache::VectorCache;
 use crate::embed::lane::Lane;
 use crate::embed::{self, Cost, EmbedError, Embedder, Fixed};
@@ -67,7 +68,7 @@ async fn run_until_stopped(
             let address = listener.local_addr()?;
             let config = Config { listen: address, ..config };
             reload::follow(args, service.roster.clone(), shutdown.clone())?;
-            let admin = admin(&config, &service.roster)?;
+            let admin = admin(&config, &service)?;
             writeln!(
                 anstream::stdout(),
                 "toolscout {} on http://{address} (MCP at /mcp, search at /v1/search?q=)",
@@ -82,9 +83,12 @@ async fn run_until_stopped(
 }
 
 /// Nothing can be changed over HTTP where no token can be kept.
-fn admin(config: &Config, roster: &Roster) -> anyhow::Result<Option<Admin>> {
+fn admin(config: &Config, service: &Service) -> anyhow::Result<Option<Admin>> {
     match AdminToken::open(&config.data) {
-        Ok(token) => Ok(Some(Admin { roster: roster.clone(), token })),
+        Ok(token) => {
+            let (roster, follower) = (service.roster.clone(), service.follower.clone());
+            Ok(Some(Admin { roster, follower, token }))
+        }
         Err(error @ TokenError::Io(..)) => {
             tracing::warn!("the admin API is off: {error}");
             Ok(None)
@@ -125,6 +129,7 @@ fn stop_on_signal(shutdown: CancellationToken) -> std::io::Result<()> {
 struct Service {
     live: Live,
     roster: Roster,
+    follower: Follower,
     crawler: Crawler,
     indexer: JoinHandle<()>,
 }
@@ -141,7 +146,11 @@ impl Service {
             demo = demo::start(&std::env::current_exe()?, shutdown.clone()).await?;
             config.servers.extend(demo.iter().cloned());
         }
-        let entries = Entries::open(config.clone())?;
+        let mut entries = Entries::open(config.clone())?;
+        let follower = Follower::open(&config.data, &config.registries);
+        for (registry, found) in follower.found() {
+            entries.set_found(&registry, found);
+        }
         let live = Live::new("the encoder is being loaded");
         let mut indexer = Indexer::new(live.clone(), Some(config.snapshot_path()));
         let threads = config.embed.threads;
@@ -169,9 +178,10 @@ impl Service {
         let read = args.clone();
         let reader = Box::new(move || read.load());
         let roster = Roster::new(entries, demo, crawler.clone(), reader);
+        follower.start(&roster, shutdown);
         load_reranker(config, live.clone());
         let indexer = tokio::spawn(indexer.run(received, vectors, threads, shutdown.clone()));
-        Ok(Self { live, roster, crawler, indexer })
+        Ok(Self { live, roster, follower, crawler, indexer })
     }
 
     /// Waits until the children are gone and what was published is saved.

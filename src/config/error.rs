@@ -157,6 +157,15 @@ pub enum Problem {
     /// No glob.
     #[error("{0}")]
     Glob(String),
+    /// No name of a registry.
+    #[error("not a name for a registry")]
+    RegistryName,
+    /// The same registry twice.
+    #[error("there are two registries called {0:?}")]
+    RegistryTwice(String),
+    /// None of the values that there are.
+    #[error("not one of the values that there are")]
+    OneOf(&'static str),
     /// Another transport.
     #[error("unknown server type {0:?}")]
     UnknownType(String),
@@ -225,6 +234,9 @@ impl Problem {
             Self::Glob(_) => {
                 "write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves"
             }
+            Self::RegistryName => "use letters, digits, dashes and underscores, at most 64",
+            Self::RegistryTwice(_) => "give one of them another name",
+            Self::OneOf(values) => return format!("use {values}"),
             Self::UnknownType(_) => "use \"stdio\" or \"http\"",
             Self::NoServers => "wrap the entries: {\"mcpServers\": {\"my-server\": {…}}}",
             Self::NoCommand(_) => "install it, or give its full path",

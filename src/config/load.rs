@@ -12,7 +12,10 @@ use secrecy::SecretString;
 use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
 use super::raw::{RawConfig, RawCrawl, RawServer};
 use super::server::{self, Entry, Times};
-use super::{Config, CrawlConfig, EmbedConfig, Environment, TIMES, client, encoder, file};
+use super::{
+    Config, CrawlConfig, EmbedConfig, Environment, RegistryConfig, TIMES, client, encoder, file,
+    registry,
+};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "toolscout.toml";
@@ -105,6 +108,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
         encoder::Check::new((&place, &base, data_folder), environment, &mut errors, &mut warnings);
     let embed = check.embed(raw.embed, sources);
     let rerank = check.rerank(raw.rerank, sources);
+    let registries = registry::resolve(raw.registry, &place, &mut errors);
 
     refuse_duplicates(&entries, sources.demo, &mut errors);
     let mut servers = Vec::new();
@@ -125,7 +129,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             Err(found) => errors.extend(found),
         }
     }
-    if servers.is_empty() && !sources.demo {
+    if servers.is_empty() && registries.is_empty() && !sources.demo {
         warnings.push(place.error(Problem::Nothing));
     }
     match (listen, data) {
@@ -141,6 +145,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 crawl,
                 embed,
                 rerank,
+                registries,
             },
             warnings,
             files,
@@ -160,6 +165,8 @@ pub struct EncoderPlaces {
     pub embed: EmbedConfig,
     /// The model that the file names, if it is not there: then there is none in `embed`.
     pub missing: Option<String>,
+    /// Registries that are followed.
+    pub registries: Vec<RegistryConfig>,
 }
 
 /// Reads what is said of the encoder. A model that is not there is no error here, so that it can
@@ -178,6 +185,7 @@ pub fn encoder_places(
     let mut check =
         encoder::Check::new((&place, &base, data_folder), environment, &mut errors, &mut warnings);
     let embed = check.embed(raw.embed, sources);
+    let registries = registry::resolve(raw.registry, &place, &mut errors);
     let mut missing = None;
     errors.retain(|error| match &error.problem {
         Problem::NoModel(name) => {
@@ -188,7 +196,7 @@ pub fn encoder_places(
     });
     match (listen, data) {
         (Some(listen), Some(data)) if errors.is_empty() => {
-            Ok(EncoderPlaces { listen, data, embed, missing })
+            Ok(EncoderPlaces { listen, data, embed, missing, registries })
         }
         _ => Err(in_order(errors)),
     }

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
 
-use super::{Config, EndpointConfig, Loaded, NameFilter, ServerConfig, Transport};
+use super::{Config, EndpointConfig, Loaded, NameFilter, RegistryConfig, ServerConfig, Transport};
 use crate::embed::IN_BINARY;
 
 const MASK: &str = "****";
@@ -25,6 +25,7 @@ struct Shown<'a> {
     crawl: ShownCrawl,
     embed: ShownEmbed,
     rerank: Option<ShownRerank>,
+    registry: Vec<ShownRegistry>,
     servers: BTreeMap<&'a str, ShownServer>,
 }
 
@@ -67,6 +68,18 @@ struct ShownRerank {
     deadline: String,
 }
 
+#[derive(Serialize)]
+struct ShownRegistry {
+    name: String,
+    url: String,
+    filter: Option<Vec<String>>,
+    remotes: Vec<&'static str>,
+    max: usize,
+    approve: &'static str,
+    refresh: String,
+    allow_private_addresses: bool,
+}
+
 #[derive(Serialize, Default)]
 struct ShownServer {
     enabled: bool,
@@ -99,6 +112,7 @@ impl Loaded {
             crawl,
             embed,
             rerank,
+            registries,
         } = &self.config;
         let path = |path: &std::path::PathBuf| path.display().to_string();
         toml::to_string(&Shown {
@@ -126,6 +140,7 @@ impl Loaded {
                 depth: rerank.depth,
                 deadline: time(rerank.deadline),
             }),
+            registry: registries.iter().map(registry).collect(),
             servers: (servers.iter())
                 .map(|server| (server.id.as_str(), self.server(server)))
                 .collect(),
@@ -202,6 +217,19 @@ fn endpoint(endpoint: &EndpointConfig) -> ShownEndpoint {
         retries: endpoint.retries,
         query_prefix: endpoint.query_prefix.clone(),
         passage_prefix: endpoint.passage_prefix.clone(),
+    }
+}
+
+fn registry(registry: &RegistryConfig) -> ShownRegistry {
+    ShownRegistry {
+        name: registry.name.clone(),
+        url: bare(&registry.url),
+        filter: registry.filter.allow.as_ref().map(|names| names.patterns().to_vec()),
+        remotes: registry.remotes.iter().map(|kind| kind.name()).collect(),
+        max: registry.max,
+        approve: registry.approve.name(),
+        refresh: time(registry.refresh),
+        allow_private_addresses: registry.allow_private,
     }
 }
 

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::file::keys_of;
-use super::raw::{RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawRerank, RawServer};
+use super::raw::{RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawRegistry, RawRerank, RawServer};
 use super::*;
 
 /// A working folder with `files` in it.
@@ -25,7 +25,7 @@ fn environment(name: &str) -> Option<String> {
     }
 }
 
-fn try_toml(text: &str) -> Result<Loaded, String> {
+pub(super) fn try_toml(text: &str) -> Result<Loaded, String> {
     let folder = folder(&[("toolscout.toml", text)]);
     load(&sources(folder.path()), &environment).map_err(|errors| errors.to_string())
 }
@@ -82,6 +82,7 @@ fn the_example_names_every_key_and_no_other() {
     assert_eq!(sorted(keys(&tree["crawl"])), sorted(keys_of::<RawCrawl>()));
     assert_eq!(sorted(keys(&tree["embed"])), sorted(keys_of::<RawEmbed>()));
     assert_eq!(sorted(keys(&tree["embed"]["endpoint"])), sorted(keys_of::<RawEndpoint>()));
+    assert_eq!(sorted(keys(&tree["registry"][0])), sorted(keys_of::<RawRegistry>()));
     assert_eq!(sorted(keys(&tree["rerank"])), sorted(keys_of::<RawRerank>()));
     assert_eq!(sorted(servers.values().flat_map(keys).collect()), sorted(keys_of::<RawServer>()));
 }

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::input::{Inputs, KeyValue, or_default};
+use crate::config::RemoteKind;
 
 /// The longest name.
 const MAX_NAME: usize = 200;
@@ -60,30 +61,6 @@ pub struct Remote {
     /// What `{variables}` in the address mean.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Inputs::is_empty")]
     pub variables: Inputs,
-}
-
-/// A transport of remotes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum RemoteKind {
-    /// Streamable HTTP.
-    #[serde(rename = "streamable-http")]
-    StreamableHttp,
-    /// HTTP+SSE of 2024.
-    #[serde(rename = "sse")]
-    Sse,
-}
-
-impl RemoteKind {
-    /// All of them, the better first.
-    pub const ALL: [Self; 2] = [Self::StreamableHttp, Self::Sse];
-
-    /// As documents write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::StreamableHttp => "streamable-http",
-            Self::Sse => "sse",
-        }
-    }
 }
 
 impl Remote {

@@ -19,8 +19,9 @@ use super::name::{of_host, of_name, tell_apart};
 use super::one_line;
 use super::probe::{self, BOUNDS, Certain, JSON, State};
 use super::registry::shown;
-use super::server::{Remote, RemoteKind};
+use super::server::Remote;
 use crate::auth::guard::is_loopback;
+use crate::config::RemoteKind;
 
 /// Documents that are read, and servers that are asked, for one address.
 const MOST: usize = 24;

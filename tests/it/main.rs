@@ -22,6 +22,7 @@ mod crawl_stdio;
 mod crawl_verbatim;
 mod demo;
 mod discover_add;
+mod discover_follow;
 mod discover_registry;
 mod embed_endpoint;
 mod embed_folder;

@@ -49,6 +49,7 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         crawl: limits(),
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
+        registries: Vec::new(),
     }
 }
 

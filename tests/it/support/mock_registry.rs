@@ -31,8 +31,6 @@ struct Held {
     entries: Vec<Value>,
     mood: Mood,
     page: usize,
-    /// Every entry, whatever `updated_since` says.
-    ignores_since: bool,
 }
 
 /// The running registry.
@@ -83,11 +81,6 @@ impl MockRegistry {
         self.held.lock().unwrap().mood = mood;
     }
 
-    /// From now on every listing is whole.
-    pub fn ignore_since(&self) {
-        self.held.lock().unwrap().ignores_since = true;
-    }
-
     /// The queries of every listing so far.
     pub fn listings(&self) -> Vec<Vec<(String, String)>> {
         let seen = self.site.seen();
@@ -121,7 +114,7 @@ fn answer(held: &Held, path: &str) -> Reply {
     let query = pairs(query);
     let asked =
         |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    let since = asked("updated_since").filter(|_| !held.ignores_since);
+    let since = asked("updated_since");
     let search = asked("search").unwrap_or_default();
     let wanted = |entry: &&Value| {
         let said = &entry["_meta"]["io.modelcontextprotocol.registry/official"];
