@@ -25,6 +25,7 @@ struct Shown<'a> {
     crawl: ShownCrawl,
     embed: ShownEmbed,
     rerank: Option<ShownRerank>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     registry: Vec<ShownRegistry>,
     servers: BTreeMap<&'a str, ShownServer>,
 }
