@@ -18,6 +18,7 @@ mod server;
 mod show;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,8 +27,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use crate::auth::guard::Policy;
 use crate::tool::{ServerId, Tool};
+use crate::trust::policy::Policy;
 
 pub use self::added::AddedServer;
 pub use self::error::{ConfigError, ConfigErrors, Problem};
@@ -60,6 +61,8 @@ pub struct Config {
     pub servers: Vec<ServerConfig>,
     /// Bounds on every crawl.
     pub crawl: CrawlConfig,
+    /// What is to be done about definitions that changed or are odd.
+    pub trust: Policy,
     /// The query and tool encoder.
     pub embed: EmbedConfig,
     /// The reranker, if there is to be one.
@@ -97,6 +100,11 @@ impl Config {
     /// Where the catalog is kept between runs.
     pub fn snapshot_path(&self) -> PathBuf {
         self.data.join("snapshots/catalog.snapshot")
+    }
+
+    /// Where the history of definitions is kept between runs.
+    pub fn trust_path(&self) -> PathBuf {
+        self.data.join("trust/definitions.book")
     }
 
     /// A tool that an earlier run knew may still be offered: its server is configured and
@@ -168,7 +176,7 @@ pub struct ServerConfig {
     pub refresh: Duration,
     /// Where it may be, if its address came from a remote document; `None` leaves that to who
     /// configured it.
-    pub guard: Option<Policy>,
+    pub guard: Option<crate::auth::guard::Policy>,
     /// How to reach it.
     pub transport: Transport,
 }

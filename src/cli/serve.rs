@@ -86,8 +86,8 @@ async fn run_until_stopped(
 fn admin(config: &Config, service: &Service) -> anyhow::Result<Option<Admin>> {
     match AdminToken::open(&config.data) {
         Ok(token) => {
-            let (roster, follower) = (service.roster.clone(), service.follower.clone());
-            Ok(Some(Admin { roster, follower, token }))
+            let (roster, live) = (service.roster.clone(), service.live.clone());
+            Ok(Some(Admin { roster, follower: service.follower.clone(), live, token }))
         }
         Err(error @ TokenError::Io(..)) => {
             tracing::warn!("the admin API is off: {error}");
@@ -153,6 +153,7 @@ impl Service {
         }
         let live = Live::new("the encoder is being loaded");
         let mut indexer = Indexer::new(live.clone(), Some(config.snapshot_path()));
+        indexer.use_trust(config.trust.clone(), config.trust_path()).await;
         let threads = config.embed.threads;
         let (loaded, mut vectors) = oneshot::channel();
         let loading = load_encoder(config.clone(), live.clone(), loaded);
@@ -178,6 +179,8 @@ impl Service {
         let read = args.clone();
         let reader = Box::new(move || read.load());
         let roster = Roster::new(entries, demo, crawler.clone(), reader);
+        let judge = live.clone();
+        roster.tell_policies(move |policy| judge.set_policy(policy));
         follower.start(&roster, shutdown);
         load_reranker(config, live.clone());
         let indexer = tokio::spawn(indexer.run(received, vectors, threads, shutdown.clone()));

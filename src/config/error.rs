@@ -166,6 +166,12 @@ pub enum Problem {
     /// None of the values that there are.
     #[error("not one of the values that there are")]
     OneOf(&'static str),
+    /// Nothing that can be done about a finding.
+    #[error("{0:?} is nothing that can follow from a finding")]
+    Action(String),
+    /// Rules for the servers of a file.
+    #[error("a catalog file may hold many servers, which have names of their own")]
+    OfFile,
     /// Another transport.
     #[error("unknown server type {0:?}")]
     UnknownType(String),
@@ -237,6 +243,8 @@ impl Problem {
             Self::RegistryName => "use letters, digits, dashes and underscores, at most 64",
             Self::RegistryTwice(_) => "give one of them another name",
             Self::OneOf(values) => return format!("use {values}"),
+            Self::Action(_) => "use \"off\", \"warn\" or \"quarantine\"",
+            Self::OfFile => "say it in [trust], which holds for all servers that say nothing else",
             Self::UnknownType(_) => "use \"stdio\" or \"http\"",
             Self::NoServers => "wrap the entries: {\"mcpServers\": {\"my-server\": {…}}}",
             Self::NoCommand(_) => "install it, or give its full path",

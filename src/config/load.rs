@@ -14,7 +14,7 @@ use super::raw::{RawConfig, RawCrawl, RawServer};
 use super::server::{self, Entry, Times};
 use super::{
     Config, CrawlConfig, EmbedConfig, Environment, RegistryConfig, TIMES, client, encoder, file,
-    registry,
+    registry, trust,
 };
 
 /// The file that is read when none is named.
@@ -110,6 +110,10 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let rerank = check.rerank(raw.rerank, sources);
     let registries = registry::resolve(raw.registry, &place, &mut errors);
 
+    let mut trust = trust::general(&raw.trust, &place.at("trust"), &mut errors);
+    for entry in &entries {
+        trust::of_server(&mut trust, entry, &mut errors);
+    }
     refuse_duplicates(&entries, sources.demo, &mut errors);
     let mut servers = Vec::new();
     let mut filled_in = Vec::new();
@@ -143,6 +147,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 data,
                 servers,
                 crawl,
+                trust,
                 embed,
                 rerank,
                 registries,

@@ -12,6 +12,7 @@ use url::Url;
 
 use super::{Config, EndpointConfig, Loaded, NameFilter, RegistryConfig, ServerConfig, Transport};
 use crate::embed::IN_BINARY;
+use crate::trust::policy::{Action, Rule, Rules};
 
 const MASK: &str = "****";
 
@@ -23,6 +24,7 @@ struct Shown<'a> {
     allowed_origins: &'a [String],
     data: String,
     crawl: ShownCrawl,
+    trust: ShownTrust,
     embed: ShownEmbed,
     rerank: Option<ShownRerank>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -36,6 +38,13 @@ struct ShownCrawl {
     max_pages: usize,
     max_tools: usize,
     max_bytes: usize,
+}
+
+#[derive(Serialize)]
+struct ShownTrust {
+    pin: bool,
+    #[serde(flatten)]
+    rules: BTreeMap<&'static str, Action>,
 }
 
 #[derive(Serialize)]
@@ -95,8 +104,10 @@ struct ShownServer {
     deny: Option<Vec<String>>,
     timeout: String,
     refresh: String,
+    pin: Option<bool>,
     env: Option<BTreeMap<String, &'static str>>,
     headers: Option<BTreeMap<String, &'static str>>,
+    trust: Option<BTreeMap<&'static str, Action>>,
 }
 
 impl Loaded {
@@ -111,6 +122,7 @@ impl Loaded {
             demo: _,
             servers,
             crawl,
+            trust,
             embed,
             rerank,
             registries,
@@ -128,6 +140,7 @@ impl Loaded {
                 max_tools: crawl.max_tools,
                 max_bytes: crawl.max_bytes,
             },
+            trust: ShownTrust { pin: trust.general.pin, rules: rules(&trust.general) },
             embed: ShownEmbed {
                 enabled: embed.enabled,
                 model: embed.model.as_ref().map_or_else(|| IN_BINARY.to_owned(), path),
@@ -150,6 +163,7 @@ impl Loaded {
 
     fn server(&self, server: &ServerConfig) -> ShownServer {
         let NameFilter { allow, deny } = &server.names;
+        let own = self.config.trust.servers.get(&server.id);
         let shown = ShownServer {
             enabled: server.enabled,
             title: server.title.clone(),
@@ -157,6 +171,8 @@ impl Loaded {
             deny: Some(deny.patterns().to_vec()).filter(|patterns| !patterns.is_empty()),
             timeout: time(server.timeout),
             refresh: time(server.refresh),
+            pin: own.map(|own| own.pin),
+            trust: own.map(rules),
             ..ShownServer::default()
         };
         match &server.transport {
@@ -205,6 +221,11 @@ impl Loaded {
         };
         arguments.iter().map(mask).collect()
     }
+}
+
+/// Every rule and what follows from it.
+fn rules(rules: &Rules) -> BTreeMap<&'static str, Action> {
+    Rule::ALL.iter().map(|rule| (rule.name(), rules.action(*rule))).collect()
 }
 
 fn endpoint(endpoint: &EndpointConfig) -> ShownEndpoint {

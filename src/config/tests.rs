@@ -1,7 +1,9 @@
 use std::path::Path;
 
 use super::file::keys_of;
-use super::raw::{RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawRegistry, RawRerank, RawServer};
+use super::raw::{
+    RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawRegistry, RawRerank, RawServer, RawTrust,
+};
 use super::*;
 
 /// A working folder with `files` in it.
@@ -80,6 +82,7 @@ fn the_example_names_every_key_and_no_other() {
     let servers = tree["servers"].as_table().unwrap();
     assert_eq!(sorted(tree.keys().cloned().collect()), sorted(keys_of::<RawConfig>()));
     assert_eq!(sorted(keys(&tree["crawl"])), sorted(keys_of::<RawCrawl>()));
+    assert_eq!(sorted(keys(&tree["trust"])), sorted(keys_of::<RawTrust>()));
     assert_eq!(sorted(keys(&tree["embed"])), sorted(keys_of::<RawEmbed>()));
     assert_eq!(sorted(keys(&tree["embed"]["endpoint"])), sorted(keys_of::<RawEndpoint>()));
     assert_eq!(sorted(keys(&tree["registry"][0])), sorted(keys_of::<RawRegistry>()));
@@ -143,7 +146,7 @@ headers = "Bearer sk-secret"
     toolscout.toml:1: listen: "localhost" is not an address
       remedy: write an IP address and a port, as in "127.0.0.1:7420"
     error: toolscout.toml:2: lissten: unknown key
-      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, embed, rerank, registry, servers
+      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, embed, rerank, registry, servers
     error: toolscout.toml:4: crawl.concurrency: wrong type: expected a whole number, found string
       remedy: give a value of that type; see `toolscout config example`
     error: toolscout.toml:5: crawl.max_pages: too small
@@ -151,7 +154,7 @@ headers = "Bearer sk-secret"
     error: toolscout.toml:6: crawl.timeout: "soon" is not a duration
       remedy: write a number and a unit, as in "30s" or "15m"
     error: toolscout.toml:8: servers.a.comand: unknown key
-      remedy: remove it; known here: title, enabled, allow, deny, timeout, refresh, command, args, env, cwd, url, headers, bearer_token, bearer_token_file, bearer_token_env, catalog, catalog_servers
+      remedy: remove it; known here: title, enabled, allow, deny, timeout, refresh, pin, trust, command, args, env, cwd, url, headers, bearer_token, bearer_token_file, bearer_token_env, catalog, catalog_servers
     error: toolscout.toml:10: servers.b.url: the URL scheme "ftp" is not supported
       remedy: use http:// or https://
     error: toolscout.toml:11: servers.b.headers.X-Ok: holds characters that a header can't carry
@@ -467,4 +470,46 @@ fn what_is_wrong_with_an_encoder_is_told_at_once() {
     let variables = |name: &str| (name == "TOOLSCOUT_MODEL").then(|| "elsewhere".into());
     let embed = load(&sources(folder.path()), &variables).ok().unwrap().config.embed;
     assert_eq!((embed.endpoint.is_some(), embed.model.is_some()), (false, true));
+}
+
+#[test]
+fn trust_is_general_and_by_server() {
+    use crate::trust::policy::{Action, Rule};
+
+    let loaded = try_toml(
+        "[trust]\npin = true\nstuffing = 'off'\n[servers.a]\nurl = 'http://localhost:1/mcp'\n\
+         [servers.b]\nurl = 'http://localhost:2/mcp'\npin = false\n\
+         trust = { injection = 'quarantine' }",
+    )
+    .unwrap();
+    let rules = |id: &str| {
+        let rules = loaded.config.trust.of(&id.into());
+        (rules.pin, Rule::ALL.map(|rule| rules.action(rule)))
+    };
+    let (off, warn) = (Action::Off, Action::Warn);
+    assert_eq!(rules("a"), (true, [warn, warn, off, warn, warn]));
+    assert_eq!(rules("b"), (false, [Action::Quarantine, warn, off, warn, warn]));
+    let shown = loaded.shown().unwrap();
+    assert!(
+        shown.contains("[trust]\npin = true") && shown.contains("stuffing = \"off\""),
+        "{shown}"
+    );
+    assert!(shown.contains("[servers.b.trust]") && !shown.contains("[servers.a.trust]"), "{shown}");
+}
+
+#[test]
+fn what_cant_follow_from_a_finding_is_refused() {
+    let told = errors(
+        "[trust]\ninjection = 'ban'\n[servers.a]\nurl = 'http://localhost:1/mcp'\n\
+         trust = { shadow = '', pin = true }\n[servers.f]\ncatalog = 'toolscout.toml'\npin = true",
+    );
+    for wanted in [
+        "toolscout.toml:2: trust.injection: \"ban\" is nothing that can follow",
+        "use \"off\", \"warn\" or \"quarantine\"",
+        "servers.a.trust.pin: unknown key",
+        "servers.a.trust.shadow: \"\" is nothing",
+        "servers.f.pin: a catalog file may hold many servers",
+    ] {
+        assert!(told.contains(wanted), "{told}");
+    }
 }

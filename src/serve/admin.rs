@@ -18,11 +18,13 @@ use axum::routing::{MethodRouter, delete, get, post};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::decide;
 use super::http::json;
 use super::problem::Problem;
 use super::token::AdminToken;
 use crate::config::AddedServer;
 use crate::discover::follow::Follower;
+use crate::live::Live;
 use crate::roster::{Roster, RosterError};
 use crate::tool::ServerId;
 
@@ -33,6 +35,8 @@ pub struct Admin {
     pub roster: Roster,
     /// The registries that are followed.
     pub follower: Follower,
+    /// The index, whose writer decides on definitions.
+    pub live: Live,
     /// Who may.
     pub token: AdminToken,
 }
@@ -84,9 +88,12 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
         ("/v1/admin/servers/{id}/pause", post(pause)),
         ("/v1/admin/servers/{id}/resume", post(resume)),
         ("/v1/admin/servers/{id}/refresh", post(refresh)),
-        ("/v1/admin/servers/{id}/approve", post(registry::approve)),
-        ("/v1/admin/servers/{id}/revoke", post(registry::revoke)),
+        ("/v1/admin/registries/servers/{id}/approve", post(registry::approve)),
+        ("/v1/admin/registries/servers/{id}/revoke", post(registry::revoke)),
         ("/v1/admin/registries", get(registry::list)),
+        ("/v1/admin/pending", get(decide::pending)),
+        ("/v1/admin/servers/{id}/approve", post(decide::approve)),
+        ("/v1/admin/servers/{id}/reject", post(decide::reject)),
     ]
 }
 

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::metrics;
 use super::problem::Problem;
+use super::trust::About;
 use super::wire::{
     Asked, BatchAnswer, IndexStatus, KnownServer, KnownTool, Need, SearchAnswer, SearchRequest,
     ServerList, ToolPage,
@@ -22,7 +23,7 @@ use crate::live::Live;
 use crate::search::{Answer, Query};
 
 /// Tools in a page, where the caller doesn't say.
-const PAGE: usize = 100;
+pub(super) const PAGE: usize = 100;
 /// Most tools in a page.
 pub const MAX_PAGE: usize = 1_000;
 
@@ -137,17 +138,20 @@ pub async fn tool(
 ) -> Result<Response, Problem> {
     let Path(id) = id?;
     let catalog = live.catalog();
-    let tool = catalog.get(&id).ok_or_else(Problem::no_tool)?;
-    Ok(json(&KnownTool::from(&**tool)))
+    let known = live.known();
+    let Some(tool) = catalog.get(&id) else {
+        return Err(Problem::no_tool_served(known.book.is_held(&id)));
+    };
+    Ok(json(&KnownTool::from(&**tool).with(About::of(&known, tool))))
 }
 
 /// `GET /v1/servers`
 pub async fn servers(State(live): State<Live>) -> Response {
     let now = SystemTime::now();
     let servers = live.servers();
-    json(&ServerList {
-        servers: servers.iter().map(|(id, status)| KnownServer::at(now, id, status)).collect(),
-    })
+    let known = live.known();
+    let one = |(id, status)| KnownServer::at(now, id, status, &known);
+    json(&ServerList { servers: servers.iter().map(one).collect() })
 }
 
 /// `GET /v1/status`
@@ -156,10 +160,10 @@ pub async fn status(State(live): State<Live>) -> Response {
 }
 
 /// Query parameters, of which every one is known.
-struct Params(Vec<(String, String)>);
+pub(super) struct Params(Vec<(String, String)>);
 
 impl Params {
-    fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
+    pub(super) fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
         let pairs: Vec<(String, String)> =
             url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
                 .into_owned()
@@ -174,11 +178,11 @@ impl Params {
         }
     }
 
-    fn all(&self, name: &str) -> Vec<String> {
+    pub(super) fn all(&self, name: &str) -> Vec<String> {
         self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
     }
 
-    fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
+    pub(super) fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut values = self.0.iter().filter(|(key, _)| key == name);
         match (values.next(), values.next()) {
             (Some(_), Some(_)) => Err(Problem::invalid(format!("{name} is given twice"))),
@@ -186,7 +190,7 @@ impl Params {
         }
     }
 
-    fn number(&self, name: &str) -> Result<Option<usize>, Problem> {
+    pub(super) fn number(&self, name: &str) -> Result<Option<usize>, Problem> {
         let Some(value) = self.one(name)? else {
             return Ok(None);
         };

@@ -66,11 +66,13 @@ async fn servers_wait_for_approval_and_nobody_connects_before() {
     assert_eq!((one.seen().len(), two.seen().len()), (0, 0));
 
     // By the API.
-    let (status, _) = admin(folder.path(), &service, true, "servers/a.b_one/approve").await;
+    let (status, _) =
+        admin(folder.path(), &service, true, "registries/servers/a.b_one/approve").await;
     assert_eq!(status, 200);
     service.until_state("a.b_one", "ready").await;
     assert_eq!(service.tools().await, ["a.b_one/one"]);
-    let (status, body) = admin(folder.path(), &service, true, "servers/a.b_none/approve").await;
+    let (status, body) =
+        admin(folder.path(), &service, true, "registries/servers/a.b_none/approve").await;
     assert_eq!((status, &body["type"]), (404, &json!("urn:toolscout:problem:unknown-server")));
     let (_, status) = admin(folder.path(), &service, false, "registries").await;
     let ours = &status["registries"][0];

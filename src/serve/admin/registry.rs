@@ -25,7 +25,7 @@ pub(super) async fn list(State(admin): State<Admin>) -> Response {
     json(&Registries { registries: admin.follower.status() })
 }
 
-/// `POST /v1/admin/servers/{id}/approve`
+/// `POST /v1/admin/registries/servers/{id}/approve`
 pub(super) async fn approve(
     State(admin): State<Admin>,
     path: Result<Path<String>, PathRejection>,
@@ -33,7 +33,7 @@ pub(super) async fn approve(
     act(admin, path, "approved", |follower, id| follower.approve(id).map(drop)).await
 }
 
-/// `POST /v1/admin/servers/{id}/revoke`
+/// `POST /v1/admin/registries/servers/{id}/revoke`
 pub(super) async fn revoke(
     State(admin): State<Admin>,
     path: Result<Path<String>, PathRejection>,
