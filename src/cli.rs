@@ -9,6 +9,8 @@ pub mod crawl;
 pub mod demo_server;
 mod entries;
 pub mod eval;
+pub mod import;
+pub mod lint;
 mod local;
 mod log;
 pub mod model;
@@ -70,6 +72,10 @@ pub enum Command {
     /// Check the configuration, or print an example of one.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look through the tools for what makes them hard to find or to use.
+    Lint(lint::LintArgs),
+    /// Take the servers that your MCP clients have into toolscout.toml.
+    Import(import::ImportArgs),
     /// List, pause, resume, crawl, add or remove the servers of a running toolscout.
     #[command(subcommand)]
     Server(server::ServerCommand),
@@ -323,6 +329,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Add(args) => add::run(&args),
         Command::Registry(command) => registry::run(&command),
         Command::Config(command) => config::run(&command),
+        Command::Lint(args) => lint::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Model(command) => model::run(&command),
         Command::Server(command) => server::run(&command),
         Command::Reload(args) => server::reload(&args),

@@ -55,7 +55,10 @@ fn query(args: &SearchArgs) -> Query {
 
 /// The tools of the configuration: from files, from the demo, from the snapshot of a service that
 /// has crawled them; only what is nowhere else is crawled.
-fn catalog(config: &Config, lines: &indicatif::MultiProgress) -> anyhow::Result<Catalog> {
+pub(super) fn catalog(
+    config: &Config,
+    lines: &indicatif::MultiProgress,
+) -> anyhow::Result<Catalog> {
     let mut listings = Vec::new();
     let mut live = Config { servers: Vec::new(), demo: false, ..config.clone() };
     for server in config.servers.iter().filter(|server| server.enabled) {

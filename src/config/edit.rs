@@ -299,7 +299,7 @@ mod tests {
             told("", NewServer { url: Some("https://u:pw@x.test".into()), ..http("a") }),
             told("", NewServer { keys: [("nonsense".into(), "1".into())].into(), ..http("a") }),
         ];
-        let all = all.join("\n");
+        let all = all.map(|told| told.split("; known here").next().unwrap().to_owned()).join("\n");
         assert!(!all.contains("abc") && !all.contains("pw"), "{all}");
         insta::assert_snapshot!(all, @r#"
         there is a server "a" already; choose another id, or remove that entry
@@ -309,7 +309,7 @@ mod tests {
         headers.Authorization of the server "a" is a literal secret; write ${NAME}, and set NAME
         url of the server "a" is a literal secret; write ${NAME}, and set NAME
         the new entry would not be valid: :3: servers.a.nonsense: unknown key
-          remedy: remove it; known here: title, enabled, allow, deny, timeout, refresh, command, args, env, cwd, url, headers, bearer_token, bearer_token_file, bearer_token_env, catalog, catalog_servers
+          remedy: remove it
         "#);
         assert!(matches!(append("", &[http("a"), http("a")]), Err(EditError::Duplicate(_))));
         // What was wrong before is not what was added.

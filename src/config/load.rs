@@ -80,7 +80,8 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             continue;
         };
         let base = folder_of(&path);
-        let read = client::read(&shown, &text, &mut errors);
+        let mut told = client::Told { errors: &mut errors, warnings: &mut warnings };
+        let read = client::read(&shown, &path, &text, &mut told).servers;
         entries.extend(read.into_iter().map(|(id, place, raw)| Entry {
             id,
             place,

@@ -49,7 +49,7 @@ pub(super) struct RawTrust {
 }
 
 /// `[servers.ID.trust]`.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawRules {
     pub injection: Option<String>,
@@ -111,7 +111,7 @@ pub(super) struct RawRegistry {
 }
 
 /// `[servers.ID]`.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawServer {
     pub title: Option<String>,
@@ -125,6 +125,7 @@ pub(super) struct RawServer {
     pub command: Option<String>,
     pub args: Option<Vec<String>>,
     pub env: Option<BTreeMap<String, String>>,
+    pub env_file: Option<String>,
     pub cwd: Option<String>,
     pub url: Option<String>,
     pub headers: Option<BTreeMap<String, String>>,
@@ -144,6 +145,7 @@ impl RawServer {
             ("timeout", &mut self.timeout),
             ("refresh", &mut self.refresh),
             ("command", &mut self.command),
+            ("env_file", &mut self.env_file),
             ("cwd", &mut self.cwd),
             ("url", &mut self.url),
             ("bearer_token", &mut self.bearer_token),

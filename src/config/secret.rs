@@ -113,20 +113,46 @@ pub(super) fn in_value(name: &str, value: &str) -> Vec<Found> {
 /// `-e TOKEN=x`, `--header "Authorization: Bearer x"`.
 pub(super) fn in_args(args: &[String]) -> Vec<(usize, Found)> {
     let mut all = Vec::new();
-    let mut before: Option<&str> = None;
+    let mut flag = None;
     for (place, argument) in args.iter().enumerate() {
-        let flag = before.take();
-        if let Some((start, name)) = split(argument) {
-            let inner = in_value(name, &argument[start..]);
-            all.extend(inner.into_iter().map(|found| (place, moved(found, start))));
-        } else if argument.starts_with('-') {
-            before = Some(argument.trim_start_matches('-'));
-        } else {
-            let found = in_value(flag.unwrap_or("argument"), argument);
-            all.extend(found.into_iter().map(|found| (place, found)));
+        let is_line = argument.contains(char::is_whitespace) && !is_header(argument);
+        // A line for a shell is arguments again.
+        let words = if is_line { words_of(argument) } else { vec![(0, argument.as_str())] };
+        for (at, word) in words {
+            let found = in_argument(word, &mut flag);
+            all.extend(found.into_iter().map(|found| (place, moved(found, at))));
         }
     }
     all
+}
+
+/// The secrets of one argument; `flag` is the one before it, if that waits for a value.
+fn in_argument<'a>(argument: &'a str, flag: &mut Option<&'a str>) -> Vec<Found> {
+    let before = flag.take();
+    if let Some((start, name)) = split(argument) {
+        let value = argument[start..].trim_start_matches(['\'', '"']);
+        let start = argument.len() - value.len();
+        let found = in_value(name, value.trim_end_matches(['\'', '"']));
+        return found.into_iter().map(|found| moved(found, start)).collect();
+    }
+    if argument.starts_with('-') {
+        *flag = Some(argument.trim_start_matches('-'));
+        return Vec::new();
+    }
+    in_value(before.unwrap_or("argument"), argument)
+}
+
+/// `Name: value`.
+fn is_header(argument: &str) -> bool {
+    split(argument).is_some_and(|(_, name)| argument[name.len()..].starts_with(':'))
+}
+
+/// The words of a line, without the quotes around them, and where each begins.
+fn words_of(line: &str) -> Vec<(usize, &str)> {
+    let edge = |c: char| matches!(c, '\'' | '"' | ';' | '(' | ')' | '`');
+    let start = line.as_ptr().addr();
+    let words = line.split_whitespace().map(|word| word.trim_matches(edge));
+    words.map(|word| (word.as_ptr().addr() - start, word)).collect()
 }
 
 /// The secrets of a URL: a password, values of its query, and parts of its path that look like one.
@@ -413,6 +439,7 @@ mod tests {
             "${TOKEN}",
             "postgres://u:p0@h/d",
             "--verbose",
+            "export A=1; GH_TOKEN='g1' run --password p1 \"$HOME\"",
         ];
         let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
         let found: Vec<_> = in_args(&args)
@@ -426,6 +453,8 @@ mod tests {
             pair("GH_TOKEN", "g0"),
             pair("Authorization", "b0"),
             pair("password", "p0"),
+            pair("GH_TOKEN", "g1"),
+            pair("password", "p1"),
         ];
         assert_eq!(found, expected);
     }

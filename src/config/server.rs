@@ -141,7 +141,8 @@ impl Check<'_> {
         if command.trim().is_empty() {
             self.error("command", Problem::Empty);
         }
-        let env = raw.env.unwrap_or_default();
+        let mut env = raw.env_file.map(|file| self.env_file(&file)).unwrap_or_default();
+        env.extend(raw.env.unwrap_or_default());
         for name in env.keys() {
             if name.is_empty() || name.contains(['=', '\0']) {
                 let key = self.place.at("env").at(name);
@@ -154,6 +155,38 @@ impl Check<'_> {
             env: secret(env),
             cwd: raw.cwd.map(|cwd| self.base.join(cwd)),
         }
+    }
+
+    /// The variables of a file. Lines that can't be read are told by their number alone, since
+    /// they may hold secrets.
+    fn env_file(&mut self, shown: &str) -> BTreeMap<String, String> {
+        let text = match std::fs::read_to_string(self.base.join(shown)) {
+            Ok(text) => text,
+            Err(error) => {
+                self.error("env_file", Problem::Unreadable(format!("{shown}: {error}")));
+                return BTreeMap::new();
+            }
+        };
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let mut variables = BTreeMap::new();
+        for pair in dotenvy::from_read_iter(text.as_bytes()) {
+            match pair {
+                Ok((name, value)) => {
+                    variables.insert(name, value);
+                }
+                Err(error) => {
+                    let bad = match &error {
+                        dotenvy::Error::LineParse(bad, _) => bad.as_str(),
+                        _ => "",
+                    };
+                    let before = text.find(bad).unwrap_or_default();
+                    let line = super::error::line_at(text, before);
+                    self.error("env_file", Problem::EnvFile { path: shown.into(), line });
+                    break;
+                }
+            }
+        }
+        variables
     }
 
     fn http(&mut self, mut raw: RawServer) -> Option<Transport> {
@@ -198,6 +231,7 @@ impl Check<'_> {
         let keys = [
             ("args", "command", raw.args.is_some()),
             ("env", "command", raw.env.is_some()),
+            ("env_file", "command", raw.env_file.is_some()),
             ("cwd", "command", raw.cwd.is_some()),
             ("headers", "url", raw.headers.is_some()),
             ("bearer_token", "url", raw.bearer_token.is_some()),

@@ -10,7 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
 
-use super::{Config, EndpointConfig, Loaded, NameFilter, RegistryConfig, ServerConfig, Transport};
+use super::{
+    Config, EndpointConfig, Loaded, NameFilter, RegistryConfig, ServerConfig, Transport, secret,
+};
 use crate::embed::IN_BINARY;
 use crate::trust::policy::{Action, Rule, Rules};
 
@@ -219,7 +221,12 @@ impl Loaded {
             after_secret = secret && rest.is_none() && argument.starts_with('-');
             masked
         };
-        arguments.iter().map(mask).collect()
+        let mut plain = arguments.to_vec();
+        // From the end on, so that what is before stays where it is.
+        for (place, found) in secret::in_args(arguments).into_iter().rev() {
+            plain[place].replace_range(found.range, MASK);
+        }
+        plain.iter().map(mask).collect()
     }
 }
 
@@ -282,5 +289,9 @@ fn bare(url: &Url) -> String {
         url.set_query(Some(MASK));
     }
     url.set_fragment(None);
-    url.into()
+    let mut shown = String::from(url);
+    for found in secret::in_url(&shown).into_iter().rev() {
+        shown.replace_range(found.range, MASK);
+    }
+    shown
 }

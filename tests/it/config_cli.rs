@@ -37,6 +37,8 @@ fn every_subcommand_has_help_with_an_example() {
         &["registry", "pending"],
         &["registry", "approve"],
         &["registry", "revoke"],
+        &["import"],
+        &["lint"],
         &["model", "list"],
         &["model", "pull"],
         &["model", "use"],

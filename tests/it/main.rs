@@ -10,6 +10,8 @@ mod admin;
 mod answers;
 mod cli_crawl;
 mod cli_eval;
+mod cli_import;
+mod cli_lint;
 mod cli_search;
 mod config_check;
 mod config_cli;
