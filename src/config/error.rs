@@ -151,12 +151,30 @@ pub enum Problem {
     /// The same header twice.
     #[error("the header is given twice")]
     HeaderTwice,
+    /// No proxy.
+    #[error("not a proxy")]
+    Proxy,
+    /// A file without certificates.
+    #[error("no certificate in PEM form in that file")]
+    NoCertificate,
+    /// Files without a certificate and its key.
+    #[error("not one certificate with its key, both in PEM form")]
+    NoIdentity,
     /// No name of an environment variable.
     #[error("not the name of an environment variable")]
     EnvName,
     /// No glob.
     #[error("{0}")]
     Glob(String),
+    /// No name of a registry.
+    #[error("not a name for a registry")]
+    RegistryName,
+    /// The same registry twice.
+    #[error("there are two registries called {0:?}")]
+    RegistryTwice(String),
+    /// None of the values that there are.
+    #[error("not one of the values that there are")]
+    OneOf(&'static str),
     /// Nothing that can be done about a finding.
     #[error("{0:?} is nothing that can follow from a finding")]
     Action(String),
@@ -253,10 +271,18 @@ impl Problem {
             Self::HeaderName => "use letters, digits and dashes",
             Self::HeaderValue => "remove line breaks and other control characters",
             Self::HeaderTwice => "keep one; a bearer token is an Authorization header",
+            Self::Proxy => "write \"http://proxy.example.com:3128\", \"none\" or \"environment\"",
+            Self::NoCertificate => "name a file with BEGIN CERTIFICATE in it",
+            Self::NoIdentity => {
+                "put the certificate and its key in one file, or name the key as `client_key_file`"
+            }
             Self::EnvName => "use a name without `=`",
             Self::Glob(_) => {
                 "write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves"
             }
+            Self::RegistryName => "use letters, digits, dashes and underscores, at most 64",
+            Self::RegistryTwice(_) => "give one of them another name",
+            Self::OneOf(values) => return format!("use {values}"),
             Self::Action(_) => "use \"off\", \"warn\" or \"quarantine\"",
             Self::OfFile => "say it in [trust], which holds for all servers that say nothing else",
             Self::UnknownType(_) => "use \"stdio\" or \"http\"",

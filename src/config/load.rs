@@ -11,8 +11,11 @@ use secrecy::SecretString;
 
 use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
 use super::raw::{RawConfig, RawCrawl, RawServer};
-use super::server::{self, Entry, Times};
-use super::{Config, CrawlConfig, EmbedConfig, Environment, TIMES, client, encoder, file, trust};
+use super::server::{self, Defaults, Entry};
+use super::{
+    Config, CrawlConfig, EmbedConfig, Environment, RegistryConfig, client, encoder, file, network,
+    registry, trust,
+};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "toolscout.toml";
@@ -70,7 +73,8 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let mut files = Vec::new();
     let mut entries = Vec::new();
 
-    let (raw, place, base) = own_file(sources, environment, &mut files, &mut entries, &mut errors);
+    let (mut raw, place, base) =
+        own_file(sources, environment, &mut files, &mut entries, &mut errors);
     for path in &sources.mcp_config {
         let (shown, path) = (path.display().to_string(), sources.folder.join(path));
         let Some(text) = text_of(&shown, &path, &mut errors) else {
@@ -93,10 +97,15 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             .map(|(path, servers)| catalog_entry(&sources.folder, path, servers.as_deref())),
     );
 
+    let mut filled_in = Vec::new();
+    let at = (&place.at("crawl"), base.as_path());
+    let network = network::of_crawl(&mut raw.crawl, at, environment, &mut filled_in, &mut errors);
     let mut check = Check { place: &place, errors: &mut errors };
-    let times = Times {
-        timeout: check.time("timeout", raw.crawl.timeout.as_deref(), TIMES.timeout),
-        refresh: check.time("refresh", raw.crawl.refresh.as_deref(), TIMES.refresh),
+    let usual = Defaults::default();
+    let defaults = Defaults {
+        timeout: check.time("timeout", raw.crawl.timeout.as_deref(), usual.timeout),
+        refresh: check.time("refresh", raw.crawl.refresh.as_deref(), usual.refresh),
+        network,
     };
     let crawl = check.crawl(&raw.crawl);
     let listen = check.listen(&raw, sources, environment);
@@ -106,6 +115,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
         encoder::Check::new((&place, &base, data_folder), environment, &mut errors, &mut warnings);
     let embed = check.embed(raw.embed, sources);
     let rerank = check.rerank(raw.rerank, sources);
+    let registries = registry::resolve(raw.registry, &place, &mut errors);
 
     let mut trust = trust::general(&raw.trust, &place.at("trust"), &mut errors);
     for entry in &entries {
@@ -113,14 +123,13 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     }
     refuse_duplicates(&entries, sources.demo, &mut errors);
     let mut servers = Vec::new();
-    let mut filled_in = Vec::new();
     for entry in entries {
         let at = entry.place.clone();
         let off = entry.raw.enabled == Some(false);
-        match server::resolve(entry, times, environment, &mut warnings) {
+        match server::resolve(entry, &defaults, environment, &mut warnings) {
             Ok(resolved) => {
                 servers.push(resolved.server);
-                filled_in.extend(resolved.filled_in.into_iter().map(SecretString::from));
+                filled_in.extend(resolved.filled_in);
             }
             Err(found) if off => {
                 let first = found.first().map(|error| error.problem.to_string());
@@ -130,7 +139,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             Err(found) => errors.extend(found),
         }
     }
-    if servers.is_empty() && !sources.demo {
+    if servers.is_empty() && registries.is_empty() && !sources.demo {
         warnings.push(place.error(Problem::Nothing));
     }
     match (listen, data) {
@@ -144,13 +153,15 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 data,
                 servers,
                 crawl,
+                network: defaults.network,
                 trust,
                 embed,
                 rerank,
+                registries,
             },
             warnings,
             files,
-            filled_in,
+            filled_in: filled_in.into_iter().map(SecretString::from).collect(),
         }),
         _ => Err(in_order(errors)),
     }
@@ -166,6 +177,8 @@ pub struct EncoderPlaces {
     pub embed: EmbedConfig,
     /// The model that the file names, if it is not there: then there is none in `embed`.
     pub missing: Option<String>,
+    /// Registries that are followed.
+    pub registries: Vec<RegistryConfig>,
 }
 
 /// Reads what is said of the encoder. A model that is not there is no error here, so that it can
@@ -184,6 +197,7 @@ pub fn encoder_places(
     let mut check =
         encoder::Check::new((&place, &base, data_folder), environment, &mut errors, &mut warnings);
     let embed = check.embed(raw.embed, sources);
+    let registries = registry::resolve(raw.registry, &place, &mut errors);
     let mut missing = None;
     errors.retain(|error| match &error.problem {
         Problem::NoModel(name) => {
@@ -194,7 +208,7 @@ pub fn encoder_places(
     });
     match (listen, data) {
         (Some(listen), Some(data)) if errors.is_empty() => {
-            Ok(EncoderPlaces { listen, data, embed, missing })
+            Ok(EncoderPlaces { listen, data, embed, missing, registries })
         }
         _ => Err(in_order(errors)),
     }

@@ -20,6 +20,7 @@ pub(super) struct RawConfig {
     pub trust: RawTrust,
     pub embed: RawEmbed,
     pub rerank: Option<RawRerank>,
+    pub registry: Vec<RawRegistry>,
     pub servers: BTreeMap<String, RawServer>,
 }
 
@@ -33,6 +34,10 @@ pub(super) struct RawCrawl {
     pub max_bytes: Option<usize>,
     pub timeout: Option<String>,
     pub refresh: Option<String>,
+    pub proxy: Option<String>,
+    pub ca_file: Option<String>,
+    pub client_cert_file: Option<String>,
+    pub client_key_file: Option<String>,
 }
 
 /// `[trust]`.
@@ -95,6 +100,20 @@ pub(super) struct RawRerank {
     pub deadline: Option<String>,
 }
 
+/// `[[registry]]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawRegistry {
+    pub name: Option<String>,
+    pub url: Option<String>,
+    pub filter: Option<Vec<String>>,
+    pub remotes: Option<Vec<String>>,
+    pub max: Option<usize>,
+    pub approve: Option<String>,
+    pub refresh: Option<String>,
+    pub allow_private_addresses: Option<bool>,
+}
+
 /// `[servers.ID]`.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -117,6 +136,10 @@ pub(super) struct RawServer {
     pub bearer_token: Option<String>,
     pub bearer_token_file: Option<String>,
     pub bearer_token_env: Option<String>,
+    pub proxy: Option<String>,
+    pub ca_file: Option<String>,
+    pub client_cert_file: Option<String>,
+    pub client_key_file: Option<String>,
     pub catalog: Option<String>,
     pub catalog_servers: Option<String>,
 }
@@ -136,6 +159,10 @@ impl RawServer {
             ("bearer_token", &mut self.bearer_token),
             ("bearer_token_file", &mut self.bearer_token_file),
             ("bearer_token_env", &mut self.bearer_token_env),
+            ("proxy", &mut self.proxy),
+            ("ca_file", &mut self.ca_file),
+            ("client_cert_file", &mut self.client_cert_file),
+            ("client_key_file", &mut self.client_key_file),
             ("catalog", &mut self.catalog),
             ("catalog_servers", &mut self.catalog_servers),
         ];
