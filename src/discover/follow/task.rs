@@ -280,18 +280,21 @@ impl One {
         let picked = pick(state, config, &approvals.unwrap_or_default());
         {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let known: std::collections::BTreeSet<_> =
-                seen.picked.servers.iter().map(|server| &server.deprecated).collect();
             for server in &picked.servers {
-                if let Some(why) = &server.deprecated
-                    && !known.contains(&server.deprecated)
-                {
+                let is_known =
+                    seen.picked.servers.iter().any(|known| {
+                        known.id == server.id && known.deprecated == server.deprecated
+                    });
+                if let (Some(why), false) = (&server.deprecated, is_known) {
                     tracing::warn!(server = server.id, why, "deprecated in its registry");
                 }
             }
             seen.picked = picked;
         }
-        let change = roster.set_found(&config.name, self.found());
+        // A reload may hold the roster while it reads files.
+        let (roster, name, found) = (roster.clone(), config.name.clone(), self.found());
+        let told = tokio::task::spawn_blocking(move || roster.set_found(&name, found)).await;
+        let change = told.unwrap_or_default();
         let (added, removed) = (change.added.len(), change.removed.len());
         if added + removed + change.changed.len() > 0 {
             tracing::info!(registry = config.name, added, removed, "servers of the registry");
