@@ -4,6 +4,7 @@
 
 mod added;
 mod client;
+mod credential;
 pub mod edit;
 mod encoder;
 mod error;
@@ -12,6 +13,7 @@ mod file;
 pub mod import;
 mod load;
 mod names;
+mod network;
 mod places;
 mod raw;
 mod registry;
@@ -29,6 +31,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::catalog::Server;
 use crate::tool::{ServerId, Tool};
 use crate::trust::policy::Policy;
 
@@ -36,6 +39,7 @@ pub use self::added::AddedServer;
 pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 pub use self::names::{NameFilter, Names};
+pub use self::network::{ClientCertificate, NetworkConfig, Proxy, Unusable, certificates};
 pub use self::registry::{Approve, RegistryConfig, RemoteKind};
 
 /// Looks a variable up; `None` when it is unset.
@@ -63,6 +67,8 @@ pub struct Config {
     pub servers: Vec<ServerConfig>,
     /// Bounds on every crawl.
     pub crawl: CrawlConfig,
+    /// How servers are reached that say nothing of it, as those that are added later.
+    pub network: NetworkConfig,
     /// What is to be done about definitions that changed or are odd.
     pub trust: Policy,
     /// The query and tool encoder.
@@ -72,10 +78,6 @@ pub struct Config {
     /// Registries that are followed.
     pub registries: Vec<RegistryConfig>,
 }
-
-/// The times of servers that name none.
-const TIMES: server::Times =
-    server::Times { timeout: Duration::from_mins(1), refresh: Duration::from_mins(15) };
 
 impl Config {
     /// The sections in which `next` differs from this, and which are read at the start alone.
@@ -110,11 +112,12 @@ impl Config {
     }
 
     /// A tool that an earlier run knew may still be offered: its server is configured and
-    /// switched on, and the name is allowed. What a file lists is read from the file.
-    pub fn admits(&self, tool: &Tool) -> bool {
+    /// switched on, the name is allowed, and what was shown to us alone was shown to who we are
+    /// now. What a file lists is read from the file.
+    pub fn admits(&self, source: &Server, tool: &Tool) -> bool {
         let demo = self.demo && crate::demo::names().any(|name| name == tool.server.as_str());
-        demo || self.servers.iter().any(|server| {
-            server.id == tool.server && server.enabled && server.names.admits(&tool.name)
+        demo || self.servers.iter().find(|server| server.id == tool.server).is_some_and(|server| {
+            server.enabled && server.names.admits(&tool.name) && server.was_shown(&source.info)
         })
     }
 }
@@ -122,7 +125,7 @@ impl Config {
 impl ServerConfig {
     /// Both are the same in every value, secrets included.
     pub fn same_as(&self, other: &Self) -> bool {
-        let Self { id, enabled, title, names, timeout, refresh, guard, transport } = self;
+        let Self { id, enabled, title, names, timeout, refresh, network, guard, transport } = self;
         *id == other.id
             && *enabled == other.enabled
             && *title == other.title
@@ -130,6 +133,7 @@ impl ServerConfig {
             && *timeout == other.timeout
             && *refresh == other.refresh
             && *guard == other.guard
+            && *network == other.network
             && transport.same_as(&other.transport)
     }
 }
@@ -179,6 +183,8 @@ pub struct ServerConfig {
     /// Where it may be, if its address came from a remote document; `None` leaves that to who
     /// configured it.
     pub guard: Option<crate::auth::guard::Policy>,
+    /// What lies on the way to it, where that is HTTP.
+    pub network: NetworkConfig,
     /// How to reach it.
     pub transport: Transport,
 }
@@ -217,7 +223,7 @@ pub enum Transport {
 /// Bounds on every crawl.
 #[derive(Debug, Clone)]
 pub struct CrawlConfig {
-    /// Servers crawled at once.
+    /// Children that start at once.
     pub concurrency: usize,
     /// Pages of one listing.
     pub max_pages: usize,

@@ -5,12 +5,15 @@
 //!
 //! Invariant: a listing that was not read to its end is never reported as one.
 
+mod client;
 mod error;
 mod files;
 mod fleet;
 mod http;
+mod http_error;
 mod lines;
 mod list;
+mod news;
 mod refresh;
 mod session;
 mod sse;
@@ -25,6 +28,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use client::over;
 pub use error::CrawlError;
 
 use crate::catalog::{Outcome, ServerInfo, ServerUpdate};
@@ -32,7 +36,7 @@ use crate::config::{CrawlConfig, ServerConfig, Transport};
 use crate::tool::ServerId;
 use files::{CatalogFile, Leftovers};
 use fleet::Fleet;
-use refresh::Shared;
+use refresh::{Marks, Shared};
 use upstream::Upstream;
 
 /// A handle on the tasks that crawl.
@@ -128,8 +132,12 @@ pub fn start(
     updates: mpsc::Sender<ServerUpdate>,
     shutdown: CancellationToken,
 ) -> Crawler {
-    let shared =
-        Shared { updates, permits: Arc::new(Semaphore::new(limits.concurrency.max(1))), shutdown };
+    let shared = Shared {
+        updates,
+        permits: Arc::new(Semaphore::new(limits.concurrency.max(1))),
+        shutdown,
+        marks: Marks::default(),
+    };
     let ids: BTreeSet<_> = wanted.iter().map(|wanted| &wanted.server.id).collect();
     let left: BTreeSet<_> = known.keys().filter(|id| !ids.contains(id)).cloned().collect();
     known.retain(|id, _| ids.contains(id));

@@ -84,7 +84,9 @@ pub(super) fn catalog(
         tracing::warn!("{error}: crawling instead");
         None
     });
-    let known = saved.map(|(_, saved)| saved.retain(|tool| live.admits(tool))).unwrap_or_default();
+    let known = saved
+        .map(|(_, saved)| saved.retain_of(|server, tool| live.admits(server, tool)))
+        .unwrap_or_default();
     live.servers.retain(|server| known.server(server.id.as_str()).is_none());
     if !live.servers.is_empty() {
         let (crawled, _) = crawl::crawl_all(&live, lines)?;

@@ -151,6 +151,15 @@ pub enum Problem {
     /// The same header twice.
     #[error("the header is given twice")]
     HeaderTwice,
+    /// No proxy.
+    #[error("not a proxy")]
+    Proxy,
+    /// A file without certificates.
+    #[error("no certificate in PEM form in that file")]
+    NoCertificate,
+    /// Files without a certificate and its key.
+    #[error("not one certificate with its key, both in PEM form")]
+    NoIdentity,
     /// No name of an environment variable.
     #[error("not the name of an environment variable")]
     EnvName,
@@ -262,6 +271,11 @@ impl Problem {
             Self::HeaderName => "use letters, digits and dashes",
             Self::HeaderValue => "remove line breaks and other control characters",
             Self::HeaderTwice => "keep one; a bearer token is an Authorization header",
+            Self::Proxy => "write \"http://proxy.example.com:3128\", \"none\" or \"environment\"",
+            Self::NoCertificate => "name a file with BEGIN CERTIFICATE in it",
+            Self::NoIdentity => {
+                "put the certificate and its key in one file, or name the key as `client_key_file`"
+            }
             Self::EnvName => "use a name without `=`",
             Self::Glob(_) => {
                 "write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves"

@@ -18,7 +18,7 @@ use super::edit::{self, EditError, NewServer};
 use super::error::{ConfigError, ConfigErrors, Problem};
 pub use super::places::{ClientFile, usual_places};
 use super::raw::RawServer;
-use super::{Environment, TIMES, file, server};
+use super::{Environment, file, server};
 
 /// What would be added to a file.
 pub struct Import {
@@ -241,7 +241,12 @@ fn check(
         // What stands in for a variable need not fit into a URL.
         !(filled && matches!(error.problem, Problem::Url(_) | Problem::Scheme(_)))
     };
-    let resolved = server::resolve(entry, TIMES, &|_| Some("x".into()), &mut Vec::new());
+    let resolved = server::resolve(
+        entry,
+        &server::Defaults::default(),
+        &|_| Some("x".into()),
+        &mut Vec::new(),
+    );
     match resolved.err().and_then(|errors| errors.into_iter().find(wrong)) {
         Some(error) => Err(error),
         None => Ok(()),

@@ -34,6 +34,10 @@ pub(super) struct RawCrawl {
     pub max_bytes: Option<usize>,
     pub timeout: Option<String>,
     pub refresh: Option<String>,
+    pub proxy: Option<String>,
+    pub ca_file: Option<String>,
+    pub client_cert_file: Option<String>,
+    pub client_key_file: Option<String>,
 }
 
 /// `[trust]`.
@@ -132,6 +136,10 @@ pub(super) struct RawServer {
     pub bearer_token: Option<String>,
     pub bearer_token_file: Option<String>,
     pub bearer_token_env: Option<String>,
+    pub proxy: Option<String>,
+    pub ca_file: Option<String>,
+    pub client_cert_file: Option<String>,
+    pub client_key_file: Option<String>,
     pub catalog: Option<String>,
     pub catalog_servers: Option<String>,
 }
@@ -151,6 +159,10 @@ impl RawServer {
             ("bearer_token", &mut self.bearer_token),
             ("bearer_token_file", &mut self.bearer_token_file),
             ("bearer_token_env", &mut self.bearer_token_env),
+            ("proxy", &mut self.proxy),
+            ("ca_file", &mut self.ca_file),
+            ("client_cert_file", &mut self.client_cert_file),
+            ("client_key_file", &mut self.client_key_file),
             ("catalog", &mut self.catalog),
             ("catalog_servers", &mut self.catalog_servers),
         ];

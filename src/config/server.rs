@@ -12,8 +12,9 @@ use url::Url;
 
 use super::error::{ConfigError, Place, Problem};
 use super::expand::expand;
+use super::network::{self, Keys};
 use super::raw::RawServer;
-use super::{Environment, NameFilter, Names, ServerConfig, Transport};
+use super::{Environment, NameFilter, Names, NetworkConfig, ServerConfig, Transport};
 
 /// An entry and where it stands.
 pub(super) struct Entry {
@@ -33,17 +34,27 @@ pub(super) struct Resolved {
     pub filled_in: Vec<String>,
 }
 
-/// The times of entries that name none.
-#[derive(Clone, Copy)]
-pub(super) struct Times {
+/// What entries have that do not say otherwise.
+pub(super) struct Defaults {
     pub timeout: Duration,
     pub refresh: Duration,
+    pub network: NetworkConfig,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_mins(1),
+            refresh: Duration::from_mins(15),
+            network: NetworkConfig::default(),
+        }
+    }
 }
 
 /// Resolves an entry, or says everything that is wrong with it.
 pub(super) fn resolve(
     entry: Entry,
-    times: Times,
+    defaults: &Defaults,
     environment: &Environment<'_>,
     warnings: &mut Vec<ConfigError>,
 ) -> Result<Resolved, Vec<ConfigError>> {
@@ -72,9 +83,10 @@ pub(super) fn resolve(
     let mut check = Check { place: &place, base: &base, environment, errors: &mut errors };
     let allow = raw.allow.take().map(|globs| check.globs("allow", &globs));
     let deny = check.globs("deny", &raw.deny.take().unwrap_or_default());
-    let timeout = check.time("timeout", raw.timeout.take(), times.timeout);
-    let refresh = check.time("refresh", raw.refresh.take(), times.refresh);
+    let timeout = check.time("timeout", raw.timeout.take(), defaults.timeout);
+    let refresh = check.time("refresh", raw.refresh.take(), defaults.refresh);
     let (enabled, title) = (raw.enabled.unwrap_or(true), raw.title.take());
+    let network = check.network(&mut raw, &defaults.network);
     let transport = check.transport(raw, damaged);
     match transport {
         Some(transport) if errors.is_empty() => {
@@ -89,6 +101,7 @@ pub(super) fn resolve(
                 timeout,
                 refresh,
                 guard: None,
+                network,
                 transport,
             };
             Ok(Resolved { server, filled_in })
@@ -217,6 +230,26 @@ impl Check<'_> {
             }
         }
         Some(Transport::Http { url: url?, headers: secret(headers) })
+    }
+
+    /// Keys that mean nothing for other transports than HTTP.
+    fn network(&mut self, raw: &mut RawServer, default: &NetworkConfig) -> NetworkConfig {
+        let keys = Keys {
+            proxy: raw.proxy.take(),
+            ca_file: raw.ca_file.take(),
+            client_cert_file: raw.client_cert_file.take(),
+            client_key_file: raw.client_key_file.take(),
+        };
+        let other = raw.command.as_ref().map(|_| "command");
+        let Some(other) = other.or_else(|| raw.catalog.as_ref().map(|_| "catalog")) else {
+            return network::resolve(keys, default, (self.place, self.base), self.errors);
+        };
+        for (key, given) in keys.given() {
+            if given {
+                self.error(key, Problem::Misplaced(other));
+            }
+        }
+        NetworkConfig::default()
     }
 
     fn catalog(&mut self, raw: RawServer) -> Transport {

@@ -11,7 +11,8 @@ use serde::Serialize;
 use url::Url;
 
 use super::{
-    Config, EndpointConfig, Loaded, NameFilter, RegistryConfig, ServerConfig, Transport, secret,
+    Config, EndpointConfig, Loaded, NameFilter, Proxy, RegistryConfig, ServerConfig, Transport,
+    secret,
 };
 use crate::embed::IN_BINARY;
 use crate::trust::policy::{Action, Rule, Rules};
@@ -109,6 +110,10 @@ struct ShownServer {
     pin: Option<bool>,
     env: Option<BTreeMap<String, &'static str>>,
     headers: Option<BTreeMap<String, &'static str>>,
+    proxy: Option<String>,
+    ca_file: Option<String>,
+    client_cert_file: Option<String>,
+    client_key_file: Option<String>,
     trust: Option<BTreeMap<&'static str, Action>>,
 }
 
@@ -124,6 +129,7 @@ impl Loaded {
             demo: _,
             servers,
             crawl,
+            network: _,
             trust,
             embed,
             rerank,
@@ -186,7 +192,21 @@ impl Loaded {
                 ..shown
             },
             Transport::Http { url, headers } => {
-                ShownServer { url: Some(self.hide(&bare(url))), headers: masked(headers), ..shown }
+                let path = |path: &std::path::PathBuf| path.display().to_string();
+                let (network, client) = (&server.network, server.network.client.as_ref());
+                ShownServer {
+                    url: Some(self.hide(&bare(url))),
+                    headers: masked(headers),
+                    proxy: match &network.proxy {
+                        Proxy::Environment => None,
+                        Proxy::None => Some("none".into()),
+                        Proxy::Through(url) => Some(self.hide(&bare(url))),
+                    },
+                    ca_file: network.ca.as_ref().map(path),
+                    client_cert_file: client.map(|client| path(&client.certificate)),
+                    client_key_file: client.and_then(|client| client.key.as_ref()).map(path),
+                    ..shown
+                }
             }
             Transport::Catalog { path, servers } => ShownServer {
                 catalog: Some(path.display().to_string()),

@@ -60,7 +60,7 @@ fn the_example_is_the_default() {
     };
     assert_eq!(from("toolscout.toml"), from("none.toml"));
     // The same with its defaults switched on, save for what has none.
-    let without = ["data", "model", "runtime"];
+    let without = ["data", "model", "runtime", "ca_file", "client_cert_file", "client_key_file"];
     let settings = uncommented();
     let settings = settings.split("[embed.endpoint]").next().unwrap();
     let kept: Vec<_> = settings
@@ -157,7 +157,7 @@ headers = "Bearer sk-secret"
     error: toolscout.toml:6: crawl.timeout: "soon" is not a duration
       remedy: write a number and a unit, as in "30s" or "15m"
     error: toolscout.toml:8: servers.a.comand: unknown key
-      remedy: remove it; known here: title, enabled, allow, deny, timeout, refresh, pin, trust, command, args, env, env_file, cwd, url, headers, bearer_token, bearer_token_file, bearer_token_env, catalog, catalog_servers
+      remedy: remove it; known here: title, enabled, allow, deny, timeout, refresh, pin, trust, command, args, env, env_file, cwd, url, headers, bearer_token, bearer_token_file, bearer_token_env, proxy, ca_file, client_cert_file, client_key_file, catalog, catalog_servers
     error: toolscout.toml:10: servers.b.url: the URL scheme "ftp" is not supported
       remedy: use http:// or https://
     error: toolscout.toml:11: servers.b.headers.X-Ok: holds characters that a header can't carry

@@ -13,7 +13,7 @@ use super::fetch::{Bounds, FetchError, Fetched, Fetcher};
 use super::input::{Input, Writer};
 use crate::auth::guard::Policy;
 use crate::catalog::Outcome;
-use crate::config::{CrawlConfig, NameFilter, ServerConfig, Transport};
+use crate::config::{CrawlConfig, NameFilter, NetworkConfig, ServerConfig, Transport};
 use crate::crawl;
 
 /// Of one document.
@@ -215,6 +215,7 @@ fn config(url: &Url, headers: Vec<(String, String)>, guard: Option<Policy>) -> S
         names: NameFilter::default(),
         timeout: CRAWL_TIME,
         refresh: CRAWL_TIME,
+        network: NetworkConfig::default(),
         guard,
         transport: Transport::Http {
             url: url.clone(),

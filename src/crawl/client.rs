@@ -1,0 +1,86 @@
+//! The HTTP client of a server: its headers, its proxy, whom it trusts and who it is.
+//!
+//! Invariant: it follows no redirect to another origin, since its headers may be credentials.
+
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{ClientBuilder, NoProxy, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::error::{CrawlError, clip};
+use crate::config::{NetworkConfig, Proxy, ServerConfig, certificates};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_REDIRECTS: usize = 5;
+
+/// The client of one server: its headers are in it, and where it may connect to.
+pub(super) fn client(
+    url: &Url,
+    headers: &[(String, SecretString)],
+    server: &ServerConfig,
+) -> Result<reqwest::Client, CrawlError> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        let bad = || CrawlError::BadHeader(clip(name, 80));
+        let key = HeaderName::try_from(name.as_str()).map_err(|_| bad())?;
+        let mut value = HeaderValue::try_from(value.expose_secret()).map_err(|_| bad())?;
+        value.set_sensitive(true);
+        map.append(key, value);
+    }
+    let failed = |error: reqwest::Error| CrawlError::Client(error.without_url().to_string());
+    let mut builder = over(&server.network)?;
+    if let Some(guard) = &server.guard {
+        guard.check(url).map_err(|refused| CrawlError::Unreachable(refused.to_string()))?;
+        builder = builder.dns_resolver(guard.resolver());
+    }
+    builder
+        .default_headers(map)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(within_origin())
+        .build()
+        .map_err(failed)
+}
+
+/// A client that reaches others by this way, to be finished.
+pub(crate) fn over(network: &NetworkConfig) -> Result<ClientBuilder, CrawlError> {
+    let unusable = |key| move |why| CrawlError::Client(format!("`{key}`: {why}"));
+    let mut builder =
+        reqwest::Client::builder().user_agent(concat!("toolscout/", env!("CARGO_PKG_VERSION")));
+    builder = match &network.proxy {
+        Proxy::Environment => builder,
+        Proxy::None => builder.no_proxy(),
+        Proxy::Through(url) => {
+            let proxy = reqwest::Proxy::all(url.as_str())
+                .map_err(|_| CrawlError::Client("`proxy` is not a proxy".into()))?;
+            builder.proxy(proxy.no_proxy(NoProxy::from_env()))
+        }
+    };
+    if let Some(path) = &network.ca {
+        builder = builder.tls_certs_merge(certificates(path).map_err(unusable("ca_file"))?);
+    }
+    if let Some(client) = &network.client {
+        builder = builder.identity(client.read().map_err(unusable("client_cert_file"))?);
+    }
+    Ok(builder)
+}
+
+/// Follows what keeps the method, the body and the origin: credentials go nowhere else.
+fn within_origin() -> reqwest::redirect::Policy {
+    reqwest::redirect::Policy::custom(|attempt| {
+        let keeps_body = matches!(
+            attempt.status(),
+            StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
+        );
+        let same_origin = attempt
+            .previous()
+            .first()
+            .is_some_and(|first| first.origin() == attempt.url().origin());
+        if keeps_body && same_origin && attempt.previous().len() <= MAX_REDIRECTS {
+            attempt.follow()
+        } else {
+            attempt.stop()
+        }
+    })
+}
