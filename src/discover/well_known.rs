@@ -207,7 +207,7 @@ impl Searching {
             }
             Some((url, headers)) => {
                 let asked = probe::ask(&self.fetcher, (&url, headers), auth, certain).await;
-                tell(shown(&url), asked.0.said());
+                tell(shown(&url), one_line(&asked.0.said(), 120));
                 asked
             }
         };
