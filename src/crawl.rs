@@ -28,6 +28,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use client::over;
 pub use error::CrawlError;
 
 use crate::catalog::{Outcome, ServerInfo, ServerUpdate};

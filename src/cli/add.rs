@@ -67,7 +67,10 @@ struct Report<'a> {
 
 /// Runs the subcommand.
 pub fn run(args: &AddArgs) -> anyhow::Result<ExitCode> {
-    log::start(LogFormat::Text, true);
+    // Most of what is tried is not there, and what came of it is told anyway.
+    if std::env::var_os(log::VARIABLE).is_some() {
+        log::start(LogFormat::Text, true);
+    }
     match (&args.url, args.command.split_first()) {
         (Some(url), _) => add_url(args, url),
         (None, Some((command, rest))) => add_command(args, command, rest),

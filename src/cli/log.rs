@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::LogFormat;
 
 /// The variable that says what is logged, as `RUST_LOG` does elsewhere.
-const VARIABLE: &str = "TOOLSCOUT_LOG";
+pub(super) const VARIABLE: &str = "TOOLSCOUT_LOG";
 
 /// Starts the log; `quiet` shows only warnings unless the variable says more. Progress lines are
 /// to be drawn on what is returned; it draws nothing where stderr is no terminal.

@@ -17,6 +17,7 @@ use url::Url;
 
 use super::entries::{self, Target};
 use super::{LogFormat, log};
+use crate::config::NetworkConfig;
 use crate::discover::entry::{self, Entry, Reach};
 use crate::discover::name::of_name;
 use crate::discover::one_line;
@@ -138,7 +139,7 @@ struct Row<'a> {
 }
 
 fn search(args: &SearchArgs) -> anyhow::Result<ExitCode> {
-    let registry = Registry::new(&args.registry)?;
+    let registry = Registry::new(&args.registry, &NetworkConfig::default())?;
     let wanted = Wanted { search: Some(&args.query), since: None };
     let listing = super::runtime()?.block_on(registry.first(&wanted, args.limit))?;
     let rows: Vec<Row<'_>> = listing.servers.iter().map(row).collect();
@@ -193,7 +194,7 @@ fn row(listed: &Listed) -> Row<'_> {
 
 fn add(args: &AddArgs) -> anyhow::Result<ExitCode> {
     let target = Target::open(args.config.as_deref())?;
-    let registry = Registry::new(&args.registry)?;
+    let registry = Registry::new(&args.registry, &NetworkConfig::default())?;
     let listed = super::runtime()?.block_on(registry.get(&args.name))?;
     let listed = listed.with_context(|| {
         let name = &args.name;

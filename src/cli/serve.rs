@@ -147,7 +147,7 @@ impl Service {
             config.servers.extend(demo.iter().cloned());
         }
         let mut entries = Entries::open(config.clone())?;
-        let follower = Follower::open(&config.data, &config.registries);
+        let follower = Follower::open(&config);
         for (registry, found) in follower.found() {
             entries.set_found(&registry, found);
         }

@@ -12,6 +12,8 @@ use url::{Origin, Url};
 
 use super::one_line;
 use crate::auth::guard::{Client, Policy, Redirects, Refused};
+use crate::config::NetworkConfig;
+use crate::crawl::over;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_REDIRECTS: usize = 5;
@@ -80,13 +82,15 @@ pub struct Fetched {
 
 impl Fetcher {
     /// A fetcher that trusts the origin of `home`; others have to be public unless `allow_private`.
-    pub fn new(home: &Url, allow_private: bool) -> Result<Self, FetchError> {
+    pub fn new(
+        home: &Url,
+        network: &NetworkConfig,
+        allow_private: bool,
+    ) -> Result<Self, FetchError> {
         let policy = Policy::of(home).allowing_private(allow_private);
-        let settings = || {
-            reqwest::Client::builder()
-                .user_agent(concat!("toolscout/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(CONNECT_TIMEOUT)
-        };
+        drop(over(network).map_err(|error| FetchError::Unreachable(error.to_string()))?);
+        // What was read a moment ago is read again; without it less is trusted, not more.
+        let settings = || over(network).unwrap_or_default().connect_timeout(CONNECT_TIMEOUT);
         // Redirects are followed by hand: between origins, and each looked at.
         let client = Client::with(policy.clone(), Redirects::Stop, settings);
         let client = client.map_err(|error| FetchError::Unreachable(cause(&error)))?;

@@ -14,6 +14,7 @@ use url::Url;
 use super::fetch::{Bounds, FetchError, Fetched, Fetcher};
 use super::one_line;
 use super::server::Server;
+use crate::config::NetworkConfig;
 
 /// The registry that is asked where none is named.
 pub const DEFAULT_REGISTRY: &str = "https://registry.modelcontextprotocol.io";
@@ -167,8 +168,8 @@ pub struct Registry {
 
 impl Registry {
     /// The registry at `base`, with or without `/v0.1` at its end.
-    pub fn new(base: &Url) -> Result<Self, FetchError> {
-        let fetcher = Fetcher::new(base, false)?;
+    pub fn new(base: &Url, network: &NetworkConfig) -> Result<Self, FetchError> {
+        let fetcher = Fetcher::new(base, network, false)?;
         let path = base.path().trim_end_matches('/');
         let last = path.rsplit('/').next().unwrap_or_default();
         let is_versioned =

@@ -21,7 +21,7 @@ use super::probe::{self, BOUNDS, Certain, JSON, State};
 use super::registry::shown;
 use super::server::Remote;
 use crate::auth::guard::is_loopback;
-use crate::config::RemoteKind;
+use crate::config::{NetworkConfig, RemoteKind};
 
 /// Documents that are read, and servers that are asked, for one address.
 const MOST: usize = 24;
@@ -102,7 +102,10 @@ pub fn address(text: &str) -> Result<Url, String> {
 pub async fn search(url: &Url, allow_private: bool) -> Result<Search, FetchError> {
     let mut url = url.clone();
     url.set_fragment(None);
-    let search = Searching { fetcher: Fetcher::new(&url, allow_private)?, home: url.clone() };
+    let search = Searching {
+        fetcher: Fetcher::new(&url, &NetworkConfig::default(), allow_private)?,
+        home: url.clone(),
+    };
     let mut done = Search::default();
     let is_root = url.path() == "/" && url.query().is_none();
 
@@ -204,7 +207,7 @@ impl Searching {
             }
             Some((url, headers)) => {
                 let asked = probe::ask(&self.fetcher, (&url, headers), auth, certain).await;
-                tell(shown(&url), asked.0.said());
+                tell(shown(&url), one_line(&asked.0.said(), 120));
                 asked
             }
         };

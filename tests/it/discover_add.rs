@@ -43,6 +43,7 @@ async fn toolscout_finds_toolscout() {
     let ran = run(mine.path(), &["add", &service.url]).await;
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     assert!(ran.stdout.contains("/.well-known/mcp: manifest: 1 server"), "{}", ran.stdout);
+    assert_eq!(ran.stderr, "");
     assert!(ran.stdout.contains("2 tools, no credentials wanted"), "{}", ran.stdout);
     let config = written(mine.path());
     assert!(config.starts_with("# mine\n") && config.contains("[servers.toolscout]"), "{config}");

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{Candidate, Kept, KeptError, MOST_KNOWN, Picked, State, pick};
-use crate::config::RegistryConfig;
+use crate::config::{Config, NetworkConfig, RegistryConfig};
 use crate::discover::fetch::FetchError;
 use crate::discover::registry::{Listing, Most, Registry, RegistryError, Wanted};
 use crate::roster::{Found, Roster};
@@ -58,6 +58,7 @@ pub struct Follower(Arc<Vec<Arc<One>>>);
 
 struct One {
     kept: Kept,
+    network: NetworkConfig,
     /// An approval changed.
     approved: Notify,
     seen: Mutex<Seen>,
@@ -72,13 +73,14 @@ struct Seen {
 
 impl Follower {
     /// The registries that are configured, as they were known at the end of the last run.
-    pub fn open(data: &std::path::Path, configs: &[RegistryConfig]) -> Self {
-        let one = |config: &RegistryConfig| {
-            let kept = Kept::new(data, config);
+    pub fn open(config: &Config) -> Self {
+        let network = &config.network;
+        let one = |registry: &RegistryConfig| {
+            let kept = Kept::new(&config.data, registry);
             let seen = Mutex::new(Seen { picked: kept.picked(), ..Seen::default() });
-            Arc::new(One { kept, approved: Notify::new(), seen })
+            Arc::new(One { kept, network: network.clone(), approved: Notify::new(), seen })
         };
-        Self(Arc::new(configs.iter().map(one).collect()))
+        Self(Arc::new(config.registries.iter().map(one).collect()))
     }
 
     /// The servers that are known of each, by its name.
@@ -206,9 +208,10 @@ impl One {
     /// Asks for what changed, or for everything, and takes it only if it came to its end.
     async fn ask(&self, state: &mut State) -> Result<Listing, RegistryError> {
         let config = self.kept.config();
-        let registry = Registry::new(&config.url).map_err(|source: FetchError| {
-            RegistryError::Fetch { at: config.name.clone(), source }
-        })?;
+        let registry =
+            Registry::new(&config.url, &self.network).map_err(|source: FetchError| {
+                RegistryError::Fetch { at: config.name.clone(), source }
+            })?;
         let now = millis(SystemTime::now());
         let asked = config.url.to_string();
         let since = UNIX + Duration::from_millis(state.since);
@@ -280,18 +283,21 @@ impl One {
         let picked = pick(state, config, &approvals.unwrap_or_default());
         {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let known: std::collections::BTreeSet<_> =
-                seen.picked.servers.iter().map(|server| &server.deprecated).collect();
             for server in &picked.servers {
-                if let Some(why) = &server.deprecated
-                    && !known.contains(&server.deprecated)
-                {
+                let is_known =
+                    seen.picked.servers.iter().any(|known| {
+                        known.id == server.id && known.deprecated == server.deprecated
+                    });
+                if let (Some(why), false) = (&server.deprecated, is_known) {
                     tracing::warn!(server = server.id, why, "deprecated in its registry");
                 }
             }
             seen.picked = picked;
         }
-        let change = roster.set_found(&config.name, self.found());
+        // A reload may hold the roster while it reads files.
+        let (roster, name, found) = (roster.clone(), config.name.clone(), self.found());
+        let told = tokio::task::spawn_blocking(move || roster.set_found(&name, found)).await;
+        let change = told.unwrap_or_default();
         let (added, removed) = (change.added.len(), change.removed.len());
         if added + removed + change.changed.len() > 0 {
             tracing::info!(registry = config.name, added, removed, "servers of the registry");
