@@ -13,9 +13,9 @@ mod names;
 mod raw;
 mod server;
 mod show;
-mod trust;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -30,8 +30,8 @@ use crate::trust::feed::Event;
 use crate::trust::policy::Policy;
 
 use self::answers::Answers;
-use self::trusted::{Known, Order};
 pub use self::stages::{Encoder, Rerank};
+use self::trusted::{Known, Order};
 
 /// What can be said of a server at the moment.
 #[derive(

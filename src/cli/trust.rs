@@ -179,7 +179,12 @@ fn show(args: &ShowArgs) -> anyhow::Result<String> {
     let Pending { id, held, definition, served, .. } = &pending[at];
     let mut told = format!("{}: {} since {}\n", safe(id), held.why, held.since);
     for Found { rule, level, what, pointer, excerpt } in &held.findings {
-        told += &format!("{level}: {rule} at {}: it {}\n  {}\n", safe(pointer), safe(what), safe(excerpt));
+        told += &format!(
+            "{level}: {rule} at {}: it {}\n  {}\n",
+            safe(pointer),
+            safe(what),
+            safe(excerpt)
+        );
     }
     let lines = |text: &str| match serde_json::from_str::<Value>(text) {
         Ok(value) => visible_lines(&format!("{value:#}")),

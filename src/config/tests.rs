@@ -487,7 +487,10 @@ fn trust_is_general_and_by_server() {
     assert_eq!(rules("a"), (true, [warn, warn, off, warn, warn]));
     assert_eq!(rules("b"), (false, [Action::Quarantine, warn, off, warn, warn]));
     let shown = loaded.shown().unwrap();
-    assert!(shown.contains("[trust]\npin = true") && shown.contains("stuffing = \"off\""), "{shown}");
+    assert!(
+        shown.contains("[trust]\npin = true") && shown.contains("stuffing = \"off\""),
+        "{shown}"
+    );
     assert!(shown.contains("[servers.b.trust]") && !shown.contains("[servers.a.trust]"), "{shown}");
 }
 

@@ -35,11 +35,7 @@ fn actions(
 }
 
 /// The general rules, at `[trust]`.
-pub(super) fn general(
-    raw: &RawTrust,
-    place: &Place,
-    errors: &mut Vec<ConfigError>,
-) -> Policy {
+pub(super) fn general(raw: &RawTrust, place: &Place, errors: &mut Vec<ConfigError>) -> Policy {
     let RawTrust { pin, injection, hidden_text, stuffing, shadow, lookalike } = raw;
     let rules = [
         (Rule::Injection, injection),

@@ -255,10 +255,7 @@ fn tell(events: &[Arc<Event>], batch: &[ServerUpdate]) {
 fn is_logged(kind: EventKind) -> bool {
     !matches!(
         kind,
-        EventKind::Added
-            | EventKind::Removed
-            | EventKind::ServerAdded
-            | EventKind::ServerRemoved
+        EventKind::Added | EventKind::Removed | EventKind::ServerAdded | EventKind::ServerRemoved
     )
 }
 
@@ -271,14 +268,12 @@ fn log(event: &Event) {
     let found = if rules.is_empty() { String::new() } else { format!(" (found: {rules})") };
     match event.kind {
         EventKind::Changed => tracing::warn!(tool, "the definition changed: {parts}{found}"),
-        EventKind::Held => tracing::warn!(
-            tool,
-            "held until approved{found}: toolscout trust show {tool}"
-        ),
-        EventKind::Quarantined => tracing::warn!(
-            tool,
-            "quarantined{found}: toolscout trust show {tool}"
-        ),
+        EventKind::Held => {
+            tracing::warn!(tool, "held until approved{found}: toolscout trust show {tool}")
+        }
+        EventKind::Quarantined => {
+            tracing::warn!(tool, "quarantined{found}: toolscout trust show {tool}")
+        }
         EventKind::Finding => tracing::warn!(tool, "found: {rules} (GET /v1/findings)"),
         EventKind::Approved => tracing::info!(tool, "approved"),
         EventKind::Rejected => tracing::info!(tool, "rejected"),

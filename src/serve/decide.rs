@@ -159,9 +159,9 @@ async fn decide(
         .transpose()?;
     let decided = admin.live.decide(word, id.as_str().into(), choices).await;
     let events = decided.ok_or_else(Problem::internal)?.map_err(Problem::from)?;
-    let tools = events.iter().filter_map(|event| {
-        Some((event.tool.clone()?, ContentHash(event.new?).hex()))
-    });
+    let tools = events
+        .iter()
+        .filter_map(|event| Some((event.tool.clone()?, ContentHash(event.new?).hex())));
     let done = match word {
         Word::Approve => "approved",
         Word::Reject => "rejected",

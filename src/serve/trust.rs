@@ -200,9 +200,10 @@ pub async fn changes(
     let servers: Vec<String> = params.all("server");
     let known = live.known();
     // A server that is gone may still be asked for.
-    let page = known.book.feed.page(since, limit, |event| {
-        servers.is_empty() || servers.contains(&event.server)
-    });
+    let page = known
+        .book
+        .feed
+        .page(since, limit, |event| servers.is_empty() || servers.contains(&event.server));
     Ok(json(&ChangePage {
         events: page.events.iter().map(|event| Change::from(&**event)).collect(),
         next: page.next,

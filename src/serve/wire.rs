@@ -321,12 +321,7 @@ pub struct KnownServer<'a> {
 
 impl<'a> KnownServer<'a> {
     /// A server as it is at `now`.
-    pub fn at(
-        now: SystemTime,
-        id: &'a ServerId,
-        status: &'a ServerStatus,
-        known: &Known,
-    ) -> Self {
+    pub fn at(now: SystemTime, id: &'a ServerId, status: &'a ServerStatus, known: &Known) -> Self {
         let counts = known.book.counts(id.as_str(), known.policy.of(id));
         let seconds = |span: Result<Duration, _>| span.map_or(0, |span| span.as_secs());
         Self {

@@ -17,7 +17,17 @@ pub const MOST_EVENTS: usize = 10_000;
 
 /// What happened.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema, SchemaWrite,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    JsonSchema,
+    SchemaWrite,
     SchemaRead,
 )]
 #[serde(rename_all = "snake_case")]
@@ -70,7 +80,17 @@ impl EventKind {
 
 /// A part of a definition.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema, SchemaWrite,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    JsonSchema,
+    SchemaWrite,
     SchemaRead,
 )]
 #[serde(rename_all = "snake_case")]

@@ -51,9 +51,8 @@ pub fn save(path: &Path, book: &Book) -> Result<(), SealedError> {
         events: book.feed.events().cloned().collect(),
         servers: book.servers.iter().map(server).collect(),
     };
-    let payload = wincode::config::serialize(&saved, limits()).map_err(|error| {
-        SealedError::Io { path: path.into(), source: io::Error::other(error) }
-    })?;
+    let payload = wincode::config::serialize(&saved, limits())
+        .map_err(|error| SealedError::Io { path: path.into(), source: io::Error::other(error) })?;
     KIND.write(path, &payload)
 }
 

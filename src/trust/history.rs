@@ -29,6 +29,8 @@ pub struct Version {
     pub since_ms: u64,
     /// The checks that it went through.
     pub checks: u32,
+    /// How its description begins, as a hash; 0 where that says too little.
+    pub said: u64,
     /// What they found.
     pub findings: Vec<Finding>,
 }
@@ -174,7 +176,12 @@ impl Book {
     }
 
     /// Notes what comes of other servers' tools.
-    pub(super) fn set_shadow(&mut self, server: &ServerId, name: &Arc<str>, found: Option<Finding>) {
+    pub(super) fn set_shadow(
+        &mut self,
+        server: &ServerId,
+        name: &Arc<str>,
+        found: Option<Finding>,
+    ) {
         match found {
             Some(finding) => {
                 let shadows = self.shadows.entry(server.clone()).or_default();
@@ -202,9 +209,10 @@ impl Book {
 
     /// The tools that are offered now, by server and name.
     pub fn offered(&self) -> impl Iterator<Item = (&ServerId, &Arc<str>, &Arc<Entry>)> {
-        self.servers.iter().flat_map(|(id, book)| {
-            book.tools.iter().map(move |(name, entry)| (id, name, entry))
-        }).filter(|(_, _, entry)| entry.gone_ms.is_none())
+        self.servers
+            .iter()
+            .flat_map(|(id, book)| book.tools.iter().map(move |(name, entry)| (id, name, entry)))
+            .filter(|(_, _, entry)| entry.gone_ms.is_none())
     }
 
     /// How many of a server's tools are what, by these rules.

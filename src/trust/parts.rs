@@ -102,10 +102,22 @@ mod tests {
         let old = r#"{"name":"x","description":"a","inputSchema":{"type":"object"},"n":1}"#;
         for (new, wanted) in [
             (old, vec![]),
-            (r#"{"description":"\u0061","name":"x", "n":1,"inputSchema":{"type":"object"}}"#, vec![Part::Form]),
-            (r#"{"name":"x","description":"b","inputSchema":{"type":"object"},"n":1}"#, vec![Part::Description]),
-            (r#"{"name":"x","inputSchema":{"type":"array"},"n":1}"#, vec![Part::Description, Part::InputSchema]),
-            (r#"{"name":"x","description":"a","inputSchema":{"type":"object"},"n":1.0}"#, vec![Part::Other]),
+            (
+                r#"{"description":"\u0061","name":"x", "n":1,"inputSchema":{"type":"object"}}"#,
+                vec![Part::Form],
+            ),
+            (
+                r#"{"name":"x","description":"b","inputSchema":{"type":"object"},"n":1}"#,
+                vec![Part::Description],
+            ),
+            (
+                r#"{"name":"x","inputSchema":{"type":"array"},"n":1}"#,
+                vec![Part::Description, Part::InputSchema],
+            ),
+            (
+                r#"{"name":"x","description":"a","inputSchema":{"type":"object"},"n":1.0}"#,
+                vec![Part::Other],
+            ),
             (
                 r#"{"name":"x","description":"a","inputSchema":{"type":"object"},"n":1,"annotations":{},"outputSchema":{}}"#,
                 vec![Part::OutputSchema, Part::Annotations],

@@ -12,8 +12,19 @@ use crate::tool::ServerId;
 
 /// What a definition is checked for.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-    SchemaWrite, SchemaRead,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    SchemaWrite,
+    SchemaRead,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {

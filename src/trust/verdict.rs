@@ -78,6 +78,7 @@ impl Court<'_> {
                 hash: tool.hash,
                 since_ms: offered.filter(|v| is(v)).map_or(self.now, |v| v.since_ms),
                 checks: checks::VERSION,
+                said: checks::said(tool),
                 findings,
             },
             // Not checked anew, so it is known.
@@ -85,6 +86,7 @@ impl Court<'_> {
                 hash: tool.hash,
                 since_ms: self.now,
                 checks: 0,
+                said: 0,
                 findings: Vec::new(),
             }),
         };
@@ -94,17 +96,18 @@ impl Court<'_> {
         let parts = match (same_held, old, held) {
             (Some(held), _, _) => held.parts.clone(),
             (None, Some(old), _) => parts::changed(&old.definition, &tool.definition),
-            (None, None, Some(held)) => serde_json::value::RawValue::from_string(held.definition.clone())
-                .map_or_else(|_| Vec::new(), |held| parts::changed(&held, &tool.definition)),
+            (None, None, Some(held)) => {
+                serde_json::value::RawValue::from_string(held.definition.clone())
+                    .map_or_else(|_| Vec::new(), |held| parts::changed(&held, &tool.definition))
+            }
             (None, None, None) => Vec::new(),
         };
         let is_form = old.is_some() && parts == [Part::Form];
         let approved = entry.is_some_and(|entry| entry.approved) && (is_same_served || is_form);
 
         let levels = version.findings.iter().chain(shadow);
-        let levels: Vec<(Level, Rule)> = levels
-            .filter_map(|f| Some((self.rules.level(f.rule, f.note)?, f.rule)))
-            .collect();
+        let levels: Vec<(Level, Rule)> =
+            levels.filter_map(|f| Some((self.rules.level(f.rule, f.note)?, f.rule))).collect();
         let quarantine = levels.iter().any(|(level, _)| *level == Level::Quarantine) && !approved;
         let ruling = match same_held {
             Some(held) if held.rejected => Ruling::Hold(held.why),
@@ -131,8 +134,11 @@ impl Court<'_> {
             }
             Ruling::Hold(_) => {}
         }
-        let broken: Vec<Rule> =
-            levels.iter().filter(|(level, _)| *level > Level::Note).map(|(_, rule)| *rule).collect();
+        let broken: Vec<Rule> = levels
+            .iter()
+            .filter(|(level, _)| *level > Level::Note)
+            .map(|(_, rule)| *rule)
+            .collect();
         if is_fresh && !broken.is_empty() && !matches!(ruling, Ruling::Hold(Why::Quarantined)) {
             events.push(EventKind::Finding);
         }

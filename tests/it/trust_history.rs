@@ -93,7 +93,10 @@ async fn changes_are_told_in_order_and_kept_over_a_restart() {
     let (_, page) = service.get("/v1/changes?since=1&limit=1&server=shop").await;
     assert_eq!(page["events"][0]["parts"], json!(["description"]));
     assert_eq!(page["events"][0]["old_hash"], before["history"]["hash"]);
-    assert_eq!((&page["next"], &page["more"], &page["gap"]), (&json!(2), &json!(true), &json!(false)));
+    assert_eq!(
+        (&page["next"], &page["more"], &page["gap"]),
+        (&json!(2), &json!(true), &json!(false))
+    );
     let (_, after) = service.get("/v1/tools/shop/buy").await;
     assert_eq!(page["events"][0]["new_hash"], after["history"]["hash"]);
     assert_eq!(after["history"]["first_seen"], before["history"]["first_seen"]);

@@ -41,12 +41,15 @@ impl Found<'_, '_> {
         pointer
     }
 
-    /// The member that it is, or is the value of, at the top of the definition.
-    pub fn top(&self) -> &str {
-        match self.path {
-            [Step::Member(Some(name)), ..] => name,
-            _ => "",
-        }
+    /// It is there to be read.
+    pub fn is_prose(&self) -> bool {
+        !self.is_key
+            && matches!(self.path.last(), Some(Step::Member(Some("description" | "title"))))
+    }
+
+    /// It is a name, of the tool or of a member, and no sentence.
+    pub fn is_name(&self) -> bool {
+        self.is_key || matches!(self.path, [Step::Member(Some("name"))])
     }
 }
 
@@ -208,8 +211,10 @@ mod tests {
             ("k", true, "/ab/2/k"),
             ("\"v\\", false, "/ab/2/k"),
         ];
-        let wanted: Vec<_> =
-            wanted.iter().map(|(text, key, at)| ((*text).to_owned(), *key, (*at).to_owned())).collect();
+        let wanted: Vec<_> = wanted
+            .iter()
+            .map(|(text, key, at)| ((*text).to_owned(), *key, (*at).to_owned()))
+            .collect();
         assert_eq!(all, wanted);
     }
 }
