@@ -6,6 +6,7 @@
 mod ascii;
 pub mod fields;
 pub mod pieces;
+pub mod stuffing;
 pub mod synonyms;
 
 use std::cell::RefCell;

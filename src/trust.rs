@@ -28,7 +28,7 @@ use rayon::prelude::*;
 use self::checks::Finding;
 use self::feed::{Event, EventKind, Part};
 use self::history::{Book, Entry, ServerBook, Version};
-use self::names::Names;
+use self::names::{Names, Seen};
 use self::policy::{Policy, Rule};
 use self::verdict::{Court, Offer, Serve};
 use crate::catalog::{Catalog, Listing, Outcome, ServerUpdate};
@@ -89,8 +89,13 @@ impl Trust {
             let at = millis(server.crawled_at);
             let tools: Vec<&Tool> = server.tools.iter().map(|tool| &**tool).collect();
             let entry = |(tool, findings): (&Arc<Tool>, Vec<Finding>)| {
-                let version =
-                    Version { hash: tool.hash, since_ms: at, checks: checks::VERSION, findings };
+                let version = Version {
+                    hash: tool.hash,
+                    since_ms: at,
+                    checks: checks::VERSION,
+                    said: checks::said(tool),
+                    findings,
+                };
                 (Arc::clone(&tool.name), Arc::new(Entry::served(version)))
             };
             let tools = server.tools.iter().zip(inspect(&tools)).map(entry).collect();
@@ -262,7 +267,8 @@ impl Trust {
             let offered = entry.filter(|entry| entry.gone_ms.is_none()).and_then(Entry::offered);
             if offered.is_none_or(|version| version.hash != tool.hash) {
                 let first_seen = entry.map_or(now, |entry| entry.first_seen_ms);
-                self.names.set(server, &tool.name, first_seen, tool.hash);
+                let seen = Seen { first_seen, hash: tool.hash, said: checks::said(tool) };
+                self.names.set(server, &tool.name, seen);
                 touched.push(&tool.name);
             }
         }

@@ -20,6 +20,10 @@ use super::{CrawlArgs, LogFormat, log};
 use crate::catalog::{Catalog, Outcome, ServerUpdate, file};
 use crate::config::{Config, ServerConfig};
 use crate::tool::ServerId;
+use crate::trust::Trust;
+use crate::trust::checks::{Finding, visible};
+use crate::trust::history::Book;
+use crate::trust::policy::Level;
 use crate::{crawl, demo};
 
 /// What became of one server.
@@ -34,13 +38,24 @@ pub struct Crawled {
     seconds: f32,
     error: Option<String>,
     defects: Vec<String>,
+    findings: Vec<OfTool>,
+}
+
+/// Something odd in a definition, by the rules of the configuration.
+#[derive(Debug, Serialize)]
+pub struct OfTool {
+    tool: String,
+    level: Level,
+    #[serde(flatten)]
+    finding: Finding,
 }
 
 /// Runs the subcommand.
 pub fn run(args: &CrawlArgs) -> anyhow::Result<ExitCode> {
     let lines = log::start(LogFormat::Text, true);
     let config = args.sources.resolve()?;
-    let (catalog, crawled) = crawl_all(&config, &lines)?;
+    let (catalog, mut crawled) = crawl_all(&config, &lines)?;
+    look(&config, &catalog, &mut crawled);
     if let Some(path) = &args.out {
         write(path, |out| file::write(&catalog, out))
             .with_context(|| format!("can't write the catalog to {}", path.display()))?;
@@ -65,6 +80,22 @@ pub fn run(args: &CrawlArgs) -> anyhow::Result<ExitCode> {
     }
     let failed = crawled.iter().any(|server| server.tools.is_none() && server.state != "disabled");
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Notes what is odd in what was crawled.
+fn look(config: &Config, catalog: &Catalog, crawled: &mut [Crawled]) {
+    let mut trust = Trust::new(config.trust.clone(), Book::default());
+    trust.adopt(catalog);
+    let book = trust.book();
+    for (server, name, entry) in book.offered() {
+        let crawled = crawled.iter_mut().find(|crawled| crawled.server == *server);
+        let (Some(crawled), Some(version)) = (crawled, entry.offered()) else { continue };
+        let rules = config.trust.of(server);
+        for (level, finding) in book.findings(server.as_str(), name, version, rules) {
+            let (tool, finding) = (name.to_string(), finding.clone());
+            crawled.findings.push(OfTool { tool, level, finding });
+        }
+    }
 }
 
 /// Writes a file, gzipped where its name says so, as it is read.
@@ -158,6 +189,7 @@ fn row(update: &ServerUpdate, took: Duration) -> Crawled {
         seconds: took.as_secs_f32(),
         error,
         defects: listing.map(|listing| listing.defects.clone()).unwrap_or_default(),
+        findings: Vec::new(),
     }
 }
 
@@ -169,6 +201,13 @@ fn table(crawled: &[Crawled]) -> Table {
         let mut said: Vec<String> = server.error.iter().cloned().collect();
         if let Some(first) = server.defects.first() {
             said.push(format!("{} defects, first: {first}", server.defects.len()));
+        }
+        let mut worse = server.findings.iter().filter(|one| one.level > Level::Note);
+        if let Some(first) = worse.next() {
+            let OfTool { tool, finding, .. } = first;
+            let (rule, count) = (finding.rule.name(), 1 + worse.count());
+            let tool = visible(tool);
+            said.push(format!("{count} findings, first: {tool}: {rule}: it {}", finding.what));
         }
         table.add_row([
             server.server.to_string(),

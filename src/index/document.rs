@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use crate::catalog::{Catalog, Server};
-use crate::text::fields::{self, FIELDS};
+use crate::text::fields::{self, COUNTED, FIELDS};
 use crate::text::{each_word, name_key, term};
 use crate::tool::{ContentHash, ServerId, Tool};
 
@@ -41,7 +41,7 @@ pub struct Document {
 pub(super) struct Frequency {
     /// Its number.
     pub term: u32,
-    /// How often each field has it; 255 stands for more, which no score can tell from it.
+    /// How often each field has it, up to what counts ([`fields::COUNTED`]).
     pub fields: [u8; FIELDS],
 }
 
@@ -253,7 +253,7 @@ impl Reader {
                 if *counts == [0; FIELDS] {
                     found.push(term);
                 }
-                counts[field] = counts[field].saturating_add(1);
+                counts[field] = (counts[field] + 1).min(COUNTED[field]);
                 lengths[field] += 1;
             });
         }

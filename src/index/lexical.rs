@@ -176,7 +176,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::text::fields::DESCRIPTION;
+    use crate::text::fields::{COUNTED, DESCRIPTION};
     use crate::text::terms;
 
     /// An index of tools that have nothing but a description.
@@ -222,7 +222,8 @@ mod tests {
                                 let total: usize = split.iter().map(|d| d[f].len()).sum();
                                 let average = (total as f32 / count).max(1e-6);
                                 let length = document[f].len() as f32;
-                                let tf = document[f].iter().filter(|t| *t == term).count() as f32;
+                                let tf = document[f].iter().filter(|t| *t == term).count();
+                                let tf = tf.min(usize::from(COUNTED[f])) as f32;
                                 WEIGHTS[f] * tf
                                     / (1.0 - LENGTH_B[f] + LENGTH_B[f] * length / average)
                             })
@@ -249,6 +250,30 @@ mod tests {
                 prop_assert!((ranked.score - wanted).abs() < 1e-4 * wanted.max(1.0));
             }
             prop_assert!(found.is_sorted_by(|a, b| a.order(b).is_le()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn saying_a_word_again_lifts_nothing(
+            mut documents in documents(),
+            query in "([a-d]{1,2} ){1,4}",
+            again in prop::collection::vec((0_usize..4, 0_usize..100, 1_usize..40), 1..4),
+        ) {
+            // The same tool twice, one of them stuffed with its own words.
+            let mut stuffed = documents[0].clone();
+            for (field, word, times) in again {
+                let words: Vec<String> =
+                    stuffed[field].split_whitespace().map(str::to_owned).collect();
+                if !words.is_empty() {
+                    let more = format!(" {}", words[word % words.len()]).repeat(times);
+                    stuffed[field].push_str(&more);
+                }
+            }
+            documents.push(stuffed);
+            let lexical = of_fields(&documents);
+            let scores = lexical.rank(&lexical.asked(&query), 100, |_| true).1;
+            prop_assert!(scores[documents.len() - 1] <= scores[0]);
         }
     }
 

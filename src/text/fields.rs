@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use super::stuffing;
 use crate::catalog::{Catalog, Server};
 use crate::tool::{Tool, ToolView};
 
@@ -15,6 +16,10 @@ pub const FIELDS: usize = 6;
 /// The lexical fields' names, in the order of [`lexical`].
 pub const FIELD_NAMES: [&str; FIELDS] =
     ["name", "title", "description", "params", "server", "server_description"];
+
+/// How often a word of each field counts, in the same order. Said again it only makes the field
+/// longer, so that nobody's rank is lifted by it. Of a server its id and its title count.
+pub const COUNTED: [u8; FIELDS] = [1, 1, 1, 1, 3, 1];
 
 /// The position of the description among them.
 pub const DESCRIPTION: usize = 2;
@@ -55,7 +60,11 @@ pub fn embedded(tool: &Tool, view: &ToolView<'_>, server: Option<&Server>) -> St
     );
     let description = view.description.as_deref().unwrap_or("");
     let end = description.char_indices().nth(EMBEDDED_DESCRIPTION);
-    text.push_str(end.map_or(description, |(end, _)| &description[..end]));
+    let description = end.map_or(description, |(end, _)| &description[..end]);
+    match stuffing::find(description) {
+        None => text.push_str(description),
+        Some(_) => text.push_str(&stuffing::once(description)),
+    }
     if !view.params.is_empty() {
         text.push_str(" Parameters:");
         for param in view.params.iter().take(20) {

@@ -4,14 +4,18 @@
 //! whenever other findings may come of some bytes.
 
 pub mod hidden;
+pub mod injection;
 pub mod strings;
+
+use std::ops::Range;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::policy::Rule;
-use crate::tool::Tool;
+use crate::text::stuffing;
+use crate::tool::{ContentHash, Tool};
 
 /// Which checks these are.
 pub const VERSION: u32 = 1;
@@ -36,21 +40,31 @@ pub struct Finding {
 /// What is found in a definition.
 pub fn inspect(tool: &Tool) -> Vec<Finding> {
     let json = tool.definition.get();
-    let mut found: Vec<Finding> = Vec::new();
     // Escapes may write anything.
-    if !json.is_ascii() || json.contains("\\u") {
-        strings::each(json, |string| {
-            for hidden in hidden::find(&string.text) {
-                found.push(Finding {
-                    rule: Rule::HiddenText,
-                    note: hidden.note,
-                    what: hidden.what,
-                    pointer: string.pointer(),
-                    excerpt: excerpt(&string.text, &hidden.at),
-                });
+    let is_plain = json.is_ascii() && !json.contains("\\u");
+    let may_order = !is_plain || injection::is_possible(json);
+    let mut found: Vec<Finding> = Vec::new();
+    strings::each(json, |string| {
+        let mut find = |rule, note, what: &str, at: &Range<usize>| {
+            let (pointer, excerpt) = (string.pointer(), excerpt(&string.text, at));
+            found.push(Finding { rule, note, what: what.into(), pointer, excerpt });
+        };
+        if may_order {
+            for order in injection::find(&string.text, string.is_name()) {
+                find(Rule::Injection, order.note, order.what, &order.at);
             }
-        });
-    }
+        }
+        if !is_plain {
+            for hidden in hidden::find(&string.text) {
+                find(Rule::HiddenText, hidden.note, &hidden.what, &hidden.at);
+            }
+        }
+        if string.is_prose()
+            && let Some(at) = stuffing::find(&string.text)
+        {
+            find(Rule::Stuffing, false, "says the same few words over and over", &at);
+        }
+    });
     worst(found)
 }
 
@@ -66,7 +80,7 @@ fn worst(mut found: Vec<Finding>) -> Vec<Finding> {
 }
 
 /// A piece of `text` around a place, with what can't be seen written out.
-fn excerpt(text: &str, at: &std::ops::Range<usize>) -> String {
+fn excerpt(text: &str, at: &Range<usize>) -> String {
     const AROUND: usize = 40;
     const MOST: usize = 160;
     let start = text.floor_char_boundary(at.start.saturating_sub(AROUND));
@@ -80,6 +94,21 @@ fn excerpt(text: &str, at: &std::ops::Range<usize>) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// How a tool's description begins, as a hash of its first words; 0 where it has only a few.
+pub fn said(tool: &Tool) -> u64 {
+    const FIRST: usize = 8;
+    const LEAST: usize = 5;
+    let view = tool.view();
+    let description = view.description.as_deref().unwrap_or("");
+    let words = description.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let first: Vec<String> = words.take(FIRST).map(str::to_lowercase).collect();
+    if first.len() < LEAST {
+        return 0;
+    }
+    let hash = ContentHash::of(&first.join(" "));
+    hash.0.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)).max(1)
 }
 
 /// Text with what can't be seen written out.

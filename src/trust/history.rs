@@ -29,6 +29,8 @@ pub struct Version {
     pub since_ms: u64,
     /// The checks that it went through.
     pub checks: u32,
+    /// How its description begins, as a hash; 0 where that says too little.
+    pub said: u64,
     /// What they found.
     pub findings: Vec<Finding>,
 }

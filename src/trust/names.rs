@@ -14,7 +14,7 @@ use super::Shadows;
 use super::checks::Finding;
 use super::history::Book;
 use super::policy::Rule;
-use crate::text::{name_key, words};
+use crate::text::name_key;
 use crate::tool::{ContentHash, ServerId};
 
 /// Tools by what their names look like.
@@ -24,10 +24,21 @@ pub struct Names {
     hasher: foldhash::fast::RandomState,
 }
 
-/// Tools that look alike: since when each is known, and the hash of what it offers.
-type Group = BTreeMap<(ServerId, Arc<str>), (u64, ContentHash)>;
+/// Tools that look alike.
+type Group = BTreeMap<(ServerId, Arc<str>), Seen>;
 /// One of them.
-type Seen<'a> = (&'a (ServerId, Arc<str>), &'a (u64, ContentHash));
+type Member<'a> = (&'a (ServerId, Arc<str>), &'a Seen);
+
+/// What is seen of a tool.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    /// When it was first, in milliseconds since 1970.
+    pub first_seen: u64,
+    /// Of its definition.
+    pub hash: ContentHash,
+    /// How its description begins; 0 where that says too little.
+    pub said: u64,
+}
 
 impl Names {
     /// The names of every tool that is offered.
@@ -35,16 +46,21 @@ impl Names {
         let mut names = Self::default();
         for (server, name, entry) in book.offered() {
             if let Some(version) = entry.offered() {
-                names.set(server, name, entry.first_seen_ms, version.hash);
+                let first_seen = entry.first_seen_ms;
+                names.set(
+                    server,
+                    name,
+                    Seen { first_seen, hash: version.hash, said: version.said },
+                );
             }
         }
         names
     }
 
     /// A tool that came, or offers another definition.
-    pub fn set(&mut self, server: &ServerId, name: &Arc<str>, first_seen: u64, hash: ContentHash) {
+    pub fn set(&mut self, server: &ServerId, name: &Arc<str>, seen: Seen) {
         let group = self.alike.entry(self.hasher.hash_one(looks(name))).or_default();
-        group.insert((server.clone(), Arc::clone(name)), (first_seen, hash));
+        group.insert((server.clone(), Arc::clone(name)), seen);
     }
 
     /// A tool that went.
@@ -82,16 +98,16 @@ impl Names {
 }
 
 fn findings_in(group: &Group) -> Vec<(ServerId, Arc<str>, Option<Finding>)> {
-    let owner = group.iter().min_by_key(|(id, (first_seen, _))| (*first_seen, *id));
+    let owner = group.iter().min_by_key(|(id, seen)| (seen.first_seen, *id));
     let Some(owner) = owner else { return Vec::new() };
-    let one = |tool: Seen<'_>| {
+    let one = |tool: Member<'_>| {
         let (server, name) = tool.0.clone();
         (server, name, (tool.0.0 != owner.0.0).then(|| finding(owner, tool)))
     };
     group.iter().map(one).collect()
 }
 
-fn finding(owner: Seen<'_>, tool: Seen<'_>) -> Finding {
+fn finding(owner: Member<'_>, tool: Member<'_>) -> Finding {
     let ((server, name), own) = (owner.0, &tool.0.1);
     let (rule, how) = if name == own {
         (Rule::Shadow, "has the name of")
@@ -100,14 +116,18 @@ fn finding(owner: Seen<'_>, tool: Seen<'_>) -> Finding {
     } else {
         (Rule::Lookalike, "has a name that looks like that of")
     };
-    let is_twin = owner.1.1 == tool.1.1;
-    // Every second server has a `search`.
-    let is_common = words(own).len() < 2 && rule == Rule::Shadow;
-    let same = if is_twin { ", and the same definition" } else { "" };
+    let is_twin = owner.1.hash == tool.1.hash;
+    let is_copy = !is_twin && owner.1.said == tool.1.said && tool.1.said != 0;
+    let and = match (is_twin, is_copy) {
+        (true, _) => ", and the same definition",
+        (_, true) => ", and begins to describe itself in the same words",
+        _ => "",
+    };
     Finding {
         rule,
-        note: is_twin || is_common,
-        what: format!("{how} {server}/{name}, which was there first{same}"),
+        // Every second server has a `search`; who says the same in other words is another matter.
+        note: is_twin || (rule == Rule::Shadow && !is_copy),
+        what: format!("{how} {server}/{name}, which was there first{and}"),
         pointer: "/name".into(),
         excerpt: super::checks::visible(own),
     }

@@ -78,6 +78,7 @@ impl Court<'_> {
                 hash: tool.hash,
                 since_ms: offered.filter(|v| is(v)).map_or(self.now, |v| v.since_ms),
                 checks: checks::VERSION,
+                said: checks::said(tool),
                 findings,
             },
             // Not checked anew, so it is known.
@@ -85,6 +86,7 @@ impl Court<'_> {
                 hash: tool.hash,
                 since_ms: self.now,
                 checks: 0,
+                said: 0,
                 findings: Vec::new(),
             }),
         };

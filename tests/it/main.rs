@@ -51,6 +51,7 @@ mod service_demo;
 mod service_encoder;
 mod service_restart;
 mod support;
+mod trust_checks;
 mod trust_decide;
 mod trust_history;
 mod upstreams;

@@ -41,12 +41,15 @@ impl Found<'_, '_> {
         pointer
     }
 
-    /// The member that it is, or is the value of, at the top of the definition.
-    pub fn top(&self) -> &str {
-        match self.path {
-            [Step::Member(Some(name)), ..] => name,
-            _ => "",
-        }
+    /// It is there to be read.
+    pub fn is_prose(&self) -> bool {
+        !self.is_key
+            && matches!(self.path.last(), Some(Step::Member(Some("description" | "title"))))
+    }
+
+    /// It is a name, of the tool or of a member, and no sentence.
+    pub fn is_name(&self) -> bool {
+        self.is_key || matches!(self.path, [Step::Member(Some("name"))])
     }
 }
 
