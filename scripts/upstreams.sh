@@ -21,7 +21,7 @@ done
 into=tests/matrix
 stamp=$(node --version && cksum "$into/package.json" "$into/package-lock.json")
 if [[ ! -f $into/node_modules/.stamp || $(<"$into/node_modules/.stamp") != "$stamp" ]]; then
-  say "npm packages (about 300 MB)"
+  say "npm packages (about 1.4 GB)"
   npm ci --prefix "$into" --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null ||
     die "npm ci failed in $into; its words are above"
   printf '%s\n' "$stamp" >"$into/node_modules/.stamp"
