@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here reads a configuration file or decides a default; `config` does.
 
+pub mod auth;
 pub mod completions;
 pub mod config;
 pub mod crawl;
@@ -61,6 +62,9 @@ pub enum Command {
     /// List the models, fetch one, or choose the one that is used.
     #[command(subcommand)]
     Model(model::ModelCommand),
+    /// Log in at servers that want it, and see or forget the logins.
+    #[command(subcommand)]
+    Auth(auth::AuthCommand),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
     /// Run one of the demo's servers on stdin and stdout.
@@ -294,6 +298,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Eval(args) => eval::run(&args),
         Command::Config(command) => config::run(&command),
         Command::Model(command) => model::run(&command),
+        Command::Auth(command) => auth::run(&command),
         Command::Completions(args) => completions::run(&args),
         Command::DemoServer(args) => demo_server::run(&args),
     }

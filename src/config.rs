@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use globset::GlobSet;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::tool::{ServerId, Tool};
@@ -32,6 +32,9 @@ pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 /// A `toolscout.toml` with every key and its default.
 pub const EXAMPLE: &str = include_str!("config/example.toml");
+
+/// The variable that gives the key of kept logins.
+pub const TOKEN_KEY: &str = "TOOLSCOUT_TOKEN_KEY";
 
 /// Everything `serve` and `crawl` need to know.
 #[derive(Debug, Clone)]
@@ -56,6 +59,8 @@ pub struct Config {
     pub embed: EmbedConfig,
     /// The reranker, if there is to be one.
     pub rerank: Option<RerankConfig>,
+    /// What logins are encrypted with; absent, a key is made and kept in the data folder.
+    pub token_key: Option<SecretString>,
 }
 
 impl Config {
@@ -101,6 +106,62 @@ pub struct ServerConfig {
     pub refresh: Duration,
     /// How to reach it.
     pub transport: Transport,
+    /// How to prove who we are, beside what its headers say.
+    pub auth: Auth,
+}
+
+/// How toolscout proves to a server who it is.
+#[derive(Debug, Clone, Default)]
+pub enum Auth {
+    /// By the headers of its transport, or not at all.
+    #[default]
+    Headers,
+    /// By OAuth, once the server asks.
+    OAuth(OAuthConfig),
+}
+
+/// How to get a token for a server.
+#[derive(Debug, Clone, Default)]
+pub struct OAuthConfig {
+    /// Who logs in.
+    pub grant: Grant,
+    /// toolscout's id at the authorization server, where it is registered there.
+    pub client_id: Option<String>,
+    /// The secret that goes with it.
+    pub client_secret: Option<SecretString>,
+    /// A document that says who toolscout is, for authorization servers that take its URL as id.
+    pub client_metadata_url: Option<Url>,
+    /// What to ask for, instead of what the server names.
+    pub scopes: Vec<String>,
+    /// Where `auth login` waits for the browser on this machine; 0 is any free port.
+    pub redirect_port: u16,
+    /// The authorization server may be in a private network, also over plain http.
+    pub allow_private_addresses: bool,
+}
+
+impl PartialEq for OAuthConfig {
+    fn eq(&self, other: &Self) -> bool {
+        let secret = |config: &Self| {
+            config.client_secret.as_ref().map(|secret| secret.expose_secret().to_owned())
+        };
+        self.grant == other.grant
+            && self.client_id == other.client_id
+            && secret(self) == secret(other)
+            && self.client_metadata_url == other.client_metadata_url
+            && self.scopes == other.scopes
+            && self.redirect_port == other.redirect_port
+            && self.allow_private_addresses == other.allow_private_addresses
+    }
+}
+
+/// Who logs in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Grant {
+    /// A person, in a browser.
+    #[default]
+    AuthorizationCode,
+    /// toolscout itself, with its client's secret.
+    ClientCredentials,
 }
 
 /// How a server is reached.

@@ -5,6 +5,7 @@
 //!
 //! Invariant: a listing that was not read to its end is never reported as one.
 
+mod authorized;
 mod error;
 mod files;
 mod http;
@@ -27,6 +28,7 @@ use tokio_util::task::TaskTracker;
 
 pub use error::CrawlError;
 
+use crate::auth::Accounts;
 use crate::catalog::{Outcome, ServerInfo, ServerUpdate};
 use crate::config::{Config, CrawlConfig, ServerConfig, Transport};
 use crate::tool::ServerId;
@@ -82,6 +84,21 @@ impl Triggers {
 /// Outside a tokio runtime.
 pub fn start(
     config: &Config,
+    known: BTreeMap<ServerId, ServerInfo>,
+    updates: mpsc::Sender<ServerUpdate>,
+    shutdown: CancellationToken,
+) -> Crawler {
+    start_with(config, &Accounts::none(), known, updates, shutdown)
+}
+
+/// As [`start`], with the logins that servers want.
+///
+/// # Panics
+///
+/// Outside a tokio runtime.
+pub fn start_with(
+    config: &Config,
+    accounts: &Accounts,
     mut known: BTreeMap<ServerId, ServerInfo>,
     updates: mpsc::Sender<ServerUpdate>,
     shutdown: CancellationToken,
@@ -107,7 +124,8 @@ pub fn start(
             files.push((server, refresh));
             continue;
         }
-        let upstream = Upstream::new(server, &config.crawl, known.as_ref());
+        let account = accounts.of(&server);
+        let upstream = Upstream::new(server, account, &config.crawl, known.as_ref());
         crawler.tasks.spawn(refresh::run(upstream, shared.clone(), refresh, known.is_some()));
     }
     let left: BTreeSet<_> = known.into_keys().collect();
@@ -146,12 +164,23 @@ pub async fn crawl_once(
     limits: &CrawlConfig,
     known: Option<&ServerInfo>,
 ) -> Vec<ServerUpdate> {
+    crawl_once_with(server, &Accounts::none(), limits, known).await
+}
+
+/// As [`crawl_once`], with the login that the server wants.
+pub async fn crawl_once_with(
+    server: &ServerConfig,
+    accounts: &Accounts,
+    limits: &CrawlConfig,
+    known: Option<&ServerInfo>,
+) -> Vec<ServerUpdate> {
     let server = Arc::new(server.clone());
     let news = match &server.transport {
         _ if !server.enabled => vec![(server.id.clone(), Outcome::Disabled)],
         Transport::Catalog { .. } => CatalogFile::new(Arc::clone(&server)).read().await,
         Transport::Stdio { .. } | Transport::Http { .. } => {
-            let mut upstream = Upstream::new(Arc::clone(&server), limits, known);
+            let mut upstream =
+                Upstream::new(Arc::clone(&server), accounts.of(&server), limits, known);
             let outcome = upstream.crawl(false).await;
             upstream.close().await;
             vec![(server.id.clone(), outcome)]

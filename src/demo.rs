@@ -176,5 +176,6 @@ fn entry(name: &str, transport: Transport) -> ServerConfig {
         timeout: TIMEOUT,
         refresh: REFRESH,
         transport,
+        auth: crate::config::Auth::Headers,
     }
 }

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderName, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any_service, get};
+use axum::{Extension, Router};
 use rmcp::ServiceExt;
 use rmcp::service::ServerInitializeError;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
@@ -36,12 +36,15 @@ mod listen;
 mod manifest;
 mod mcp;
 mod metrics;
+mod oauth;
 mod observe;
 mod openapi;
 mod problem;
 mod raw;
 mod reduce;
 mod wire;
+
+pub use self::oauth::Logins;
 
 /// The largest request body.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -74,13 +77,23 @@ pub fn answer_body(answer: &Answer) -> String {
 
 /// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
 pub fn router(live: Live, config: &Config, shutdown: &CancellationToken) -> Router {
+    router_with(live, config, Logins::none(), shutdown)
+}
+
+/// As [`router`], with logins at upstreams.
+pub fn router_with(
+    live: Live,
+    config: &Config,
+    logins: Arc<Logins>,
+    shutdown: &CancellationToken,
+) -> Router {
     metrics::install();
     let mut router = Router::new();
     for (path, route) in routes(&live, shutdown) {
         router = router.route(path, route);
     }
     let guard = guard::Guard::new(config.listen, &config.allowed_hosts, &config.allowed_origins);
-    surround(router, guard).with_state(live)
+    surround(router.layer(Extension(logins)), guard).with_state(live)
 }
 
 fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, guard: guard::Guard) -> Router<S> {
@@ -114,6 +127,8 @@ fn routes(live: &Live, shutdown: &CancellationToken) -> Vec<(&'static str, Metho
         ("/v1/tools/{*id}", get(http::tool)),
         ("/v1/servers", get(http::servers)),
         ("/v1/status", get(http::status)),
+        ("/oauth/start/{*server}", get(oauth::start)),
+        ("/oauth/callback", get(oauth::callback)),
         ("/mcp", any_service(mcp_service(live, shutdown)).layer(from_fn(raw::put_in))),
         ("/mcp/server-card", get(manifest::server_card)),
         ("/.well-known/mcp", get(manifest::manifest)),
@@ -164,7 +179,18 @@ async fn tell_metrics(State(live): State<Live>) -> Response {
 
 /// Serves until `shutdown`, then lets open requests end, for at most ten seconds.
 pub async fn run(listener: TcpListener, live: Live, config: &Config, shutdown: CancellationToken) {
-    let app = router(live, config, &shutdown);
+    run_with(listener, live, config, Logins::none(), shutdown).await;
+}
+
+/// As [`run`], with logins at upstreams.
+pub async fn run_with(
+    listener: TcpListener,
+    live: Live,
+    config: &Config,
+    logins: Arc<Logins>,
+    shutdown: CancellationToken,
+) {
+    let app = router_with(live, config, logins, &shutdown);
     listen::serve(listener, app, PATIENCE, shutdown).await;
 }
 

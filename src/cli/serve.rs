@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::local::cached;
 use super::{ServeArgs, log, progress};
+use crate::auth::Accounts;
 use crate::config::{Config, EmbedConfig};
 use crate::crawl::{self, Crawler};
 use crate::embed::cache::VectorCache;
@@ -23,6 +24,7 @@ use crate::embed::lane::Lane;
 use crate::embed::{self, Cost, EmbedError, Embedder, Fixed};
 use crate::live::indexer::Indexer;
 use crate::live::{Encoder, Live, Rerank};
+use crate::serve::Logins;
 use crate::{demo, serve};
 
 /// How long the crawler's children may take to end.
@@ -67,7 +69,8 @@ async fn run_until_stopped(
                 "toolscout {} on http://{address} (MCP at /mcp, search at /v1/search?q=)",
                 env!("CARGO_PKG_VERSION")
             )?;
-            serve::run(listener, live, &config, shutdown.clone()).await;
+            let logins = Logins::new(service.accounts.clone(), address);
+            serve::run_with(listener, live, &config, logins, shutdown.clone()).await;
         }
     }
     service.stopped().await;
@@ -107,6 +110,7 @@ fn stop_on_signal(shutdown: CancellationToken) -> std::io::Result<()> {
 struct Service {
     live: Live,
     crawler: Crawler,
+    accounts: Accounts,
     indexer: JoinHandle<()>,
 }
 
@@ -117,6 +121,7 @@ impl Service {
             let demo = demo::start(&std::env::current_exe()?, shutdown.clone()).await?;
             config.servers.extend(demo);
         }
+        let accounts = Accounts::open(&config)?;
         let live = Live::new("the encoder is being loaded");
         let mut indexer = Indexer::new(live.clone(), Some(config.snapshot_path()));
         let threads = config.embed.threads;
@@ -136,10 +141,11 @@ impl Service {
             .map(|server| (server.id.clone(), server.info.clone()))
             .collect();
         let (updates, received) = mpsc::channel(UPDATES);
-        let crawler = crawl::start(&config, known, updates, shutdown.clone());
+        let crawler = crawl::start_with(&config, &accounts, known, updates, shutdown.clone());
+        tokio::spawn(crawl_after_logins(accounts.clone(), crawler.clone(), shutdown.clone()));
         load_reranker(config, live.clone());
         let indexer = tokio::spawn(indexer.run(received, vectors, threads, shutdown.clone()));
-        Ok(Self { live, crawler, indexer })
+        Ok(Self { live, crawler, accounts, indexer })
     }
 
     /// Waits until the children are gone and what was published is saved.
@@ -148,6 +154,20 @@ impl Service {
             tracing::warn!("some servers did not end in {} s", STOP.as_secs());
         }
         let _ = tokio::time::timeout(STOP, self.indexer).await;
+    }
+}
+
+/// A server is crawled the moment that somebody has logged in, here or by `toolscout auth login`.
+async fn crawl_after_logins(accounts: Accounts, crawler: Crawler, shutdown: CancellationToken) {
+    loop {
+        let changed = tokio::select! {
+            changed = accounts.changed() => changed,
+            () = shutdown.cancelled() => return,
+        };
+        for server in changed {
+            tracing::info!(%server, "there is a new login");
+            crawler.refresh(&server);
+        }
     }
 }
 

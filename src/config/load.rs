@@ -107,6 +107,8 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
         encoder::Check::new((&place, &base, data_folder), environment, &mut errors, &mut warnings);
     let embed = check.embed(raw.embed, sources);
     let rerank = check.rerank(raw.rerank, sources);
+    let mut check = Check { place: &place, errors: &mut errors };
+    let token_key = check.token_key(raw.token_key_file.as_deref(), &base, environment);
 
     refuse_duplicates(&entries, sources.demo, &mut errors);
     let mut servers = Vec::new();
@@ -145,6 +147,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 crawl,
                 embed,
                 rerank,
+                token_key,
             },
             warnings,
             files,
@@ -386,6 +389,32 @@ impl Check<'_> {
             Ok(address) => return Some(address),
         };
         self.errors.push(place.error(problem));
+        None
+    }
+
+    /// What logins are encrypted with, where it is given.
+    fn token_key(
+        &mut self,
+        file: Option<&str>,
+        base: &Path,
+        environment: &Environment<'_>,
+    ) -> Option<SecretString> {
+        let variable = environment(super::TOKEN_KEY).filter(|key| !key.is_empty());
+        if let Some(key) = variable {
+            return Some(key.into());
+        }
+        let path = base.join(file?);
+        let open = |mode: u32| mode & 0o077 != 0;
+        let read = std::fs::metadata(&path).and_then(|found| {
+            let text = std::fs::read_to_string(&path)?;
+            Ok((open(std::os::unix::fs::PermissionsExt::mode(&found.permissions())), text))
+        });
+        let problem = match read {
+            Ok((false, key)) => return Some(key.trim().to_owned().into()),
+            Ok((true, _)) => Problem::OpenKey(path.display().to_string()),
+            Err(error) => Problem::Unreadable(error.to_string()),
+        };
+        self.errors.push(self.place.at("token_key_file").error(problem));
         None
     }
 

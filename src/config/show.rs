@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
 
-use super::{Config, EndpointConfig, Loaded, ServerConfig, Transport};
+use super::{Auth, Config, EndpointConfig, Grant, Loaded, OAuthConfig, ServerConfig, Transport};
 use crate::embed::IN_BINARY;
 
 const MASK: &str = "****";
@@ -25,6 +25,7 @@ struct Shown<'a> {
     crawl: ShownCrawl,
     embed: ShownEmbed,
     rerank: Option<ShownRerank>,
+    token_key: Option<&'static str>,
     servers: BTreeMap<&'a str, ShownServer>,
 }
 
@@ -83,6 +84,19 @@ struct ShownServer {
     refresh: String,
     env: Option<BTreeMap<String, &'static str>>,
     headers: Option<BTreeMap<String, &'static str>>,
+    oauth: Option<ShownOAuth>,
+}
+
+/// What is not as it is by default.
+#[derive(Serialize)]
+struct ShownOAuth {
+    grant: &'static str,
+    client_id: Option<String>,
+    client_secret: Option<&'static str>,
+    client_metadata_url: Option<String>,
+    scopes: Vec<String>,
+    redirect_port: u16,
+    allow_private_addresses: bool,
 }
 
 impl Loaded {
@@ -99,6 +113,7 @@ impl Loaded {
             crawl,
             embed,
             rerank,
+            token_key,
         } = &self.config;
         let path = |path: &std::path::PathBuf| path.display().to_string();
         toml::to_string(&Shown {
@@ -126,6 +141,7 @@ impl Loaded {
                 depth: rerank.depth,
                 deadline: time(rerank.deadline),
             }),
+            token_key: token_key.as_ref().map(|_| MASK),
             servers: (servers.iter())
                 .map(|server| (server.id.as_str(), self.server(server)))
                 .collect(),
@@ -141,6 +157,11 @@ impl Loaded {
             deny: Some(deny).filter(|patterns| !patterns.is_empty()),
             timeout: time(server.timeout),
             refresh: time(server.refresh),
+            oauth: match &server.auth {
+                Auth::Headers => None,
+                Auth::OAuth(config) if *config == OAuthConfig::default() => None,
+                Auth::OAuth(config) => Some(self.oauth(config)),
+            },
             ..ShownServer::default()
         };
         match &server.transport {
@@ -159,6 +180,21 @@ impl Loaded {
                 catalog_servers: servers.as_ref().map(|path| path.display().to_string()),
                 ..shown
             },
+        }
+    }
+
+    fn oauth(&self, config: &OAuthConfig) -> ShownOAuth {
+        ShownOAuth {
+            grant: match config.grant {
+                Grant::AuthorizationCode => "authorization_code",
+                Grant::ClientCredentials => "client_credentials",
+            },
+            client_id: config.client_id.as_deref().map(|id| self.hide(id)),
+            client_secret: config.client_secret.as_ref().map(|_| MASK),
+            client_metadata_url: config.client_metadata_url.as_ref().map(bare),
+            scopes: config.scopes.iter().map(|scope| self.hide(scope)).collect(),
+            redirect_port: config.redirect_port,
+            allow_private_addresses: config.allow_private_addresses,
         }
     }
 

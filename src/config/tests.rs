@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::file::keys_of;
-use super::raw::{RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawRerank, RawServer};
+use super::raw::{RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawOAuth, RawRerank, RawServer};
 use super::*;
 
 /// A working folder with `files` in it.
@@ -55,7 +55,7 @@ fn the_example_is_the_default() {
     };
     assert_eq!(from("toolscout.toml"), from("none.toml"));
     // The same with its defaults switched on, save for what has none.
-    let without = ["data", "model", "runtime"];
+    let without = ["data", "model", "runtime", "token_key_file"];
     let settings = uncommented();
     let settings = settings.split("[embed.endpoint]").next().unwrap();
     let kept: Vec<_> = settings
@@ -84,6 +84,7 @@ fn the_example_names_every_key_and_no_other() {
     assert_eq!(sorted(keys(&tree["embed"]["endpoint"])), sorted(keys_of::<RawEndpoint>()));
     assert_eq!(sorted(keys(&tree["rerank"])), sorted(keys_of::<RawRerank>()));
     assert_eq!(sorted(servers.values().flat_map(keys).collect()), sorted(keys_of::<RawServer>()));
+    assert_eq!(sorted(keys(&servers["crm"]["oauth"])), sorted(keys_of::<RawOAuth>()));
 }
 
 #[test]

@@ -20,11 +20,13 @@ use rmcp::transport::DynamicTransportError;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::authorized::Authorized;
 use super::error::{CrawlError, Secrets, clip};
 use super::http;
 use super::sse::SseTransport;
 use super::stdio::{Program, StdioTransport};
 use super::tap::Reply;
+use crate::auth::Account;
 use crate::config::{ServerConfig, Transport};
 
 /// How long a server may take to confirm that it will announce changes.
@@ -102,6 +104,7 @@ pub(super) struct Connector<'a> {
     pub(super) server: &'a ServerConfig,
     pub(super) secrets: &'a Secrets,
     pub(super) http: Option<&'a reqwest::Client>,
+    pub(super) account: Option<&'a Arc<Account>>,
     pub(super) max_bytes: usize,
 }
 
@@ -120,6 +123,8 @@ impl Connector<'_> {
                 | CrawlError::Spawn { .. }
                 | CrawlError::Unreachable(_)
                 | CrawlError::AuthRequired(_)
+                | CrawlError::Login(_)
+                | CrawlError::Token(_)
                 | CrawlError::TooManyBytes(_)
         ) {
             return Err(error);
@@ -132,7 +137,9 @@ impl Connector<'_> {
         };
         let mut last = match self.open(Some(second)).await {
             Ok(session) => return Ok(session),
-            Err(second @ CrawlError::AuthRequired(_)) => return Err(second),
+            Err(second @ (CrawlError::AuthRequired(_) | CrawlError::Login(_))) => {
+                return Err(second);
+            }
             Err(second) => second,
         };
         // The protocol's own order: a server that takes no POST may give an event stream.
@@ -186,6 +193,7 @@ impl Connector<'_> {
                     Some(client) => client.clone(),
                     None => http::client(headers)?,
                 };
+                let client = Authorized { client, account: self.account.cloned() };
                 if era == Some(Era::EventStream) {
                     let connected =
                         SseTransport::connect(client, url, self.max_bytes, fault.clone());
@@ -193,8 +201,13 @@ impl Connector<'_> {
                     serve_client_with_lifecycle_and_ct(listener, transport, mode, stop.clone())
                         .await
                 } else {
-                    let transport =
-                        http::transport(client, url, self.max_bytes, Arc::clone(&changed));
+                    let transport = http::transport(
+                        client,
+                        url,
+                        self.max_bytes,
+                        Arc::clone(&changed),
+                        fault.clone(),
+                    );
                     serve_client_with_lifecycle_and_ct(listener, transport, mode, stop.clone())
                         .await
                 }

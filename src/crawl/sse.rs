@@ -22,6 +22,7 @@ use sse_stream::{Sse, SseStream};
 use tokio_util::bytes::Bytes;
 use url::Url;
 
+use super::authorized::Authorized;
 use super::error::CrawlError;
 use super::http::{self, EVENTS};
 use super::session::Fault;
@@ -32,7 +33,7 @@ const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// rmcp's transport to such a server, with the tap in it.
 pub(super) struct SseTransport {
-    http: reqwest::Client,
+    http: Authorized,
     endpoint: Url,
     events: Events,
     tap: LineTap,
@@ -42,14 +43,15 @@ pub(super) struct SseTransport {
 impl SseTransport {
     /// Opens the stream and waits for the address.
     pub(super) async fn connect(
-        http: reqwest::Client,
+        http: Authorized,
         url: &Url,
         max_bytes: usize,
         fault: Fault,
     ) -> Result<Self, CrawlError> {
-        let request =
-            http.get(url.clone()).header(ACCEPT, EVENTS).header(CACHE_CONTROL, "no-cache");
-        let response = request.send().await.map_err(|error| http::reqwest_error(&error))?;
+        let request = |client: &reqwest::Client| {
+            client.get(url.clone()).header(ACCEPT, EVENTS).header(CACHE_CONTROL, "no-cache")
+        };
+        let response = http.send(request).await?;
         match response.status() {
             status if status.is_success() => {}
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
@@ -90,10 +92,11 @@ impl Transport<RoleClient> for SseTransport {
         message: ClientJsonRpcMessage,
     ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
         self.tap.sent(&message);
-        let request = self.http.post(self.endpoint.clone()).json(&message);
+        let (http, endpoint) = (self.http.clone(), self.endpoint.clone());
         let fault = self.fault.clone();
         async move {
-            let error = match request.send().await {
+            let request = |client: &reqwest::Client| client.post(endpoint.clone()).json(&message);
+            let error = match http.send(request).await {
                 Ok(response) if response.status().is_success() => return Ok(()),
                 Ok(response) => match response.status() {
                     status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
@@ -101,7 +104,7 @@ impl Transport<RoleClient> for SseTransport {
                     }
                     status => CrawlError::Status(status.as_u16().to_string()),
                 },
-                Err(error) => http::reqwest_error(&error),
+                Err(error) => error,
             };
             // rmcp tells of a failed send in words of its own.
             fault.set(error);

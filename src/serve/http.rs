@@ -3,8 +3,10 @@
 //! Invariant: what is not understood (an unknown parameter, a wrong type) is refused by name, and
 //! JSON is written once, straight from the stored bytes.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, RawQuery, State};
@@ -13,12 +15,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::metrics;
+use super::oauth::Logins;
 use super::problem::Problem;
 use super::wire::{
     Asked, BatchAnswer, IndexStatus, KnownServer, KnownTool, Need, SearchAnswer, SearchRequest,
     ServerList, ToolPage,
 };
-use crate::live::Live;
+use crate::live::{Live, ServerState};
 use crate::search::{Answer, Query};
 
 /// Tools in a page, where the caller doesn't say.
@@ -142,12 +145,20 @@ pub async fn tool(
 }
 
 /// `GET /v1/servers`
-pub async fn servers(State(live): State<Live>) -> Response {
+pub async fn servers(
+    State(live): State<Live>,
+    Extension(logins): Extension<Arc<Logins>>,
+) -> Response {
     let now = SystemTime::now();
     let servers = live.servers();
-    json(&ServerList {
-        servers: servers.iter().map(|(id, status)| KnownServer::at(now, id, status)).collect(),
-    })
+    let known = servers.iter().map(|(id, status)| {
+        let mut known = KnownServer::at(now, id, status);
+        if status.state == ServerState::AuthRequired {
+            known.login_url = logins.url(id.as_str()).map(String::from);
+        }
+        known
+    });
+    json(&ServerList { servers: known.collect() })
 }
 
 /// `GET /v1/status`

@@ -46,6 +46,7 @@ fn server(id: &str, transport: Transport) -> ServerConfig {
         timeout: Duration::from_mins(1),
         refresh: Duration::from_hours(1),
         transport,
+        auth: toolscout::config::Auth::Headers,
     }
 }
 
@@ -191,6 +192,7 @@ async fn an_announced_change_is_crawled() {
         crawl: LIMITS,
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
+        token_key: None,
     };
     let (sender, mut updates) = mpsc::channel(16);
     let shutdown = CancellationToken::new();

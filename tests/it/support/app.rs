@@ -79,6 +79,7 @@ pub fn config() -> Config {
         crawl: CrawlConfig { concurrency: 1, max_pages: 1, max_tools: 1, max_bytes: 1 },
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
+        token_key: None,
     }
 }
 

@@ -27,6 +27,7 @@ pub fn server(id: &str, transport: Transport) -> ServerConfig {
         timeout: PATIENCE,
         refresh: Duration::from_hours(1),
         transport,
+        auth: toolscout::config::Auth::Headers,
     }
 }
 
@@ -50,6 +51,7 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         crawl: limits(),
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
+        token_key: None,
     }
 }
 
