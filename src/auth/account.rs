@@ -111,7 +111,7 @@ impl Account {
                 return Ok(Verdict::Retry(fresh));
             }
         } else {
-            self.reload()?;
+            self.look();
             if let Some(tokens) = self.tokens() {
                 return Ok(Verdict::Retry(tokens.access));
             }
@@ -244,6 +244,13 @@ impl Account {
         Ok(after.is_some() && after != before)
     }
 
+    /// As [`Account::reload`]; where nothing can be read, what is known here will do.
+    fn look(&self) {
+        if let Err(error) = self.reload() {
+            tracing::warn!(server = %self.server, %error, "the kept login can't be read");
+        }
+    }
+
     /// Keeps new tokens: here first, then on disk.
     pub(super) async fn keep(
         self: &Arc<Self>,
@@ -306,7 +313,7 @@ impl Account {
             return Ok(Some(fresh));
         }
         let _other_processes = self.lock().await?;
-        self.reload()?;
+        self.look();
         if let Some(fresh) = other(self) {
             return Ok(Some(fresh));
         }

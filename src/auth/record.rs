@@ -165,7 +165,9 @@ impl Tokens {
 
     /// It is time to get the next one.
     pub(super) fn is_due(&self) -> bool {
-        let margin = (self.expires_in.unwrap_or(0) / 10).clamp(LEAST_MARGIN, MOST_MARGIN);
+        let whole = self.expires_in.unwrap_or(0);
+        // Half of a short life is enough: it would be due from the start else.
+        let margin = (whole / 10).clamp(LEAST_MARGIN, MOST_MARGIN).min(whole / 2);
         self.left().is_some_and(|left| left < margin)
     }
 }
@@ -192,7 +194,7 @@ mod tests {
     fn a_token_is_due_ahead_of_its_end() {
         assert!(!tokens(now(), 3_600).is_due());
         assert!(tokens(now() - 3_400, 3_600).is_due());
-        assert!(tokens(now(), 20).is_due());
+        assert!(!tokens(now(), 20).is_due() && tokens(now() - 15, 20).is_due());
         assert!(!tokens(now(), 86_400).is_due());
         let endless = Tokens { expires_in: None, ..tokens(now(), 0) };
         assert!(!endless.is_due() && endless.left().is_none());

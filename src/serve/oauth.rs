@@ -112,7 +112,7 @@ pub async fn start(
     }
     let (url, browser) = logins.start(&server).await?;
     let cookie =
-        format!("{COOKIE_NAME}={browser}; Path=/oauth/; Max-Age=600; HttpOnly; SameSite=Lax");
+        format!("{COOKIE_NAME}={browser}; path=/oauth/; Max-Age=600; HttpOnly; SameSite=Lax");
     Ok(found(&url, Some(cookie)))
 }
 

@@ -7,5 +7,6 @@ pub mod mock_http;
 pub mod mock_site;
 pub mod mock_sse;
 pub mod mock_stdio;
+pub mod oauth;
 pub mod service;
 pub mod shared;
