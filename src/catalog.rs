@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::config::NameFilter;
 use crate::tool::{ServerId, Tool, ToolId};
 
 /// What a server says of itself.
@@ -80,6 +81,14 @@ impl Server {
         };
         (server, diff)
     }
+
+    /// The server without the tools that are not wanted.
+    fn narrowed(&self, names: &NameFilter) -> (Self, Diff) {
+        let (kept, removed): (Vec<_>, Vec<_>) =
+            self.tools.iter().cloned().partition(|tool| names.admits(&tool.name));
+        let removed = removed.iter().map(|tool| tool.id.clone()).collect();
+        (Self { tools: kept, ..self.clone() }, Diff { removed, ..Diff::default() })
+    }
 }
 
 /// A complete listing: every page was read to its end.
@@ -116,6 +125,12 @@ pub enum Outcome {
     Disabled,
     /// The server left the configuration: its tools go.
     Removed,
+    /// An operator has its crawls paused: what was known stays.
+    Paused,
+    /// No operator has approved the server yet: it has no tools.
+    Pending,
+    /// Fewer of its tools are wanted: the others go, whether it can be reached or not.
+    Narrowed(NameFilter),
 }
 
 /// News of one server, sent by its crawl task.
@@ -140,14 +155,23 @@ impl ServerUpdate {
                 servers.insert(self.server.clone(), Arc::new(server));
                 diff
             }
-            Outcome::Disabled | Outcome::Removed => {
+            Outcome::Disabled | Outcome::Removed | Outcome::Pending => {
                 let removed = servers.remove(&self.server);
                 let tools = removed.iter().flat_map(|server| &server.tools);
                 Diff { removed: tools.map(|tool| tool.id.clone()).collect(), ..Diff::default() }
             }
-            Outcome::Failed { .. } | Outcome::AuthRequired { .. } | Outcome::Connecting => {
-                Diff::default()
-            }
+            Outcome::Narrowed(names) => match servers.get_mut(&self.server) {
+                Some(server) if !server.tools.iter().all(|tool| names.admits(&tool.name)) => {
+                    let (narrowed, diff) = server.narrowed(names);
+                    *server = Arc::new(narrowed);
+                    diff
+                }
+                _ => Diff::default(),
+            },
+            Outcome::Failed { .. }
+            | Outcome::AuthRequired { .. }
+            | Outcome::Connecting
+            | Outcome::Paused => Diff::default(),
         }
     }
 }

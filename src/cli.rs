@@ -12,8 +12,11 @@ mod local;
 mod log;
 pub mod model;
 mod progress;
+mod reload;
+pub mod remote;
 pub mod search;
 pub mod serve;
+pub mod server;
 mod sources;
 
 use std::path::PathBuf;
@@ -23,7 +26,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
 pub use self::sources::{CatalogArgs, ListenArgs, SourceArgs};
-use crate::config::{Config, ConfigErrors};
+use crate::config::{Config, ConfigErrors, Loaded};
 use crate::search::Arms;
 
 /// Finds the few tools that fit, out of all the tools of all your MCP servers.
@@ -59,6 +62,11 @@ pub enum Command {
     /// Check the configuration, or print an example of one.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// List, pause, resume, crawl, add or remove the servers of a running toolscout.
+    #[command(subcommand)]
+    Server(server::ServerCommand),
+    /// Have a running toolscout read its configuration anew.
+    Reload(server::ReloadArgs),
     /// List the models, fetch one, or choose the one that is used.
     #[command(subcommand)]
     Model(model::ModelCommand),
@@ -73,7 +81,7 @@ pub enum Command {
 }
 
 /// Arguments of `serve`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
   toolscout serve                              Serve what ./toolscout.toml names
@@ -97,8 +105,16 @@ pub struct ServeArgs {
 impl ServeArgs {
     /// The configuration that these arguments ask for.
     pub fn resolve(&self) -> Result<Config, ConfigErrors> {
-        let listen = (!self.stdio).then_some(&self.listen);
-        self.sources.resolve_with(listen)
+        self.sources.resolve_with(self.listens())
+    }
+
+    /// The same, with the warnings handed back.
+    fn load(&self) -> Result<Loaded, ConfigErrors> {
+        self.sources.load(self.listens())
+    }
+
+    fn listens(&self) -> Option<&ListenArgs> {
+        (!self.stdio).then_some(&self.listen)
     }
 }
 
@@ -299,6 +315,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Config(command) => config::run(&command),
         Command::Model(command) => model::run(&command),
         Command::Auth(command) => auth::run(&command),
+        Command::Server(command) => server::run(&command),
+        Command::Reload(args) => server::reload(&args),
         Command::Completions(args) => completions::run(&args),
         Command::DemoServer(args) => demo_server::run(&args),
     }

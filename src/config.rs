@@ -2,12 +2,14 @@
 //!
 //! Invariant: a [`Config`] is complete and valid; nothing after it reads the environment.
 
+mod added;
 mod client;
 mod encoder;
 mod error;
 mod expand;
 mod file;
 mod load;
+mod names;
 mod raw;
 mod server;
 mod show;
@@ -18,14 +20,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use globset::GlobSet;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::tool::{ServerId, Tool};
 
+pub use self::added::AddedServer;
 pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
+pub use self::names::{NameFilter, Names};
 
 /// Looks a variable up; `None` when it is unset.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -63,7 +66,34 @@ pub struct Config {
     pub token_key: Option<SecretString>,
 }
 
+/// The times of servers that name none.
+const TIMES: server::Times =
+    server::Times { timeout: Duration::from_mins(1), refresh: Duration::from_mins(15) };
+
 impl Config {
+    /// The sections in which `next` differs from this, and which are read at the start alone.
+    /// Secrets of other sections than servers are not compared, but for the key of logins.
+    pub fn needs_restart(&self, next: &Self) -> Vec<&'static str> {
+        let hosts = |config: &Self| {
+            let Self { allowed_hosts, allowed_origins, .. } = config;
+            (allowed_hosts.clone(), allowed_origins.clone())
+        };
+        let listens = |config: &Self| (config.listen, config.allow_anonymous);
+        let key =
+            |config: &Self| config.token_key.as_ref().map(|key| key.expose_secret().to_owned());
+        let shown = |section: &dyn std::fmt::Debug| format!("{section:?}");
+        let differs = [
+            ("listen", listens(self) != listens(next)),
+            ("allowed_hosts, allowed_origins", hosts(self) != hosts(next)),
+            ("data", self.data != next.data),
+            ("[crawl]", shown(&self.crawl) != shown(&next.crawl)),
+            ("[embed]", shown(&self.embed) != shown(&next.embed)),
+            ("token_key_file", key(self) != key(next)),
+            ("[rerank]", shown(&self.rerank) != shown(&next.rerank)),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
+    }
+
     /// Where the catalog is kept between runs.
     pub fn snapshot_path(&self) -> PathBuf {
         self.data.join("snapshots/catalog.snapshot")
@@ -73,18 +103,52 @@ impl Config {
     /// switched on, and the name is allowed. What a file lists is read from the file.
     pub fn admits(&self, tool: &Tool) -> bool {
         let demo = self.demo && crate::demo::names().any(|name| name == tool.server.as_str());
-        demo || self
-            .servers
-            .iter()
-            .any(|server| server.id == tool.server && server.enabled && server.admits(&tool.name))
+        demo || self.servers.iter().any(|server| {
+            server.id == tool.server && server.enabled && server.names.admits(&tool.name)
+        })
     }
 }
 
 impl ServerConfig {
-    /// The tool of that name is to be kept.
-    pub fn admits(&self, name: &str) -> bool {
-        self.allow.as_ref().is_none_or(|allow| allow.is_match(name)) && !self.deny.is_match(name)
+    /// Both are the same in every value, secrets included.
+    pub fn same_as(&self, other: &Self) -> bool {
+        let Self { id, enabled, title, names, timeout, refresh, transport, auth } = self;
+        *id == other.id
+            && *enabled == other.enabled
+            && *title == other.title
+            && *names == other.names
+            && *timeout == other.timeout
+            && *refresh == other.refresh
+            && transport.same_as(&other.transport)
+            && *auth == other.auth
     }
+}
+
+impl Transport {
+    /// Both reach the same server in the same way, with the same secrets.
+    pub fn same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Stdio { command, args, env, cwd },
+                Self::Stdio { command: command_2, args: args_2, env: env_2, cwd: cwd_2 },
+            ) => command == command_2 && args == args_2 && same(env, env_2) && cwd == cwd_2,
+            (Self::Http { url, headers }, Self::Http { url: url_2, headers: headers_2 }) => {
+                url == url_2 && same(headers, headers_2)
+            }
+            (
+                Self::Catalog { path, servers },
+                Self::Catalog { path: path_2, servers: servers_2 },
+            ) => path == path_2 && servers == servers_2,
+            _ => false,
+        }
+    }
+}
+
+fn same(ours: &[(String, SecretString)], theirs: &[(String, SecretString)]) -> bool {
+    let clear = |pairs: &[(String, SecretString)]| -> Vec<(String, String)> {
+        pairs.iter().map(|(key, value)| (key.clone(), value.expose_secret().into())).collect()
+    };
+    clear(ours) == clear(theirs)
 }
 
 /// One upstream server (or one file that holds the tools of several).
@@ -96,10 +160,8 @@ pub struct ServerConfig {
     pub enabled: bool,
     /// Display title, instead of what the server says.
     pub title: Option<String>,
-    /// Tool names to keep; `None` keeps all.
-    pub allow: Option<GlobSet>,
-    /// Tool names to leave out, also of those allowed.
-    pub deny: GlobSet,
+    /// Which of its tools are kept.
+    pub names: NameFilter,
     /// Time for one whole crawl of it.
     pub timeout: Duration,
     /// Time between crawls, before jitter.
@@ -111,7 +173,7 @@ pub struct ServerConfig {
 }
 
 /// How toolscout proves to a server who it is.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub enum Auth {
     /// By the headers of its transport, or not at all.
     #[default]

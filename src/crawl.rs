@@ -8,6 +8,7 @@
 mod authorized;
 mod error;
 mod files;
+mod fleet;
 mod http;
 mod lines;
 mod list;
@@ -19,46 +20,74 @@ mod tap;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 pub use error::CrawlError;
 
 use crate::auth::Accounts;
 use crate::catalog::{Outcome, ServerInfo, ServerUpdate};
-use crate::config::{Config, CrawlConfig, ServerConfig, Transport};
+use crate::config::{CrawlConfig, ServerConfig, Transport};
 use crate::tool::ServerId;
 use files::{CatalogFile, Leftovers};
+use fleet::Fleet;
 use refresh::Shared;
 use upstream::Upstream;
 
 /// A handle on the tasks that crawl.
 #[derive(Clone)]
-pub struct Crawler {
-    triggers: Triggers,
-    tasks: TaskTracker,
+pub struct Crawler(Arc<Fleet>);
+
+/// A server that is to be there.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The server.
+    pub server: Arc<ServerConfig>,
+    /// Why it is not crawled although it is switched on.
+    pub hold: Option<Hold>,
+}
+
+/// Why a server is not crawled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// An operator paused it: its tools stay.
+    Paused,
+    /// No operator has approved it yet: it is not connected to.
+    Pending,
+}
+
+/// What [`Crawler::apply`] changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Ids that are new.
+    pub added: Vec<ServerId>,
+    /// Ids that are gone.
+    pub removed: Vec<ServerId>,
+    /// Ids whose entry is another now: they are connected to anew.
+    pub changed: Vec<ServerId>,
+    /// How many run on as they were.
+    pub unchanged: usize,
 }
 
 impl Crawler {
+    /// Makes these the servers, in the place of those before. What is as it was runs on; what is
+    /// another now is connected to anew, its tools staying until they are listed again; what is
+    /// gone is reported as removed.
+    pub fn apply(&self, wanted: Vec<Wanted>) -> Change {
+        self.0.apply(wanted, BTreeMap::new(), None)
+    }
+
     /// Has this server crawled now; false where no such server is crawled.
     pub fn refresh(&self, server: &ServerId) -> bool {
-        let triggers = self.triggers.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match triggers.get(server) {
-            Some(trigger) => {
-                trigger.notify_one();
-                true
-            }
-            None => false,
-        }
+        self.0.triggers().fire(server)
     }
 
     /// Resolves when, after the shutdown, every task has ended and every child is gone.
     pub async fn stopped(&self) {
-        self.tasks.wait().await;
+        self.0.stopped().await;
     }
 }
 
@@ -68,14 +97,26 @@ struct Triggers(Arc<Mutex<BTreeMap<ServerId, Arc<Notify>>>>);
 
 impl Triggers {
     fn add(&self, server: &ServerId, trigger: &Arc<Notify>) {
-        let mut triggers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        triggers.insert(server.clone(), Arc::clone(trigger));
+        self.lock().insert(server.clone(), Arc::clone(trigger));
+    }
+
+    fn remove(&self, server: &ServerId) {
+        self.lock().remove(server);
+    }
+
+    fn fire(&self, server: &ServerId) -> bool {
+        let trigger = self.lock().get(server).cloned();
+        trigger.inspect(|trigger| trigger.notify_one()).is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ServerId, Arc<Notify>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Starts one task a server; what they learn goes to `updates`. `known` is what is remembered of
 /// servers from before: it spares them the `Connecting`, and names the protocol to begin with;
-/// what is in it but not in the configuration is reported as removed.
+/// what is in it but not in `wanted` is reported as removed.
 ///
 /// The tasks end when `shutdown` is cancelled; [`Crawler::stopped`] waits for that.
 ///
@@ -83,12 +124,13 @@ impl Triggers {
 ///
 /// Outside a tokio runtime.
 pub fn start(
-    config: &Config,
+    wanted: Vec<Wanted>,
+    limits: &CrawlConfig,
     known: BTreeMap<ServerId, ServerInfo>,
     updates: mpsc::Sender<ServerUpdate>,
     shutdown: CancellationToken,
 ) -> Crawler {
-    start_with(config, &Accounts::none(), known, updates, shutdown)
+    start_with(wanted, limits, &Accounts::none(), known, updates, shutdown)
 }
 
 /// As [`start`], with the logins that servers want.
@@ -97,65 +139,43 @@ pub fn start(
 ///
 /// Outside a tokio runtime.
 pub fn start_with(
-    config: &Config,
+    wanted: Vec<Wanted>,
+    limits: &CrawlConfig,
     accounts: &Accounts,
     mut known: BTreeMap<ServerId, ServerInfo>,
     updates: mpsc::Sender<ServerUpdate>,
     shutdown: CancellationToken,
 ) -> Crawler {
-    let crawler = Crawler { triggers: Triggers::default(), tasks: TaskTracker::new() };
-    let shared = Shared {
-        updates,
-        permits: Arc::new(Semaphore::new(config.crawl.concurrency.max(1))),
-        shutdown,
-    };
-    let mut files = Vec::new();
-    let mut told = Vec::new();
-    for server in &config.servers {
-        let server = Arc::new(server.clone());
-        let known = known.remove(&server.id);
-        if !server.enabled {
-            told.push(update(&server, server.id.clone(), Outcome::Disabled, None));
-            continue;
-        }
-        let refresh = Arc::new(Notify::new());
-        crawler.triggers.add(&server.id, &refresh);
-        if matches!(server.transport, Transport::Catalog { .. }) {
-            files.push((server, refresh));
-            continue;
-        }
-        let account = accounts.of(&server);
-        let upstream = Upstream::new(server, account, &config.crawl, known.as_ref());
-        crawler.tasks.spawn(refresh::run(upstream, shared.clone(), refresh, known.is_some()));
+    let shared =
+        Shared { updates, permits: Arc::new(Semaphore::new(limits.concurrency.max(1))), shutdown };
+    let ids: BTreeSet<_> = wanted.iter().map(|wanted| &wanted.server.id).collect();
+    let left: BTreeSet<_> = known.keys().filter(|id| !ids.contains(id)).cloned().collect();
+    known.retain(|id, _| ids.contains(id));
+    let files = wanted.iter().filter(|wanted| wanted.reads_a_file()).count();
+    let fleet = Arc::new(Fleet::new(shared, limits.clone(), accounts.clone()));
+    if files == 0 {
+        fleet.remove(left);
+        fleet.apply(wanted, known, None);
+    } else {
+        fleet.apply(wanted, known, Some(Leftovers::new(left, files)));
     }
-    let left: BTreeSet<_> = known.into_keys().collect();
-    if files.is_empty() {
-        told.extend(left.iter().map(|id| ServerUpdate {
-            server: id.clone(),
-            transport: "file",
-            outcome: Outcome::Removed,
-            next_crawl: None,
-        }));
+    Crawler(fleet)
+}
+
+impl Wanted {
+    /// A server that is crawled if it is switched on.
+    pub fn crawled(server: ServerConfig) -> Self {
+        Self { server: Arc::new(server), hold: None }
     }
-    let leftovers = Arc::new(Leftovers::new(left, files.len()));
-    for (server, refresh) in files {
-        crawler.tasks.spawn(files::run(
-            server,
-            shared.clone(),
-            refresh,
-            crawler.triggers.clone(),
-            Arc::clone(&leftovers),
-        ));
+
+    /// It will be asked for its tools.
+    pub fn is_crawled(&self) -> bool {
+        self.server.enabled && self.hold.is_none()
     }
-    crawler.tasks.spawn(async move {
-        for update in told {
-            if shared.updates.send(update).await.is_err() {
-                return;
-            }
-        }
-    });
-    crawler.tasks.close();
-    crawler
+
+    fn reads_a_file(&self) -> bool {
+        self.is_crawled() && matches!(self.server.transport, Transport::Catalog { .. })
+    }
 }
 
 /// One crawl of one server without any watching. A catalog file yields an update a server in it.

@@ -9,13 +9,12 @@ mod server;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use globset::GlobSet;
 use serde::Deserialize;
 use serde_json::value::to_raw_value;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Listing, ServerInfo};
-use crate::config::{ServerConfig, Transport};
+use crate::config::{NameFilter, ServerConfig, Transport};
 use crate::tool::{ServerId, Tool};
 
 pub use server::{run_over, run_stdio};
@@ -171,8 +170,7 @@ fn entry(name: &str, transport: Transport) -> ServerConfig {
         id: name.into(),
         enabled: true,
         title: None,
-        allow: None,
-        deny: GlobSet::empty(),
+        names: NameFilter::default(),
         timeout: TIMEOUT,
         refresh: REFRESH,
         transport,

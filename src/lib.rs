@@ -22,6 +22,8 @@ pub mod eval;
 pub mod hub;
 pub mod index;
 pub mod live;
+pub mod memory;
+pub mod roster;
 pub mod search;
 pub mod serve;
 pub mod text;

@@ -13,7 +13,7 @@ use toolscout::config::ConfigErrors;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    return_memory();
+    toolscout::memory::return_at_once();
     match cli::run(Cli::parse()) {
         Ok(code) => code,
         Err(error) if reader_left(&error) => ExitCode::SUCCESS,
@@ -25,18 +25,6 @@ fn main() -> ExitCode {
             let usage = error.chain().any(<dyn std::error::Error>::is::<ConfigErrors>);
             ExitCode::from(if usage { 2 } else { 1 })
         }
-    }
-}
-
-/// Has freed memory returned to the system at once: an index is made of ten times what stays of it,
-/// by threads that have nothing to do afterwards and would keep it.
-fn return_memory() {
-    const PURGE_DELAY: i32 = 15;
-    #[expect(unsafe_code, reason = "no safe way to set it but a variable of the environment")]
-    // SAFETY: no other thread runs yet, and the number is that of `mi_option_purge_delay` in the
-    // release that Cargo.toml names exactly.
-    unsafe {
-        libmimalloc_sys::mi_option_set(PURGE_DELAY, 0);
     }
 }
 

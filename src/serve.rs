@@ -25,10 +25,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
+use self::admin::Admin;
 use crate::config::Config;
 use crate::live::Live;
 use crate::search::Answer;
 
+pub mod admin;
 mod digest;
 mod guard;
 mod http;
@@ -42,6 +44,7 @@ mod openapi;
 mod problem;
 mod raw;
 mod reduce;
+pub mod token;
 mod wire;
 
 pub use self::oauth::Logins;
@@ -75,25 +78,36 @@ pub fn answer_body(answer: &Answer) -> String {
     serde_json::to_string(&wire::SearchAnswer::from(answer)).unwrap_or_default()
 }
 
-/// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
-pub fn router(live: Live, config: &Config, shutdown: &CancellationToken) -> Router {
-    router_with(live, config, Logins::none(), shutdown)
+/// What is served from.
+pub struct Rooms {
+    /// The index.
+    pub live: Live,
+    /// What can be changed while it runs; without it nothing can.
+    pub admin: Option<Admin>,
+    /// Logins at upstreams, begun in a browser.
+    pub logins: Arc<Logins>,
 }
 
-/// As [`router`], with logins at upstreams.
-pub fn router_with(
-    live: Live,
-    config: &Config,
-    logins: Arc<Logins>,
-    shutdown: &CancellationToken,
-) -> Router {
+impl From<Live> for Rooms {
+    fn from(live: Live) -> Self {
+        Self { live, admin: None, logins: Logins::none() }
+    }
+}
+
+/// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
+pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationToken) -> Router {
     metrics::install();
+    let Rooms { live, admin, logins } = rooms.into();
     let mut router = Router::new();
     for (path, route) in routes(&live, shutdown) {
         router = router.route(path, route);
     }
+    let mut router = router.with_state(live);
+    if let Some(admin) = admin {
+        router = router.merge(admin::router(admin));
+    }
     let guard = guard::Guard::new(config.listen, &config.allowed_hosts, &config.allowed_origins);
-    surround(router.layer(Extension(logins)), guard).with_state(live)
+    surround(router.layer(Extension(logins)), guard)
 }
 
 fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, guard: guard::Guard) -> Router<S> {
@@ -178,19 +192,13 @@ async fn tell_metrics(State(live): State<Live>) -> Response {
 }
 
 /// Serves until `shutdown`, then lets open requests end, for at most ten seconds.
-pub async fn run(listener: TcpListener, live: Live, config: &Config, shutdown: CancellationToken) {
-    run_with(listener, live, config, Logins::none(), shutdown).await;
-}
-
-/// As [`run`], with logins at upstreams.
-pub async fn run_with(
+pub async fn run(
     listener: TcpListener,
-    live: Live,
+    rooms: impl Into<Rooms>,
     config: &Config,
-    logins: Arc<Logins>,
     shutdown: CancellationToken,
 ) {
-    let app = router_with(live, config, logins, &shutdown);
+    let app = router(rooms, config, &shutdown);
     listen::serve(listener, app, PATIENCE, shutdown).await;
 }
 
@@ -270,8 +278,10 @@ mod tests {
     fn every_route_stands_in_the_openapi_document() {
         let live = Live::new("not crawled yet");
         let token = CancellationToken::new();
+        let open = routes(&live, &token).into_iter().map(|(path, _)| path);
+        let admin = admin::routes().into_iter().map(|(path, _)| path);
         let routes: BTreeSet<String> =
-            routes(&live, &token).into_iter().map(|(path, _)| path.replace("{*", "{")).collect();
+            open.chain(admin).map(|path| path.replace("{*", "{")).collect();
         let document = openapi::document();
         let described: BTreeSet<String> =
             document["paths"].as_object().unwrap().keys().cloned().collect();

@@ -182,7 +182,7 @@ mod tests {
 
     fn tokens(received: u64, expires_in: u64) -> Tokens {
         Tokens {
-            access: "a-secret".into(),
+            access: "a-hidden".into(),
             refresh: None,
             received: Some(received),
             expires_in: Some(expires_in),
@@ -213,18 +213,18 @@ mod tests {
         let mut record = Record::empty("srv", &url);
         record.client = Some(Client {
             id: "me".into(),
-            secret: Some("c-secret".into()),
+            secret: Some("c-hidden".into()),
             redirect: "http://127.0.0.1/".into(),
             registered: true,
         });
         record.issuer = Some("https://as.example.com".into());
         let mut there = tokens(now(), 60);
-        there.refresh = Some("r-secret".into());
+        there.refresh = Some("r-hidden".into());
         there.scopes = vec!["tools".into()];
         record.tokens = Some(there.clone());
         let stored = record.stored().unwrap();
         assert_eq!(stored.issuer, record.issuer);
         assert_eq!(Tokens::of(&stored), Some(there));
-        assert!(!format!("{record:?} {stored:?}").contains("secret"));
+        assert!(!format!("{record:?} {stored:?}").contains("hidden"));
     }
 }

@@ -141,7 +141,11 @@ fn row(update: &ServerUpdate, took: Duration) -> Crawled {
         Outcome::AuthRequired { error } => ("auth_required", Some(error.clone())),
         Outcome::Failed { error } => ("failed", Some(error.clone())),
         Outcome::Disabled => ("disabled", None),
-        Outcome::Connecting | Outcome::Removed => ("unknown", None),
+        Outcome::Connecting
+        | Outcome::Removed
+        | Outcome::Paused
+        | Outcome::Pending
+        | Outcome::Narrowed(_) => ("unknown", None),
     };
     let listing = match &update.outcome {
         Outcome::Listed(listing) => Some(listing),

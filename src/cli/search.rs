@@ -62,7 +62,7 @@ fn catalog(config: &Config, lines: &indicatif::MultiProgress) -> anyhow::Result<
         match &server.transport {
             Transport::Catalog { path, servers } => {
                 for (id, mut listing) in file::read(path, servers.as_deref())? {
-                    listing.tools.retain(|tool| server.admits(&tool.name));
+                    listing.tools.retain(|tool| server.names.admits(&tool.name));
                     listings.push((id, listing));
                 }
             }

@@ -15,16 +15,19 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::local::cached;
-use super::{ServeArgs, log, progress};
+use super::{ServeArgs, log, progress, reload};
 use crate::auth::Accounts;
 use crate::config::{Config, EmbedConfig};
-use crate::crawl::{self, Crawler};
+use crate::crawl::{self, Crawler, Wanted};
 use crate::embed::cache::VectorCache;
 use crate::embed::lane::Lane;
 use crate::embed::{self, Cost, EmbedError, Embedder, Fixed};
 use crate::live::indexer::Indexer;
 use crate::live::{Encoder, Live, Rerank};
-use crate::serve::Logins;
+use crate::roster::{Entries, Roster};
+use crate::serve::admin::Admin;
+use crate::serve::token::{AdminToken, TokenError};
+use crate::serve::{Logins, Rooms};
 use crate::{demo, serve};
 
 /// How long the crawler's children may take to end.
@@ -53,7 +56,7 @@ async fn run_until_stopped(
     let shutdown = CancellationToken::new();
     stop_on_signal(shutdown.clone())?;
     let listener = if args.stdio { None } else { Some(listen(&config).await?) };
-    let service = Service::start(config.clone(), &shutdown).await?;
+    let service = Service::start(args, config.clone(), &shutdown).await?;
     let shown = tokio::spawn(progress::show(service.live.clone(), lines, shutdown.clone()));
     let live = service.live.clone();
     match listener {
@@ -64,18 +67,33 @@ async fn run_until_stopped(
         Some(listener) => {
             let address = listener.local_addr()?;
             let config = Config { listen: address, ..config };
+            reload::follow(args, service.roster.clone(), shutdown.clone())?;
+            let admin = admin(&config, &service.roster)?;
             writeln!(
                 anstream::stdout(),
                 "toolscout {} on http://{address} (MCP at /mcp, search at /v1/search?q=)",
                 env!("CARGO_PKG_VERSION")
             )?;
             let logins = Logins::new(service.accounts.clone(), address);
-            serve::run_with(listener, live, &config, logins, shutdown.clone()).await;
+            let rooms = Rooms { live, admin, logins };
+            serve::run(listener, rooms, &config, shutdown.clone()).await;
         }
     }
     service.stopped().await;
     let _ = shown.await;
     Ok(())
+}
+
+/// Nothing can be changed over HTTP where no token can be kept.
+fn admin(config: &Config, roster: &Roster) -> anyhow::Result<Option<Admin>> {
+    match AdminToken::open(&config.data) {
+        Ok(token) => Ok(Some(Admin { roster: roster.clone(), token })),
+        Err(error @ TokenError::Io(..)) => {
+            tracing::warn!("the admin API is off: {error}");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
@@ -109,6 +127,7 @@ fn stop_on_signal(shutdown: CancellationToken) -> std::io::Result<()> {
 /// Everything that works behind the listener.
 struct Service {
     live: Live,
+    roster: Roster,
     crawler: Crawler,
     accounts: Accounts,
     indexer: JoinHandle<()>,
@@ -116,12 +135,18 @@ struct Service {
 
 impl Service {
     /// Serves from the snapshot if there is one, then crawls and embeds in the background.
-    async fn start(mut config: Config, shutdown: &CancellationToken) -> anyhow::Result<Self> {
+    async fn start(
+        args: &ServeArgs,
+        mut config: Config,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let mut demo = Vec::new();
         if config.demo {
-            let demo = demo::start(&std::env::current_exe()?, shutdown.clone()).await?;
-            config.servers.extend(demo);
+            demo = demo::start(&std::env::current_exe()?, shutdown.clone()).await?;
+            config.servers.extend(demo.iter().cloned());
         }
         let accounts = Accounts::open(&config)?;
+        let entries = Entries::open(config.clone())?;
         let live = Live::new("the encoder is being loaded");
         let mut indexer = Indexer::new(live.clone(), Some(config.snapshot_path()));
         let threads = config.embed.threads;
@@ -134,18 +159,26 @@ impl Service {
                 indexer.use_vectors(cache, threads).await?;
             }
         }
-        indexer.restore(|tool| config.admits(tool)).await;
+        indexer.restore(entries.admits()).await;
         let known: BTreeMap<_, _> = live
             .catalog()
             .servers()
             .map(|server| (server.id.clone(), server.info.clone()))
             .collect();
         let (updates, received) = mpsc::channel(UPDATES);
-        let crawler = crawl::start_with(&config, &accounts, known, updates, shutdown.clone());
+        let wanted = entries.wanted();
+        if !live.is_ready() && !wanted.iter().any(Wanted::is_crawled) {
+            indexer.publish_as_is().await;
+        }
+        let stop = shutdown.clone();
+        let crawler = crawl::start_with(wanted, &config.crawl, &accounts, known, updates, stop);
         tokio::spawn(crawl_after_logins(accounts.clone(), crawler.clone(), shutdown.clone()));
+        let read = args.clone();
+        let reader = Box::new(move || read.load());
+        let roster = Roster::new(entries, demo, crawler.clone(), reader);
         load_reranker(config, live.clone());
         let indexer = tokio::spawn(indexer.run(received, vectors, threads, shutdown.clone()));
-        Ok(Self { live, crawler, accounts, indexer })
+        Ok(Self { live, roster, crawler, accounts, indexer })
     }
 
     /// Waits until the children are gone and what was published is saved.

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, value_parser};
 
-use crate::config::{Config, ConfigErrors, Loaded, Sources, load};
+use crate::config::{
+    Config, ConfigErrors, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load,
+};
 
 /// What to crawl and search.
 #[derive(Debug, Clone, Default, Args)]
@@ -75,7 +77,23 @@ impl SourceArgs {
 
     /// As [`SourceArgs::resolve`], with the warnings handed back.
     pub(super) fn load(&self, listen: Option<&ListenArgs>) -> Result<Loaded, ConfigErrors> {
-        let sources = Sources {
+        load(&self.sources(listen), &variable)
+    }
+
+    /// Where a service of this configuration is, whatever may be wrong with its servers.
+    pub(super) fn places(&self) -> Result<EncoderPlaces, ConfigErrors> {
+        encoder_places(&self.sources(None), &variable)
+    }
+
+    /// The files that the configuration is read from, whether they are there or not.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let sources = self.sources(None);
+        let named = self.mcp_config.iter().map(|path| sources.folder.join(path));
+        named.chain([file_of(&sources, &variable).1]).collect()
+    }
+
+    fn sources(&self, listen: Option<&ListenArgs>) -> Sources {
+        Sources {
             config: self.config.clone(),
             mcp_config: self.mcp_config.clone(),
             catalogs: self.catalogs.0.clone(),
@@ -84,8 +102,7 @@ impl SourceArgs {
             listen: listen.and_then(|args| args.listen),
             allow_anonymous: listen.is_some_and(|args| args.allow_anonymous),
             ..self.encoder.sources()
-        };
-        load(&sources, &variable)
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: flag before environment before file before default, and no error hides another.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
 use super::raw::{RawConfig, RawCrawl, RawServer};
 use super::server::{self, Entry, Times};
-use super::{Config, CrawlConfig, EmbedConfig, Environment, client, encoder, file};
+use super::{Config, CrawlConfig, EmbedConfig, Environment, TIMES, client, encoder, file};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "toolscout.toml";
@@ -61,8 +61,6 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// Values that came from the environment: hidden wherever the configuration is shown.
     pub(super) filled_in: Vec<SecretString>,
-    /// The patterns behind `allow` and `deny`, by server.
-    pub(super) patterns: BTreeMap<String, (Option<Vec<String>>, Vec<String>)>,
 }
 
 /// Reads and resolves everything.
@@ -96,8 +94,8 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
 
     let mut check = Check { place: &place, errors: &mut errors };
     let times = Times {
-        timeout: check.time("timeout", raw.crawl.timeout.as_deref(), 60),
-        refresh: check.time("refresh", raw.crawl.refresh.as_deref(), 15 * 60),
+        timeout: check.time("timeout", raw.crawl.timeout.as_deref(), TIMES.timeout),
+        refresh: check.time("refresh", raw.crawl.refresh.as_deref(), TIMES.refresh),
     };
     let crawl = check.crawl(&raw.crawl);
     let listen = check.listen(&raw, sources, environment);
@@ -113,15 +111,13 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     refuse_duplicates(&entries, sources.demo, &mut errors);
     let mut servers = Vec::new();
     let mut filled_in = Vec::new();
-    let mut patterns = BTreeMap::new();
     for entry in entries {
-        let (id, at) = (entry.id.clone(), entry.place.clone());
+        let at = entry.place.clone();
         let off = entry.raw.enabled == Some(false);
         match server::resolve(entry, times, environment, &mut warnings) {
             Ok(resolved) => {
                 servers.push(resolved.server);
                 filled_in.extend(resolved.filled_in.into_iter().map(SecretString::from));
-                patterns.insert(id, resolved.patterns);
             }
             Err(found) if off => {
                 let first = found.first().map(|error| error.problem.to_string());
@@ -152,14 +148,15 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             warnings,
             files,
             filled_in,
-            patterns,
         }),
         _ => Err(in_order(errors)),
     }
 }
 
-/// The encoder of a configuration, whose servers are left aside.
+/// The encoder of a configuration, and where it serves; its servers are left aside.
 pub struct EncoderPlaces {
+    /// Where it listens.
+    pub listen: SocketAddr,
     /// Where snapshots, caches and models live.
     pub data: PathBuf,
     /// The encoder.
@@ -178,6 +175,7 @@ pub fn encoder_places(
     let (mut files, mut entries) = (Vec::new(), Vec::new());
     let (raw, place, base) = own_file(sources, environment, &mut files, &mut entries, &mut errors);
     let mut check = Check { place: &place, errors: &mut errors };
+    let listen = check.listen(&raw, sources, environment);
     let data = check.data(&raw, &base, sources, environment);
     let data_folder = data.as_deref();
     let mut check =
@@ -191,8 +189,10 @@ pub fn encoder_places(
         }
         _ => true,
     });
-    match data {
-        Some(data) if errors.is_empty() => Ok(EncoderPlaces { data, embed, missing }),
+    match (listen, data) {
+        (Some(listen), Some(data)) if errors.is_empty() => {
+            Ok(EncoderPlaces { listen, data, embed, missing })
+        }
         _ => Err(in_order(errors)),
     }
 }
@@ -327,8 +327,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn time(&mut self, key: &str, text: Option<&str>, default: u64) -> Duration {
-        let default = Duration::from_secs(default);
+    fn time(&mut self, key: &str, text: Option<&str>, default: Duration) -> Duration {
         let place = self.place.at("crawl").at(key);
         self.duration(&place, text, Duration::from_secs(1), default)
     }

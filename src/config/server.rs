@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -14,7 +13,7 @@ use url::Url;
 use super::error::{ConfigError, Place, Problem};
 use super::expand::expand;
 use super::raw::RawServer;
-use super::{Auth, Environment, ServerConfig, Transport};
+use super::{Auth, Environment, NameFilter, Names, ServerConfig, Transport};
 
 mod credentials;
 
@@ -34,8 +33,6 @@ pub(super) struct Resolved {
     pub server: ServerConfig,
     /// Values of variables that stand in it.
     pub filled_in: Vec<String>,
-    /// The patterns behind `allow` and `deny`.
-    pub patterns: (Option<Vec<String>>, Vec<String>),
 }
 
 /// The times of entries that name none.
@@ -74,10 +71,9 @@ pub(super) fn resolve(
         // Half-expanded values would only give errors that follow from these.
         return Err(errors);
     }
-    let patterns = (raw.allow.clone(), raw.deny.clone().unwrap_or_default());
     let mut check = Check { place: &place, base: &base, environment, errors: &mut errors };
     let allow = raw.allow.take().map(|globs| check.globs("allow", &globs));
-    let deny = check.globs("deny", &patterns.1);
+    let deny = check.globs("deny", &raw.deny.take().unwrap_or_default());
     let timeout = check.time("timeout", raw.timeout.take(), times.timeout);
     let refresh = check.time("refresh", raw.refresh.take(), times.refresh);
     let (enabled, title) = (raw.enabled.unwrap_or(true), raw.title.take());
@@ -91,14 +87,13 @@ pub(super) fn resolve(
                 id: id.into(),
                 enabled,
                 title,
-                allow,
-                deny,
+                names: NameFilter { allow, deny },
                 timeout,
                 refresh,
                 transport,
                 auth,
             };
-            Ok(Resolved { server, filled_in, patterns })
+            Ok(Resolved { server, filled_in })
         }
         _ => Err(errors),
     }
@@ -242,19 +237,12 @@ impl Check<'_> {
         path
     }
 
-    fn globs(&mut self, key: &str, globs: &[String]) -> GlobSet {
-        let mut set = GlobSetBuilder::new();
-        for glob in globs {
-            match Glob::new(glob) {
-                Ok(glob) => {
-                    set.add(glob);
-                }
-                Err(error) => self.error(key, Problem::Glob(error.to_string())),
+    fn globs(&mut self, key: &str, globs: &[String]) -> Names {
+        Names::new(globs).unwrap_or_else(|wrong| {
+            for error in wrong {
+                self.error(key, Problem::Glob(error.to_string()));
             }
-        }
-        set.build().unwrap_or_else(|error| {
-            self.error(key, Problem::Glob(error.to_string()));
-            GlobSet::empty()
+            Names::default()
         })
     }
 

@@ -10,7 +10,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
 
-use super::{Auth, Config, EndpointConfig, Grant, Loaded, OAuthConfig, ServerConfig, Transport};
+use super::{
+    Auth, Config, EndpointConfig, Grant, Loaded, NameFilter, OAuthConfig, ServerConfig, Transport,
+};
 use crate::embed::IN_BINARY;
 
 const MASK: &str = "****";
@@ -149,12 +151,12 @@ impl Loaded {
     }
 
     fn server(&self, server: &ServerConfig) -> ShownServer {
-        let (allow, deny) = (self.patterns.get(server.id.as_str()).cloned()).unwrap_or_default();
+        let NameFilter { allow, deny } = &server.names;
         let shown = ShownServer {
             enabled: server.enabled,
             title: server.title.clone(),
-            allow,
-            deny: Some(deny).filter(|patterns| !patterns.is_empty()),
+            allow: allow.as_ref().map(|names| names.patterns().to_vec()),
+            deny: Some(deny.patterns().to_vec()).filter(|patterns| !patterns.is_empty()),
             timeout: time(server.timeout),
             refresh: time(server.refresh),
             oauth: match &server.auth {

@@ -10,7 +10,6 @@ use std::time::SystemTime;
 
 use tokio::sync::Notify;
 
-use super::list::wanted;
 use super::refresh::{Shared, jittered, retries};
 use super::{Triggers, update};
 use crate::catalog::{Listing, Outcome, file};
@@ -76,6 +75,15 @@ impl CatalogFile {
         self.listings.iter().map(|(id, _)| id)
     }
 
+    /// The servers that it spoke for; `None` before it was first read.
+    fn told(self) -> Option<BTreeSet<ServerId>> {
+        if self.failed {
+            return Some(BTreeSet::from([self.config.id.clone()]));
+        }
+        let ids: BTreeSet<_> = self.ids().cloned().collect();
+        (self.is_read() || !ids.is_empty()).then_some(ids)
+    }
+
     fn is_read(&self) -> bool {
         self.stamp.is_some()
     }
@@ -93,34 +101,37 @@ fn read(config: &ServerConfig, seen: Option<Stamp>) -> Result<(Stamp, Option<Lis
     }
     let mut listings = file::read(path, servers.as_deref()).map_err(|error| error.to_string())?;
     for (_, listing) in &mut listings {
-        listing.tools.retain(|tool| wanted(config, &tool.name));
+        listing.tools.retain(|tool| config.names.admits(&tool.name));
     }
     Ok((stamp, Some(listings)))
 }
 
-/// Reads a catalog file again and again until shutdown.
+/// Reads a catalog file again and again until shutdown; the servers that it told of, once it has
+/// read the file.
 pub(super) async fn run(
     config: Arc<ServerConfig>,
     shared: Shared,
     refresh: Arc<Notify>,
     triggers: Triggers,
     leftovers: Arc<Leftovers>,
-) {
+) -> Option<BTreeSet<ServerId>> {
     let shutdown = shared.shutdown.clone();
+    let mut catalog = CatalogFile::new(config);
     tokio::select! {
-        () = read_forever(config, &shared, refresh, triggers, leftovers) => {}
+        () = read_forever(&mut catalog, &shared, refresh, triggers, leftovers) => {}
         () = shutdown.cancelled() => {}
     }
+    catalog.told()
 }
 
 async fn read_forever(
-    config: Arc<ServerConfig>,
+    catalog: &mut CatalogFile,
     shared: &Shared,
     refresh: Arc<Notify>,
     triggers: Triggers,
     leftovers: Arc<Leftovers>,
 ) {
-    let mut catalog = CatalogFile::new(Arc::clone(&config));
+    let config = Arc::clone(&catalog.config);
     let mut retry = retries(config.refresh);
     let mut accounted = false;
     loop {

@@ -129,7 +129,7 @@ impl<'a> Pages<'a> {
     }
 
     fn keep(&mut self, tool: Tool, reply: &Reply) {
-        if !wanted(self.server, &tool.name) {
+        if !self.server.names.admits(&tool.name) {
             return;
         }
         let name = clip(&tool.name, 200);
@@ -159,11 +159,6 @@ impl<'a> Pages<'a> {
         }
         Listing { info, tools: self.tools, crawled_at: SystemTime::now(), defects: self.defects }
     }
-}
-
-/// The configuration lets this tool name in.
-pub(super) fn wanted(server: &ServerConfig, name: &str) -> bool {
-    server.allow.as_ref().is_none_or(|allow| allow.is_match(name)) && !server.deny.is_match(name)
 }
 
 fn describe(said: &ServerPeerInfo, server: &ServerConfig) -> ServerInfo {

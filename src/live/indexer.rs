@@ -46,6 +46,10 @@ pub struct Indexer {
 
 impl Indexer {
     /// An indexer that publishes to `live` and saves each catalog to `snapshot`.
+    ///
+    /// # Panics
+    ///
+    /// With a `snapshot` outside a tokio runtime: a task of its own writes it.
     pub fn new(live: Live, snapshot: Option<PathBuf>) -> Self {
         let (report_progress, progress) = mpsc::channel(1);
         let index = live.index();
@@ -108,6 +112,11 @@ impl Indexer {
             self.publish(Some(Arc::new(published))).await;
         }
         Ok(())
+    }
+
+    /// Publishes what there is: where no server is crawled, nothing is all there is to find.
+    pub async fn publish_as_is(&mut self) {
+        self.publish(None).await;
     }
 
     /// Runs until `shutdown`, or until every sender of `updates` is gone, and returns when all that
@@ -288,6 +297,12 @@ fn status(update: &ServerUpdate, old: Option<&ServerStatus>, catalog: &Catalog) 
         Outcome::AuthRequired { error } => (ServerState::AuthRequired, Some(error.clone())),
         Outcome::Connecting => (known(ServerState::Stale, ServerState::Connecting), None),
         Outcome::Disabled | Outcome::Removed => (ServerState::Disabled, None),
+        Outcome::Paused => (ServerState::Paused, None),
+        Outcome::Pending => (ServerState::PendingApproval, None),
+        Outcome::Narrowed(_) => (
+            old.map_or(known(ServerState::Stale, ServerState::Connecting), |old| old.state),
+            old.and_then(|old| old.error.clone()),
+        ),
     };
     let defects = match &update.outcome {
         Outcome::Listed(listing) => listing.defects.clone(),

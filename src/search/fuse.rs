@@ -216,3 +216,112 @@ fn mean(values: impl Iterator<Item = f32>) -> f32 {
     let (sum, count) = values.fold((0.0, 0_usize), |(sum, count), value| (sum + value, count + 1));
     sum / count.max(1) as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, LazyLock};
+    use std::time::SystemTime;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::catalog::{Catalog, Listing, ServerInfo};
+    use crate::embed::{Embedder, Fixed, Role};
+    use crate::index::dense::Dense;
+    use crate::text::fields;
+    use crate::tool::{ServerId, Tool};
+
+    const SERVERS: usize = 8;
+    const WORDS: [&str; 12] = [
+        "invoice", "calendar", "delete", "search", "weather", "branch", "merge", "customer",
+        "report", "send", "list", "update",
+    ];
+
+    static ENCODER: LazyLock<Fixed> = LazyLock::new(|| Fixed::in_binary().unwrap());
+
+    /// Eight servers of eight tools: fewer than an arm ranks, so nothing falls off its end.
+    static INDEX: LazyLock<Index> = LazyLock::new(|| {
+        let listing = |server: usize| {
+            let id = ServerId::from(format!("server{server}").as_str());
+            let tool = |tool: usize| {
+                let word = |at: usize| WORDS[(server * 5 + tool * 7 + at * at) % WORDS.len()];
+                let definition = serde_json::json!({
+                    "name": format!("{}_{}_{tool}", word(0), word(1)),
+                    "description": format!("{} the {} of a {}", word(2), word(3), word(4)),
+                });
+                Tool::parse(&id, &definition.to_string()).unwrap()
+            };
+            let tools = (0..8).map(tool).collect();
+            let (info, crawled_at) = (ServerInfo::default(), SystemTime::UNIX_EPOCH);
+            (id.clone(), Listing { info, tools, crawled_at, defects: Vec::new() })
+        };
+        let catalog = Arc::new(Catalog::from_listings((0..SERVERS).map(listing)));
+        let mut index = Index::build(1, Arc::clone(&catalog));
+        let text = |tool: &Arc<Tool>| fields::embedded_in(&catalog, tool);
+        let texts: Vec<_> = catalog.tools().iter().map(text).collect();
+        let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
+        let vectors = ENCODER.embed(Role::Tool, &texts, None).unwrap();
+        let vectors: Vec<_> = vectors.iter().map(|v| Some(v.as_slice().into())).collect();
+        index.dense = Dense::build(&vectors).map(Arc::new);
+        index
+    });
+
+    fn vectors_of(query: &Query) -> Vec<PartVectors> {
+        let embed = |text: &str| {
+            let made = ENCODER.embed(Role::Query, &[text], None).unwrap();
+            made.into_iter().next().unwrap()
+        };
+        let parts = query.parts();
+        let part = |parts: &Parts<'_>| PartVectors {
+            whole: embed(parts.whole),
+            pieces: parts.pieces.iter().map(|piece| embed(piece)).collect(),
+        };
+        parts.iter().map(part).collect()
+    }
+
+    fn kept(lists: &mut ArmLists, keep: &impl Fn(ToolIdx) -> bool) {
+        lists.lexical.retain(|ranked| keep(ranked.tool));
+        lists.dense.retain(|ranked| keep(ranked.tool));
+        for piece in &mut lists.pieces {
+            kept(piece, keep);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// What is left out before it is ranked changes nothing among the rest.
+        #[test]
+        fn a_filter_is_as_if_the_arms_had_been_filtered(
+            words in prop::collection::vec(prop::sample::select(WORDS.as_slice()), 1..14),
+            comma in any::<bool>(),
+            servers in prop::collection::btree_set(0..SERVERS, 1..SERVERS),
+        ) {
+            let text = words.join(if comma { ", then " } else { " " });
+            let query = Query { texts: vec![text], ..Query::default() };
+            let vectors = vectors_of(&query);
+            let servers: Vec<_> =
+                servers.iter().map(|n| ServerId::from(format!("server{n}").as_str())).collect();
+            let wanted = INDEX.catalog.of_servers(&servers);
+            let keep = |tool: ToolIdx| wanted[tool.as_usize()];
+
+            let filtered = rank_arms(&INDEX, &query, &vectors, keep);
+            let mut whole = rank_arms(&INDEX, &query, &vectors, |_| true);
+            for lists in &mut whole {
+                kept(lists, &keep);
+            }
+            for (ours, theirs) in std::iter::zip(&filtered, &whole) {
+                prop_assert_eq!(&ours.lexical, &theirs.lexical);
+                prop_assert_eq!(&ours.dense, &theirs.dense);
+                prop_assert!(!ours.dense.is_empty());
+            }
+            prop_assert_eq!(
+                fuse(&INDEX, &filtered, &vectors),
+                fuse(&INDEX, &whole, &vectors)
+            );
+            let query = Query { servers, ..query };
+            let ranked = super::super::rank(&INDEX, &query, &vectors).ranked;
+            prop_assert!(ranked.iter().all(|ranked| keep(ranked.tool)));
+        }
+    }
+}

@@ -10,12 +10,14 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::admin::{ConfigStatus, Done, NewServer};
 use super::http;
 use super::manifest::{Manifest, ServerCard};
 use super::problem::ProblemBody;
 use super::wire::{
     BatchAnswer, Health, IndexStatus, KnownTool, SearchAnswer, SearchRequest, ServerList, ToolPage,
 };
+use crate::roster::Reload;
 
 /// `GET /openapi.json`
 pub async fn serve() -> Response {
@@ -148,6 +150,7 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let mut operations = api(schemas);
     operations.extend(logins());
     operations.extend(ops(schemas));
+    operations.extend(admin(schemas));
     operations
 }
 
@@ -273,6 +276,79 @@ fn logins() -> Vec<Operation> {
                 text(),
             )
         },
+    ]
+}
+
+/// All of these want the token of the data folder.
+fn admin(schemas: &mut Schemas) -> Vec<Operation> {
+    let done = schemas.written::<Done>();
+    let change = |path, id, summary, problems| Operation {
+        method: "post",
+        parameters: vec![json!({
+            "in": "path", "name": "id", "required": true, "schema": { "type": "string" },
+            "description": "the server's id, percent-encoded",
+        })],
+        problems,
+        ..Operation::get(path, id, summary, done.clone())
+    };
+    vec![
+        Operation {
+            problems: &[401],
+            ..Operation::get(
+                "/v1/admin/config",
+                "getConfig",
+                "Since when the configuration is in force, and why a later one is not",
+                schemas.written::<ConfigStatus>(),
+            )
+        },
+        Operation {
+            method: "post",
+            problems: &[401, 422],
+            ..Operation::get(
+                "/v1/admin/reload",
+                "reload",
+                "Read the configuration anew and apply what changed of its servers",
+                schemas.written::<Reload>(),
+            )
+        },
+        Operation {
+            method: "post",
+            body: Some(schemas.read::<NewServer>()),
+            problems: &[400, 401, 409, 413],
+            ..Operation::get(
+                "/v1/admin/servers",
+                "addServer",
+                "Add a server over HTTP",
+                done.clone(),
+            )
+        },
+        Operation {
+            method: "delete",
+            ..change(
+                "/v1/admin/servers/{id}",
+                "removeServer",
+                "Remove a server that was added here",
+                &[401, 404, 409],
+            )
+        },
+        change(
+            "/v1/admin/servers/{id}/pause",
+            "pauseServer",
+            "Stop a server's crawls; its tools stay",
+            &[401, 404],
+        ),
+        change(
+            "/v1/admin/servers/{id}/resume",
+            "resumeServer",
+            "Let a server's crawls go on",
+            &[401, 404],
+        ),
+        change(
+            "/v1/admin/servers/{id}/refresh",
+            "refreshServer",
+            "Crawl a server now",
+            &[401, 404, 409],
+        ),
     ]
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use toolscout::catalog::{Outcome, ServerInfo};
-use toolscout::config::Transport;
+use toolscout::config::{Names, Transport};
 use toolscout::crawl::crawl_once;
 
 use crate::support::crawling::{Crawls, failure, limits, listing, names, server};
@@ -31,9 +31,7 @@ async fn one_update_a_server_in_the_file() {
     let path = folder.path().join("tools.jsonl");
     write(&path, &(line("a", "x") + &line("b", "y") + &line("a", "z")));
     let mut server = server("file", catalog(&path));
-    let mut deny = globset::GlobSetBuilder::new();
-    deny.add(globset::Glob::new("z").unwrap());
-    server.deny = deny.build().unwrap();
+    server.names.deny = Names::new(&["z".into()]).unwrap();
     let updates = crawl_once(&server, &limits(), None).await;
     let found: Vec<_> = updates
         .into_iter()

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use toolscout::catalog::Outcome;
-use toolscout::config::CrawlConfig;
+use toolscout::config::{CrawlConfig, Names};
 use toolscout::crawl::crawl_once;
 
 use crate::support::crawling::{
@@ -141,16 +141,12 @@ async fn reported_defects_are_bounded() {
 
 #[tokio::test]
 async fn names_are_allowed_and_denied() {
-    let glob = |pattern: &str| {
-        let mut set = globset::GlobSetBuilder::new();
-        set.add(globset::Glob::new(pattern).unwrap());
-        set.build().unwrap()
-    };
+    let glob = |pattern: &str| Names::new(&[pattern.to_owned()]).unwrap();
     let pages = vec![(None, page(&["get_a", "get_b", "set_a"], None))];
     let mock = MockHttp::pages(Speaks::Stateless, false, pages).await;
     let mut server = server("srv", http(&mock.url));
-    server.allow = Some(glob("get_*"));
-    server.deny = glob("*_b");
+    server.names.allow = Some(glob("get_*"));
+    server.names.deny = glob("*_b");
     let outcome = crawl_once(&server, &limits(), None).await.remove(0).outcome;
     assert_eq!(names(&listing(outcome)), ["get_a"]);
 }

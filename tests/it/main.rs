@@ -6,6 +6,7 @@
     reason = "helpers of tests may panic and say what they skip, as tests do"
 )]
 
+mod admin;
 mod answers;
 mod cli_crawl;
 mod cli_eval;
@@ -13,6 +14,7 @@ mod cli_search;
 mod config_check;
 mod config_cli;
 mod crawl_files;
+mod crawl_fleet;
 mod crawl_http;
 mod crawl_pages;
 mod crawl_refresh;
@@ -30,6 +32,7 @@ mod model_use;
 mod oauth_login;
 mod oauth_service;
 mod oauth_tokens;
+mod reload;
 mod serve_guard;
 mod serve_http;
 mod serve_mcp;

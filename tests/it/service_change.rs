@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::Value;
 
 use crate::support::mock_http::{Answer, MockHttp, Speaks};
-use crate::support::service::{Service, configure};
+use crate::support::service::{Service, catalog, configure, ids};
 
 /// Two pages of one version; every complete listing is of the next.
 fn versioned(version: usize, cursor: Option<&str>) -> String {
@@ -75,5 +75,25 @@ async fn an_answer_is_of_one_generation() {
     }
     let versions: Vec<u64> = all.into_values().collect();
     assert!(versions.is_sorted(), "{versions:?}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_repeated_search_is_counted_until_the_tools_change() {
+    let folder = tempfile::tempdir().unwrap();
+    catalog(folder.path(), &[("house", "ring_bell", "Ring the bell")]);
+    configure(folder.path(), "[servers.all]\ncatalog = \"catalog.jsonl\"\nrefresh = \"1s\"");
+    let service = Service::start(folder.path(), &[]).await;
+    service.until_ready().await;
+    let repeated = async || service.metric("toolscout_repeated_searches_total").await;
+    let first = service.search("ring").await;
+    assert!(repeated().await < 0.5);
+    let again = service.search("ring").await;
+    assert_eq!(first["tools"], again["tools"]);
+    assert!((repeated().await - 1.0).abs() < 0.5);
+
+    catalog(folder.path(), &[("house", "ring_gong", "Ring the gong")]);
+    let changed = async || ids(&service.search("ring").await) == ["house/ring_gong"];
+    service.until("the gong is found", changed).await;
     service.stop().await;
 }

@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use globset::GlobSet;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use toolscout::catalog::{Listing, Outcome};
-use toolscout::config::{Config, CrawlConfig, EmbedConfig, ServerConfig, Transport};
-use toolscout::crawl;
+use toolscout::config::{CrawlConfig, NameFilter, Names, ServerConfig, Transport};
+use toolscout::crawl::{self, Wanted};
 
 const LIMITS: CrawlConfig =
     CrawlConfig { concurrency: 4, max_pages: 100, max_tools: 1000, max_bytes: 16 << 20 };
@@ -41,8 +40,7 @@ fn server(id: &str, transport: Transport) -> ServerConfig {
         id: id.into(),
         enabled: true,
         title: None,
-        allow: None,
-        deny: GlobSet::empty(),
+        names: NameFilter::default(),
         timeout: Duration::from_mins(1),
         refresh: Duration::from_hours(1),
         transport,
@@ -169,9 +167,7 @@ async fn a_filter_leaves_tools_out() {
     let python = peers.join(".venv/bin/python");
     let args = ["-m", "mcp_server_time", "--local-timezone", "UTC"];
     let mut server = stdio("time", python, &args);
-    let mut deny = GlobSet::builder();
-    deny.add("convert_*".parse().unwrap());
-    server.deny = deny.build().unwrap();
+    server.names.deny = Names::new(&["convert_*".into()]).unwrap();
     assert_eq!(names(&listing(&server).await), BTreeSet::from(["get_current_time"]));
 }
 
@@ -181,22 +177,10 @@ async fn a_filter_leaves_tools_out() {
 async fn an_announced_change_is_crawled() {
     let Some(peers) = peers() else { return };
     let program = script(&peers, "server-everything");
-    let config = Config {
-        listen: ([127, 0, 0, 1], 0).into(),
-        allow_anonymous: false,
-        allowed_hosts: Vec::new(),
-        allowed_origins: Vec::new(),
-        data: PathBuf::new(),
-        demo: false,
-        servers: vec![stdio("everything", "node", &[&program, "stdio"])],
-        crawl: LIMITS,
-        embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
-        rerank: None,
-        token_key: None,
-    };
+    let wanted = vec![Wanted::crawled(stdio("everything", "node", &[&program, "stdio"]))];
     let (sender, mut updates) = mpsc::channel(16);
     let shutdown = CancellationToken::new();
-    let crawler = crawl::start(&config, BTreeMap::new(), sender, shutdown.clone());
+    let crawler = crawl::start(wanted, &LIMITS, BTreeMap::new(), sender, shutdown.clone());
 
     let mut listings = 0;
     let twice = async {

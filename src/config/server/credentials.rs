@@ -73,7 +73,8 @@ impl Check<'_> {
             }
             (None, None) if has_header || has_key => Auth::Headers,
             (Some("oauth"), _) | (None, Some(_)) if has_header => {
-                self.error("oauth", Problem::SeveralCredentials);
+                let key = if raw.auth.is_some() { "auth" } else { "oauth" };
+                self.error(key, Problem::SeveralCredentials);
                 Auth::Headers
             }
             (Some("oauth") | None, None) => Auth::OAuth(OAuthConfig::default()),

@@ -4,8 +4,10 @@
 //! other; the share of equal bits then grows with the cosine (Charikar, "Similarity estimation
 //! techniques from rounding algorithms", STOC 2002; that the rotation is what makes one bit a
 //! number enough is the finding of `RaBitQ`, Gao and Long, SIGMOD 2024). A third of the bits says
-//! which rows the others are read of. Invariant: the same rows
-//! give the same bits on every machine and in every build, whatever the number of threads.
+//! which rows the others are read of.
+//!
+//! Invariant: the same rows give the same bits on every machine and in every build, whatever the
+//! number of threads.
 
 use std::cmp::Ordering;
 
@@ -163,8 +165,8 @@ fn reaching(counts: &[usize], enough: usize) -> Option<usize> {
 
 /// The `count` rows that differ least, ascending; of those that differ alike the first.
 fn first(found: &[Near], count: usize) -> Vec<usize> {
-    let mut counts = vec![0_usize; found.iter().map(|near| near.differ).max().unwrap_or(0).into()];
-    counts.push(0);
+    let most = found.iter().map(|near| usize::from(near.differ)).max().unwrap_or(0);
+    let mut counts = vec![0_usize; most + 1];
     for near in found {
         counts[usize::from(near.differ)] += 1;
     }

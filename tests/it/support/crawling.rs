@@ -5,12 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use globset::GlobSet;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use toolscout::catalog::{Listing, Outcome, ServerInfo, ServerUpdate};
-use toolscout::config::{Config, CrawlConfig, EmbedConfig, ServerConfig, Transport};
-use toolscout::crawl::{self, Crawler};
+use toolscout::config::{Config, CrawlConfig, EmbedConfig, NameFilter, ServerConfig, Transport};
+use toolscout::crawl::{self, Crawler, Wanted};
 use toolscout::tool::ServerId;
 use url::Url;
 
@@ -22,8 +21,7 @@ pub fn server(id: &str, transport: Transport) -> ServerConfig {
         id: id.into(),
         enabled: true,
         title: None,
-        allow: None,
-        deny: GlobSet::empty(),
+        names: NameFilter::default(),
         timeout: PATIENCE,
         refresh: Duration::from_hours(1),
         transport,
@@ -111,7 +109,9 @@ impl Crawls {
     pub fn of(config: &Config, known: BTreeMap<ServerId, ServerInfo>) -> Self {
         let (sender, updates) = mpsc::channel(64);
         let shutdown = CancellationToken::new();
-        Self { crawler: crawl::start(config, known, sender, shutdown.clone()), updates, shutdown }
+        let wanted = config.servers.iter().cloned().map(Wanted::crawled).collect();
+        let crawler = crawl::start(wanted, &config.crawl, known, sender, shutdown.clone());
+        Self { crawler, updates, shutdown }
     }
 
     pub async fn next(&mut self) -> ServerUpdate {
@@ -136,6 +136,8 @@ impl Crawls {
         self.shutdown.cancel();
         let stopped = tokio::time::timeout(PATIENCE, self.crawler.stopped());
         stopped.await.expect("the crawls do not end");
+        // It could start more of them, and so keeps the channel open.
+        drop(self.crawler);
         while self.updates.recv().await.is_some() {}
     }
 }

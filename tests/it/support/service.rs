@@ -80,6 +80,14 @@ impl Service {
         (status, serde_json::from_str(&text).unwrap_or_default())
     }
 
+    /// The value of a metric without labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let response = self.client.get(format!("{}/metrics", self.url)).send().await.unwrap();
+        let text = response.text().await.unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
     pub async fn status(&self) -> Value {
         self.get("/v1/status").await.1
     }

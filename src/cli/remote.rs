@@ -1,0 +1,75 @@
+//! A running toolscout, asked to change something.
+//!
+//! Invariant: the token of the data folder goes to the address of the same configuration, or to the
+//! one that the user named.
+
+use anyhow::{Context, bail};
+use clap::Args;
+use reqwest::Method;
+use serde_json::Value;
+use url::Url;
+
+use super::SourceArgs;
+use crate::serve::token::AdminToken;
+
+/// Which toolscout.
+#[derive(Debug, Clone, Args)]
+pub struct RemoteArgs {
+    /// Where it serves [default: the address of the configuration].
+    #[arg(long, value_name = "URL")]
+    pub url: Option<Url>,
+    /// Its configuration and data folder.
+    #[command(flatten)]
+    pub sources: SourceArgs,
+}
+
+/// A running toolscout.
+pub struct Remote {
+    base: Url,
+    token: AdminToken,
+}
+
+impl Remote {
+    /// The one that these arguments name.
+    pub fn of(args: &RemoteArgs) -> anyhow::Result<Self> {
+        let places = args.sources.places()?;
+        let mut listen = places.listen;
+        if listen.ip().is_unspecified() {
+            listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        let configured = Url::parse(&format!("http://{listen}"))?;
+        let base = args.url.clone().unwrap_or(configured);
+        Ok(Self { base, token: AdminToken::read(&places.data)? })
+    }
+
+    /// The answer to a request, or what its problem says. Each of `path` is one segment.
+    pub fn ask(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        super::runtime()?.block_on(async {
+            let mut request = reqwest::Client::new().request(method, url);
+            request = request.bearer_auth(self.token.expose());
+            if let Some(body) = body {
+                request = request.json(body);
+            }
+            let response = request.send().await.with_context(|| {
+                let origin = self.base.origin().ascii_serialization();
+                format!("no toolscout answers at {origin}: start it, or name its address by --url")
+            })?;
+            let status = response.status();
+            let text = response.text().await?;
+            let value: Value = serde_json::from_str(&text).unwrap_or_default();
+            if !status.is_success() {
+                bail!("{}", value["detail"].as_str().unwrap_or(status.as_str()));
+            }
+            Ok(value)
+        })
+    }
+}

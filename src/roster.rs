@@ -1,0 +1,259 @@
+//! Which servers there are: those of the configuration, those that operators added while it ran,
+//! and those that registries know of.
+//!
+//! Invariant: the crawler learns of every change in the order in which it was made, a configuration
+//! that is wrong changes nothing, and what an operator did outlives a restart.
+
+mod kept;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use self::kept::Kept;
+use crate::config::{AddedServer, Config, ConfigErrors, Loaded, ServerConfig};
+use crate::crawl::{Change, Crawler, Hold, Wanted};
+use crate::tool::{ServerId, Tool};
+
+/// Reads the configuration anew, from the same files and flags.
+pub type Reader = Box<dyn Fn() -> Result<Loaded, ConfigErrors> + Send + Sync>;
+
+/// Why the servers could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RosterError {
+    /// There is no such entry.
+    #[error("no server `{0}` is configured: GET /v1/servers lists them")]
+    Unknown(ServerId),
+    /// There is one already.
+    #[error("a server `{0}` is there already: choose another id, or remove that one first")]
+    Taken(ServerId),
+    /// It came from the configuration, and only goes with it.
+    #[error("`{0}` stands in the configuration: remove it there")]
+    Configured(ServerId),
+    /// The entry is no server.
+    #[error("{0}")]
+    Entry(ConfigErrors),
+    /// The configuration is wrong; the one before it stays in force.
+    #[error("the configuration is wrong, the one before it stays in force: {0}")]
+    Configuration(ConfigErrors),
+    /// It could not be written down, and so was not done.
+    #[error("can't write {0}: {1}")]
+    Kept(PathBuf, std::io::Error),
+    /// What is written down can't be read.
+    #[error("can't read {0}: {1}; move it away to start without what it keeps")]
+    Unreadable(PathBuf, String),
+}
+
+/// A server that a registry knows of.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// How it would be crawled.
+    pub server: ServerConfig,
+    /// An operator has approved it.
+    pub approved: bool,
+}
+
+/// What a reload did.
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
+pub struct Reload {
+    /// Ids that are new.
+    #[schemars(with = "Vec<String>")]
+    pub added: Vec<ServerId>,
+    /// Ids that are gone.
+    #[schemars(with = "Vec<String>")]
+    pub removed: Vec<ServerId>,
+    /// Ids whose entry is another now: they were connected to anew.
+    #[schemars(with = "Vec<String>")]
+    pub changed: Vec<ServerId>,
+    /// How many servers run on as they were.
+    pub unchanged: usize,
+    /// What else changed in the configuration, and takes a restart.
+    pub needs_restart: Vec<&'static str>,
+    /// What is legal, and yet may not be meant.
+    pub warnings: Vec<String>,
+}
+
+/// The servers before anything is crawled.
+pub struct Entries {
+    config: Config,
+    kept: Kept,
+    /// By the name of the registry.
+    found: BTreeMap<String, Vec<Found>>,
+}
+
+impl Entries {
+    /// The servers of `config`, and what was kept in its data folder.
+    pub fn open(config: Config) -> Result<Self, RosterError> {
+        let kept = Kept::open(&config.data)?;
+        Ok(Self { config, kept, found: BTreeMap::new() })
+    }
+
+    /// Every server that is to be there, with why it is not crawled. The configuration comes
+    /// first, then what operators added, then registries: of one id the first is taken.
+    pub fn wanted(&self) -> Vec<Wanted> {
+        let mut wanted: BTreeMap<ServerId, Wanted> = BTreeMap::new();
+        let configured = self.config.servers.iter().cloned().map(|server| (server, true));
+        let added = self.kept.servers().map(|server| (server, true));
+        let found = self.found.values().flatten().cloned();
+        let found = found.map(|found| (found.server, found.approved));
+        for (server, approved) in configured.chain(added).chain(found) {
+            let hold = match (approved, self.kept.is_paused(&server.id)) {
+                (false, _) => Some(Hold::Pending),
+                (true, true) => Some(Hold::Paused),
+                (true, false) => None,
+            };
+            let id = server.id.clone();
+            wanted.entry(id).or_insert_with(|| Wanted { server: Arc::new(server), hold });
+        }
+        wanted.into_values().collect()
+    }
+
+    /// Whether a tool that an earlier run knew may still be offered: its server is there and
+    /// switched on, and the name is allowed. What a file lists is read from the file.
+    pub fn admits(&self) -> impl Fn(&Tool) -> bool {
+        let wanted = self.wanted().into_iter();
+        let usable =
+            wanted.filter(|entry| entry.server.enabled && entry.hold != Some(Hold::Pending));
+        let names: HashMap<ServerId, _> =
+            usable.map(|entry| (entry.server.id.clone(), entry.server.names.clone())).collect();
+        move |tool| names.get(&tool.server).is_some_and(|names| names.admits(&tool.name))
+    }
+
+    fn has(&self, id: &ServerId) -> bool {
+        self.wanted().iter().any(|wanted| wanted.server.id == *id)
+    }
+}
+
+/// A handle on the servers; cheap to clone.
+#[derive(Clone)]
+pub struct Roster(Arc<Inner>);
+
+struct Inner {
+    crawler: Crawler,
+    reader: Reader,
+    /// Those of the demo, which no file names.
+    demo: Vec<ServerConfig>,
+    state: Mutex<State>,
+}
+
+struct State {
+    entries: Entries,
+    loaded: LoadedAt,
+}
+
+/// The last look at the configuration.
+#[derive(Debug, Clone)]
+pub struct LoadedAt {
+    /// When the configuration that is in force was read.
+    pub at: SystemTime,
+    /// Why a later one is not in force.
+    pub error: Option<String>,
+}
+
+impl Roster {
+    /// The servers that `crawler` was started with.
+    pub fn new(
+        entries: Entries,
+        demo: Vec<ServerConfig>,
+        crawler: Crawler,
+        reader: Reader,
+    ) -> Self {
+        let loaded = LoadedAt { at: SystemTime::now(), error: None };
+        let state = Mutex::new(State { entries, loaded });
+        Self(Arc::new(Inner { crawler, reader, demo, state }))
+    }
+
+    /// Reads the configuration anew and applies what changed of its servers. It reads files.
+    pub fn reload(&self) -> Result<Reload, RosterError> {
+        // Held while it reads, so that an earlier reading never comes after a later one.
+        let mut state = self.lock();
+        let loaded = match (self.0.reader)() {
+            Ok(loaded) => loaded,
+            Err(errors) => {
+                state.loaded.error = Some(errors.to_string());
+                return Err(RosterError::Configuration(errors));
+            }
+        };
+        let mut config = loaded.config;
+        config.servers.extend(self.0.demo.iter().cloned());
+        let needs_restart = state.entries.config.needs_restart(&config);
+        state.entries.config.servers = config.servers;
+        state.loaded = LoadedAt { at: SystemTime::now(), error: None };
+        let Change { added, removed, changed, unchanged } = self.apply(&state);
+        Ok(Reload {
+            added,
+            removed,
+            changed,
+            unchanged,
+            needs_restart,
+            warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    /// The last look at the configuration.
+    pub fn loaded(&self) -> LoadedAt {
+        self.lock().loaded.clone()
+    }
+
+    /// Has a server crawled now. `Ok(false)` where it is off, paused or pending.
+    pub fn refresh(&self, id: &ServerId) -> Result<bool, RosterError> {
+        // A catalog file's servers are no entries, and yet known to the crawler.
+        match self.0.crawler.refresh(id) {
+            false if !self.lock().entries.has(id) => Err(RosterError::Unknown(id.clone())),
+            crawled => Ok(crawled),
+        }
+    }
+
+    /// Stops a server's crawls, its tools staying, or lets them go on; it stays so after a restart.
+    pub fn pause(&self, id: &ServerId, paused: bool) -> Result<(), RosterError> {
+        let mut state = self.lock();
+        if !state.entries.has(id) {
+            return Err(RosterError::Unknown(id.clone()));
+        }
+        state.entries.kept.change(|kept| kept.pause(id, paused))?;
+        self.apply(&state);
+        Ok(())
+    }
+
+    /// Adds a server over HTTP; it is there after a restart as well.
+    pub fn add(&self, id: ServerId, added: AddedServer) -> Result<(), RosterError> {
+        let mut state = self.lock();
+        if state.entries.has(&id) {
+            return Err(RosterError::Taken(id));
+        }
+        state.entries.kept.add(id, added)?;
+        self.apply(&state);
+        Ok(())
+    }
+
+    /// Removes a server that was added with [`Roster::add`].
+    pub fn remove(&self, id: &ServerId) -> Result<(), RosterError> {
+        let mut state = self.lock();
+        if !state.entries.kept.has(id) {
+            let there = state.entries.has(id);
+            let why = if there { RosterError::Configured } else { RosterError::Unknown };
+            return Err(why(id.clone()));
+        }
+        state.entries.kept.change(|kept| kept.remove(id))?;
+        self.apply(&state);
+        Ok(())
+    }
+
+    /// Makes these the servers that the registry of this name knows of.
+    pub fn set_found(&self, registry: &str, found: Vec<Found>) -> Change {
+        let mut state = self.lock();
+        state.entries.found.insert(registry.to_owned(), found);
+        self.apply(&state)
+    }
+
+    fn apply(&self, state: &State) -> Change {
+        self.0.crawler.apply(state.entries.wanted())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,226 @@
+//! `/v1/admin`: what changes the servers while it runs.
+//!
+//! Invariant: no route here answers without the token, and none takes an entry that starts a
+//! command or names a file of this machine.
+
+use std::time::SystemTime;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, post};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::http::json;
+use super::problem::Problem;
+use super::token::AdminToken;
+use crate::config::AddedServer;
+use crate::roster::{Roster, RosterError};
+use crate::tool::ServerId;
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct Admin {
+    /// The servers.
+    pub roster: Roster,
+    /// Who may.
+    pub token: AdminToken,
+}
+
+/// A server to be added.
+#[derive(schemars::JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct NewServer {
+    /// Its id.
+    pub id: String,
+    /// How it is reached.
+    #[schemars(flatten)]
+    pub server: AddedServer,
+}
+
+/// That it was done.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct Done {
+    /// The server's id.
+    pub id: String,
+    /// What was done, in a word.
+    pub done: &'static str,
+}
+
+/// The configuration in force.
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct ConfigStatus {
+    /// Seconds since it was read.
+    pub age_s: u64,
+    /// Why a later one is not in force.
+    pub error: Option<String>,
+}
+
+/// Every route, under the token.
+pub fn router(admin: Admin) -> Router {
+    let mut router = Router::new();
+    for (path, route) in routes() {
+        router = router.route(path, route);
+    }
+    router.route_layer(from_fn_with_state(admin.clone(), require_token)).with_state(admin)
+}
+
+pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
+    vec![
+        ("/v1/admin/config", get(config)),
+        ("/v1/admin/reload", post(reload)),
+        ("/v1/admin/servers", post(add)),
+        ("/v1/admin/servers/{id}", delete(remove)),
+        ("/v1/admin/servers/{id}/pause", post(pause)),
+        ("/v1/admin/servers/{id}/resume", post(resume)),
+        ("/v1/admin/servers/{id}/refresh", post(refresh)),
+    ]
+}
+
+async fn require_token(State(admin): State<Admin>, request: Request, next: Next) -> Response {
+    let said = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = said.and_then(|said| said.split_once(' ')).filter(|(scheme, token)| {
+        scheme.eq_ignore_ascii_case("bearer") && admin.token.is(token.trim())
+    });
+    if token.is_some() {
+        return next.run(request).await;
+    }
+    let mut refused = Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "unauthorized",
+        "send the token of the data folder's admin.token as `Authorization: Bearer …`",
+    )
+    .into_response();
+    let scheme = HeaderValue::from_static("Bearer realm=\"toolscout\"");
+    refused.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+    refused
+}
+
+/// `GET /v1/admin/config`
+async fn config(State(admin): State<Admin>) -> Response {
+    let loaded = admin.roster.loaded();
+    let age = SystemTime::now().duration_since(loaded.at).unwrap_or_default();
+    json(&ConfigStatus { age_s: age.as_secs(), error: loaded.error })
+}
+
+/// `POST /v1/admin/reload`
+async fn reload(State(admin): State<Admin>) -> Result<Response, Problem> {
+    // It reads files.
+    let reloaded = tokio::task::spawn_blocking(move || admin.roster.reload()).await;
+    Ok(json(&reloaded.map_err(|_| Problem::internal())??))
+}
+
+/// `POST /v1/admin/servers`
+async fn add(
+    State(admin): State<Admin>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let Some((id, server)) = new_server(&body?) else {
+        // Not serde's own words: they could quote a value.
+        return Err(Problem::invalid(
+            "the body is no server: it needs id and url, and takes title, headers, bearer_token, \
+             allow, deny, timeout and refresh",
+        ));
+    };
+    let new = ServerId::from(id.as_str());
+    change(admin, move |roster| roster.add(new, server)).await?;
+    Ok((StatusCode::CREATED, json(&Done { id, done: "added" })).into_response())
+}
+
+/// [`NewServer`], whose entry refuses every key that it does not know: serde can't do both.
+fn new_server(body: &[u8]) -> Option<(String, AddedServer)> {
+    let mut entry: serde_json::Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let Some(Value::String(id)) = entry.remove("id") else {
+        return None;
+    };
+    Some((id, serde_json::from_value(Value::Object(entry)).ok()?))
+}
+
+/// `DELETE /v1/admin/servers/{id}`
+async fn remove(
+    State(admin): State<Admin>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    act(admin, path, "removed", Roster::remove).await
+}
+
+/// `POST /v1/admin/servers/{id}/pause`
+async fn pause(
+    State(admin): State<Admin>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    act(admin, path, "paused", |roster, id| roster.pause(id, true)).await
+}
+
+/// `POST /v1/admin/servers/{id}/resume`
+async fn resume(
+    State(admin): State<Admin>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    act(admin, path, "resumed", |roster, id| roster.pause(id, false)).await
+}
+
+/// `POST /v1/admin/servers/{id}/refresh`
+async fn refresh(
+    State(admin): State<Admin>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path(id) = path?;
+    if admin.roster.refresh(&id.as_str().into())? {
+        return Ok(json(&Done { id, done: "being crawled" }));
+    }
+    Err(Problem::new(
+        StatusCode::CONFLICT,
+        "not-crawled",
+        "this server is switched off, paused or not approved: resume it first",
+    ))
+}
+
+async fn act(
+    admin: Admin,
+    path: Result<Path<String>, PathRejection>,
+    done: &'static str,
+    work: impl FnOnce(&Roster, &ServerId) -> Result<(), RosterError> + Send + 'static,
+) -> Result<Response, Problem> {
+    let Path(id) = path?;
+    let server = ServerId::from(id.as_str());
+    change(admin, move |roster| work(roster, &server)).await?;
+    Ok(json(&Done { id, done }))
+}
+
+/// A change is written to disk before it is in force.
+async fn change(
+    admin: Admin,
+    work: impl FnOnce(&Roster) -> Result<(), RosterError> + Send + 'static,
+) -> Result<(), Problem> {
+    let worked = tokio::task::spawn_blocking(move || work(&admin.roster)).await;
+    worked.map_err(|_| Problem::internal())?.map_err(Problem::from)
+}
+
+impl From<RosterError> for Problem {
+    fn from(error: RosterError) -> Self {
+        let (status, code) = match &error {
+            RosterError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown-server"),
+            RosterError::Taken(_) => (StatusCode::CONFLICT, "server-exists"),
+            RosterError::Configured(_) => (StatusCode::CONFLICT, "server-configured"),
+            RosterError::Entry(_) => (StatusCode::BAD_REQUEST, "invalid-server"),
+            RosterError::Configuration(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-configuration")
+            }
+            RosterError::Kept(..) | RosterError::Unreadable(..) => {
+                tracing::error!("{error}");
+                return Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "not-kept",
+                    "the data folder can't be written, and nothing was changed: the log says why",
+                );
+            }
+        };
+        Self::new(status, code, error.to_string())
+    }
+}

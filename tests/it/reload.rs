@@ -1,0 +1,123 @@
+//! A configuration that changes while toolscout serves: what changed is connected to anew, what
+//! did not runs on, and what is wrong changes nothing.
+
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::crawling::page;
+use crate::support::mock_http::{MockHttp, Speaks};
+use crate::support::service::{Service, catalog, configure, run};
+
+async fn mock(tools: &[&str]) -> MockHttp {
+    MockHttp::pages(Speaks::Stateless, false, vec![(None, page(tools, None))]).await
+}
+
+fn entry(id: &str, mock: &MockHttp, more: &str) -> String {
+    format!("[servers.{id}]\nurl = \"{}\"\n{more}\n", mock.url)
+}
+
+async fn reload(folder: &Path, service: &Service) -> Value {
+    let args = ["reload", "--json", "--data", "data", "--url", &service.url];
+    run(folder, &args).await.json()
+}
+
+#[tokio::test]
+async fn only_what_changed_reconnects() {
+    let (door, bell, lamp) =
+        (mock(&["open", "shut"]).await, mock(&["ring"]).await, mock(&["light"]).await);
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path(), &(entry("door", &door, "") + &entry("bell", &bell, "")));
+    let service = Service::start(folder.path(), &[]).await;
+    service.until_state("door", "ready").await;
+    service.until_state("bell", "ready").await;
+    let asked = door.seen().len();
+
+    let next = entry("door", &door, "") + &entry("lamp", &lamp, "");
+    configure(folder.path(), &next);
+    let told = reload(folder.path(), &service).await;
+    // The watch may have been quicker.
+    if told["unchanged"] != 2 {
+        assert_eq!(told["added"], serde_json::json!(["lamp"]), "{told}");
+        assert_eq!(told["removed"], serde_json::json!(["bell"]), "{told}");
+    }
+    service.until_state("lamp", "ready").await;
+    service.until("the bell is gone", async || service.server("bell").await.is_null()).await;
+    assert_eq!(service.tools().await, ["door/open", "door/shut", "lamp/light"]);
+    assert_eq!(door.seen().len(), asked, "a server that did not change was asked again");
+
+    let told = reload(folder.path(), &service).await;
+    assert_eq!(told["unchanged"], 2, "{told}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_tool_that_is_denied_goes_also_where_its_server_is_down() {
+    let door = mock(&["open", "shut"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path(), &entry("door", &door, ""));
+    let service = Service::start(folder.path(), &[]).await;
+    service.until_state("door", "ready").await;
+    // Another address under the same id, and nobody there.
+    configure(folder.path(), "[servers.door]\nurl = \"http://127.0.0.1:1/mcp\"\ndeny = [\"open\"]");
+    service.until("the denied tool is gone", async || service.tools().await == ["door/shut"]).await;
+    service.until_state("door", "stale").await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_file_changes_nothing_and_says_why() {
+    let door = mock(&["open"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path(), &entry("door", &door, ""));
+    let service = Service::start(folder.path(), &[]).await;
+    service.until_state("door", "ready").await;
+
+    configure(folder.path(), "[servers.door]\nurl = \"${NOT_SET_ANYWHERE}\"");
+    service.until_logged("NOT_SET_ANYWHERE").await;
+    let args = ["reload", "--data", "data", "--url", &service.url];
+    let refused = run(folder.path(), &args).await;
+    assert_ne!(refused.code, 0);
+    assert!(refused.stderr.contains("stays in force"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("toolscout.toml:2"), "{}", refused.stderr);
+    assert_eq!(service.server("door").await["state"], "ready");
+
+    configure(folder.path(), &entry("gate", &door, ""));
+    service.signal(Signal::HUP);
+    service.until_state("gate", "ready").await;
+    assert_eq!(service.tools().await, ["gate/open"]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_of_tools_comes_and_goes() {
+    let door = mock(&["open"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    catalog(folder.path(), &[("bell", "ring", "Rings"), ("door", "knock", "Knocks")]);
+    configure(folder.path(), "[servers.all]\ncatalog = \"catalog.jsonl\"");
+    let service = Service::start(folder.path(), &[]).await;
+    service.until_ready().await;
+    assert_eq!(service.tools().await, ["bell/ring", "door/knock"]);
+    // The door speaks for itself now, and the bell is nobody's any more.
+    configure(folder.path(), &entry("door", &door, ""));
+    service.until("the file is gone", async || service.tools().await == ["door/open"]).await;
+    configure(folder.path(), "[servers.all]\ncatalog = \"catalog.jsonl\"\ndeny = [\"ring\"]");
+    service.until("the file is back", async || service.tools().await == ["door/knock"]).await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_takes_a_restart_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path(), "");
+    let service = Service::start(folder.path(), &["--demo"]).await;
+    service.until_ready().await;
+    configure(folder.path(), "allowed_hosts = [\"tools.test\"]\n[embed]\nenabled = false");
+    let told = reload(folder.path(), &service).await;
+    let named = serde_json::json!(["allowed_hosts, allowed_origins", "[embed]"]);
+    assert_eq!(told["needs_restart"], named, "{told}");
+    // Nothing of the demo was asked to go.
+    assert_eq!(told["removed"], serde_json::json!([]), "{told}");
+    service.stop().await;
+}
