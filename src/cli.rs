@@ -18,6 +18,7 @@ pub mod search;
 pub mod serve;
 pub mod server;
 mod sources;
+pub mod trust;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,6 +68,9 @@ pub enum Command {
     Server(server::ServerCommand),
     /// Have a running toolscout read its configuration anew.
     Reload(server::ReloadArgs),
+    /// Look at definitions that a running toolscout holds back; approve or reject them.
+    #[command(subcommand)]
+    Trust(trust::TrustCommand),
     /// List the models, fetch one, or choose the one that is used.
     #[command(subcommand)]
     Model(model::ModelCommand),
@@ -317,6 +321,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Auth(command) => auth::run(&command),
         Command::Server(command) => server::run(&command),
         Command::Reload(args) => server::reload(&args),
+        Command::Trust(command) => trust::run(&command),
         Command::Completions(args) => completions::run(&args),
         Command::DemoServer(args) => demo_server::run(&args),
     }

@@ -15,6 +15,7 @@ mod server;
 mod show;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::tool::{ServerId, Tool};
+use crate::trust::policy::Policy;
 
 pub use self::added::AddedServer;
 pub use self::error::{ConfigError, ConfigErrors, Problem};
@@ -58,6 +60,8 @@ pub struct Config {
     pub servers: Vec<ServerConfig>,
     /// Bounds on every crawl.
     pub crawl: CrawlConfig,
+    /// What is to be done about definitions that changed or are odd.
+    pub trust: Policy,
     /// The query and tool encoder.
     pub embed: EmbedConfig,
     /// The reranker, if there is to be one.
@@ -97,6 +101,11 @@ impl Config {
     /// Where the catalog is kept between runs.
     pub fn snapshot_path(&self) -> PathBuf {
         self.data.join("snapshots/catalog.snapshot")
+    }
+
+    /// Where the history of definitions is kept between runs.
+    pub fn trust_path(&self) -> PathBuf {
+        self.data.join("trust/definitions.book")
     }
 
     /// A tool that an earlier run knew may still be offered: its server is configured and

@@ -7,15 +7,16 @@ mod answers;
 pub mod indexer;
 mod saver;
 pub mod stages;
+pub mod trusted;
 mod vectors;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::catalog::{Catalog, Server};
 use crate::index::Index;
@@ -24,9 +25,13 @@ use crate::search::{
     self, Answer, Arms, Hit, Mode, PartVectors, Query, QueryError, Served, Stale, Verdict, Why,
 };
 use crate::tool::ServerId;
+use crate::trust::decide::{Choice, DecisionError, Word};
+use crate::trust::feed::Event;
+use crate::trust::policy::Policy;
 
 use self::answers::Answers;
 pub use self::stages::{Encoder, Rerank};
+use self::trusted::{Known, Order};
 
 /// What can be said of a server at the moment.
 #[derive(
@@ -120,6 +125,10 @@ pub struct Live(Arc<Shared>);
 struct Shared {
     index: ArcSwap<Index>,
     servers: ArcSwap<BTreeMap<ServerId, ServerStatus>>,
+    /// What is known of definitions; stored with the servers.
+    known: ArcSwap<Known>,
+    /// To the one writer.
+    orders: OnceLock<mpsc::Sender<Order>>,
     generation: watch::Sender<u64>,
     encoder: ArcSwap<Encoder>,
     rerank: ArcSwap<Rerank>,
@@ -137,6 +146,8 @@ impl Live {
         Self(Arc::new(Shared {
             index: ArcSwap::from_pointee(Index::build(0, Arc::default())),
             servers: ArcSwap::default(),
+            known: ArcSwap::default(),
+            orders: OnceLock::new(),
             generation: watch::Sender::new(0),
             encoder: ArcSwap::from_pointee(Encoder::Absent { reason: reason.into() }),
             rerank: ArcSwap::from_pointee(Rerank::Off),
@@ -194,6 +205,33 @@ impl Live {
     /// Every configured server, ordered by id.
     pub fn servers(&self) -> Arc<BTreeMap<ServerId, ServerStatus>> {
         self.0.servers.load_full()
+    }
+
+    /// What is known of definitions: their history, what was found in them, what waits.
+    pub fn known(&self) -> Arc<Known> {
+        self.0.known.load_full()
+    }
+
+    /// Has the one writer decide on definitions of a server that wait; `None` is all of them.
+    /// Answers once what follows is published and on disk; `None` where there is no writer.
+    pub async fn decide(
+        &self,
+        word: Word,
+        server: ServerId,
+        choices: Option<Vec<Choice>>,
+    ) -> Option<Result<Vec<Arc<Event>>, DecisionError>> {
+        let (reply, decided) = oneshot::channel();
+        let order = Order::Decide { word, server, choices, reply };
+        self.0.orders.get()?.send(order).await.ok()?;
+        decided.await.ok()
+    }
+
+    /// Has definitions judged by other rules, from the next listings on.
+    pub fn set_policy(&self, policy: Policy) {
+        let sent = self.0.orders.get().map(|orders| orders.try_send(Order::Policy(policy)));
+        if !matches!(sent, Some(Ok(()))) {
+            tracing::warn!("the rules of [trust] are as before: reload once more, or restart");
+        }
     }
 
     /// The index as a whole.

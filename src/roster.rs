@@ -8,7 +8,7 @@ mod kept;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -17,6 +17,7 @@ use self::kept::Kept;
 use crate::config::{AddedServer, Config, ConfigErrors, Loaded, ServerConfig};
 use crate::crawl::{Change, Crawler, Hold, Wanted};
 use crate::tool::{ServerId, Tool};
+use crate::trust::policy::Policy;
 
 /// Reads the configuration anew, from the same files and flags.
 pub type Reader = Box<dyn Fn() -> Result<Loaded, ConfigErrors> + Send + Sync>;
@@ -134,6 +135,8 @@ pub struct Roster(Arc<Inner>);
 struct Inner {
     crawler: Crawler,
     reader: Reader,
+    /// Told when a reload finds other rules of trust.
+    policies: OnceLock<Box<dyn Fn(Policy) + Send + Sync>>,
     /// Those of the demo, which no file names.
     demo: Vec<ServerConfig>,
     state: Mutex<State>,
@@ -163,7 +166,13 @@ impl Roster {
     ) -> Self {
         let loaded = LoadedAt { at: SystemTime::now(), error: None };
         let state = Mutex::new(State { entries, loaded });
-        Self(Arc::new(Inner { crawler, reader, demo, state }))
+        let policies = OnceLock::new();
+        Self(Arc::new(Inner { crawler, reader, policies, demo, state }))
+    }
+
+    /// Has `told` know when a reload finds other rules of trust.
+    pub fn tell_policies(&self, told: impl Fn(Policy) + Send + Sync + 'static) {
+        let _ = self.0.policies.set(Box::new(told));
     }
 
     /// Reads the configuration anew and applies what changed of its servers. It reads files.
@@ -181,6 +190,12 @@ impl Roster {
         config.servers.extend(self.0.demo.iter().cloned());
         let needs_restart = state.entries.config.needs_restart(&config);
         state.entries.config.servers = config.servers;
+        if state.entries.config.trust != config.trust
+            && let Some(told) = self.0.policies.get()
+        {
+            told(config.trust.clone());
+            state.entries.config.trust = config.trust;
+        }
         state.loaded = LoadedAt { at: SystemTime::now(), error: None };
         let Change { added, removed, changed, unchanged } = self.apply(&state);
         Ok(Reload {

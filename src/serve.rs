@@ -31,6 +31,7 @@ use crate::live::Live;
 use crate::search::Answer;
 
 pub mod admin;
+mod decide;
 mod digest;
 mod guard;
 mod http;
@@ -45,6 +46,7 @@ mod problem;
 mod raw;
 mod reduce;
 pub mod token;
+mod trust;
 mod wire;
 
 pub use self::oauth::Logins;
@@ -143,6 +145,8 @@ fn routes(live: &Live, shutdown: &CancellationToken) -> Vec<(&'static str, Metho
         ("/v1/status", get(http::status)),
         ("/oauth/start/{*server}", get(oauth::start)),
         ("/oauth/callback", get(oauth::callback)),
+        ("/v1/changes", get(trust::changes)),
+        ("/v1/findings", get(trust::findings)),
         ("/mcp", any_service(mcp_service(live, shutdown)).layer(from_fn(raw::put_in))),
         ("/mcp/server-card", get(manifest::server_card)),
         ("/.well-known/mcp", get(manifest::manifest)),

@@ -68,7 +68,7 @@ async fn run_until_stopped(
             let address = listener.local_addr()?;
             let config = Config { listen: address, ..config };
             reload::follow(args, service.roster.clone(), shutdown.clone())?;
-            let admin = admin(&config, &service.roster)?;
+            let admin = admin(&config, &service)?;
             writeln!(
                 anstream::stdout(),
                 "toolscout {} on http://{address} (MCP at /mcp, search at /v1/search?q=)",
@@ -85,9 +85,12 @@ async fn run_until_stopped(
 }
 
 /// Nothing can be changed over HTTP where no token can be kept.
-fn admin(config: &Config, roster: &Roster) -> anyhow::Result<Option<Admin>> {
+fn admin(config: &Config, service: &Service) -> anyhow::Result<Option<Admin>> {
     match AdminToken::open(&config.data) {
-        Ok(token) => Ok(Some(Admin { roster: roster.clone(), token })),
+        Ok(token) => {
+            let (roster, live) = (service.roster.clone(), service.live.clone());
+            Ok(Some(Admin { roster, live, token }))
+        }
         Err(error @ TokenError::Io(..)) => {
             tracing::warn!("the admin API is off: {error}");
             Ok(None)
@@ -149,6 +152,7 @@ impl Service {
         let entries = Entries::open(config.clone())?;
         let live = Live::new("the encoder is being loaded");
         let mut indexer = Indexer::new(live.clone(), Some(config.snapshot_path()));
+        indexer.use_trust(config.trust.clone(), config.trust_path()).await;
         let threads = config.embed.threads;
         let (loaded, mut vectors) = oneshot::channel();
         let loading = load_encoder(config.clone(), live.clone(), loaded);
@@ -176,6 +180,8 @@ impl Service {
         let read = args.clone();
         let reader = Box::new(move || read.load());
         let roster = Roster::new(entries, demo, crawler.clone(), reader);
+        let judge = live.clone();
+        roster.tell_policies(move |policy| judge.set_policy(policy));
         load_reranker(config, live.clone());
         let indexer = tokio::spawn(indexer.run(received, vectors, threads, shutdown.clone()));
         Ok(Self { live, roster, crawler, accounts, indexer })

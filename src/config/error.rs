@@ -157,6 +157,12 @@ pub enum Problem {
     /// No glob.
     #[error("{0}")]
     Glob(String),
+    /// Nothing that can be done about a finding.
+    #[error("{0:?} is nothing that can follow from a finding")]
+    Action(String),
+    /// Rules for the servers of a file.
+    #[error("a catalog file may hold many servers, which have names of their own")]
+    OfFile,
     /// Another transport.
     #[error("unknown server type {0:?}")]
     UnknownType(String),
@@ -247,6 +253,8 @@ impl Problem {
             Self::Glob(_) => {
                 "write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves"
             }
+            Self::Action(_) => "use \"off\", \"warn\" or \"quarantine\"",
+            Self::OfFile => "say it in [trust], which holds for all servers that say nothing else",
             Self::UnknownType(_) => "use \"stdio\" or \"http\"",
             Self::NoServers => "wrap the entries: {\"mcpServers\": {\"my-server\": {…}}}",
             Self::NoCommand(_) => "install it, or give its full path",

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
 use super::raw::{RawConfig, RawCrawl, RawServer};
 use super::server::{self, Entry, Times};
-use super::{Config, CrawlConfig, EmbedConfig, Environment, TIMES, client, encoder, file};
+use super::{Config, CrawlConfig, EmbedConfig, Environment, TIMES, client, encoder, file, trust};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "toolscout.toml";
@@ -108,6 +108,10 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let mut check = Check { place: &place, errors: &mut errors };
     let token_key = check.token_key(raw.token_key_file.as_deref(), &base, environment);
 
+    let mut trust = trust::general(&raw.trust, &place.at("trust"), &mut errors);
+    for entry in &entries {
+        trust::of_server(&mut trust, entry, &mut errors);
+    }
     refuse_duplicates(&entries, sources.demo, &mut errors);
     let mut servers = Vec::new();
     let mut filled_in = Vec::new();
@@ -141,6 +145,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 data,
                 servers,
                 crawl,
+                trust,
                 embed,
                 rerank,
                 token_key,

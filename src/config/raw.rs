@@ -17,6 +17,7 @@ pub(super) struct RawConfig {
     pub allowed_origins: Vec<String>,
     pub data: Option<String>,
     pub crawl: RawCrawl,
+    pub trust: RawTrust,
     pub embed: RawEmbed,
     pub rerank: Option<RawRerank>,
     pub token_key_file: Option<String>,
@@ -33,6 +34,29 @@ pub(super) struct RawCrawl {
     pub max_bytes: Option<usize>,
     pub timeout: Option<String>,
     pub refresh: Option<String>,
+}
+
+/// `[trust]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawTrust {
+    pub pin: Option<bool>,
+    pub injection: Option<String>,
+    pub hidden_text: Option<String>,
+    pub stuffing: Option<String>,
+    pub shadow: Option<String>,
+    pub lookalike: Option<String>,
+}
+
+/// `[servers.ID.trust]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawRules {
+    pub injection: Option<String>,
+    pub hidden_text: Option<String>,
+    pub stuffing: Option<String>,
+    pub shadow: Option<String>,
+    pub lookalike: Option<String>,
 }
 
 /// `[embed]`.
@@ -82,6 +106,8 @@ pub(super) struct RawServer {
     pub deny: Option<Vec<String>>,
     pub timeout: Option<String>,
     pub refresh: Option<String>,
+    pub pin: Option<bool>,
+    pub trust: Option<RawRules>,
     pub command: Option<String>,
     pub args: Option<Vec<String>>,
     pub env: Option<BTreeMap<String, String>>,

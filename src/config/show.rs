@@ -14,6 +14,7 @@ use super::{
     Auth, Config, EndpointConfig, Grant, Loaded, NameFilter, OAuthConfig, ServerConfig, Transport,
 };
 use crate::embed::IN_BINARY;
+use crate::trust::policy::{Action, Rule, Rules};
 
 const MASK: &str = "****";
 
@@ -25,6 +26,7 @@ struct Shown<'a> {
     allowed_origins: &'a [String],
     data: String,
     crawl: ShownCrawl,
+    trust: ShownTrust,
     embed: ShownEmbed,
     rerank: Option<ShownRerank>,
     token_key: Option<&'static str>,
@@ -37,6 +39,13 @@ struct ShownCrawl {
     max_pages: usize,
     max_tools: usize,
     max_bytes: usize,
+}
+
+#[derive(Serialize)]
+struct ShownTrust {
+    pin: bool,
+    #[serde(flatten)]
+    rules: BTreeMap<&'static str, Action>,
 }
 
 #[derive(Serialize)]
@@ -84,9 +93,11 @@ struct ShownServer {
     deny: Option<Vec<String>>,
     timeout: String,
     refresh: String,
+    pin: Option<bool>,
     env: Option<BTreeMap<String, &'static str>>,
     headers: Option<BTreeMap<String, &'static str>>,
     oauth: Option<ShownOAuth>,
+    trust: Option<BTreeMap<&'static str, Action>>,
 }
 
 /// What is not as it is by default.
@@ -113,6 +124,7 @@ impl Loaded {
             demo: _,
             servers,
             crawl,
+            trust,
             embed,
             rerank,
             token_key,
@@ -130,6 +142,7 @@ impl Loaded {
                 max_tools: crawl.max_tools,
                 max_bytes: crawl.max_bytes,
             },
+            trust: ShownTrust { pin: trust.general.pin, rules: rules(&trust.general) },
             embed: ShownEmbed {
                 enabled: embed.enabled,
                 model: embed.model.as_ref().map_or_else(|| IN_BINARY.to_owned(), path),
@@ -152,6 +165,7 @@ impl Loaded {
 
     fn server(&self, server: &ServerConfig) -> ShownServer {
         let NameFilter { allow, deny } = &server.names;
+        let own = self.config.trust.servers.get(&server.id);
         let shown = ShownServer {
             enabled: server.enabled,
             title: server.title.clone(),
@@ -164,6 +178,8 @@ impl Loaded {
                 Auth::OAuth(config) if *config == OAuthConfig::default() => None,
                 Auth::OAuth(config) => Some(self.oauth(config)),
             },
+            pin: own.map(|own| own.pin),
+            trust: own.map(rules),
             ..ShownServer::default()
         };
         match &server.transport {
@@ -227,6 +243,11 @@ impl Loaded {
         };
         arguments.iter().map(mask).collect()
     }
+}
+
+/// Every rule and what follows from it.
+fn rules(rules: &Rules) -> BTreeMap<&'static str, Action> {
+    Rule::ALL.iter().map(|rule| (rule.name(), rules.action(*rule))).collect()
 }
 
 fn endpoint(endpoint: &EndpointConfig) -> ShownEndpoint {

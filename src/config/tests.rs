@@ -1,8 +1,12 @@
 use std::path::Path;
 
 use super::file::keys_of;
-use super::raw::{RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawOAuth, RawRerank, RawServer};
+use super::raw::{
+    RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawOAuth, RawRerank, RawServer, RawTrust,
+};
 use super::*;
+
+mod credentials;
 
 /// A working folder with `files` in it.
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -80,6 +84,7 @@ fn the_example_names_every_key_and_no_other() {
     let servers = tree["servers"].as_table().unwrap();
     assert_eq!(sorted(tree.keys().cloned().collect()), sorted(keys_of::<RawConfig>()));
     assert_eq!(sorted(keys(&tree["crawl"])), sorted(keys_of::<RawCrawl>()));
+    assert_eq!(sorted(keys(&tree["trust"])), sorted(keys_of::<RawTrust>()));
     assert_eq!(sorted(keys(&tree["embed"])), sorted(keys_of::<RawEmbed>()));
     assert_eq!(sorted(keys(&tree["embed"]["endpoint"])), sorted(keys_of::<RawEndpoint>()));
     assert_eq!(sorted(keys(&tree["rerank"])), sorted(keys_of::<RawRerank>()));
@@ -143,7 +148,7 @@ headers = "Bearer sk-secret"
     toolscout.toml:1: listen: "localhost" is not an address
       remedy: write an IP address and a port, as in "127.0.0.1:7420"
     error: toolscout.toml:2: lissten: unknown key
-      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, embed, rerank, token_key_file, servers
+      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, embed, rerank, token_key_file, servers
     error: toolscout.toml:4: crawl.concurrency: wrong type: expected a whole number, found string
       remedy: give a value of that type; see `toolscout config example`
     error: toolscout.toml:5: crawl.max_pages: too small
@@ -151,7 +156,7 @@ headers = "Bearer sk-secret"
     error: toolscout.toml:6: crawl.timeout: "soon" is not a duration
       remedy: write a number and a unit, as in "30s" or "15m"
     error: toolscout.toml:8: servers.a.comand: unknown key
-      remedy: remove it; known here: title, enabled, allow, deny, timeout, refresh, command, args, env, cwd, url, headers, bearer_token, bearer_token_file, bearer_token_env, basic_user, basic_password, basic_password_file, basic_password_env, api_key, api_key_file, api_key_env, api_key_header, auth, oauth, catalog, catalog_servers
+      remedy: remove it; known here: title, enabled, allow, deny, timeout, refresh, pin, trust, command, args, env, cwd, url, headers, bearer_token, bearer_token_file, bearer_token_env, basic_user, basic_password, basic_password_file, basic_password_env, api_key, api_key_file, api_key_env, api_key_header, auth, oauth, catalog, catalog_servers
     error: toolscout.toml:10: servers.b.url: the URL scheme "ftp" is not supported
       remedy: use http:// or https://
     error: toolscout.toml:11: servers.b.headers.X-Ok: holds characters that a header can't carry
@@ -174,142 +179,6 @@ headers = "Bearer sk-secret"
       remedy: write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves
     error: toolscout.toml:27: servers.h.headers: wrong type: expected a table, found string
       remedy: give a value of that type; see `toolscout config example`
-    "#);
-}
-
-#[test]
-fn bearer_tokens_come_from_one_place() {
-    insta::assert_snapshot!(errors(
-        r#"
-[servers.a]
-url = "https://x.test/mcp"
-bearer_token = "x"
-bearer_token_env = "TOKEN"
-[servers.b]
-url = "https://x.test/mcp"
-bearer_token = "x"
-headers = { Authorization = "y" }
-[servers.c]
-url = "https://x.test/mcp"
-bearer_token_file = "none.token"
-[servers.d]
-url = "https://x.test/mcp"
-bearer_token_env = "UNSET"
-"#
-    ), @r#"
-    toolscout.toml:5: servers.a.bearer_token_env: the header is given twice
-      remedy: keep one; a bearer token is an Authorization header
-    error: toolscout.toml:8: servers.b.bearer_token: the header is given twice
-      remedy: keep one; a bearer token is an Authorization header
-    error: toolscout.toml:12: servers.c.bearer_token_file: can't be read: none.token: No such file or directory (os error 2)
-      remedy: check the path and its permissions
-    error: toolscout.toml:15: servers.d.bearer_token_env: the variable UNSET is not set
-      remedy: set UNSET
-    "#);
-}
-
-/// The headers and the rest of the credentials of the server `a`.
-fn credentials(text: &str) -> (Vec<(String, String)>, Auth) {
-    let loaded = try_toml(&format!("[servers.a]\nurl = \"https://x.test/mcp\"\n{text}"));
-    let server = loaded.unwrap().config.servers.remove(0);
-    let Transport::Http { headers, .. } = server.transport else { panic!("not over HTTP") };
-    let clear = |(name, value): (String, SecretString)| (name, value.expose_secret().to_owned());
-    (headers.into_iter().map(clear).collect(), server.auth)
-}
-
-#[test]
-fn credentials_are_headers_or_a_login() {
-    let none = Vec::<(String, String)>::new();
-    let header = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
-    assert_eq!(credentials(""), (none.clone(), Auth::OAuth(OAuthConfig::default())));
-    assert_eq!(credentials("auth = \"none\""), (none.clone(), Auth::Headers));
-    assert_eq!(
-        credentials("basic_user = \"Aladdin\"\nbasic_password = \"open sesame\""),
-        (header("authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="), Auth::Headers)
-    );
-    assert_eq!(
-        credentials("api_key_env = \"TOKEN\""),
-        (header("X-API-Key", "s3cret"), Auth::Headers)
-    );
-    assert_eq!(
-        credentials("api_key = \"k\"\napi_key_header = \"X-Tracker\""),
-        (header("X-Tracker", "k"), Auth::Headers)
-    );
-    // A key of a gateway, and a login behind it.
-    let (headers, auth) = credentials(
-        "api_key = \"k\"\nauth = \"oauth\"\n[servers.a.oauth]\nclient_id = \"me\"\n\
-         client_secret_env = \"TOKEN\"\nscopes = [\"a\", \"b\"]\nredirect_port = 9000",
-    );
-    assert_eq!(headers, header("X-API-Key", "k"));
-    let Auth::OAuth(config) = auth else { panic!("no login") };
-    assert_eq!(config.client_secret.as_ref().unwrap().expose_secret(), "s3cret");
-    assert_eq!(
-        (config.scopes.len(), config.redirect_port, config.grant),
-        (2, 9000, Grant::AuthorizationCode)
-    );
-    let shown = try_toml(
-        "[servers.a]\nurl = \"https://x.test/\"\n[servers.a.oauth]\nclient_id = \"me\"\n\
-         client_secret = \"sk-client\"",
-    );
-    let shown = shown.unwrap().shown().unwrap();
-    assert!(shown.contains("client_id = \"me\"") && !shown.contains("sk-client"), "{shown}");
-}
-
-#[test]
-fn credentials_that_contradict_each_other_are_refused() {
-    insta::assert_snapshot!(errors(
-        r#"
-[servers.a]
-url = "https://x.test/mcp"
-basic_user = "u"
-[servers.b]
-url = "https://x.test/mcp"
-bearer_token = "x"
-basic_user = "u"
-basic_password = "p"
-[servers.c]
-url = "https://x.test/mcp"
-bearer_token = "x"
-auth = "oauth"
-[servers.d]
-url = "https://x.test/mcp"
-auth = "saml"
-[servers.e]
-url = "https://x.test/mcp"
-oauth = { grant = "password", client_secret = "x", client_metadata_url = "http://x.test/" }
-[servers.f]
-url = "https://x.test/mcp"
-oauth = { grant = "client_credentials" }
-[servers.g]
-command = "sh"
-api_key = "x"
-[servers.h]
-url = "https://x.test/mcp"
-api_key_header = "X-Key"
-"#
-    ), @r#"
-    toolscout.toml:2: servers.a.basic_password: is missing
-      remedy: give it a value; see `toolscout config example`
-    error: toolscout.toml:8: servers.b.basic_user: the header is given twice
-      remedy: keep one; a bearer token is an Authorization header
-    error: toolscout.toml:13: servers.c.auth: credentials of several kinds: OAuth and others, or OAuth and none
-      remedy: keep one of them
-    error: toolscout.toml:16: servers.d.auth: "saml" means nothing here
-      remedy: use "oauth" or "none"
-    error: toolscout.toml:19: servers.e.oauth.grant: "password" means nothing here
-      remedy: use "authorization_code" or "client_credentials"
-    error: toolscout.toml:19: servers.e.oauth.client_id: is missing
-      remedy: give it a value; see `toolscout config example`
-    error: toolscout.toml:19: servers.e.oauth.client_metadata_url: not the URL of a client metadata document
-      remedy: use https:// and a path, as in "https://example.com/client.json"
-    error: toolscout.toml:22: servers.f.oauth.client_secret_env: is missing
-      remedy: give it a value; see `toolscout config example`
-    error: toolscout.toml:22: servers.f.oauth.client_id: is missing
-      remedy: give it a value; see `toolscout config example`
-    error: toolscout.toml:25: servers.g.api_key: means nothing for a server with `command`
-      remedy: remove it, or remove `command`
-    error: toolscout.toml:26: servers.h.api_key_env: is missing
-      remedy: give it a value; see `toolscout config example`
     "#);
 }
 
@@ -572,4 +441,46 @@ fn what_is_wrong_with_an_encoder_is_told_at_once() {
     let variables = |name: &str| (name == "TOOLSCOUT_MODEL").then(|| "elsewhere".into());
     let embed = load(&sources(folder.path()), &variables).ok().unwrap().config.embed;
     assert_eq!((embed.endpoint.is_some(), embed.model.is_some()), (false, true));
+}
+
+#[test]
+fn trust_is_general_and_by_server() {
+    use crate::trust::policy::{Action, Rule};
+
+    let loaded = try_toml(
+        "[trust]\npin = true\nstuffing = 'off'\n[servers.a]\nurl = 'http://localhost:1/mcp'\n\
+         [servers.b]\nurl = 'http://localhost:2/mcp'\npin = false\n\
+         trust = { injection = 'quarantine' }",
+    )
+    .unwrap();
+    let rules = |id: &str| {
+        let rules = loaded.config.trust.of(&id.into());
+        (rules.pin, Rule::ALL.map(|rule| rules.action(rule)))
+    };
+    let (off, warn) = (Action::Off, Action::Warn);
+    assert_eq!(rules("a"), (true, [warn, warn, off, warn, warn]));
+    assert_eq!(rules("b"), (false, [Action::Quarantine, warn, off, warn, warn]));
+    let shown = loaded.shown().unwrap();
+    assert!(
+        shown.contains("[trust]\npin = true") && shown.contains("stuffing = \"off\""),
+        "{shown}"
+    );
+    assert!(shown.contains("[servers.b.trust]") && !shown.contains("[servers.a.trust]"), "{shown}");
+}
+
+#[test]
+fn what_cant_follow_from_a_finding_is_refused() {
+    let told = errors(
+        "[trust]\ninjection = 'ban'\n[servers.a]\nurl = 'http://localhost:1/mcp'\n\
+         trust = { shadow = '', pin = true }\n[servers.f]\ncatalog = 'toolscout.toml'\npin = true",
+    );
+    for wanted in [
+        "toolscout.toml:2: trust.injection: \"ban\" is nothing that can follow",
+        "use \"off\", \"warn\" or \"quarantine\"",
+        "servers.a.trust.pin: unknown key",
+        "servers.a.trust.shadow: \"\" is nothing",
+        "servers.f.pin: a catalog file may hold many servers",
+    ] {
+        assert!(told.contains(wanted), "{told}");
+    }
 }

@@ -1,13 +1,11 @@
 //! The catalog on disk, so that a restart serves at once and crawls afterwards.
 //!
-//! Layout: `TOOLSCOU`, format version (u32, little-endian), BLAKE3 of the payload, payload
-//! (wincode). Written to a temporary file, synced, renamed. Invariant: [`load`] gives back what
+//! A [sealed](crate::sealed) file whose payload wincode writes. Invariant: [`load`] gives back what
 //! [`save`] was given or an error, never part of it. Vectors are not in it: they have a file of
 //! their own, by content (`embed::cache`).
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,43 +13,15 @@ use rayon::prelude::*;
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::catalog::{Catalog, Server, ServerInfo};
+use crate::sealed::{Kind, SealedError};
 use crate::tool::{ServerId, Tool};
 
-const MAGIC: &[u8; 8] = b"TOOLSCOU";
-const VERSION: u32 = 1;
-const HEADER: usize = 8 + 4 + 32;
+const KIND: Kind = Kind { magic: *b"TOOLSCOU", version: 1 };
 
 /// Why there is no snapshot to start from.
 #[derive(Debug, thiserror::Error)]
-pub enum SnapshotError {
-    /// It can't be read or written.
-    #[error("snapshot {path}: {source}", path = path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is not what was written.
-    #[error("snapshot {path} is damaged ({problem})", path = path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// Another release wrote it.
-    #[error(
-        "snapshot {path} has format {found}, this release reads {VERSION}",
-        path = path.display()
-    )]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// Its format version.
-        found: u32,
-    },
-}
+#[error("snapshot {0}")]
+pub struct SnapshotError(#[from] pub SealedError);
 
 #[derive(SchemaWrite, SchemaRead)]
 struct Saved<'a> {
@@ -71,7 +41,6 @@ struct SavedServer<'a> {
 
 /// Writes `catalog` to `path`, all or nothing.
 pub fn save(path: &Path, generation: u64, catalog: &Catalog) -> Result<(), SnapshotError> {
-    let io = |source| SnapshotError::Io { path: path.into(), source };
     let servers = catalog.servers().map(|server| SavedServer {
         id: server.id.as_str(),
         title: server.info.title.as_deref(),
@@ -82,45 +51,18 @@ pub fn save(path: &Path, generation: u64, catalog: &Catalog) -> Result<(), Snaps
     });
     let payload =
         wincode::config::serialize(&Saved { generation, servers: servers.collect() }, limits())
-            .map_err(|error| io(io::Error::other(error)))?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(io)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
-    file.write_all(MAGIC).map_err(io)?;
-    file.write_all(&VERSION.to_le_bytes()).map_err(io)?;
-    file.write_all(blake3::hash(&payload).as_bytes()).map_err(io)?;
-    file.write_all(&payload).map_err(io)?;
-    file.as_file().sync_all().map_err(io)?;
-    file.persist(path).map_err(|error| io(error.error))?;
-    // The rename itself is on disk only when the folder is.
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
+            .map_err(|error| SealedError::Io {
+                path: path.into(),
+                source: io::Error::other(error),
+            })?;
+    Ok(KIND.write(path, &payload)?)
 }
 
 /// Reads what [`save`] wrote: generation number and catalog; `None` when there is no such file.
 pub fn load(path: &Path) -> Result<Option<(u64, Catalog)>, SnapshotError> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => {
-            return Err(SnapshotError::Io { path: path.into(), source });
-        }
-    };
-    let damaged = |problem| SnapshotError::Damaged { path: path.into(), problem };
-    let (header, payload) = bytes.split_at_checked(HEADER).ok_or(damaged("cut short"))?;
-    let (magic, header) = header.split_at(MAGIC.len());
-    let (version, checksum) = header.split_at(4);
-    if magic != MAGIC {
-        return Err(damaged("not a snapshot"));
-    }
-    let found = version.try_into().map_or(0, u32::from_le_bytes);
-    if found != VERSION {
-        return Err(SnapshotError::Version { path: path.into(), found });
-    }
-    if blake3::Hasher::new().update_rayon(payload).finalize().as_bytes() != checksum {
-        return Err(damaged("checksum differs"));
-    }
-    let saved: Saved<'_> = wincode::config::deserialize(payload, limits())
-        .map_err(|_| damaged("payload can't be decoded"))?;
+    let Some(payload) = KIND.read(path)? else { return Ok(None) };
+    let saved: Saved<'_> = wincode::config::deserialize(&payload, limits())
+        .map_err(|_| SealedError::undecodable(path))?;
     let server = |server: SavedServer<'_>| {
         let id = ServerId::from(server.id);
         let tool = |text: &str| Tool::parse(&id, text).ok().map(Arc::new);
@@ -139,15 +81,6 @@ pub fn load(path: &Path) -> Result<Option<(u64, Catalog)>, SnapshotError> {
     Ok(Some((saved.generation, Catalog::from_servers(servers))))
 }
 
-/// Moves a snapshot that can't be used out of the way, keeping it for inspection; gives its new
-/// path.
-pub fn set_aside(path: &Path) -> Result<PathBuf, SnapshotError> {
-    let aside = path.with_extension(format!("bad-{}", millis(SystemTime::now())));
-    fs::rename(path, &aside)
-        .map_err(|source| SnapshotError::Io { path: path.into(), source })
-        .map(|()| aside)
-}
-
 /// wincode refuses to allocate beyond 4 MiB unless told otherwise; a catalog of a million tools
 /// has gigabytes, and the checksum has vouched for the lengths.
 fn limits() -> impl wincode::config::Config {
@@ -163,8 +96,11 @@ fn millis(time: SystemTime) -> u64 {
 mod tests {
     use proptest::prelude::*;
 
+    use std::fs;
+
     use super::*;
     use crate::catalog::Listing;
+    use crate::sealed::set_aside;
 
     fn catalog(servers: Vec<(String, Option<String>, Vec<String>)>) -> Catalog {
         Catalog::from_listings(servers.into_iter().map(|(id, title, names)| {
@@ -228,7 +164,7 @@ mod tests {
         newer[8] = 9;
         fs::write(&path, &newer).unwrap();
         let error = load(&path).unwrap_err();
-        assert!(matches!(error, SnapshotError::Version { found: 9, .. }), "{error}");
+        assert!(matches!(error.0, SealedError::Version { found: 9, .. }), "{error}");
         let aside = set_aside(&path).unwrap();
         assert!(aside.exists() && load(&path).unwrap().is_none());
     }

@@ -6,21 +6,26 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::saver::Saver;
+use super::trusted::{Gate, Known, Order};
 use super::vectors::{self, Progress, VectorWorker};
 use super::{Live, ServerState, ServerStatus};
-use crate::catalog::{Catalog, Diff, Outcome, ServerUpdate};
+use crate::catalog::{Catalog, Diff, Listing, Outcome, ServerUpdate};
 use crate::embed::Cost;
 use crate::embed::cache::VectorCache;
 use crate::index::Index;
-use crate::index::snapshot::{self, SnapshotError};
+use crate::index::snapshot;
+use crate::sealed::{self, SealedError};
 use crate::tool::{ServerId, Tool};
+use crate::trust::decide::{Choice, DecisionError, Word};
+use crate::trust::feed::Event;
+use crate::trust::policy::Policy;
 
 /// Updates that come within this time of each other become one generation.
 const DEBOUNCE: Duration = Duration::from_millis(50);
@@ -33,6 +38,10 @@ pub struct Indexer {
     catalog: Arc<Catalog>,
     /// Told once the generation that they speak of is published.
     servers: BTreeMap<ServerId, ServerStatus>,
+    /// Between what comes in and the catalog.
+    gate: Gate,
+    known: Arc<Known>,
+    orders: mpsc::Receiver<Order>,
     generation: u64,
     snapshot: Option<PathBuf>,
     saver: Option<Saver>,
@@ -52,8 +61,14 @@ impl Indexer {
     /// With a `snapshot` outside a tokio runtime: a task of its own writes it.
     pub fn new(live: Live, snapshot: Option<PathBuf>) -> Self {
         let (report_progress, progress) = mpsc::channel(1);
+        let (give_orders, orders) = mpsc::channel(16);
+        // Of several writers, which only tests have, the first takes orders.
+        let _ = live.0.orders.set(give_orders);
         let index = live.index();
         Self {
+            gate: Gate::new(),
+            known: live.known(),
+            orders,
             catalog: Arc::clone(&index.catalog),
             servers: BTreeMap::clone(&live.servers()),
             live,
@@ -67,6 +82,14 @@ impl Indexer {
         }
     }
 
+    /// Judges definitions by `policy`, and goes on with the history at `path`. Before
+    /// [`Indexer::restore`].
+    pub async fn use_trust(&mut self, policy: Policy, path: PathBuf) {
+        self.gate = Gate::open(policy, path).await;
+        self.known = Arc::new(self.gate.known());
+        self.tell();
+    }
+
     /// Publishes what the snapshot has of the tools that `keep` lets through (the configuration
     /// may have changed since); its servers are stale until they are crawled. A snapshot that
     /// can't be used is set aside with a warning.
@@ -75,10 +98,13 @@ impl Indexer {
             return;
         };
         let loaded = tokio::task::spawn_blocking(move || {
-            snapshot::load(&path).inspect_err(|error| set_aside(&path, error))
+            snapshot::load(&path).inspect_err(|error| {
+                set_aside(&path, &error.0, &error.to_string(), "starting empty and crawling");
+            })
         });
         if let Ok(Ok(Some((generation, catalog)))) = loaded.await {
-            let catalog = catalog.retain(keep);
+            let catalog = self.gate.restore(&catalog, keep);
+            self.known = Arc::new(self.gate.known());
             tracing::info!(generation, tools = catalog.len(), "restored the snapshot");
             let status = |server| ServerStatus::listed(server, ServerState::Stale, "unknown");
             let servers = catalog.servers().map(|server| (server.id.clone(), status(server)));
@@ -133,6 +159,7 @@ impl Indexer {
         if let Some(saver) = self.saver {
             saver.finish().await;
         }
+        self.gate.finish().await;
     }
 
     async fn index(
@@ -156,6 +183,7 @@ impl Indexer {
                     None if !self.live.is_ready() => return self.publish(None).await,
                     None => return,
                 },
+                Some(order) = self.orders.recv() => self.obey(order).await,
                 Some(progress) = self.progress.recv() => {
                     self.live.set_trouble(progress.trouble);
                     if progress.added {
@@ -178,24 +206,71 @@ impl Indexer {
                 Ok(None) | Err(_) => break,
             }
         }
-        let changed = self.fold(&batch);
         // The first complete listing makes the index ready even if it is empty.
         let listed = batch.iter().any(|update| matches!(update.outcome, Outcome::Listed(_)));
+        let changed = self.fold(batch).await;
         if !changed && (self.live.is_ready() || !listed) {
             self.tell();
         } else {
-            self.publish(None).await;
-            if let Some(worker) = &self.worker {
-                worker.embed(Arc::clone(&self.catalog));
+            self.publish_tools().await;
+        }
+    }
+
+    async fn publish_tools(&mut self) {
+        self.publish(None).await;
+        if let Some(worker) = &self.worker {
+            worker.embed(Arc::clone(&self.catalog));
+        }
+    }
+
+    async fn obey(&mut self, order: Order) {
+        match order {
+            Order::Policy(policy) => {
+                self.known = Arc::new(self.gate.set_policy(policy));
+                self.tell();
+            }
+            Order::Decide { word, server, choices, reply } => {
+                // Who asked may have gone.
+                let _ = reply.send(self.decide(word, &server, choices.as_deref()).await);
             }
         }
     }
 
+    /// Serves what an operator approved, at once.
+    async fn decide(
+        &mut self,
+        word: Word,
+        server: &ServerId,
+        choices: Option<&[Choice]>,
+    ) -> Result<Vec<Arc<Event>>, DecisionError> {
+        let (decided, known) = self.gate.decide(word, server, choices).await?;
+        self.known = Arc::new(known);
+        let (catalog, changed) = with_tools(&self.catalog, server, decided.serve);
+        if changed {
+            self.catalog = Arc::new(catalog);
+            if let (Some(status), Some(listed)) =
+                (self.servers.get_mut(server), self.catalog.server(server.as_str()))
+            {
+                status.tools = Some(listed.tools.len());
+            }
+            self.publish_tools().await;
+        } else {
+            self.tell();
+        }
+        Ok(decided.events)
+    }
+
     /// Takes the updates into the catalog and the servers' status; true if a search could tell.
-    fn fold(&mut self, batch: &[ServerUpdate]) -> bool {
-        let (catalog, diffs) = self.catalog.fold_all(batch);
-        self.catalog = Arc::new(catalog);
-        for (update, diff) in batch.iter().zip(&diffs) {
+    async fn fold(&mut self, batch: Vec<ServerUpdate>) -> bool {
+        let Some(admitted) = self.gate.admit(batch, Arc::clone(&self.catalog)).await else {
+            return false;
+        };
+        let diffs = admitted.diffs;
+        self.catalog = Arc::new(admitted.catalog);
+        if let Some(known) = admitted.known {
+            self.known = Arc::new(known);
+        }
+        for (update, diff) in admitted.batch.iter().zip(&diffs) {
             log(update, diff);
             if matches!(update.outcome, Outcome::Removed) {
                 self.servers.remove(&update.server);
@@ -210,6 +285,7 @@ impl Indexer {
     /// Makes the servers' states visible: never before the tools that they speak of.
     fn tell(&self) {
         self.live.0.servers.store(Arc::new(self.servers.clone()));
+        self.live.0.known.store(Arc::clone(&self.known));
     }
 
     /// Builds and publishes the next generation, and has it saved. `reuse` is the published one when
@@ -268,20 +344,41 @@ fn log(update: &ServerUpdate, diff: &Diff) {
     }
 }
 
-/// Says why there is nothing to start from; what could be read and is no good is moved away.
-fn set_aside(path: &Path, error: &SnapshotError) {
-    if matches!(error, SnapshotError::Io { .. }) {
-        tracing::warn!("{error}; starting empty and crawling");
+/// The catalog with these tools of a server, new or in place of those of the same names.
+fn with_tools(catalog: &Catalog, server: &ServerId, tools: Vec<Tool>) -> (Catalog, bool) {
+    if tools.is_empty() {
+        return (Catalog::default(), false);
+    }
+    let known = catalog.server(server.as_str());
+    let old = known.into_iter().flat_map(|server| &server.tools);
+    let old = old.filter(|old| tools.iter().all(|tool| tool.id != old.id));
+    let all = old.map(|tool| Tool::clone(tool)).chain(tools.iter().cloned()).collect();
+    let listing = Listing {
+        info: known.map(|server| server.info.clone()).unwrap_or_default(),
+        tools: all,
+        crawled_at: known.map_or_else(SystemTime::now, |server| server.crawled_at),
+        defects: Vec::new(),
+    };
+    let update = ServerUpdate {
+        server: server.clone(),
+        transport: "",
+        outcome: Outcome::Listed(listing),
+        next_crawl: None,
+    };
+    let (catalog, diff) = catalog.fold(&update);
+    (catalog, !diff.is_empty())
+}
+
+/// Says why there is nothing to go on with, and what follows; what could be read and is no good is
+/// moved away.
+pub(super) fn set_aside(path: &Path, error: &SealedError, said: &str, then: &str) {
+    if matches!(error, SealedError::Io { .. }) {
+        tracing::warn!("{said}; {then}");
         return;
     }
-    match snapshot::set_aside(path) {
-        Ok(aside) => {
-            tracing::warn!(
-                "{error}; set aside as {}, starting empty and crawling",
-                aside.display()
-            );
-        }
-        Err(also) => tracing::warn!("{error}; and can't be set aside: {also}"),
+    match sealed::set_aside(path) {
+        Ok(aside) => tracing::warn!("{said}; set aside as {}, {then}", aside.display()),
+        Err(also) => tracing::warn!("{said}; and can't be set aside: {also}"),
     }
 }
 

@@ -16,10 +16,12 @@ use axum::routing::{MethodRouter, delete, get, post};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::decide;
 use super::http::json;
 use super::problem::Problem;
 use super::token::AdminToken;
 use crate::config::AddedServer;
+use crate::live::Live;
 use crate::roster::{Roster, RosterError};
 use crate::tool::ServerId;
 
@@ -28,6 +30,8 @@ use crate::tool::ServerId;
 pub struct Admin {
     /// The servers.
     pub roster: Roster,
+    /// The index, whose writer decides on definitions.
+    pub live: Live,
     /// Who may.
     pub token: AdminToken,
 }
@@ -79,6 +83,9 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
         ("/v1/admin/servers/{id}/pause", post(pause)),
         ("/v1/admin/servers/{id}/resume", post(resume)),
         ("/v1/admin/servers/{id}/refresh", post(refresh)),
+        ("/v1/admin/pending", get(decide::pending)),
+        ("/v1/admin/servers/{id}/approve", post(decide::approve)),
+        ("/v1/admin/servers/{id}/reject", post(decide::reject)),
     ]
 }
 

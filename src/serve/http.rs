@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::metrics;
 use super::oauth::Logins;
 use super::problem::Problem;
+use super::trust::About;
 use super::wire::{
     Asked, BatchAnswer, IndexStatus, KnownServer, KnownTool, Need, SearchAnswer, SearchRequest,
     ServerList, ToolPage,
@@ -25,7 +26,7 @@ use crate::live::{Live, ServerState};
 use crate::search::{Answer, Query};
 
 /// Tools in a page, where the caller doesn't say.
-const PAGE: usize = 100;
+pub(super) const PAGE: usize = 100;
 /// Most tools in a page.
 pub const MAX_PAGE: usize = 1_000;
 
@@ -140,8 +141,11 @@ pub async fn tool(
 ) -> Result<Response, Problem> {
     let Path(id) = id?;
     let catalog = live.catalog();
-    let tool = catalog.get(&id).ok_or_else(Problem::no_tool)?;
-    Ok(json(&KnownTool::from(&**tool)))
+    let known = live.known();
+    let Some(tool) = catalog.get(&id) else {
+        return Err(Problem::no_tool_served(known.book.is_held(&id)));
+    };
+    Ok(json(&KnownTool::from(&**tool).with(About::of(&known, tool))))
 }
 
 /// `GET /v1/servers`
@@ -151,14 +155,13 @@ pub async fn servers(
 ) -> Response {
     let now = SystemTime::now();
     let servers = live.servers();
-    let known = servers.iter().map(|(id, status)| {
-        let mut known = KnownServer::at(now, id, status);
-        if status.state == ServerState::AuthRequired {
-            known.login_url = logins.url(id.as_str()).map(String::from);
-        }
-        known
-    });
-    json(&ServerList { servers: known.collect() })
+    let known = live.known();
+    let one = |(id, status)| KnownServer::at(now, id, status, &known);
+    let mut servers: Vec<_> = servers.iter().map(one).collect();
+    for server in servers.iter_mut().filter(|server| server.state == ServerState::AuthRequired) {
+        server.login_url = logins.url(server.id).map(String::from);
+    }
+    json(&ServerList { servers })
 }
 
 /// `GET /v1/status`
@@ -167,10 +170,10 @@ pub async fn status(State(live): State<Live>) -> Response {
 }
 
 /// Query parameters, of which every one is known.
-struct Params(Vec<(String, String)>);
+pub(super) struct Params(Vec<(String, String)>);
 
 impl Params {
-    fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
+    pub(super) fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
         let pairs: Vec<(String, String)> =
             url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
                 .into_owned()
@@ -185,11 +188,11 @@ impl Params {
         }
     }
 
-    fn all(&self, name: &str) -> Vec<String> {
+    pub(super) fn all(&self, name: &str) -> Vec<String> {
         self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.clone()).collect()
     }
 
-    fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
+    pub(super) fn one(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut values = self.0.iter().filter(|(key, _)| key == name);
         match (values.next(), values.next()) {
             (Some(_), Some(_)) => Err(Problem::invalid(format!("{name} is given twice"))),
@@ -197,7 +200,7 @@ impl Params {
         }
     }
 
-    fn number(&self, name: &str) -> Result<Option<usize>, Problem> {
+    pub(super) fn number(&self, name: &str) -> Result<Option<usize>, Problem> {
         let Some(value) = self.one(name)? else {
             return Ok(None);
         };

@@ -14,12 +14,14 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use super::wire;
 use crate::live::Live;
 use crate::search::{Answer, Mode};
+use crate::trust::history::Counts;
 
 const REQUESTS: &str = "toolscout_http_requests_total";
 const LATENCY: &str = "toolscout_http_request_duration_seconds";
 const SEARCHES: &str = "toolscout_searches_total";
 const DEGRADED: &str = "toolscout_degraded_searches_total";
 const REPEATED: &str = "toolscout_repeated_searches_total";
+const CHANGES: &str = "toolscout_tool_changes_total";
 const SEARCH_TIME: &str = "toolscout_search_duration_seconds";
 
 /// From 100 µs, since a lexical search takes less than one millisecond.
@@ -42,6 +44,7 @@ pub fn install() -> Option<&'static PrometheusHandle> {
             describe_counter!(SEARCHES, "Searches answered, by the arms that ranked");
             describe_counter!(DEGRADED, "Searches answered with less than hybrid ranking");
             describe_counter!(REPEATED, "Searches answered as before in the same generation");
+            describe_counter!(CHANGES, "What happened to definitions, by server and kind");
             describe_histogram!(SEARCH_TIME, "Seconds from query to ranking, by mode");
             Some(handle)
         })
@@ -104,6 +107,17 @@ fn read_gauges(live: &Live) {
     gauge!("toolscout_tools_embedded").set(status.embedded as f64);
     describe_gauge!("toolscout_uptime_seconds", "Seconds since the start");
     gauge!("toolscout_uptime_seconds").set(status.started.elapsed().as_secs_f64());
+    let known = live.known();
+    let mut counts = Counts::default();
+    for server in known.book.servers.keys() {
+        counts += known.book.counts(server.as_str(), known.policy.of(server));
+    }
+    describe_gauge!("toolscout_tools_held", "Definitions that wait for approval");
+    gauge!("toolscout_tools_held").set(counts.held as f64);
+    describe_gauge!("toolscout_tools_quarantined", "Definitions not served for what is in them");
+    gauge!("toolscout_tools_quarantined").set(counts.quarantined as f64);
+    describe_gauge!("toolscout_tools_suspicious", "Tools in which something was found");
+    gauge!("toolscout_tools_suspicious").set(counts.suspicious as f64);
     describe_gauge!("toolscout_servers", "Servers by state");
     let counts: BTreeMap<_, _> = wire::count_states(&live.servers());
     for (state, count) in counts {

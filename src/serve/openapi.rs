@@ -11,9 +11,11 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::admin::{ConfigStatus, Done, NewServer};
+use super::decide::{Decide, DecidedList, PendingList};
 use super::http;
 use super::manifest::{Manifest, ServerCard};
 use super::problem::ProblemBody;
+use super::trust::{ChangePage, FindingPage};
 use super::wire::{
     BatchAnswer, Health, IndexStatus, KnownTool, SearchAnswer, SearchRequest, ServerList, ToolPage,
 };
@@ -236,6 +238,40 @@ fn api(schemas: &mut Schemas) -> Vec<Operation> {
             "Every configured server and its state",
             schemas.written::<ServerList<'_>>(),
         ),
+        Operation {
+            parameters: vec![
+                query(
+                    "since",
+                    "Only events after this number; without it from the oldest that is kept",
+                    &json!({ "type": "integer", "minimum": 0 }),
+                ),
+                many("server", "Only what happened to this server; repeatable", false),
+                query("limit", "Events in the page; without it 100", &limit(http::MAX_PAGE)),
+            ],
+            problems: &[400],
+            ..Operation::get(
+                "/v1/changes",
+                "listChanges",
+                "What happened to definitions, oldest first",
+                schemas.written::<ChangePage>(),
+            )
+        },
+        Operation {
+            parameters: vec![
+                many("server", "Only tools of this server; repeatable", false),
+                many("rule", "Only findings of this rule; repeatable", false),
+                many("level", "Only findings of this level: note, warn, quarantine", false),
+                query("cursor", "next_cursor of the page before", &json!({ "type": "string" })),
+                query("limit", "Tools in the page; without it 100", &limit(http::MAX_PAGE)),
+            ],
+            problems: &[400],
+            ..Operation::get(
+                "/v1/findings",
+                "listFindings",
+                "What is odd in definitions, served or held, by tool",
+                schemas.written::<FindingPage>(),
+            )
+        },
         Operation::get(
             "/v1/status",
             "getStatus",
@@ -349,6 +385,36 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
             "Crawl a server now",
             &[401, 404, 409],
         ),
+        Operation {
+            parameters: vec![many("server", "Only tools of this server; repeatable", false)],
+            problems: &[400, 401],
+            ..Operation::get(
+                "/v1/admin/pending",
+                "listPending",
+                "Definitions that are held back",
+                schemas.written::<PendingList>(),
+            )
+        },
+        Operation {
+            body: Some(schemas.read::<Decide>()),
+            answer: schemas.written::<DecidedList>(),
+            ..change(
+                "/v1/admin/servers/{id}/approve",
+                "approveTools",
+                "Serve definitions that are held back",
+                &[400, 401, 404, 409],
+            )
+        },
+        Operation {
+            body: Some(schemas.read::<Decide>()),
+            answer: schemas.written::<DecidedList>(),
+            ..change(
+                "/v1/admin/servers/{id}/reject",
+                "rejectTools",
+                "Keep definitions back, and stop asking",
+                &[400, 401, 404, 409],
+            )
+        },
     ]
 }
 

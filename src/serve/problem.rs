@@ -57,6 +57,18 @@ impl Problem {
         )
     }
 
+    /// 404 for a tool id that is not in the catalog; `is_held` where a definition of it waits.
+    pub fn no_tool_served(is_held: bool) -> Self {
+        if !is_held {
+            return Self::no_tool();
+        }
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "tool-held",
+            "the tool is held back until an operator approves it: GET /v1/findings may say why",
+        )
+    }
+
     /// 404 for a tool id that is not in the catalog.
     pub fn no_tool() -> Self {
         Self::new(

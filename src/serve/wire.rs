@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::problem::Problem;
+use super::trust::{About, Found, HeldDefinition, History};
+use crate::live::trusted::Known;
 use crate::live::{ServerState, ServerStatus, Status};
 use crate::search::{Answer, Explain, MAX_PHRASINGS, Mode, Query, Stale, Why};
 use crate::tool::{ServerId, Tool, ToolId};
@@ -229,6 +231,16 @@ pub struct KnownTool<'a> {
     /// The definition as its server sent it.
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub definition: &'a RawValue,
+    /// Since when it is known; with a single tool only, as what follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
+    /// What is odd in the definition.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub findings: Vec<Found>,
+    /// A newer definition that waits for approval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldDefinition>,
 }
 
 impl<'a> From<&'a Tool> for KnownTool<'a> {
@@ -238,7 +250,19 @@ impl<'a> From<&'a Tool> for KnownTool<'a> {
             server: tool.server.as_str(),
             name: &tool.name,
             definition: &tool.definition,
+            history: None,
+            findings: Vec::new(),
+            held: None,
         }
+    }
+}
+
+impl KnownTool<'_> {
+    /// The tool, and what is known beside its definition.
+    #[must_use]
+    pub fn with(self, about: About) -> Self {
+        let About { history, findings, held } = about;
+        Self { history, findings, held, ..self }
     }
 }
 
@@ -290,11 +314,18 @@ pub struct KnownServer<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schemars(default)]
     pub defects: &'a [String],
+    /// New and changed definitions that wait for approval, since it is pinned.
+    pub held: usize,
+    /// Definitions that are not served for what was found in them.
+    pub quarantined: usize,
+    /// Tools in which something was found (`/v1/findings`).
+    pub suspicious: usize,
 }
 
 impl<'a> KnownServer<'a> {
     /// A server as it is at `now`.
-    pub fn at(now: SystemTime, id: &'a ServerId, status: &'a ServerStatus) -> Self {
+    pub fn at(now: SystemTime, id: &'a ServerId, status: &'a ServerStatus, known: &Known) -> Self {
+        let counts = known.book.counts(id.as_str(), known.policy.of(id));
         let seconds = |span: Result<Duration, _>| span.map_or(0, |span| span.as_secs());
         Self {
             id: id.as_str(),
@@ -308,6 +339,9 @@ impl<'a> KnownServer<'a> {
             error: status.error.as_deref(),
             login_url: None,
             defects: &status.defects,
+            held: counts.held,
+            quarantined: counts.quarantined,
+            suspicious: counts.suspicious,
         }
     }
 }

@@ -67,6 +67,9 @@ async fn nobody_gets_in_without_the_token() {
         (Method::POST, "/v1/admin/servers/door/pause"),
         (Method::POST, "/v1/admin/servers/door/resume"),
         (Method::POST, "/v1/admin/servers/door/refresh"),
+        (Method::GET, "/v1/admin/pending"),
+        (Method::POST, "/v1/admin/servers/door/approve"),
+        (Method::POST, "/v1/admin/servers/door/reject"),
     ];
     let wrong = "0".repeat(64);
     for (method, path) in routes {

@@ -44,4 +44,6 @@ mod service_demo;
 mod service_encoder;
 mod service_restart;
 mod support;
+mod trust_decide;
+mod trust_history;
 mod upstreams;

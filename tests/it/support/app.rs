@@ -80,6 +80,7 @@ pub fn config() -> Config {
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
         token_key: None,
+        trust: toolscout::trust::policy::Policy::default(),
     }
 }
 

@@ -50,6 +50,7 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
         token_key: None,
+        trust: toolscout::trust::policy::Policy::default(),
     }
 }
 

@@ -1,0 +1,287 @@
+//! What the indexer does with [`Trust`]: asks it, keeps its book on disk, tells what happened.
+//!
+//! Invariant: books are saved in the order they were made in, and what an operator decided is on
+//! disk before it is answered; a disk that can't be written costs a warning, never a listing.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use metrics::counter;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::indexer::set_aside;
+use crate::catalog::{Catalog, Diff, ServerUpdate};
+use crate::sealed::SealedError;
+use crate::tool::{ServerId, Tool};
+use crate::trust::decide::{Choice, Decided, DecisionError, Word};
+use crate::trust::feed::{Event, EventKind, Feed};
+use crate::trust::history::Book;
+use crate::trust::policy::Policy;
+use crate::trust::{Trust, file, millis};
+
+/// Log lines that one batch of updates may take; all of it is in the feed.
+const MOST_LINES: usize = 20;
+
+/// What is known of definitions, and what follows from it.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// What is known.
+    pub book: Book,
+    /// What follows from what is found.
+    pub policy: Policy,
+}
+
+/// What the one writer is asked to do beside taking listings.
+pub enum Order {
+    /// Decide on definitions that wait.
+    Decide {
+        /// What is decided.
+        word: Word,
+        /// Whose definitions.
+        server: ServerId,
+        /// Which; `None` is all that wait.
+        choices: Option<Vec<Choice>>,
+        /// Takes the answer.
+        reply: oneshot::Sender<Result<Vec<Arc<Event>>, DecisionError>>,
+    },
+    /// Other rules, from the next listings on.
+    Policy(Policy),
+}
+
+/// The writer's own: the gate, and its book on disk.
+pub struct Gate {
+    trust: Arc<Mutex<Trust>>,
+    keeper: Option<Keeper>,
+}
+
+/// What came of a batch of updates.
+pub struct Admitted {
+    /// With what may be served.
+    pub batch: Vec<ServerUpdate>,
+    /// The catalog after them.
+    pub catalog: Catalog,
+    /// What each changed of it.
+    pub diffs: Vec<Diff>,
+    /// What is known now, if that changed.
+    pub known: Option<Known>,
+}
+
+impl Gate {
+    /// Knows nothing, and keeps nothing on disk.
+    pub fn new() -> Self {
+        Self { trust: Arc::default(), keeper: None }
+    }
+
+    /// Goes on with the book at `path`. One that can't be used is set aside with a warning.
+    pub async fn open(policy: Policy, path: PathBuf) -> Self {
+        let from = path.clone();
+        let loaded = tokio::task::spawn_blocking(move || match file::load(&from) {
+            Ok(book) => book.unwrap_or_default(),
+            Err(error) => {
+                let then = "what was approved or held is known by the snapshot alone";
+                set_aside(&from, &error, &format!("history of definitions {error}"), then);
+                // Readers of the feed remember numbers of the lost one.
+                let newest = match error {
+                    SealedError::Io { .. } => 0,
+                    _ => millis(SystemTime::now()),
+                };
+                Book { feed: Arc::new(Feed::after(newest)), ..Book::default() }
+            }
+        });
+        let book = loaded.await.unwrap_or_default();
+        Self {
+            trust: Arc::new(Mutex::new(Trust::new(policy, book))),
+            keeper: Some(Keeper::start(path)),
+        }
+    }
+
+    fn trust(&self) -> MutexGuard<'_, Trust> {
+        self.trust.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known.
+    pub fn known(&self) -> Known {
+        known(&self.trust())
+    }
+
+    /// What of an earlier run's catalog may be served; `keep` says what is still configured.
+    pub fn restore(&self, catalog: &Catalog, keep: impl Fn(&Tool) -> bool) -> Catalog {
+        let mut trust = self.trust();
+        let kept = catalog.retain(&keep);
+        trust.adopt(&kept);
+        let events = trust.forget_others(&kept, keep, SystemTime::now());
+        tell(&events, &[]);
+        kept.retain(|tool| trust.admits(tool))
+    }
+
+    /// Looks at a batch and folds it into `catalog`, away from the runtime; `None` where that
+    /// failed.
+    pub async fn admit(
+        &self,
+        mut batch: Vec<ServerUpdate>,
+        catalog: Arc<Catalog>,
+    ) -> Option<Admitted> {
+        let trust = Arc::clone(&self.trust);
+        let admitted = tokio::task::spawn_blocking(move || {
+            let mut trust = trust.lock().unwrap_or_else(PoisonError::into_inner);
+            let events = trust.admit(&mut batch, &catalog, SystemTime::now());
+            let (catalog, diffs) = catalog.fold_all(&batch);
+            tell(&events, &batch);
+            let known = (!events.is_empty()).then(|| known(&trust));
+            Admitted { batch, catalog, diffs, known }
+        });
+        let admitted = admitted
+            .await
+            .inspect_err(|error| tracing::error!(%error, "a listing can't be taken in"))
+            .ok()?;
+        if let (Some(known), Some(keeper)) = (&admitted.known, &self.keeper) {
+            keeper.save(known.book.clone());
+        }
+        Some(admitted)
+    }
+
+    /// Decides, and keeps what was decided.
+    pub async fn decide(
+        &self,
+        word: Word,
+        server: &ServerId,
+        choices: Option<&[Choice]>,
+    ) -> Result<(Decided, Known), DecisionError> {
+        let (decided, known) = {
+            let mut trust = self.trust();
+            let decided = trust.decide(word, server, choices, SystemTime::now())?;
+            (decided, known(&trust))
+        };
+        tell(&decided.events, &[]);
+        if let Some(keeper) = &self.keeper {
+            keeper.saved(keeper.save(known.book.clone())).await;
+        }
+        Ok((decided, known))
+    }
+
+    /// Other rules, from the next listings on.
+    pub fn set_policy(&self, policy: Policy) -> Known {
+        let mut trust = self.trust();
+        trust.set_policy(policy);
+        known(&trust)
+    }
+
+    /// Returns once everything is saved.
+    pub async fn finish(self) {
+        if let Some(keeper) = self.keeper {
+            keeper.finish().await;
+        }
+    }
+}
+
+fn known(trust: &Trust) -> Known {
+    Known { book: trust.book().clone(), policy: trust.policy().clone() }
+}
+
+/// Saves books, the newest always.
+struct Keeper {
+    newest: watch::Sender<(u64, Book)>,
+    saved: watch::Receiver<u64>,
+    task: JoinHandle<()>,
+}
+
+impl Keeper {
+    fn start(path: PathBuf) -> Self {
+        let (newest, mut books) = watch::channel((0, Book::default()));
+        let (told, saved) = watch::channel(0);
+        let task = tokio::spawn(async move {
+            while books.changed().await.is_ok() {
+                let (number, book) = books.borrow_and_update().clone();
+                let path = path.clone();
+                let save = move || file::save(&path, &book);
+                if let Ok(Err(error)) = tokio::task::spawn_blocking(save).await {
+                    tracing::warn!(
+                        "history of definitions {error}: a restart will not know what happened \
+                         since it was saved last"
+                    );
+                }
+                told.send_replace(number);
+            }
+        });
+        Self { newest, saved, task }
+    }
+
+    /// Saves `book` as soon as what is being saved now is done; gives its number.
+    fn save(&self, book: Book) -> u64 {
+        let mut number = 0;
+        self.newest.send_modify(|newest| {
+            number = newest.0 + 1;
+            *newest = (number, book);
+        });
+        number
+    }
+
+    /// Waits until that one or a newer one is saved, or could not be.
+    async fn saved(&self, number: u64) {
+        let _ = self.saved.clone().wait_for(|saved| *saved >= number).await;
+    }
+
+    async fn finish(self) {
+        drop(self.newest);
+        let _ = self.task.await;
+    }
+}
+
+/// Logs and counts what happened.
+fn tell(events: &[Arc<Event>], batch: &[ServerUpdate]) {
+    // One file may hold thousands of servers: they are counted as one.
+    let of_file = |server: &str| {
+        batch.iter().any(|update| update.transport == "file" && update.server.as_str() == server)
+    };
+    let mut lines = 0;
+    for event in events {
+        let kind = event.kind.name();
+        let server = if of_file(&event.server) { "file" } else { event.server.as_str() };
+        counter!("toolscout_tool_changes_total", "server" => server.to_owned(), "kind" => kind)
+            .increment(1);
+        lines += usize::from(is_logged(event.kind));
+        if lines <= MOST_LINES {
+            log(event);
+        }
+    }
+    if lines > MOST_LINES {
+        let more = lines - MOST_LINES;
+        tracing::warn!("{more} more changes and findings: GET /v1/changes and /v1/findings");
+    }
+}
+
+fn is_logged(kind: EventKind) -> bool {
+    !matches!(
+        kind,
+        EventKind::Added | EventKind::Removed | EventKind::ServerAdded | EventKind::ServerRemoved
+    )
+}
+
+fn log(event: &Event) {
+    let tool = event.tool.as_deref().unwrap_or(&event.server);
+    let parts: Vec<&str> = event.parts.iter().map(|part| part.name()).collect();
+    let parts = parts.join(", ");
+    let rules: Vec<&str> = event.rules.iter().map(|rule| rule.name()).collect();
+    let rules = rules.join(", ");
+    let found = if rules.is_empty() { String::new() } else { format!(" (found: {rules})") };
+    match event.kind {
+        EventKind::Changed => tracing::warn!(tool, "the definition changed: {parts}{found}"),
+        EventKind::Held => {
+            tracing::warn!(tool, "held until approved{found}: toolscout trust show {tool}")
+        }
+        EventKind::Quarantined => {
+            tracing::warn!(tool, "quarantined{found}: toolscout trust show {tool}")
+        }
+        EventKind::Finding => tracing::warn!(tool, "found: {rules} (GET /v1/findings)"),
+        EventKind::Approved => tracing::info!(tool, "approved"),
+        EventKind::Rejected => tracing::info!(tool, "rejected"),
+        EventKind::Withdrawn => tracing::info!(tool, "offered as it is served again"),
+        EventKind::Released => tracing::info!(tool, "no longer held"),
+        EventKind::Added
+        | EventKind::Removed
+        | EventKind::ServerAdded
+        | EventKind::ServerRemoved => {}
+    }
+}

@@ -1,0 +1,111 @@
+//! A file that is written whole or not at all, and that tells when it is not what was written.
+//!
+//! Layout: eight bytes that say what it is, format version (u32, little-endian), BLAKE3 of the
+//! payload, payload. Written to a temporary file, synced, renamed. Invariant: [`Kind::read`] gives
+//! back what [`Kind::write`] was given, or an error.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+const HEADER: usize = 8 + 4 + 32;
+
+/// What such a file holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    /// Its first bytes.
+    pub magic: [u8; 8],
+    /// The format of its payload.
+    pub version: u32,
+}
+
+/// Why a sealed file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SealedError {
+    /// It can't be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not what was written.
+    #[error("{path} is damaged ({problem})", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// Another release wrote it.
+    #[error("{path} has format {found}, this release reads {read}", path = path.display())]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its format version.
+        found: u32,
+        /// The one that is read.
+        read: u32,
+    },
+}
+
+impl SealedError {
+    /// The payload of the file at `path` makes no sense.
+    pub fn undecodable(path: &Path) -> Self {
+        Self::Damaged { path: path.into(), problem: "payload can't be decoded" }
+    }
+}
+
+impl Kind {
+    /// Writes `payload` to `path`, all or nothing.
+    pub fn write(self, path: &Path, payload: &[u8]) -> Result<(), SealedError> {
+        let io = |source| SealedError::Io { path: path.into(), source };
+        let folder = path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder).map_err(io)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+        file.write_all(&self.magic).map_err(io)?;
+        file.write_all(&self.version.to_le_bytes()).map_err(io)?;
+        file.write_all(blake3::hash(payload).as_bytes()).map_err(io)?;
+        file.write_all(payload).map_err(io)?;
+        file.as_file().sync_all().map_err(io)?;
+        file.persist(path).map_err(|error| io(error.error))?;
+        // The rename itself is on disk only when the folder is.
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
+    }
+
+    /// The payload of the file at `path`; `None` when there is no such file.
+    pub fn read(self, path: &Path) -> Result<Option<Vec<u8>>, SealedError> {
+        let mut bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(SealedError::Io { path: path.into(), source }),
+        };
+        let damaged = |problem| SealedError::Damaged { path: path.into(), problem };
+        let (header, payload) = bytes.split_at_checked(HEADER).ok_or(damaged("cut short"))?;
+        let (magic, header) = header.split_at(self.magic.len());
+        let (version, checksum) = header.split_at(4);
+        if magic != self.magic {
+            return Err(damaged("another kind of file"));
+        }
+        let found = version.try_into().map_or(0, u32::from_le_bytes);
+        if found != self.version {
+            return Err(SealedError::Version { path: path.into(), found, read: self.version });
+        }
+        if blake3::Hasher::new().update_rayon(payload).finalize().as_bytes() != checksum {
+            return Err(damaged("checksum differs"));
+        }
+        bytes.drain(..HEADER);
+        Ok(Some(bytes))
+    }
+}
+
+/// Moves a file that can't be used out of the way, keeping it for inspection; gives its new path.
+pub fn set_aside(path: &Path) -> Result<PathBuf, SealedError> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let aside = path.with_extension(format!("bad-{}", now.as_millis()));
+    fs::rename(path, &aside)
+        .map_err(|source| SealedError::Io { path: path.into(), source })
+        .map(|()| aside)
+}
