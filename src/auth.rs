@@ -65,13 +65,15 @@ impl Accounts {
         };
         let vault = self.vault.as_ref()?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |account: &&Arc<Account>| account.url == *url && account.config == *config;
+        let same = |account: &&Arc<Account>| {
+            account.url == *url && account.config == *config && account.network == server.network
+        };
         if let Some(account) = known.get(&server.id).filter(same) {
             return Some(Arc::clone(account));
         }
         let account = Arc::new(Account::new(
             server.id.clone(),
-            url.clone(),
+            (url.clone(), server.network.clone()),
             config.clone(),
             Arc::clone(vault),
             self.news.clone(),

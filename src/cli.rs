@@ -8,6 +8,8 @@ pub mod config;
 pub mod crawl;
 pub mod demo_server;
 pub mod eval;
+pub mod import;
+pub mod lint;
 mod local;
 mod log;
 pub mod model;
@@ -63,6 +65,10 @@ pub enum Command {
     /// Check the configuration, or print an example of one.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look through the tools for what makes them hard to find or to use.
+    Lint(lint::LintArgs),
+    /// Take the servers that your MCP clients have into toolscout.toml.
+    Import(import::ImportArgs),
     /// List, pause, resume, crawl, add or remove the servers of a running toolscout.
     #[command(subcommand)]
     Server(server::ServerCommand),
@@ -317,6 +323,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Search(args) => search::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Config(command) => config::run(&command),
+        Command::Lint(args) => lint::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Model(command) => model::run(&command),
         Command::Auth(command) => auth::run(&command),
         Command::Server(command) => server::run(&command),

@@ -4,13 +4,19 @@
 
 mod added;
 mod client;
+mod credential;
+pub mod edit;
 mod encoder;
 mod error;
 mod expand;
 mod file;
+pub mod import;
 mod load;
 mod names;
+mod network;
+mod places;
 mod raw;
+mod secret;
 mod server;
 mod show;
 #[cfg(test)]
@@ -24,6 +30,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::catalog::Server;
 use crate::tool::{ServerId, Tool};
 use crate::trust::policy::Policy;
 
@@ -31,6 +38,7 @@ pub use self::added::AddedServer;
 pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 pub use self::names::{NameFilter, Names};
+pub use self::network::{ClientCertificate, NetworkConfig, Proxy, Unusable, certificates};
 
 /// Looks a variable up; `None` when it is unset.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -60,6 +68,8 @@ pub struct Config {
     pub servers: Vec<ServerConfig>,
     /// Bounds on every crawl.
     pub crawl: CrawlConfig,
+    /// How servers are reached that say nothing of it, as those that are added later.
+    pub network: NetworkConfig,
     /// What is to be done about definitions that changed or are odd.
     pub trust: Policy,
     /// The query and tool encoder.
@@ -69,10 +79,6 @@ pub struct Config {
     /// What logins are encrypted with; absent, a key is made and kept in the data folder.
     pub token_key: Option<SecretString>,
 }
-
-/// The times of servers that name none.
-const TIMES: server::Times =
-    server::Times { timeout: Duration::from_mins(1), refresh: Duration::from_mins(15) };
 
 impl Config {
     /// The sections in which `next` differs from this, and which are read at the start alone.
@@ -109,11 +115,12 @@ impl Config {
     }
 
     /// A tool that an earlier run knew may still be offered: its server is configured and
-    /// switched on, and the name is allowed. What a file lists is read from the file.
-    pub fn admits(&self, tool: &Tool) -> bool {
+    /// switched on, the name is allowed, and what was shown to us alone was shown to who we are
+    /// now. What a file lists is read from the file.
+    pub fn admits(&self, source: &Server, tool: &Tool) -> bool {
         let demo = self.demo && crate::demo::names().any(|name| name == tool.server.as_str());
-        demo || self.servers.iter().any(|server| {
-            server.id == tool.server && server.enabled && server.names.admits(&tool.name)
+        demo || self.servers.iter().find(|server| server.id == tool.server).is_some_and(|server| {
+            server.enabled && server.names.admits(&tool.name) && server.was_shown(&source.info)
         })
     }
 }
@@ -121,13 +128,14 @@ impl Config {
 impl ServerConfig {
     /// Both are the same in every value, secrets included.
     pub fn same_as(&self, other: &Self) -> bool {
-        let Self { id, enabled, title, names, timeout, refresh, transport, auth } = self;
+        let Self { id, enabled, title, names, timeout, refresh, network, transport, auth } = self;
         *id == other.id
             && *enabled == other.enabled
             && *title == other.title
             && *names == other.names
             && *timeout == other.timeout
             && *refresh == other.refresh
+            && *network == other.network
             && transport.same_as(&other.transport)
             && *auth == other.auth
     }
@@ -175,6 +183,8 @@ pub struct ServerConfig {
     pub timeout: Duration,
     /// Time between crawls, before jitter.
     pub refresh: Duration,
+    /// What lies on the way to it, where that is HTTP.
+    pub network: NetworkConfig,
     /// How to reach it.
     pub transport: Transport,
     /// How to prove who we are, beside what its headers say.
@@ -269,7 +279,7 @@ pub enum Transport {
 /// Bounds on every crawl.
 #[derive(Debug, Clone)]
 pub struct CrawlConfig {
-    /// Servers crawled at once.
+    /// Children that start at once.
     pub concurrency: usize,
     /// Pages of one listing.
     pub max_pages: usize,

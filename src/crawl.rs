@@ -6,12 +6,15 @@
 //! Invariant: a listing that was not read to its end is never reported as one.
 
 mod authorized;
+mod client;
 mod error;
 mod files;
 mod fleet;
 mod http;
+mod http_error;
 mod lines;
 mod list;
+mod news;
 mod refresh;
 mod session;
 mod sse;
@@ -34,7 +37,7 @@ use crate::config::{CrawlConfig, ServerConfig, Transport};
 use crate::tool::ServerId;
 use files::{CatalogFile, Leftovers};
 use fleet::Fleet;
-use refresh::Shared;
+use refresh::{Marks, Shared};
 use upstream::Upstream;
 
 /// A handle on the tasks that crawl.
@@ -146,8 +149,12 @@ pub fn start_with(
     updates: mpsc::Sender<ServerUpdate>,
     shutdown: CancellationToken,
 ) -> Crawler {
-    let shared =
-        Shared { updates, permits: Arc::new(Semaphore::new(limits.concurrency.max(1))), shutdown };
+    let shared = Shared {
+        updates,
+        permits: Arc::new(Semaphore::new(limits.concurrency.max(1))),
+        shutdown,
+        marks: Marks::default(),
+    };
     let ids: BTreeSet<_> = wanted.iter().map(|wanted| &wanted.server.id).collect();
     let left: BTreeSet<_> = known.keys().filter(|id| !ids.contains(id)).cloned().collect();
     known.retain(|id, _| ids.contains(id));

@@ -21,6 +21,7 @@ pub mod embed;
 pub mod eval;
 pub mod hub;
 pub mod index;
+pub mod lint;
 pub mod live;
 pub mod memory;
 pub mod roster;

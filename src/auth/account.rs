@@ -19,7 +19,7 @@ use super::error::{AuthError, clip};
 use super::manager::{self, Keeper};
 use super::record::{Client, Record, Secret, Tokens};
 use super::vault::Vault;
-use crate::config::{Grant, OAuthConfig};
+use crate::config::{Grant, NetworkConfig, OAuthConfig};
 use crate::tool::ServerId;
 
 /// After a refresh that failed, a token that is still good is used for so long before the next try.
@@ -33,6 +33,8 @@ pub struct Account {
     pub url: Url,
     /// What is configured.
     pub config: OAuthConfig,
+    /// What lies on the way.
+    pub network: NetworkConfig,
     vault: Arc<Vault>,
     news: News,
     state: Mutex<State>,
@@ -62,13 +64,13 @@ pub enum Verdict {
 impl Account {
     pub(super) fn new(
         server: ServerId,
-        url: Url,
+        (url, network): (Url, NetworkConfig),
         config: OAuthConfig,
         vault: Arc<Vault>,
         news: News,
     ) -> Self {
         let (state, renewal) = (Mutex::default(), tokio::sync::Mutex::default());
-        let account = Self { server, url, config, vault, news, state, renewal };
+        let account = Self { server, url, config, network, vault, news, state, renewal };
         if let Err(error) = account.reload() {
             tracing::warn!(server = %account.server, %error, "the login is not used");
         }

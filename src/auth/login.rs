@@ -19,13 +19,24 @@ use crate::config::Grant;
 
 /// Time for somebody to log in.
 pub const PATIENCE: Duration = Duration::from_mins(10);
-/// What is asked of the server to see how it refuses.
-const PROBE: &str = concat!(
-    r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","#,
-    r#""capabilities":{},"clientInfo":{"name":"toolscout","version":""#,
-    env!("CARGO_PKG_VERSION"),
-    r#""}}}"#
-);
+/// What is asked of the server to see how it refuses, in both eras of the protocol: some let one
+/// pass and not the other.
+const PROBES: [&str; 2] = [
+    concat!(
+        r#"{"jsonrpc":"2.0","id":0,"method":"server/discover","params":{"_meta":{"#,
+        r#""io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
+        r#""io.modelcontextprotocol/clientCapabilities":{},"#,
+        r#""io.modelcontextprotocol/clientInfo":{"name":"toolscout","version":""#,
+        env!("CARGO_PKG_VERSION"),
+        r#""}}}}"#
+    ),
+    concat!(
+        r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","#,
+        r#""capabilities":{},"clientInfo":{"name":"toolscout","version":""#,
+        env!("CARGO_PKG_VERSION"),
+        r#""}}}"#
+    ),
+];
 
 /// A login that waits for somebody to say yes at the authorization server.
 pub struct Login {
@@ -137,18 +148,27 @@ impl Login {
 /// What the server says to a request without a token; `None` where it lets it pass.
 async fn probe(account: &Account) -> Result<Option<String>, AuthError> {
     let guarded = manager::guarded(account)?;
-    let request = guarded
-        .for_url(&account.url)?
-        .post(account.url.clone())
-        .header(CONTENT_TYPE, "application/json")
-        .header(ACCEPT, "application/json, text/event-stream")
-        .body(PROBE);
-    let response = request.send().await.map_err(|error| AuthError::Discovery(cause(&error)))?;
-    let challenges = response.headers().get_all(WWW_AUTHENTICATE).iter();
-    let mut challenges = challenges.filter_map(|value| value.to_str().ok());
-    let bearer =
-        |text: &&str| text.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("bearer"));
-    Ok(challenges.find(bearer).map(str::to_owned))
+    for probe in PROBES {
+        let mut request = guarded
+            .for_url(&account.url)?
+            .post(account.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json, text/event-stream")
+            .body(probe);
+        if probe == PROBES[0] {
+            request = request.header("mcp-protocol-version", "2026-07-28");
+            request = request.header("mcp-method", "server/discover");
+        }
+        let response = request.send().await.map_err(|error| AuthError::Discovery(cause(&error)))?;
+        let challenges = response.headers().get_all(WWW_AUTHENTICATE).iter();
+        let mut challenges = challenges.filter_map(|value| value.to_str().ok());
+        let bearer =
+            |text: &&str| text.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("bearer"));
+        if let Some(challenge) = challenges.find(bearer) {
+            return Ok(Some(challenge.to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// What is configured, else what the server asks for; never less than what is there already.

@@ -16,8 +16,9 @@ use url::Url;
 
 use super::account::Account;
 use super::error::{AuthError, clip};
-use super::guard::{Client as Guarded, Policy, Redirects};
+use super::guard::{self, Client as Guarded, Policy, Redirects};
 use super::record::{Client, Tokens};
+use crate::config::NetworkConfig;
 
 /// The longest answer that is read.
 const MAX_BODY: usize = 1 << 20;
@@ -40,7 +41,14 @@ pub(super) async fn of(account: &Arc<Account>) -> Result<AuthorizationManager, A
 
 /// The client that talks to authorization servers.
 pub(super) fn guarded(account: &Account) -> Result<Guarded, AuthError> {
-    Guarded::new(policy(account), Redirects::Stop).map_err(|error| AuthError::Http(cause(&error)))
+    let settings = |network: &NetworkConfig| {
+        let client = network.client().map(guard::timed);
+        client.map_err(|(key, why)| AuthError::Http(format!("`{key}`: {why}")))
+    };
+    // Our certificate is for the server alone.
+    let (own, others) = (settings(&account.network)?, settings(&account.network.anonymous())?);
+    Guarded::over(policy(account), Redirects::Stop, own, others)
+        .map_err(|error| AuthError::Http(cause(&error)))
 }
 
 fn policy(account: &Account) -> Policy {

@@ -163,7 +163,7 @@ impl Service {
                 indexer.use_vectors(cache, threads).await?;
             }
         }
-        indexer.restore(entries.admits()).await;
+        indexer.restore(entries.admits(), entries.shown_to_us()).await;
         let known: BTreeMap<_, _> = live
             .catalog()
             .servers()

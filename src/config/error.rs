@@ -151,6 +151,15 @@ pub enum Problem {
     /// The same header twice.
     #[error("the header is given twice")]
     HeaderTwice,
+    /// No proxy.
+    #[error("not a proxy")]
+    Proxy,
+    /// A file without certificates.
+    #[error("no certificate in PEM form in that file")]
+    NoCertificate,
+    /// Files without a certificate and its key.
+    #[error("not one certificate with its key, both in PEM form")]
+    NoIdentity,
     /// No name of an environment variable.
     #[error("not the name of an environment variable")]
     EnvName,
@@ -166,9 +175,35 @@ pub enum Problem {
     /// Another transport.
     #[error("unknown server type {0:?}")]
     UnknownType(String),
-    /// A JSON file without servers.
-    #[error("no `mcpServers` or `servers` object")]
+    /// A client's file without servers.
+    #[error("no list of servers (`mcpServers`, `servers`, `mcp_servers`, `mcp` or `extensions`)")]
     NoServers,
+    /// A toolset of a server that is not listed.
+    #[error("there is no server {0:?} in `mcp_servers`")]
+    NoServer(String),
+    /// A second toolset of the same server.
+    #[error("the server {0:?} has a toolset already")]
+    SecondToolset(String),
+    /// A file of variables that can't be used.
+    #[error("{path}: line {line} is no `NAME=value`")]
+    EnvFile {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// Warning: a server without a toolset.
+    #[error("no `mcp_toolset` names the server {0:?}, so it is switched off")]
+    NoToolset(String),
+    /// This program in another's list.
+    #[error("it is toolscout itself, so it is left out")]
+    Ourselves,
+    /// Warning: what only the client itself can run.
+    #[error("it runs inside its client ({0}), so it is left out")]
+    Inside(String),
+    /// Warning: two entries of one file with one id.
+    #[error("another entry has that id; this one is called {0:?}")]
+    Renamed(String),
     /// A file that is not there.
     #[error("no such file: {0}")]
     NoFile(String),
@@ -249,6 +284,11 @@ impl Problem {
             Self::HeaderName => "use letters, digits and dashes",
             Self::HeaderValue => "remove line breaks and other control characters",
             Self::HeaderTwice => "keep one; a bearer token is an Authorization header",
+            Self::Proxy => "write \"http://proxy.example.com:3128\", \"none\" or \"environment\"",
+            Self::NoCertificate => "name a file with BEGIN CERTIFICATE in it",
+            Self::NoIdentity => {
+                "put the certificate and its key in one file, or name the key as `client_key_file`"
+            }
             Self::EnvName => "use a name without `=`",
             Self::Glob(_) => {
                 "write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves"
@@ -257,6 +297,14 @@ impl Problem {
             Self::OfFile => "say it in [trust], which holds for all servers that say nothing else",
             Self::UnknownType(_) => "use \"stdio\" or \"http\"",
             Self::NoServers => "wrap the entries: {\"mcpServers\": {\"my-server\": {…}}}",
+            Self::NoServer(_) => "correct `mcp_server_name`, or add the server",
+            Self::SecondToolset(_) => "merge the two: each server has exactly one toolset",
+            Self::EnvFile { .. } => "correct the line; quote values that hold spaces or `#`",
+            Self::NoToolset(_) => {
+                "add {\"type\": \"mcp_toolset\", \"mcp_server_name\": …} to `tools`"
+            }
+            Self::Inside(_) | Self::Ourselves => "nothing is to be done",
+            Self::Renamed(_) => "rename one of the two, if you like",
             Self::NoCommand(_) => "install it, or give its full path",
             Self::PlainHttp => "use https://",
             Self::LeftOut(_) => "correct the entry before it is switched on",
@@ -303,6 +351,13 @@ impl Place {
         }
     }
 
+    /// Another key beside this one.
+    pub(super) fn sibling(&self, key: &str) -> Self {
+        let mut beside = self.clone();
+        beside.path.pop();
+        beside.at(key)
+    }
+
     pub(super) fn error(&self, problem: Problem) -> ConfigError {
         ConfigError {
             file: self.file.to_string(),
@@ -313,7 +368,7 @@ impl Place {
     }
 
     /// The line of the key, or of the nearest one above it that has one.
-    fn line(&self) -> Option<usize> {
+    pub(super) fn line(&self) -> Option<usize> {
         (1..=self.path.len()).rev().find_map(|depth| self.lines.get(&self.path[..depth]).copied())
     }
 }

@@ -11,8 +11,8 @@ use secrecy::SecretString;
 
 use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
 use super::raw::{RawConfig, RawCrawl, RawServer};
-use super::server::{self, Entry, Times};
-use super::{Config, CrawlConfig, EmbedConfig, Environment, TIMES, client, encoder, file, trust};
+use super::server::{self, Defaults, Entry};
+use super::{Config, CrawlConfig, EmbedConfig, Environment, client, encoder, file, network, trust};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "toolscout.toml";
@@ -70,14 +70,16 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let mut files = Vec::new();
     let mut entries = Vec::new();
 
-    let (raw, place, base) = own_file(sources, environment, &mut files, &mut entries, &mut errors);
+    let (mut raw, place, base) =
+        own_file(sources, environment, &mut files, &mut entries, &mut errors);
     for path in &sources.mcp_config {
         let (shown, path) = (path.display().to_string(), sources.folder.join(path));
         let Some(text) = text_of(&shown, &path, &mut errors) else {
             continue;
         };
         let base = folder_of(&path);
-        let read = client::read(&shown, &text, &mut errors);
+        let mut told = client::Told { errors: &mut errors, warnings: &mut warnings };
+        let read = client::read(&shown, &path, &text, &mut told).servers;
         entries.extend(read.into_iter().map(|(id, place, raw)| Entry {
             id,
             place,
@@ -92,10 +94,15 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             .map(|(path, servers)| catalog_entry(&sources.folder, path, servers.as_deref())),
     );
 
+    let mut filled_in = Vec::new();
+    let at = (&place.at("crawl"), base.as_path());
+    let network = network::of_crawl(&mut raw.crawl, at, environment, &mut filled_in, &mut errors);
     let mut check = Check { place: &place, errors: &mut errors };
-    let times = Times {
-        timeout: check.time("timeout", raw.crawl.timeout.as_deref(), TIMES.timeout),
-        refresh: check.time("refresh", raw.crawl.refresh.as_deref(), TIMES.refresh),
+    let usual = Defaults::default();
+    let defaults = Defaults {
+        timeout: check.time("timeout", raw.crawl.timeout.as_deref(), usual.timeout),
+        refresh: check.time("refresh", raw.crawl.refresh.as_deref(), usual.refresh),
+        network,
     };
     let crawl = check.crawl(&raw.crawl);
     let listen = check.listen(&raw, sources, environment);
@@ -114,14 +121,13 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     }
     refuse_duplicates(&entries, sources.demo, &mut errors);
     let mut servers = Vec::new();
-    let mut filled_in = Vec::new();
     for entry in entries {
         let at = entry.place.clone();
         let off = entry.raw.enabled == Some(false);
-        match server::resolve(entry, times, environment, &mut warnings) {
+        match server::resolve(entry, &defaults, environment, &mut warnings) {
             Ok(resolved) => {
                 servers.push(resolved.server);
-                filled_in.extend(resolved.filled_in.into_iter().map(SecretString::from));
+                filled_in.extend(resolved.filled_in);
             }
             Err(found) if off => {
                 let first = found.first().map(|error| error.problem.to_string());
@@ -145,6 +151,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 data,
                 servers,
                 crawl,
+                network: defaults.network,
                 trust,
                 embed,
                 rerank,
@@ -152,7 +159,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             },
             warnings,
             files,
-            filled_in,
+            filled_in: filled_in.into_iter().map(SecretString::from).collect(),
         }),
         _ => Err(in_order(errors)),
     }

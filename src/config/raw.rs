@@ -34,6 +34,10 @@ pub(super) struct RawCrawl {
     pub max_bytes: Option<usize>,
     pub timeout: Option<String>,
     pub refresh: Option<String>,
+    pub proxy: Option<String>,
+    pub ca_file: Option<String>,
+    pub client_cert_file: Option<String>,
+    pub client_key_file: Option<String>,
 }
 
 /// `[trust]`.
@@ -49,7 +53,7 @@ pub(super) struct RawTrust {
 }
 
 /// `[servers.ID.trust]`.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawRules {
     pub injection: Option<String>,
@@ -97,7 +101,7 @@ pub(super) struct RawRerank {
 }
 
 /// `[servers.ID]`.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawServer {
     pub title: Option<String>,
@@ -111,6 +115,7 @@ pub(super) struct RawServer {
     pub command: Option<String>,
     pub args: Option<Vec<String>>,
     pub env: Option<BTreeMap<String, String>>,
+    pub env_file: Option<String>,
     pub cwd: Option<String>,
     pub url: Option<String>,
     pub headers: Option<BTreeMap<String, String>>,
@@ -127,12 +132,16 @@ pub(super) struct RawServer {
     pub api_key_header: Option<String>,
     pub auth: Option<String>,
     pub oauth: Option<RawOAuth>,
+    pub proxy: Option<String>,
+    pub ca_file: Option<String>,
+    pub client_cert_file: Option<String>,
+    pub client_key_file: Option<String>,
     pub catalog: Option<String>,
     pub catalog_servers: Option<String>,
 }
 
 /// `[servers.ID.oauth]`.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawOAuth {
     pub grant: Option<String>,
@@ -155,6 +164,7 @@ impl RawServer {
             ("timeout", &mut self.timeout),
             ("refresh", &mut self.refresh),
             ("command", &mut self.command),
+            ("env_file", &mut self.env_file),
             ("cwd", &mut self.cwd),
             ("url", &mut self.url),
             ("bearer_token", &mut self.bearer_token),
@@ -169,6 +179,10 @@ impl RawServer {
             ("api_key_env", &mut self.api_key_env),
             ("api_key_header", &mut self.api_key_header),
             ("auth", &mut self.auth),
+            ("proxy", &mut self.proxy),
+            ("ca_file", &mut self.ca_file),
+            ("client_cert_file", &mut self.client_cert_file),
+            ("client_key_file", &mut self.client_key_file),
             ("catalog", &mut self.catalog),
             ("catalog_servers", &mut self.catalog_servers),
         ];

@@ -12,8 +12,9 @@ use url::Url;
 
 use super::error::{ConfigError, Place, Problem};
 use super::expand::expand;
+use super::network::{self, Keys};
 use super::raw::RawServer;
-use super::{Auth, Environment, NameFilter, Names, ServerConfig, Transport};
+use super::{Auth, Environment, NameFilter, Names, NetworkConfig, ServerConfig, Transport};
 
 mod credentials;
 
@@ -35,17 +36,27 @@ pub(super) struct Resolved {
     pub filled_in: Vec<String>,
 }
 
-/// The times of entries that name none.
-#[derive(Clone, Copy)]
-pub(super) struct Times {
+/// What entries have that do not say otherwise.
+pub(super) struct Defaults {
     pub timeout: Duration,
     pub refresh: Duration,
+    pub network: NetworkConfig,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_mins(1),
+            refresh: Duration::from_mins(15),
+            network: NetworkConfig::default(),
+        }
+    }
 }
 
 /// Resolves an entry, or says everything that is wrong with it.
 pub(super) fn resolve(
     entry: Entry,
-    times: Times,
+    defaults: &Defaults,
     environment: &Environment<'_>,
     warnings: &mut Vec<ConfigError>,
 ) -> Result<Resolved, Vec<ConfigError>> {
@@ -74,9 +85,10 @@ pub(super) fn resolve(
     let mut check = Check { place: &place, base: &base, environment, errors: &mut errors };
     let allow = raw.allow.take().map(|globs| check.globs("allow", &globs));
     let deny = check.globs("deny", &raw.deny.take().unwrap_or_default());
-    let timeout = check.time("timeout", raw.timeout.take(), times.timeout);
-    let refresh = check.time("refresh", raw.refresh.take(), times.refresh);
+    let timeout = check.time("timeout", raw.timeout.take(), defaults.timeout);
+    let refresh = check.time("refresh", raw.refresh.take(), defaults.refresh);
     let (enabled, title) = (raw.enabled.unwrap_or(true), raw.title.take());
+    let network = check.network(&mut raw, &defaults.network);
     let transport = check.transport(raw, damaged);
     match transport {
         Some((transport, auth)) if errors.is_empty() => {
@@ -90,6 +102,7 @@ pub(super) fn resolve(
                 names: NameFilter { allow, deny },
                 timeout,
                 refresh,
+                network,
                 transport,
                 auth,
             };
@@ -145,7 +158,8 @@ impl Check<'_> {
         if command.trim().is_empty() {
             self.error("command", Problem::Empty);
         }
-        let env = raw.env.unwrap_or_default();
+        let mut env = raw.env_file.map(|file| self.env_file(&file)).unwrap_or_default();
+        env.extend(raw.env.unwrap_or_default());
         for name in env.keys() {
             if name.is_empty() || name.contains(['=', '\0']) {
                 let key = self.place.at("env").at(name);
@@ -158,6 +172,38 @@ impl Check<'_> {
             env: secret(env),
             cwd: raw.cwd.map(|cwd| self.base.join(cwd)),
         }
+    }
+
+    /// The variables of a file. Lines that can't be read are told by their number alone, since
+    /// they may hold secrets.
+    fn env_file(&mut self, shown: &str) -> BTreeMap<String, String> {
+        let text = match std::fs::read_to_string(self.base.join(shown)) {
+            Ok(text) => text,
+            Err(error) => {
+                self.error("env_file", Problem::Unreadable(format!("{shown}: {error}")));
+                return BTreeMap::new();
+            }
+        };
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let mut variables = BTreeMap::new();
+        for pair in dotenvy::from_read_iter(text.as_bytes()) {
+            match pair {
+                Ok((name, value)) => {
+                    variables.insert(name, value);
+                }
+                Err(error) => {
+                    let bad = match &error {
+                        dotenvy::Error::LineParse(bad, _) => bad.as_str(),
+                        _ => "",
+                    };
+                    let before = text.find(bad).unwrap_or_default();
+                    let line = super::error::line_at(text, before);
+                    self.error("env_file", Problem::EnvFile { path: shown.into(), line });
+                    break;
+                }
+            }
+        }
+        variables
     }
 
     fn http(&mut self, mut raw: RawServer) -> Option<(Transport, Auth)> {
@@ -182,6 +228,26 @@ impl Check<'_> {
         Some((Transport::Http { url: url?, headers: secret(headers) }, auth))
     }
 
+    /// Keys that mean nothing for other transports than HTTP.
+    fn network(&mut self, raw: &mut RawServer, default: &NetworkConfig) -> NetworkConfig {
+        let keys = Keys {
+            proxy: raw.proxy.take(),
+            ca_file: raw.ca_file.take(),
+            client_cert_file: raw.client_cert_file.take(),
+            client_key_file: raw.client_key_file.take(),
+        };
+        let other = raw.command.as_ref().map(|_| "command");
+        let Some(other) = other.or_else(|| raw.catalog.as_ref().map(|_| "catalog")) else {
+            return network::resolve(keys, default, (self.place, self.base), self.errors);
+        };
+        for (key, given) in keys.given() {
+            if given {
+                self.error(key, Problem::Misplaced(other));
+            }
+        }
+        NetworkConfig::default()
+    }
+
     fn catalog(&mut self, raw: RawServer) -> Transport {
         self.only("catalog", &raw);
         let path = self.file("catalog", &raw.catalog.unwrap_or_default());
@@ -194,6 +260,7 @@ impl Check<'_> {
         let keys = [
             ("args", "command", raw.args.is_some()),
             ("env", "command", raw.env.is_some()),
+            ("env_file", "command", raw.env_file.is_some()),
             ("cwd", "command", raw.cwd.is_some()),
             ("headers", "url", raw.headers.is_some()),
             ("bearer_token", "url", raw.bearer_token.is_some()),

@@ -11,7 +11,8 @@ use serde::Serialize;
 use url::Url;
 
 use super::{
-    Auth, Config, EndpointConfig, Grant, Loaded, NameFilter, OAuthConfig, ServerConfig, Transport,
+    Auth, Config, EndpointConfig, Grant, Loaded, NameFilter, OAuthConfig, Proxy, ServerConfig,
+    Transport, secret,
 };
 use crate::embed::IN_BINARY;
 use crate::trust::policy::{Action, Rule, Rules};
@@ -97,6 +98,10 @@ struct ShownServer {
     env: Option<BTreeMap<String, &'static str>>,
     headers: Option<BTreeMap<String, &'static str>>,
     oauth: Option<ShownOAuth>,
+    proxy: Option<String>,
+    ca_file: Option<String>,
+    client_cert_file: Option<String>,
+    client_key_file: Option<String>,
     trust: Option<BTreeMap<&'static str, Action>>,
 }
 
@@ -124,6 +129,7 @@ impl Loaded {
             demo: _,
             servers,
             crawl,
+            network: _,
             trust,
             embed,
             rerank,
@@ -191,7 +197,21 @@ impl Loaded {
                 ..shown
             },
             Transport::Http { url, headers } => {
-                ShownServer { url: Some(self.hide(&bare(url))), headers: masked(headers), ..shown }
+                let path = |path: &std::path::PathBuf| path.display().to_string();
+                let (network, client) = (&server.network, server.network.client.as_ref());
+                ShownServer {
+                    url: Some(self.hide(&bare(url))),
+                    headers: masked(headers),
+                    proxy: match &network.proxy {
+                        Proxy::Environment => None,
+                        Proxy::None => Some("none".into()),
+                        Proxy::Through(url) => Some(self.hide(&bare(url))),
+                    },
+                    ca_file: network.ca.as_ref().map(path),
+                    client_cert_file: client.map(|client| path(&client.certificate)),
+                    client_key_file: client.and_then(|client| client.key.as_ref()).map(path),
+                    ..shown
+                }
             }
             Transport::Catalog { path, servers } => ShownServer {
                 catalog: Some(path.display().to_string()),
@@ -241,7 +261,12 @@ impl Loaded {
             after_secret = secret && rest.is_none() && argument.starts_with('-');
             masked
         };
-        arguments.iter().map(mask).collect()
+        let mut plain = arguments.to_vec();
+        // From the end on, so that what is before stays where it is.
+        for (place, found) in secret::in_args(arguments).into_iter().rev() {
+            plain[place].replace_range(found.range, MASK);
+        }
+        plain.iter().map(mask).collect()
     }
 }
 
@@ -291,5 +316,9 @@ fn bare(url: &Url) -> String {
         url.set_query(Some(MASK));
     }
     url.set_fragment(None);
-    url.into()
+    let mut shown = String::from(url);
+    for found in secret::in_url(&shown).into_iter().rev() {
+        shown.replace_range(found.range, MASK);
+    }
+    shown
 }

@@ -10,7 +10,7 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use rmcp::transport::streamable_http_client::StreamableHttpError;
 
 use super::error::CrawlError;
-use super::http::reqwest_error;
+use super::http_error::reqwest_error;
 use crate::auth::{Account, AuthError, Secret, Verdict};
 
 /// A client, and the login that its requests go with.

@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 
 use crate::auth::Account;
 pub(super) use crate::auth::clip;
-use crate::config::{ServerConfig, Transport};
+use crate::config::{Proxy, ServerConfig, Transport};
 
 /// Why a crawl failed.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,22 @@ pub enum CrawlError {
     /// No token, for a reason that may pass.
     #[error("no token for the server: {0}")]
     Token(String),
+    /// 407.
+    #[error(
+        "the proxy wants credentials (HTTP 407): give them in `proxy`, as in http://user:password@host:3128"
+    )]
+    ProxyAuth,
+    /// TLS failed.
+    #[error("no secure connection: {0}")]
+    Tls(String),
+    /// 429, or 503 with a word on how long.
+    #[error("the server asks to be left alone for a while (HTTP {status})")]
+    Busy {
+        /// The status.
+        status: u16,
+        /// For how long, if it says so.
+        wait: Option<Duration>,
+    },
     /// Another HTTP status.
     #[error("the server answered HTTP {0}; check its `url`")]
     Status(String),
@@ -131,6 +147,10 @@ impl Secrets {
                 secrets.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
                 secrets.extend(url.password().map(str::to_owned));
                 secrets.push(url.username().to_owned());
+                if let Proxy::Through(proxy) = &server.network.proxy {
+                    secrets.extend(proxy.password().map(str::to_owned));
+                    secrets.push(proxy.username().to_owned());
+                }
             }
             Transport::Catalog { .. } => {}
         }

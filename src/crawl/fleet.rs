@@ -17,7 +17,7 @@ use super::upstream::Upstream;
 use super::{Change, Hold, Triggers, Wanted, update};
 use crate::auth::Accounts;
 use crate::catalog::{Outcome, ServerInfo, ServerUpdate};
-use crate::config::{CrawlConfig, Transport};
+use crate::config::{CrawlConfig, NameFilter, Transport};
 use crate::tool::ServerId;
 
 /// The servers whose state is for a task to tell of.
@@ -206,7 +206,15 @@ impl Fleet {
         self.triggers.add(&server.id, &refresh);
         if is_told {
             // What is not wanted any more goes at once, also where the server is down.
-            shared.tell(&server, Outcome::Narrowed(server.names.clone()), None).await;
+            let names = if shared.marks.are_of_another(&server) {
+                NameFilter::nothing()
+            } else {
+                server.names.clone()
+            };
+            shared.tell(&server, Outcome::Narrowed(names), None).await;
+        }
+        if let Some(known) = &begin.known {
+            shared.marks.note(&server.id, known);
         }
         let id = server.id.clone();
         let account = self.accounts.of(&server);

@@ -3,9 +3,10 @@
 //! Invariant: whatever way a crawl ends, it ends within the server's `timeout`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::client;
 use super::error::{CrawlError, Secrets};
-use super::http;
 use super::list::list;
 use super::session::{Connector, Era, Event, Session};
 use crate::auth::Account;
@@ -20,6 +21,8 @@ pub(super) struct Upstream {
     account: Option<Arc<Account>>,
     http: Option<reqwest::Client>,
     era: Option<Era>,
+    /// The last crawl was refused for this long.
+    asked: Option<Duration>,
     session: Option<Session>,
 }
 
@@ -36,7 +39,8 @@ impl Upstream {
             server,
             limits: limits.clone(),
             http: None,
-            era: known.and_then(|info| info.protocol.as_deref()).map(Era::of),
+            era: known.and_then(Era::known),
+            asked: None,
             session: None,
         }
     }
@@ -50,6 +54,15 @@ impl Upstream {
         };
         if listing.is_err() || !self.announces() {
             self.close().await;
+        }
+        self.asked = None;
+        if let Err(error) = &listing {
+            match error {
+                CrawlError::Busy { wait, .. } => self.asked = *wait,
+                // Certificates may have been renewed by the next time.
+                CrawlError::Tls(_) | CrawlError::AuthRequired(_) => self.http = None,
+                _ => {}
+            }
         }
         match listing {
             Ok(listing) => Outcome::Listed(listing),
@@ -75,7 +88,7 @@ impl Upstream {
             }
         }
         if let (Transport::Http { headers, .. }, None) = (&self.server.transport, &self.http) {
-            self.http = Some(http::client(headers)?);
+            self.http = Some(client::client(headers, &self.server.network)?);
         }
         let connector = Connector {
             server: &self.server,
@@ -93,7 +106,18 @@ impl Upstream {
         list(session, &self.server, &self.limits).await
     }
 
-    fn announces(&self) -> bool {
+    /// How long the server asked to be left alone, if the last crawl failed for that.
+    pub(super) fn asked(&self) -> Option<Duration> {
+        self.asked
+    }
+
+    /// The next crawl starts a child.
+    pub(super) fn starts_a_child(&self) -> bool {
+        matches!(self.server.transport, Transport::Stdio { .. }) && self.session.is_none()
+    }
+
+    /// The server says by itself when its tools change.
+    pub(super) fn announces(&self) -> bool {
         self.session.as_ref().is_some_and(|session| session.announces)
     }
 

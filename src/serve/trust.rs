@@ -89,11 +89,11 @@ impl About {
             hash: tool.hash.hex(),
             changes: entry.changes,
         });
-        let (server, name) = (tool.server.as_str(), &*tool.name);
+        let (id, name) = (tool.server.as_str(), &*tool.name);
         Self {
             history,
-            findings: served.map(|it| found(known, server, name, it)).unwrap_or_default(),
-            held: entry.and_then(|entry| held(known, server, name, entry.held.as_ref()?)),
+            findings: served.map(|it| found(known, id, name, it)).unwrap_or_default(),
+            held: entry.and_then(|entry| held(known, id, name, entry.held.as_ref()?)),
         }
     }
 }

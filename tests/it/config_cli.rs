@@ -31,6 +31,8 @@ fn every_subcommand_has_help_with_an_example() {
         &["search"],
         &["eval"],
         &["completions"],
+        &["import"],
+        &["lint"],
         &["model", "list"],
         &["model", "pull"],
         &["model", "use"],

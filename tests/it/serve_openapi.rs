@@ -93,7 +93,8 @@ async fn every_get_in_the_document_is_served_and_every_reference_resolves() {
     let reply = app.get("/openapi.json").await;
     let document = reply.json();
     for (path, operations) in document["paths"].as_object().unwrap() {
-        if operations.get("get").is_some() {
+        // Those under the token are asked of a whole service (admin.rs).
+        if operations.get("get").is_some() && !path.starts_with("/v1/admin/") {
             let reply = app.get(&path.replace("{id}", "files%2Fread_file")).await;
             assert_ne!(reply.status, 405, "{path}");
             match path.as_str() {

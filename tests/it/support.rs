@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod crawling;
+pub mod front;
 pub mod mock_embeddings;
 pub mod mock_http;
 pub mod mock_site;

@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use toolscout::catalog::{Listing, Outcome};
-use toolscout::config::{CrawlConfig, NameFilter, Names, ServerConfig, Transport};
+use toolscout::config::{CrawlConfig, NameFilter, Names, NetworkConfig, ServerConfig, Transport};
 use toolscout::crawl::{self, Wanted};
 
 const LIMITS: CrawlConfig =
@@ -43,6 +43,7 @@ fn server(id: &str, transport: Transport) -> ServerConfig {
         names: NameFilter::default(),
         timeout: Duration::from_mins(1),
         refresh: Duration::from_hours(1),
+        network: NetworkConfig::direct(),
         transport,
         auth: toolscout::config::Auth::Headers,
     }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use toolscout::catalog::{Listing, Outcome, ServerInfo, ServerUpdate};
-use toolscout::config::{Config, CrawlConfig, EmbedConfig, NameFilter, ServerConfig, Transport};
+use toolscout::config::{
+    Config, CrawlConfig, EmbedConfig, NameFilter, NetworkConfig, ServerConfig, Transport,
+};
 use toolscout::crawl::{self, Crawler, Wanted};
 use toolscout::tool::ServerId;
 use url::Url;
@@ -24,6 +26,7 @@ pub fn server(id: &str, transport: Transport) -> ServerConfig {
         names: NameFilter::default(),
         timeout: PATIENCE,
         refresh: Duration::from_hours(1),
+        network: NetworkConfig::direct(),
         transport,
         auth: toolscout::config::Auth::Headers,
     }
@@ -47,6 +50,7 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         data: PathBuf::new(),
         servers,
         crawl: limits(),
+        network: NetworkConfig::direct(),
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
         token_key: None,
