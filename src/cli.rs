@@ -3,6 +3,7 @@
 //! Invariant: nothing here reads a configuration file or decides a default; `config` does.
 
 pub mod add;
+pub mod auth;
 pub mod completions;
 pub mod config;
 pub mod crawl;
@@ -87,6 +88,9 @@ pub enum Command {
     /// List the models, fetch one, or choose the one that is used.
     #[command(subcommand)]
     Model(model::ModelCommand),
+    /// Log in at servers that want it, and see or forget the logins.
+    #[command(subcommand)]
+    Auth(auth::AuthCommand),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
     /// Run one of the demo's servers on stdin and stdout.
@@ -332,6 +336,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Lint(args) => lint::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Model(command) => model::run(&command),
+        Command::Auth(command) => auth::run(&command),
         Command::Server(command) => server::run(&command),
         Command::Reload(args) => server::reload(&args),
         Command::Trust(command) => trust::run(&command),

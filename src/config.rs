@@ -48,6 +48,9 @@ pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 /// A `toolscout.toml` with every key and its default.
 pub const EXAMPLE: &str = include_str!("config/example.toml");
 
+/// The variable that gives the key of kept logins.
+pub const TOKEN_KEY: &str = "TOOLSCOUT_TOKEN_KEY";
+
 /// Everything `serve` and `crawl` need to know.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -77,17 +80,21 @@ pub struct Config {
     pub rerank: Option<RerankConfig>,
     /// Registries that are followed.
     pub registries: Vec<RegistryConfig>,
+    /// What logins are encrypted with; absent, a key is made and kept in the data folder.
+    pub token_key: Option<SecretString>,
 }
 
 impl Config {
     /// The sections in which `next` differs from this, and which are read at the start alone.
-    /// Secrets are not compared.
+    /// Secrets of other sections than servers are not compared, but for the key of logins.
     pub fn needs_restart(&self, next: &Self) -> Vec<&'static str> {
         let hosts = |config: &Self| {
             let Self { allowed_hosts, allowed_origins, .. } = config;
             (allowed_hosts.clone(), allowed_origins.clone())
         };
         let listens = |config: &Self| (config.listen, config.allow_anonymous);
+        let key =
+            |config: &Self| config.token_key.as_ref().map(|key| key.expose_secret().to_owned());
         let shown = |section: &dyn std::fmt::Debug| format!("{section:?}");
         let differs = [
             ("listen", listens(self) != listens(next)),
@@ -96,6 +103,7 @@ impl Config {
             ("[crawl]", shown(&self.crawl) != shown(&next.crawl)),
             ("[embed]", shown(&self.embed) != shown(&next.embed)),
             ("[[registry]]", self.registries != next.registries),
+            ("token_key_file", key(self) != key(next)),
             ("[rerank]", shown(&self.rerank) != shown(&next.rerank)),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
@@ -125,7 +133,8 @@ impl Config {
 impl ServerConfig {
     /// Both are the same in every value, secrets included.
     pub fn same_as(&self, other: &Self) -> bool {
-        let Self { id, enabled, title, names, timeout, refresh, network, guard, transport } = self;
+        let Self { id, enabled, title, names, timeout, refresh, network, guard, transport, auth } =
+            self;
         *id == other.id
             && *enabled == other.enabled
             && *title == other.title
@@ -135,6 +144,7 @@ impl ServerConfig {
             && *network == other.network
             && *guard == other.guard
             && transport.same_as(&other.transport)
+            && *auth == other.auth
     }
 }
 
@@ -187,6 +197,62 @@ pub struct ServerConfig {
     pub guard: Option<crate::auth::guard::Policy>,
     /// How to reach it.
     pub transport: Transport,
+    /// How to prove who we are, beside what its headers say.
+    pub auth: Auth,
+}
+
+/// How toolscout proves to a server who it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Auth {
+    /// By the headers of its transport, or not at all.
+    #[default]
+    Headers,
+    /// By OAuth, once the server asks.
+    OAuth(OAuthConfig),
+}
+
+/// How to get a token for a server.
+#[derive(Debug, Clone, Default)]
+pub struct OAuthConfig {
+    /// Who logs in.
+    pub grant: Grant,
+    /// toolscout's id at the authorization server, where it is registered there.
+    pub client_id: Option<String>,
+    /// The secret that goes with it.
+    pub client_secret: Option<SecretString>,
+    /// A document that says who toolscout is, for authorization servers that take its URL as id.
+    pub client_metadata_url: Option<Url>,
+    /// What to ask for, instead of what the server names.
+    pub scopes: Vec<String>,
+    /// Where `auth login` waits for the browser on this machine; 0 is any free port.
+    pub redirect_port: u16,
+    /// The authorization server may be in a private network, also over plain http.
+    pub allow_private_addresses: bool,
+}
+
+impl PartialEq for OAuthConfig {
+    fn eq(&self, other: &Self) -> bool {
+        let secret = |config: &Self| {
+            config.client_secret.as_ref().map(|secret| secret.expose_secret().to_owned())
+        };
+        self.grant == other.grant
+            && self.client_id == other.client_id
+            && secret(self) == secret(other)
+            && self.client_metadata_url == other.client_metadata_url
+            && self.scopes == other.scopes
+            && self.redirect_port == other.redirect_port
+            && self.allow_private_addresses == other.allow_private_addresses
+    }
+}
+
+/// Who logs in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Grant {
+    /// A person, in a browser.
+    #[default]
+    AuthorizationCode,
+    /// toolscout itself, with its client's secret.
+    ClientCredentials,
 }
 
 /// How a server is reached.

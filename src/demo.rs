@@ -176,5 +176,6 @@ fn entry(name: &str, transport: Transport) -> ServerConfig {
         network: NetworkConfig::direct(),
         guard: None,
         transport,
+        auth: crate::config::Auth::Headers,
     }
 }

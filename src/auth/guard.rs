@@ -138,12 +138,11 @@ pub struct Client {
 impl Client {
     /// With what is usual in a client here.
     pub fn new(policy: Policy, redirects: Redirects) -> Result<Self, reqwest::Error> {
-        Self::with(policy, redirects, || {
-            reqwest::Client::builder()
-                .user_agent(concat!("toolscout/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(CONNECT_TIMEOUT)
-                .timeout(TIMEOUT)
-        })
+        let settings = || {
+            let builder = reqwest::Client::builder();
+            timed(builder.user_agent(concat!("toolscout/", env!("CARGO_PKG_VERSION"))))
+        };
+        Self::with(policy, redirects, settings)
     }
 
     /// With settings (certificates, proxies) of the caller's; resolver and redirects are ours.
@@ -152,11 +151,21 @@ impl Client {
         redirects: Redirects,
         settings: impl Fn() -> reqwest::ClientBuilder,
     ) -> Result<Self, reqwest::Error> {
+        Self::over(policy, redirects, settings(), settings())
+    }
+
+    /// As [`Client::with`], with settings of their own for the configured origin and for others.
+    pub fn over(
+        policy: Policy,
+        redirects: Redirects,
+        own: reqwest::ClientBuilder,
+        others: reqwest::ClientBuilder,
+    ) -> Result<Self, reqwest::Error> {
         let policy = Arc::new(policy);
         let resolver = Resolver(Arc::clone(&policy));
         Ok(Self {
-            own: settings().redirect(within_origin(redirects)).build()?,
-            guarded: settings()
+            own: own.redirect(within_origin(redirects)).build()?,
+            guarded: others
                 .dns_resolver(Arc::new(resolver))
                 .redirect(guarded(redirects, &policy))
                 .build()?,
@@ -175,6 +184,11 @@ impl Client {
     pub fn guarded(&self) -> &reqwest::Client {
         &self.guarded
     }
+}
+
+/// The usual times.
+pub(super) fn timed(builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+    builder.connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT)
 }
 
 /// [`Client::guarded`] of a new client that follows redirects.

@@ -19,6 +19,11 @@ pub fn start(format: LogFormat, quiet: bool) -> MultiProgress {
     let lines = MultiProgress::new();
     let filter = EnvFilter::try_from_env(VARIABLE)
         .unwrap_or_else(|_| EnvFilter::new(if quiet { "warn" } else { "warn,toolscout=info" }));
+    // Below that, rmcp writes codes and what came with tokens.
+    let filter = match "rmcp::transport::auth=warn".parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())

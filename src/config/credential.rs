@@ -4,7 +4,7 @@
 
 use secrecy::ExposeSecret;
 
-use super::{ServerConfig, Transport};
+use super::{Auth, ServerConfig, Transport};
 use crate::catalog::ServerInfo;
 
 impl ServerConfig {
@@ -43,6 +43,9 @@ impl ServerConfig {
                 add(url.as_str());
                 if let Some(client) = &self.network.client {
                     add(&client.certificate.to_string_lossy());
+                }
+                if let Auth::OAuth(config) = &self.auth {
+                    add(config.client_id.as_deref().unwrap_or_default());
                 }
                 headers
             }

@@ -216,6 +216,23 @@ pub enum Problem {
     /// A file that is not there.
     #[error("no such file: {0}")]
     NoFile(String),
+    /// Credentials of more than one kind.
+    #[error("credentials of several kinds: OAuth and others, or OAuth and none")]
+    SeveralCredentials,
+    /// A word that means nothing here.
+    #[error("{given:?} means nothing here")]
+    NotOneOf {
+        /// The word.
+        given: String,
+        /// Those that do.
+        known: &'static str,
+    },
+    /// A client's metadata document that can't be one.
+    #[error("not the URL of a client metadata document")]
+    DocumentUrl,
+    /// Others could read the key.
+    #[error("other users can read {0}")]
+    OpenKey(String),
     /// Warning: a program that is not there yet.
     #[error("the program {0:?} is not found")]
     NoCommand(String),
@@ -243,6 +260,11 @@ impl Problem {
             Self::Misplaced(transport) => {
                 return format!("remove it, or remove `{transport}`");
             }
+            Self::NotOneOf { known, .. } => return format!("use {known}"),
+            Self::OpenKey(path) => return format!("run `chmod 600 {path}`"),
+            Self::DocumentUrl => {
+                "use https:// and a path, as in \"https://example.com/client.json\""
+            }
             Self::Unreadable(_) | Self::NoFile(_) => "check the path and its permissions",
             Self::Syntax(_) => "correct the file at that line",
             Self::WrongType(_) => "give a value of that type; see `toolscout config example`",
@@ -265,7 +287,7 @@ impl Problem {
             Self::Id => "give the server a readable id",
             Self::Duplicate { .. } => "rename one of the two, or remove it",
             Self::NoTransport => "give it one of `command`, `url` or `catalog`",
-            Self::SeveralTransports(_) => "keep one of them",
+            Self::SeveralTransports(_) | Self::SeveralCredentials => "keep one of them",
             Self::Url(_) => "write the whole endpoint, as in \"https://mcp.example.com/mcp\"",
             Self::Scheme(_) => "use http:// or https://",
             Self::HeaderName => "use letters, digits and dashes",

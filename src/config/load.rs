@@ -116,6 +116,8 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let embed = check.embed(raw.embed, sources);
     let rerank = check.rerank(raw.rerank, sources);
     let registries = registry::resolve(raw.registry, &place, &mut errors);
+    let mut check = Check { place: &place, errors: &mut errors };
+    let token_key = check.token_key(raw.token_key_file.as_deref(), &base, environment);
 
     let mut trust = trust::general(&raw.trust, &place.at("trust"), &mut errors);
     for entry in &entries {
@@ -158,6 +160,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 embed,
                 rerank,
                 registries,
+                token_key,
             },
             warnings,
             files,
@@ -405,6 +408,32 @@ impl Check<'_> {
             Ok(address) => return Some(address),
         };
         self.errors.push(place.error(problem));
+        None
+    }
+
+    /// What logins are encrypted with, where it is given.
+    fn token_key(
+        &mut self,
+        file: Option<&str>,
+        base: &Path,
+        environment: &Environment<'_>,
+    ) -> Option<SecretString> {
+        let variable = environment(super::TOKEN_KEY).filter(|key| !key.is_empty());
+        if let Some(key) = variable {
+            return Some(key.into());
+        }
+        let path = base.join(file?);
+        let open = |mode: u32| mode & 0o077 != 0;
+        let read = std::fs::metadata(&path).and_then(|found| {
+            let text = std::fs::read_to_string(&path)?;
+            Ok((open(std::os::unix::fs::PermissionsExt::mode(&found.permissions())), text))
+        });
+        let problem = match read {
+            Ok((false, key)) => return Some(key.trim().to_owned().into()),
+            Ok((true, _)) => Problem::OpenKey(path.display().to_string()),
+            Err(error) => Problem::Unreadable(error.to_string()),
+        };
+        self.errors.push(self.place.at("token_key_file").error(problem));
         None
     }
 

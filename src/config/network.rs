@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use reqwest::{Certificate, Identity};
+use reqwest::{Certificate, ClientBuilder, Identity, NoProxy};
 use url::Url;
 
 use super::Environment;
@@ -50,6 +50,34 @@ impl NetworkConfig {
     /// Not even a variable leads these connections elsewhere.
     pub fn direct() -> Self {
         Self { proxy: Proxy::None, ..Self::default() }
+    }
+
+    /// The same way for somebody who need not know who we are.
+    #[must_use]
+    pub fn anonymous(&self) -> Self {
+        Self { client: None, ..self.clone() }
+    }
+
+    /// An HTTP client that goes this way, to be finished; else the key that is to blame, and why.
+    pub fn client(&self) -> Result<ClientBuilder, (&'static str, Unusable)> {
+        let mut builder =
+            reqwest::Client::builder().user_agent(concat!("toolscout/", env!("CARGO_PKG_VERSION")));
+        builder = match &self.proxy {
+            Proxy::Environment => builder,
+            Proxy::None => builder.no_proxy(),
+            Proxy::Through(url) => {
+                let proxy = reqwest::Proxy::all(url.as_str());
+                let proxy = proxy.map_err(|_| ("proxy", Unusable::NoProxy))?;
+                builder.proxy(proxy.no_proxy(NoProxy::from_env()))
+            }
+        };
+        if let Some(path) = &self.ca {
+            builder = builder.tls_certs_merge(certificates(path).map_err(|why| ("ca_file", why))?);
+        }
+        if let Some(client) = &self.client {
+            builder = builder.identity(client.read().map_err(|why| ("client_cert_file", why))?);
+        }
+        Ok(builder)
     }
 }
 
@@ -96,12 +124,15 @@ pub enum Unusable {
     /// Certificate or key is missing, or they are more than one pair.
     #[error("not one certificate with its key, both in PEM form")]
     NoIdentity,
+    /// It is no address of a proxy.
+    #[error("not a proxy")]
+    NoProxy,
 }
 
 impl From<Unusable> for Problem {
     fn from(why: Unusable) -> Self {
         match why {
-            Unusable::Unreadable { .. } => Self::Unreadable(why.to_string()),
+            Unusable::Unreadable { .. } | Unusable::NoProxy => Self::Unreadable(why.to_string()),
             Unusable::NoCertificate => Self::NoCertificate,
             Unusable::NoIdentity => Self::NoIdentity,
         }

@@ -14,7 +14,9 @@ use super::error::{ConfigError, Place, Problem};
 use super::expand::expand;
 use super::network::{self, Keys};
 use super::raw::RawServer;
-use super::{Environment, NameFilter, Names, NetworkConfig, ServerConfig, Transport};
+use super::{Auth, Environment, NameFilter, Names, NetworkConfig, ServerConfig, Transport};
+
+mod credentials;
 
 /// An entry and where it stands.
 pub(super) struct Entry {
@@ -89,7 +91,7 @@ pub(super) fn resolve(
     let network = check.network(&mut raw, &defaults.network);
     let transport = check.transport(raw, damaged);
     match transport {
-        Some(transport) if errors.is_empty() => {
+        Some((transport, auth)) if errors.is_empty() => {
             if enabled {
                 warn(&place, &transport, environment, warnings);
             }
@@ -103,6 +105,7 @@ pub(super) fn resolve(
                 network,
                 guard: None,
                 transport,
+                auth,
             };
             Ok(Resolved { server, filled_in })
         }
@@ -119,15 +122,17 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
+    /// `key` may lead into a table: `oauth.grant`.
     fn error(&mut self, key: &str, problem: Problem) {
-        self.errors.push(self.place.at(key).error(problem));
+        let place = key.split('.').fold(self.place.clone(), |place, key| place.at(key));
+        self.errors.push(place.error(problem));
     }
 
-    fn transport(&mut self, raw: RawServer, damaged: bool) -> Option<Transport> {
+    fn transport(&mut self, raw: RawServer, damaged: bool) -> Option<(Transport, Auth)> {
         match (&raw.command, &raw.url, &raw.catalog) {
-            (Some(_), None, None) => Some(self.stdio(raw)),
+            (Some(_), None, None) => Some((self.stdio(raw), Auth::Headers)),
             (None, Some(_), None) => self.http(raw),
-            (None, None, Some(_)) => Some(self.catalog(raw)),
+            (None, None, Some(_)) => Some((self.catalog(raw), Auth::Headers)),
             (None, None, None) => {
                 if !damaged {
                     self.errors.push(self.place.error(Problem::NoTransport));
@@ -202,19 +207,11 @@ impl Check<'_> {
         variables
     }
 
-    fn http(&mut self, mut raw: RawServer) -> Option<Transport> {
+    fn http(&mut self, mut raw: RawServer) -> Option<(Transport, Auth)> {
         self.only("url", &raw);
         let url = self.url(&raw.url.take().unwrap_or_default());
         let mut headers = raw.headers.take().unwrap_or_default();
-        if let Some((key, token)) = self.bearer(&raw) {
-            let name =
-                headers.keys().find(|name| name.eq_ignore_ascii_case(AUTHORIZATION.as_str()));
-            if name.is_some() {
-                self.error(key, Problem::HeaderTwice);
-            } else {
-                headers.insert("authorization".into(), format!("Bearer {token}"));
-            }
-        }
+        let auth = self.credentials(&raw, &mut headers);
         let mut seen = Vec::new();
         for (name, value) in &headers {
             let key = self.place.at("headers").at(name);
@@ -229,7 +226,7 @@ impl Check<'_> {
                 self.errors.push(key.error(Problem::HeaderValue));
             }
         }
-        Some(Transport::Http { url: url?, headers: secret(headers) })
+        Some((Transport::Http { url: url?, headers: secret(headers) }, auth))
     }
 
     /// Keys that mean nothing for other transports than HTTP.
@@ -270,6 +267,16 @@ impl Check<'_> {
             ("bearer_token", "url", raw.bearer_token.is_some()),
             ("bearer_token_file", "url", raw.bearer_token_file.is_some()),
             ("bearer_token_env", "url", raw.bearer_token_env.is_some()),
+            ("basic_user", "url", raw.basic_user.is_some()),
+            ("basic_password", "url", raw.basic_password.is_some()),
+            ("basic_password_file", "url", raw.basic_password_file.is_some()),
+            ("basic_password_env", "url", raw.basic_password_env.is_some()),
+            ("api_key", "url", raw.api_key.is_some()),
+            ("api_key_file", "url", raw.api_key_file.is_some()),
+            ("api_key_env", "url", raw.api_key_env.is_some()),
+            ("api_key_header", "url", raw.api_key_header.is_some()),
+            ("auth", "url", raw.auth.is_some()),
+            ("oauth", "url", raw.oauth.is_some()),
             ("catalog_servers", "catalog", raw.catalog_servers.is_some()),
         ];
         for (key, home, given) in keys {
@@ -288,39 +295,6 @@ impl Check<'_> {
             Ok(url) => return Some(url),
         }
         None
-    }
-
-    /// The bearer token, and the key that it came from.
-    fn bearer(&mut self, raw: &RawServer) -> Option<(&'static str, String)> {
-        let mut tokens = Vec::new();
-        if let Some(token) = &raw.bearer_token {
-            tokens.push(("bearer_token", token.clone()));
-        }
-        if let Some(path) = &raw.bearer_token_file {
-            match std::fs::read_to_string(self.base.join(path)) {
-                Ok(token) => tokens.push(("bearer_token_file", token)),
-                Err(error) => {
-                    let problem = Problem::Unreadable(format!("{path}: {error}"));
-                    self.error("bearer_token_file", problem);
-                }
-            }
-        }
-        if let Some(name) = &raw.bearer_token_env {
-            match (self.environment)(name) {
-                Some(token) => tokens.push(("bearer_token_env", token)),
-                None => self.error("bearer_token_env", Problem::NotSet(name.clone())),
-            }
-        }
-        for (key, token) in &mut tokens {
-            *token = token.trim().to_owned();
-            if token.is_empty() {
-                self.error(key, Problem::Empty);
-            }
-        }
-        for (key, _) in tokens.iter().skip(1) {
-            self.error(key, Problem::HeaderTwice);
-        }
-        tokens.into_iter().next()
     }
 
     fn file(&mut self, key: &str, path: &str) -> PathBuf {

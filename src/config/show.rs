@@ -11,8 +11,8 @@ use serde::Serialize;
 use url::Url;
 
 use super::{
-    Config, EndpointConfig, Loaded, NameFilter, Proxy, RegistryConfig, ServerConfig, Transport,
-    secret,
+    Auth, Config, EndpointConfig, Grant, Loaded, NameFilter, OAuthConfig, Proxy, RegistryConfig,
+    ServerConfig, Transport, secret,
 };
 use crate::embed::IN_BINARY;
 use crate::trust::policy::{Action, Rule, Rules};
@@ -32,6 +32,7 @@ struct Shown<'a> {
     rerank: Option<ShownRerank>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     registry: Vec<ShownRegistry>,
+    token_key: Option<&'static str>,
     servers: BTreeMap<&'a str, ShownServer>,
 }
 
@@ -110,11 +111,24 @@ struct ShownServer {
     pin: Option<bool>,
     env: Option<BTreeMap<String, &'static str>>,
     headers: Option<BTreeMap<String, &'static str>>,
+    oauth: Option<ShownOAuth>,
     proxy: Option<String>,
     ca_file: Option<String>,
     client_cert_file: Option<String>,
     client_key_file: Option<String>,
     trust: Option<BTreeMap<&'static str, Action>>,
+}
+
+/// What is not as it is by default.
+#[derive(Serialize)]
+struct ShownOAuth {
+    grant: &'static str,
+    client_id: Option<String>,
+    client_secret: Option<&'static str>,
+    client_metadata_url: Option<String>,
+    scopes: Vec<String>,
+    redirect_port: u16,
+    allow_private_addresses: bool,
 }
 
 impl Loaded {
@@ -134,6 +148,7 @@ impl Loaded {
             embed,
             rerank,
             registries,
+            token_key,
         } = &self.config;
         let path = |path: &std::path::PathBuf| path.display().to_string();
         toml::to_string(&Shown {
@@ -163,6 +178,7 @@ impl Loaded {
                 deadline: time(rerank.deadline),
             }),
             registry: registries.iter().map(registry).collect(),
+            token_key: token_key.as_ref().map(|_| MASK),
             servers: (servers.iter())
                 .map(|server| (server.id.as_str(), self.server(server)))
                 .collect(),
@@ -179,6 +195,11 @@ impl Loaded {
             deny: Some(deny.patterns().to_vec()).filter(|patterns| !patterns.is_empty()),
             timeout: time(server.timeout),
             refresh: time(server.refresh),
+            oauth: match &server.auth {
+                Auth::Headers => None,
+                Auth::OAuth(config) if *config == OAuthConfig::default() => None,
+                Auth::OAuth(config) => Some(self.oauth(config)),
+            },
             pin: own.map(|own| own.pin),
             trust: own.map(rules),
             ..ShownServer::default()
@@ -213,6 +234,21 @@ impl Loaded {
                 catalog_servers: servers.as_ref().map(|path| path.display().to_string()),
                 ..shown
             },
+        }
+    }
+
+    fn oauth(&self, config: &OAuthConfig) -> ShownOAuth {
+        ShownOAuth {
+            grant: match config.grant {
+                Grant::AuthorizationCode => "authorization_code",
+                Grant::ClientCredentials => "client_credentials",
+            },
+            client_id: config.client_id.as_deref().map(|id| self.hide(id)),
+            client_secret: config.client_secret.as_ref().map(|_| MASK),
+            client_metadata_url: config.client_metadata_url.as_ref().map(bare),
+            scopes: config.scopes.iter().map(|scope| self.hide(scope)).collect(),
+            redirect_port: config.redirect_port,
+            allow_private_addresses: config.allow_private_addresses,
         }
     }
 

@@ -5,9 +5,12 @@ use std::path::Path;
 
 use super::file::keys_of;
 use super::raw::{
-    RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawRegistry, RawRerank, RawServer, RawTrust,
+    RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawOAuth, RawRegistry, RawRerank, RawServer,
+    RawTrust,
 };
 use super::*;
+
+mod credentials;
 
 /// A working folder with `files` in it.
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -60,7 +63,15 @@ fn the_example_is_the_default() {
     };
     assert_eq!(from("toolscout.toml"), from("none.toml"));
     // The same with its defaults switched on, save for what has none.
-    let without = ["data", "model", "runtime", "ca_file", "client_cert_file", "client_key_file"];
+    let without = [
+        "data",
+        "token_key_file",
+        "model",
+        "runtime",
+        "ca_file",
+        "client_cert_file",
+        "client_key_file",
+    ];
     let settings = uncommented();
     let settings = settings.split("[embed.endpoint]").next().unwrap();
     let kept: Vec<_> = settings
@@ -91,6 +102,7 @@ fn the_example_names_every_key_and_no_other() {
     assert_eq!(sorted(keys(&tree["registry"][0])), sorted(keys_of::<RawRegistry>()));
     assert_eq!(sorted(keys(&tree["rerank"])), sorted(keys_of::<RawRerank>()));
     assert_eq!(sorted(servers.values().flat_map(keys).collect()), sorted(keys_of::<RawServer>()));
+    assert_eq!(sorted(keys(&servers["crm"]["oauth"])), sorted(keys_of::<RawOAuth>()));
 }
 
 #[test]
@@ -149,7 +161,7 @@ headers = "Bearer sk-secret"
     toolscout.toml:1: listen: "localhost" is not an address
       remedy: write an IP address and a port, as in "127.0.0.1:7420"
     error: toolscout.toml:2: lissten: unknown key
-      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, embed, rerank, registry, servers
+      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, embed, rerank, registry, token_key_file, servers
     error: toolscout.toml:4: crawl.concurrency: wrong type: expected a whole number, found string
       remedy: give a value of that type; see `toolscout config example`
     error: toolscout.toml:5: crawl.max_pages: too small
@@ -157,7 +169,7 @@ headers = "Bearer sk-secret"
     error: toolscout.toml:6: crawl.timeout: "soon" is not a duration
       remedy: write a number and a unit, as in "30s" or "15m"
     error: toolscout.toml:8: servers.a.comand: unknown key
-      remedy: remove it; known here: title, enabled, allow, deny, timeout, refresh, pin, trust, command, args, env, env_file, cwd, url, headers, bearer_token, bearer_token_file, bearer_token_env, proxy, ca_file, client_cert_file, client_key_file, catalog, catalog_servers
+      remedy: remove it; known here: title, enabled, allow, deny, timeout, refresh, pin, trust, command, args, env, env_file, cwd, url, headers, bearer_token, bearer_token_file, bearer_token_env, basic_user, basic_password, basic_password_file, basic_password_env, api_key, api_key_file, api_key_env, api_key_header, auth, oauth, proxy, ca_file, client_cert_file, client_key_file, catalog, catalog_servers
     error: toolscout.toml:10: servers.b.url: the URL scheme "ftp" is not supported
       remedy: use http:// or https://
     error: toolscout.toml:11: servers.b.headers.X-Ok: holds characters that a header can't carry
@@ -180,37 +192,6 @@ headers = "Bearer sk-secret"
       remedy: write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves
     error: toolscout.toml:27: servers.h.headers: wrong type: expected a table, found string
       remedy: give a value of that type; see `toolscout config example`
-    "#);
-}
-
-#[test]
-fn bearer_tokens_come_from_one_place() {
-    insta::assert_snapshot!(errors(
-        r#"
-[servers.a]
-url = "https://x.test/mcp"
-bearer_token = "x"
-bearer_token_env = "TOKEN"
-[servers.b]
-url = "https://x.test/mcp"
-bearer_token = "x"
-headers = { Authorization = "y" }
-[servers.c]
-url = "https://x.test/mcp"
-bearer_token_file = "none.token"
-[servers.d]
-url = "https://x.test/mcp"
-bearer_token_env = "UNSET"
-"#
-    ), @r#"
-    toolscout.toml:5: servers.a.bearer_token_env: the header is given twice
-      remedy: keep one; a bearer token is an Authorization header
-    error: toolscout.toml:8: servers.b.bearer_token: the header is given twice
-      remedy: keep one; a bearer token is an Authorization header
-    error: toolscout.toml:12: servers.c.bearer_token_file: can't be read: none.token: No such file or directory (os error 2)
-      remedy: check the path and its permissions
-    error: toolscout.toml:15: servers.d.bearer_token_env: the variable UNSET is not set
-      remedy: set UNSET
     "#);
 }
 

@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{ClientBuilder, NoProxy, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::error::{CrawlError, clip};
-use crate::config::{NetworkConfig, Proxy, ServerConfig, certificates};
+use crate::config::ServerConfig;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_REDIRECTS: usize = 5;
@@ -29,7 +29,8 @@ pub(super) fn client(
         value.set_sensitive(true);
         map.append(key, value);
     }
-    let mut builder = over(&server.network)?
+    let unusable = |(key, why)| CrawlError::Client(format!("`{key}`: {why}"));
+    let mut builder = (server.network.client().map_err(unusable)?)
         .default_headers(map)
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(within_origin());
@@ -38,29 +39,6 @@ pub(super) fn client(
         builder = builder.dns_resolver(guard.resolver());
     }
     builder.build().map_err(|error| CrawlError::Client(error.without_url().to_string()))
-}
-
-/// A client that reaches others by this way, to be finished.
-pub(crate) fn over(network: &NetworkConfig) -> Result<ClientBuilder, CrawlError> {
-    let unusable = |key| move |why| CrawlError::Client(format!("`{key}`: {why}"));
-    let mut builder =
-        reqwest::Client::builder().user_agent(concat!("toolscout/", env!("CARGO_PKG_VERSION")));
-    builder = match &network.proxy {
-        Proxy::Environment => builder,
-        Proxy::None => builder.no_proxy(),
-        Proxy::Through(url) => {
-            let proxy = reqwest::Proxy::all(url.as_str())
-                .map_err(|_| CrawlError::Client("`proxy` is not a proxy".into()))?;
-            builder.proxy(proxy.no_proxy(NoProxy::from_env()))
-        }
-    };
-    if let Some(path) = &network.ca {
-        builder = builder.tls_certs_merge(certificates(path).map_err(unusable("ca_file"))?);
-    }
-    if let Some(client) = &network.client {
-        builder = builder.identity(client.read().map_err(unusable("client_cert_file"))?);
-    }
-    Ok(builder)
 }
 
 /// Follows what keeps the method, the body and the origin: credentials go nowhere else.

@@ -15,6 +15,7 @@ use super::files::{self, Leftovers};
 use super::refresh::{self, Shared};
 use super::upstream::Upstream;
 use super::{Change, Hold, Triggers, Wanted, update};
+use crate::auth::Accounts;
 use crate::catalog::{Outcome, ServerInfo, ServerUpdate};
 use crate::config::{CrawlConfig, NameFilter, Transport};
 use crate::tool::ServerId;
@@ -26,6 +27,7 @@ type Told = BTreeSet<ServerId>;
 pub(super) struct Fleet {
     shared: Shared,
     limits: CrawlConfig,
+    accounts: Accounts,
     triggers: Triggers,
     tasks: TaskTracker,
     slots: Mutex<BTreeMap<ServerId, Slot>>,
@@ -49,11 +51,12 @@ struct Begin {
 }
 
 impl Fleet {
-    pub(super) fn new(shared: Shared, limits: CrawlConfig) -> Self {
+    pub(super) fn new(shared: Shared, limits: CrawlConfig, accounts: Accounts) -> Self {
         let tasks = TaskTracker::new();
         // It only counts: tasks may begin as long as it is waited for.
         tasks.close();
-        Self { shared, limits, triggers: Triggers::default(), tasks, slots: Mutex::default() }
+        let (triggers, slots) = (Triggers::default(), Mutex::default());
+        Self { shared, limits, accounts, triggers, tasks, slots }
     }
 
     pub(super) fn triggers(&self) -> &Triggers {
@@ -214,7 +217,8 @@ impl Fleet {
             shared.marks.note(&server.id, known);
         }
         let id = server.id.clone();
-        let upstream = Upstream::new(server, &self.limits, begin.known.as_ref());
+        let account = self.accounts.of(&server);
+        let upstream = Upstream::new(server, account, &self.limits, begin.known.as_ref());
         refresh::run(upstream, shared, refresh, is_told || begin.known.is_some()).await;
         Told::from([id])
     }

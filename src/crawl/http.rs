@@ -28,7 +28,9 @@ use tokio::sync::Notify;
 use tokio_util::bytes::Bytes;
 use url::Url;
 
+use super::authorized::{Authorized, Failure};
 use super::news::NewsStream;
+use super::session::Fault;
 use super::tap;
 
 type HttpError = StreamableHttpError<reqwest::Error>;
@@ -44,13 +46,14 @@ const SESSION_ID: &str = "mcp-session-id";
 /// rmcp's transport to an HTTP server, with the tap in it. `changed` is told of a change that is
 /// announced in the middle of a listing.
 pub(super) fn transport(
-    http: reqwest::Client,
+    http: Authorized,
     url: &Url,
     max_bytes: usize,
     changed: Arc<Notify>,
     news: NewsStream,
+    fault: Fault,
 ) -> StreamableHttpClientTransport<TappedHttp> {
-    let client = TappedHttp { http, max_bytes, changed, news };
+    let client = TappedHttp { http, max_bytes, changed, news, fault };
     let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str());
     config.max_sse_event_size = max_bytes.min(MAX_EVENT);
     // What a server says while its stream is down is lost: the crawl has to begin anew.
@@ -61,29 +64,49 @@ pub(super) fn transport(
 /// rmcp's reqwest client, tapped.
 #[derive(Clone)]
 pub(super) struct TappedHttp {
-    http: reqwest::Client,
+    http: Authorized,
     max_bytes: usize,
     changed: Arc<Notify>,
     news: NewsStream,
+    /// rmcp would make a text of why there is no token.
+    fault: Fault,
 }
 
 impl TappedHttp {
+    async fn authorized<T, F>(&self, call: impl Fn(Option<String>) -> F) -> Result<T, HttpError>
+    where
+        F: Future<Output = Result<T, HttpError>>,
+    {
+        self.http.call(call).await.map_err(|failure| match failure {
+            Failure::Request(error) => error,
+            Failure::Login(error) => {
+                self.fault.set(error);
+                HttpError::UnexpectedServerResponse("no token".into())
+            }
+        })
+    }
+
     async fn post_listing(
         &self,
         uri: &str,
         message: &ClientJsonRpcMessage,
         id: &RequestId,
         session: Option<Arc<str>>,
+        token: Option<String>,
         headers: HashMap<HeaderName, HeaderValue>,
     ) -> Result<StreamableHttpPostResponse, HttpError> {
         let mut request = self
             .http
+            .client
             .post(uri)
             .header(ACCEPT, format!("{EVENTS}, {JSON}"))
             .headers(headers.into_iter().collect());
         let in_session = session.is_some();
         if let Some(session) = session {
             request = request.header(SESSION_ID, &*session);
+        }
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
         }
         let response = request.json(message).send().await?;
         if !response.status().is_success() {
@@ -243,15 +266,26 @@ impl StreamableHttpClient for TappedHttp {
         headers: HashMap<HeaderName, HeaderValue>,
         max_event: usize,
     ) -> Result<StreamableHttpPostResponse, HttpError> {
-        if let Some(id) = tap::listing_id(&message) {
-            return self.post_listing(&uri, &message, id, session_id, headers).await;
-        }
         let begins = session_id.is_none();
         let response = self
-            .http
-            .post_message_with_max_sse_event_size(
-                uri, message, session_id, auth, headers, max_event,
-            )
+            .authorized(|token| {
+                let (uri, session_id) = (Arc::clone(&uri), session_id.clone());
+                let (message, headers, auth) = (message.clone(), headers.clone(), auth.clone());
+                async move {
+                    let token = token.or(auth);
+                    if let Some(id) = tap::listing_id(&message) {
+                        let listing =
+                            self.post_listing(&uri, &message, id, session_id, token, headers);
+                        return listing.await;
+                    }
+                    let client = &self.http.client;
+                    client
+                        .post_message_with_max_sse_event_size(
+                            uri, message, session_id, token, headers, max_event,
+                        )
+                        .await
+                }
+            })
             .await;
         if let Ok(
             StreamableHttpPostResponse::Json(_, Some(_))
@@ -271,7 +305,12 @@ impl StreamableHttpClient for TappedHttp {
         auth: Option<String>,
         headers: HashMap<HeaderName, HeaderValue>,
     ) -> Result<(), HttpError> {
-        self.http.delete_session(uri, session_id, auth, headers).await
+        self.authorized(|token| {
+            let (uri, session_id) = (Arc::clone(&uri), Arc::clone(&session_id));
+            let (token, headers) = (token.or(auth.clone()), headers.clone());
+            self.http.client.delete_session(uri, session_id, token, headers)
+        })
+        .await
     }
 
     async fn get_stream(
@@ -282,7 +321,15 @@ impl StreamableHttpClient for TappedHttp {
         auth: Option<String>,
         headers: HashMap<HeaderName, HeaderValue>,
     ) -> Result<BoxStream<'static, Result<Sse, SseError>>, HttpError> {
-        self.http.get_stream(uri, session_id, last_event_id, auth, headers).await
+        self.get_stream_with_max_sse_event_size(
+            uri,
+            session_id,
+            last_event_id,
+            auth,
+            headers,
+            MAX_EVENT,
+        )
+        .await
     }
 
     async fn get_stream_with_max_sse_event_size(
@@ -295,15 +342,18 @@ impl StreamableHttpClient for TappedHttp {
         max_event: usize,
     ) -> Result<BoxStream<'static, Result<Sse, SseError>>, HttpError> {
         let stream = self
-            .http
-            .get_stream_with_max_sse_event_size(
-                uri,
-                session_id,
-                last_event_id,
-                auth,
-                headers,
-                max_event,
-            )
+            .authorized(|token| {
+                let (uri, session_id) = (Arc::clone(&uri), session_id.clone());
+                let (token, headers) = (token.or(auth.clone()), headers.clone());
+                self.http.client.get_stream_with_max_sse_event_size(
+                    uri,
+                    session_id,
+                    last_event_id.clone(),
+                    token,
+                    headers,
+                    max_event,
+                )
+            })
             .await;
         match stream {
             Ok(stream) => Ok(self.news.opened(stream)),

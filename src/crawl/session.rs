@@ -20,6 +20,7 @@ use rmcp::transport::DynamicTransportError;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::authorized::Authorized;
 use super::client;
 use super::error::{CrawlError, Secrets, clip};
 use super::http;
@@ -28,6 +29,7 @@ use super::news::NewsStream;
 use super::sse::SseTransport;
 use super::stdio::{Program, StdioTransport};
 use super::tap::Reply;
+use crate::auth::Account;
 use crate::catalog::ServerInfo;
 use crate::config::{ServerConfig, Transport};
 
@@ -112,6 +114,7 @@ pub(super) struct Connector<'a> {
     pub(super) server: &'a ServerConfig,
     pub(super) secrets: &'a Secrets,
     pub(super) http: Option<&'a reqwest::Client>,
+    pub(super) account: Option<&'a Arc<Account>>,
     pub(super) max_bytes: usize,
 }
 
@@ -133,6 +136,8 @@ impl Connector<'_> {
                 | CrawlError::ProxyAuth
                 | CrawlError::Busy { .. }
                 | CrawlError::AuthRequired(_)
+                | CrawlError::Login(_)
+                | CrawlError::Token(_)
                 | CrawlError::TooManyBytes(_)
         ) {
             return Err(error);
@@ -145,7 +150,11 @@ impl Connector<'_> {
         };
         let mut last = match self.open(Some(second)).await {
             Ok(session) => return Ok(session),
-            Err(second @ (CrawlError::AuthRequired(_) | CrawlError::Busy { .. })) => {
+            Err(
+                second @ (CrawlError::AuthRequired(_)
+                | CrawlError::Login(_)
+                | CrawlError::Busy { .. }),
+            ) => {
                 return Err(second);
             }
             Err(second) => second,
@@ -202,6 +211,7 @@ impl Connector<'_> {
                     Some(client) => client.clone(),
                     None => client::client(self.server, url, headers)?,
                 };
+                let client = Authorized { client, account: self.account.cloned() };
                 if era == Some(Era::EventStream) {
                     let connected =
                         SseTransport::connect(client, url, self.max_bytes, fault.clone());
@@ -210,7 +220,9 @@ impl Connector<'_> {
                         .await
                 } else {
                     let (changed, news) = (Arc::clone(&changed), news.clone());
-                    let transport = http::transport(client, url, self.max_bytes, changed, news);
+                    let fault = fault.clone();
+                    let transport =
+                        http::transport(client, url, self.max_bytes, changed, news, fault);
                     serve_client_with_lifecycle_and_ct(listener, transport, mode, stop.clone())
                         .await
                 }

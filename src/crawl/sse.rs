@@ -21,6 +21,7 @@ use sse_stream::{Sse, SseStream};
 use tokio_util::bytes::Bytes;
 use url::Url;
 
+use super::authorized::Authorized;
 use super::error::CrawlError;
 use super::http::{self, EVENTS};
 use super::http_error;
@@ -32,7 +33,7 @@ const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// rmcp's transport to such a server, with the tap in it.
 pub(super) struct SseTransport {
-    http: reqwest::Client,
+    http: Authorized,
     endpoint: Url,
     events: Events,
     tap: LineTap,
@@ -42,14 +43,15 @@ pub(super) struct SseTransport {
 impl SseTransport {
     /// Opens the stream and waits for the address.
     pub(super) async fn connect(
-        http: reqwest::Client,
+        http: Authorized,
         url: &Url,
         max_bytes: usize,
         fault: Fault,
     ) -> Result<Self, CrawlError> {
-        let request =
-            http.get(url.clone()).header(ACCEPT, EVENTS).header(CACHE_CONTROL, "no-cache");
-        let response = request.send().await.map_err(|error| http_error::reqwest_error(&error))?;
+        let request = |client: &reqwest::Client| {
+            client.get(url.clone()).header(ACCEPT, EVENTS).header(CACHE_CONTROL, "no-cache")
+        };
+        let response = http.send(request).await?;
         if let Some(error) = http_error::refused(&response) {
             return Err(error);
         }
@@ -86,15 +88,16 @@ impl Transport<RoleClient> for SseTransport {
         message: ClientJsonRpcMessage,
     ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
         self.tap.sent(&message);
-        let request = self.http.post(self.endpoint.clone()).json(&message);
+        let (http, endpoint) = (self.http.clone(), self.endpoint.clone());
         let fault = self.fault.clone();
         async move {
-            let error = match request.send().await {
+            let request = |client: &reqwest::Client| client.post(endpoint.clone()).json(&message);
+            let error = match http.send(request).await {
                 Ok(response) => match http_error::refused(&response) {
                     Some(error) => error,
                     None => return Ok(()),
                 },
-                Err(error) => http_error::reqwest_error(&error),
+                Err(error) => error,
             };
             // rmcp tells of a failed send in words of its own.
             fault.set(error);

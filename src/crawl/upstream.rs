@@ -9,6 +9,7 @@ use super::client;
 use super::error::{CrawlError, Secrets};
 use super::list::list;
 use super::session::{Connector, Era, Event, Session};
+use crate::auth::Account;
 use crate::catalog::{Listing, Outcome, ServerInfo};
 use crate::config::{CrawlConfig, ServerConfig, Transport};
 
@@ -17,6 +18,7 @@ pub(super) struct Upstream {
     pub(super) server: Arc<ServerConfig>,
     limits: CrawlConfig,
     secrets: Secrets,
+    account: Option<Arc<Account>>,
     http: Option<reqwest::Client>,
     era: Option<Era>,
     /// The last crawl was refused for this long.
@@ -27,11 +29,13 @@ pub(super) struct Upstream {
 impl Upstream {
     pub(super) fn new(
         server: Arc<ServerConfig>,
+        account: Option<Arc<Account>>,
         limits: &CrawlConfig,
         known: Option<&ServerInfo>,
     ) -> Self {
         Self {
-            secrets: Secrets::of(&server),
+            secrets: Secrets::of(&server, account.clone()),
+            account,
             server,
             limits: limits.clone(),
             http: None,
@@ -65,7 +69,9 @@ impl Upstream {
             Err(error) => {
                 let text = self.secrets.mask(&error.to_string());
                 match error {
-                    CrawlError::AuthRequired(_) => Outcome::AuthRequired { error: text },
+                    CrawlError::AuthRequired(_) | CrawlError::Login(_) => {
+                        Outcome::AuthRequired { error: text }
+                    }
                     _ => Outcome::Failed { error: text },
                 }
             }
@@ -77,6 +83,7 @@ impl Upstream {
             match list(session, &self.server, &self.limits).await {
                 Ok(listing) => return Ok(listing),
                 // The connection may have gone stale: once more over a fresh one.
+                Err(error @ CrawlError::Login(_)) => return Err(error),
                 Err(_) => self.close().await,
             }
         }
@@ -87,6 +94,7 @@ impl Upstream {
             server: &self.server,
             secrets: &self.secrets,
             http: self.http.as_ref(),
+            account: self.account.as_ref(),
             max_bytes: self.limits.max_bytes,
         };
         let session = self.session.insert(connector.connect(self.era).await?);

@@ -13,7 +13,6 @@ use url::{Origin, Url};
 use super::one_line;
 use crate::auth::guard::{Client, Policy, Redirects, Refused};
 use crate::config::NetworkConfig;
-use crate::crawl::over;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_REDIRECTS: usize = 5;
@@ -88,9 +87,10 @@ impl Fetcher {
         allow_private: bool,
     ) -> Result<Self, FetchError> {
         let policy = Policy::of(home).allowing_private(allow_private);
-        drop(over(network).map_err(|error| FetchError::Unreachable(error.to_string()))?);
+        let unusable = |(key, why)| FetchError::Unreachable(format!("`{key}`: {why}"));
+        drop(network.client().map_err(unusable)?);
         // What was read a moment ago is read again; without it less is trusted, not more.
-        let settings = || over(network).unwrap_or_default().connect_timeout(CONNECT_TIMEOUT);
+        let settings = || network.client().unwrap_or_default().connect_timeout(CONNECT_TIMEOUT);
         // Redirects are followed by hand: between origins, and each looked at.
         let client = Client::with(policy.clone(), Redirects::Stop, settings);
         let client = client.map_err(|error| FetchError::Unreachable(cause(&error)))?;

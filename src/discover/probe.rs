@@ -13,7 +13,7 @@ use super::fetch::{Bounds, FetchError, Fetched, Fetcher};
 use super::input::{Input, Writer};
 use crate::auth::guard::Policy;
 use crate::catalog::Outcome;
-use crate::config::{CrawlConfig, NameFilter, NetworkConfig, ServerConfig, Transport};
+use crate::config::{self, CrawlConfig, NameFilter, NetworkConfig, ServerConfig, Transport};
 use crate::crawl;
 
 /// Of one document.
@@ -221,6 +221,7 @@ fn config(url: &Url, headers: Vec<(String, String)>, guard: Option<Policy>) -> S
             url: url.clone(),
             headers: headers.into_iter().map(|(name, value)| (name, value.into())).collect(),
         },
+        auth: config::Auth::Headers,
     }
 }
 

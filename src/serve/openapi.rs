@@ -86,6 +86,7 @@ struct Operation {
     summary: &'static str,
     parameters: Vec<Value>,
     body: Option<Value>,
+    status: &'static str,
     kind: &'static str,
     answer: Value,
     problems: &'static [u16],
@@ -100,6 +101,7 @@ impl Operation {
             summary,
             parameters: Vec::new(),
             body: None,
+            status: "200",
             kind: "application/json",
             answer,
             problems: &[],
@@ -108,7 +110,7 @@ impl Operation {
 
     fn describe(self, problem: &Value) -> Value {
         let mut responses = Map::new();
-        responses.insert("200".into(), response("Answered", self.kind, &self.answer));
+        responses.insert(self.status.into(), response("Answered", self.kind, &self.answer));
         for status in self.problems {
             let text = axum::http::StatusCode::from_u16(*status)
                 .ok()
@@ -149,6 +151,7 @@ fn many(name: &str, description: &str, required: bool) -> Value {
 
 fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let mut operations = api(schemas);
+    operations.extend(logins());
     operations.extend(ops(schemas));
     operations.extend(admin(schemas));
     operations
@@ -276,6 +279,40 @@ fn api(schemas: &mut Schemas) -> Vec<Operation> {
             "The state of the index",
             schemas.written::<IndexStatus<'_>>(),
         ),
+    ]
+}
+
+fn logins() -> Vec<Operation> {
+    let text = || json!({ "type": "string" });
+    vec![
+        Operation {
+            parameters: vec![json!({
+                "in": "path", "name": "server", "required": true, "schema": text(),
+                "description": "the server's id",
+            })],
+            status: "302",
+            kind: "text/plain",
+            problems: &[400, 404, 502, 503],
+            ..Operation::get(
+                "/oauth/start/{server}",
+                "startLogin",
+                "Begin a login at a server, in a browser; on a listener on loopback",
+                text(),
+            )
+        },
+        Operation {
+            parameters: ["code", "state", "iss", "error", "error_description"]
+                .map(|name| query(name, "As OAuth 2.1 has it", &text()))
+                .to_vec(),
+            kind: "text/plain",
+            problems: &[400, 502],
+            ..Operation::get(
+                "/oauth/callback",
+                "endLogin",
+                "Where the authorization server sends the browser back to",
+                text(),
+            )
+        },
     ]
 }
 

@@ -314,6 +314,9 @@ pub struct KnownServer<'a> {
     /// Why the last crawl failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'a str>,
+    /// Where to log in, if it wants that; on a listener on loopback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login_url: Option<String>,
     /// Tools that were left out or are defective, a line each.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schemars(default)]
@@ -343,6 +346,7 @@ impl<'a> KnownServer<'a> {
             age_s: status.crawled_at.map(|then| seconds(now.duration_since(then))),
             next_crawl_s: status.next_crawl.map(|then| seconds(then.duration_since(now))),
             error: status.error.as_deref(),
+            login_url: None,
             defects: &status.defects,
             held: counts.held,
             quarantined: counts.quarantined,

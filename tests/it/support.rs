@@ -9,5 +9,6 @@ pub mod mock_registry;
 pub mod mock_site;
 pub mod mock_sse;
 pub mod mock_stdio;
+pub mod oauth;
 pub mod service;
 pub mod shared;

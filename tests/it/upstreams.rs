@@ -20,7 +20,7 @@ const LIMITS: CrawlConfig =
 const EVERYTHING: &[&str] = &["echo", "get-structured-content", "get-sum", "get-tiny-image"];
 
 /// The folder of the installed peers; `None` when the caller chose to go without.
-fn peers() -> Option<PathBuf> {
+pub fn peers() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
     let installed =
         ["node_modules/.stamp", ".venv/.stamp"].iter().all(|stamp| folder.join(stamp).exists());
@@ -46,6 +46,7 @@ fn server(id: &str, transport: Transport) -> ServerConfig {
         network: NetworkConfig::direct(),
         guard: None,
         transport,
+        auth: toolscout::config::Auth::Headers,
     }
 }
 

@@ -81,6 +81,7 @@ pub fn config() -> Config {
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
         registries: Vec::new(),
+        token_key: None,
         trust: toolscout::trust::policy::Policy::default(),
     }
 }

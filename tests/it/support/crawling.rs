@@ -29,6 +29,7 @@ pub fn server(id: &str, transport: Transport) -> ServerConfig {
         network: NetworkConfig::direct(),
         guard: None,
         transport,
+        auth: toolscout::config::Auth::Headers,
     }
 }
 
@@ -54,6 +55,7 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
         registries: Vec::new(),
+        token_key: None,
         trust: toolscout::trust::policy::Policy::default(),
     }
 }
