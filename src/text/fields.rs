@@ -50,21 +50,19 @@ pub fn lexical<'a>(
 /// Characters of a description that are embedded: the encoder reads about a hundred words.
 const EMBEDDED_DESCRIPTION: usize = 400;
 
-/// The text that is embedded: `server: name. description Parameters: names`.
+/// The text that is embedded: `server: name. description Parameters: names`; of a tool that is
+/// stuffed with words its server alone.
 pub fn embedded(tool: &Tool, view: &ToolView<'_>, server: Option<&Server>) -> String {
     let server = server.and_then(|server| server.info.title.as_deref());
-    let mut text = format!(
-        "{}: {}. ",
-        server.unwrap_or_else(|| tool.server.as_str()),
-        readable(view.title.as_deref().unwrap_or(&tool.name)),
-    );
+    let mut text = format!("{}: ", server.unwrap_or_else(|| tool.server.as_str()));
     let description = view.description.as_deref().unwrap_or("");
-    let end = description.char_indices().nth(EMBEDDED_DESCRIPTION);
-    let description = end.map_or(description, |(end, _)| &description[..end]);
-    match stuffing::find(description) {
-        None => text.push_str(description),
-        Some(_) => text.push_str(&stuffing::once(description)),
+    if stuffing::find(description).is_some() {
+        // Found by its words alone, of which each counts once.
+        return text;
     }
+    let _ = write!(text, "{}. ", readable(view.title.as_deref().unwrap_or(&tool.name)));
+    let end = description.char_indices().nth(EMBEDDED_DESCRIPTION);
+    text.push_str(end.map_or(description, |(end, _)| &description[..end]));
     if !view.params.is_empty() {
         text.push_str(" Parameters:");
         for param in view.params.iter().take(20) {

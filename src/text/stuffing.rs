@@ -1,7 +1,9 @@
 //! Whether a text says the same few words over and over.
 //!
-//! Invariant: it takes a whole window of words that hardly differ, which no honest text among
-//! 30,000 real definitions has; in such a text each word counts once.
+//! Invariant: it takes words that hardly differ, in a window or from the beginning on, as hardly any
+//! honest text has them (`docs/trust.md` has the figures).
+
+use std::collections::HashSet;
 
 /// Words that are looked at together.
 const WINDOW: usize = 20;
@@ -9,6 +11,12 @@ const WINDOW: usize = 20;
 const SAME: usize = 12;
 /// no more than so many different ones, are stuffing.
 const DIFFERENT: usize = 4;
+/// Of at least so many words from the beginning on, and at most
+const MANY: usize = 40;
+/// so many,
+const FIRST: usize = 200;
+/// one in so many being another one is stuffing as well.
+const TIMES: usize = 6;
 /// Shorter words, and numbers, do not count.
 const SHORTEST: usize = 3;
 
@@ -41,14 +49,23 @@ pub fn find(text: &str) -> Option<std::ops::Range<usize>> {
         }
         found.is_none()
     });
-    found
+    found.or_else(|| repeated(text))
 }
 
-/// Each word of a text once, in their order.
-pub fn once(text: &str) -> String {
-    let mut seen = std::collections::HashSet::new();
-    let words = text.split_whitespace().filter(|word| seen.insert(word.to_lowercase()));
-    words.collect::<Vec<_>>().join(" ")
+/// The beginning of a text that says everything many times.
+fn repeated(text: &str) -> Option<std::ops::Range<usize>> {
+    if text.len() < MANY * (SHORTEST + 1) - 1 {
+        return None;
+    }
+    let mut different: HashSet<u64, foldhash::fast::FixedState> = HashSet::default();
+    let (mut words, mut last) = (0, 0);
+    each_word(text, |word, _, end| {
+        different.insert(word);
+        words += 1;
+        last = end;
+        words < FIRST
+    });
+    (words >= MANY && different.len() * TIMES <= words).then_some(0..last)
 }
 
 /// Calls `each` with a hash of every word that counts, and where it begins and ends, until it says
@@ -95,19 +112,23 @@ mod tests {
             .filter(|word| !word.chars().all(|c| c.is_ascii_digit()))
             .map(str::to_lowercase)
             .collect();
-        words.windows(WINDOW).any(|window| {
-            let mut counts: HashMap<&str, usize> = HashMap::new();
-            for word in window {
-                *counts.entry(word).or_default() += 1;
-            }
-            counts.len() <= DIFFERENT || counts.values().any(|count| *count >= SAME)
-        })
+        let first = &words[..words.len().min(FIRST)];
+        let different: HashSet<&String> = first.iter().collect();
+        let is_repeated = first.len() >= MANY && different.len() * TIMES <= first.len();
+        is_repeated
+            || words.windows(WINDOW).any(|window| {
+                let mut counts: HashMap<&str, usize> = HashMap::new();
+                for word in window {
+                    *counts.entry(word).or_default() += 1;
+                }
+                counts.len() <= DIFFERENT || counts.values().any(|count| *count >= SAME)
+            })
     }
 
     proptest! {
         #[test]
         fn agrees_with_counting_every_window(
-            text in "(send|mail|Mail|list|page|the|an|123|x1y|naïve|[a-h]{3}|[ ,.]){0,70}",
+            text in "(send|mail|Mail|list|page|the|an|123|x1y|naïve|[a-h]{3}|[ ,.]){0,160}",
         ) {
             let spaced: String = text.replace("mail", " mail ").replace("send", " send ");
             for text in [text.as_str(), spaced.as_str()] {
@@ -123,6 +144,6 @@ mod tests {
         let at = find(&text).unwrap();
         assert!(at.start < honest.len() + 40 && text[at].contains("mail send mail"));
         assert_eq!(find(&honest.repeat(2)), None);
-        assert_eq!(once("Send mail, send mail, send post"), "Send mail, post");
+        assert!(find(&honest.repeat(8)).is_some());
     }
 }

@@ -41,7 +41,8 @@ pub struct Finding {
 pub fn inspect(tool: &Tool) -> Vec<Finding> {
     let json = tool.definition.get();
     // Escapes may write anything.
-    let is_plain = json.is_ascii() && !json.contains("\\u");
+    let writes = |escape| json.contains(escape);
+    let is_plain = json.is_ascii() && !["\\u", "\\b", "\\f"].into_iter().any(writes);
     let may_order = !is_plain || injection::is_possible(json);
     let mut found: Vec<Finding> = Vec::new();
     strings::each(json, |string| {

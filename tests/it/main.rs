@@ -57,4 +57,6 @@ mod support;
 mod trust_checks;
 mod trust_decide;
 mod trust_history;
+mod trust_quarantine;
+mod trust_stuffing;
 mod upstreams;
