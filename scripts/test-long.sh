@@ -2,6 +2,7 @@
 # What takes longer than scripts/test.sh may; run before a release, its results go to CHANGELOG.md.
 # Usage: scripts/test-long.sh [SECTION…], by default all of them:
 #   long   the tests named long_… (the short run skips them), on a release build
+#   conformance  the auth scenarios of the MCP conformance suite, on a release build
 #   image  scripts/build-image.sh, and its result run as the image runs it, without Docker
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -22,6 +23,11 @@ section_long() {
   if grep -q '^running 0 tests' "$work/long.log"; then
     echo "long: no test is named long_… yet, so nothing was tested"
   fi
+}
+
+section_conformance() {
+  cargo build --release --locked --quiet
+  scripts/conformance.sh target/release/toolscout
 }
 
 section_image() {
@@ -59,10 +65,10 @@ section_image() {
 }
 
 sections=("$@")
-((${#sections[@]})) || sections=(long image)
+((${#sections[@]})) || sections=(long conformance image)
 for section in "${sections[@]}"; do
   declare -F "section_$section" >/dev/null || {
-    echo "test-long: no section $section; there are: long image" >&2
+    echo "test-long: no section $section; there are: long conformance image" >&2
     exit 2
   }
 done
