@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # What takes longer than scripts/test.sh may; run before a release, its results go to CHANGELOG.md.
 # Usage: scripts/test-long.sh [SECTION…], by default all of them:
-#   long       the tests named long_… (the short run skips them), on a release build
-#   upstreams  scripts/upstreams.sh: real servers, as docs/upstreams.md has them
-#   image      scripts/build-image.sh, and its result run as the image runs it, without Docker
+#   long         the tests named long_… (the short run skips them), on a release build
+#   upstreams    scripts/upstreams.sh: real servers, as docs/upstreams.md has them
+#   conformance  the auth scenarios of the MCP conformance suite, on a release build
+#   image        scripts/build-image.sh, and its result run as the image runs it, without Docker
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -27,6 +28,11 @@ section_long() {
 
 section_upstreams() {
   scripts/upstreams.sh
+}
+
+section_conformance() {
+  cargo build --release --locked --quiet
+  scripts/conformance.sh target/release/toolscout
 }
 
 section_image() {
@@ -64,10 +70,10 @@ section_image() {
 }
 
 sections=("$@")
-((${#sections[@]})) || sections=(long upstreams image)
+((${#sections[@]})) || sections=(long upstreams conformance image)
 for section in "${sections[@]}"; do
   declare -F "section_$section" >/dev/null || {
-    echo "test-long: no section $section; there are: long upstreams image" >&2
+    echo "test-long: no section $section; there are: long upstreams conformance image" >&2
     exit 2
   }
 done
