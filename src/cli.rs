@@ -2,10 +2,12 @@
 //!
 //! Invariant: nothing here reads a configuration file or decides a default; `config` does.
 
+pub mod add;
 pub mod completions;
 pub mod config;
 pub mod crawl;
 pub mod demo_server;
+mod entries;
 pub mod eval;
 pub mod import;
 pub mod lint;
@@ -13,6 +15,7 @@ mod local;
 mod log;
 pub mod model;
 mod progress;
+pub mod registry;
 mod reload;
 pub mod remote;
 pub mod search;
@@ -61,6 +64,11 @@ pub enum Command {
     Search(SearchArgs),
     /// Score the search on labelled queries.
     Eval(EvalArgs),
+    /// Find the MCP server of a site, or take a command, and write it into toolscout.toml.
+    Add(Box<add::AddArgs>),
+    /// Search an MCP registry, take servers of it, approve those of one that is followed.
+    #[command(subcommand)]
+    Registry(Box<registry::RegistryCommand>),
     /// Check the configuration, or print an example of one.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -318,6 +326,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Crawl(args) => crawl::run(&args),
         Command::Search(args) => search::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Add(args) => add::run(&args),
+        Command::Registry(command) => registry::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Lint(args) => lint::run(&args),
         Command::Import(args) => import::run(&args),

@@ -16,6 +16,7 @@ mod names;
 mod network;
 mod places;
 mod raw;
+mod registry;
 mod secret;
 mod server;
 mod show;
@@ -39,6 +40,7 @@ pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 pub use self::names::{NameFilter, Names};
 pub use self::network::{ClientCertificate, NetworkConfig, Proxy, Unusable, certificates};
+pub use self::registry::{Approve, RegistryConfig, RemoteKind};
 
 /// Looks a variable up; `None` when it is unset.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -73,6 +75,8 @@ pub struct Config {
     pub embed: EmbedConfig,
     /// The reranker, if there is to be one.
     pub rerank: Option<RerankConfig>,
+    /// Registries that are followed.
+    pub registries: Vec<RegistryConfig>,
 }
 
 impl Config {
@@ -91,6 +95,7 @@ impl Config {
             ("data", self.data != next.data),
             ("[crawl]", shown(&self.crawl) != shown(&next.crawl)),
             ("[embed]", shown(&self.embed) != shown(&next.embed)),
+            ("[[registry]]", self.registries != next.registries),
             ("[rerank]", shown(&self.rerank) != shown(&next.rerank)),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
@@ -120,7 +125,7 @@ impl Config {
 impl ServerConfig {
     /// Both are the same in every value, secrets included.
     pub fn same_as(&self, other: &Self) -> bool {
-        let Self { id, enabled, title, names, timeout, refresh, network, transport } = self;
+        let Self { id, enabled, title, names, timeout, refresh, network, guard, transport } = self;
         *id == other.id
             && *enabled == other.enabled
             && *title == other.title
@@ -128,6 +133,7 @@ impl ServerConfig {
             && *timeout == other.timeout
             && *refresh == other.refresh
             && *network == other.network
+            && *guard == other.guard
             && transport.same_as(&other.transport)
     }
 }
@@ -176,6 +182,9 @@ pub struct ServerConfig {
     pub refresh: Duration,
     /// What lies on the way to it, where that is HTTP.
     pub network: NetworkConfig,
+    /// Where it may be, if its address came from a remote document; `None` leaves that to who
+    /// configured it.
+    pub guard: Option<crate::auth::guard::Policy>,
     /// How to reach it.
     pub transport: Transport,
 }

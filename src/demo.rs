@@ -174,6 +174,7 @@ fn entry(name: &str, transport: Transport) -> ServerConfig {
         timeout: TIMEOUT,
         refresh: REFRESH,
         network: NetworkConfig::direct(),
+        guard: None,
         transport,
     }
 }

@@ -139,6 +139,11 @@ impl Entries {
         move |server| servers.get(&server.id).is_none_or(|entry| entry.was_shown(&server.info))
     }
 
+    /// Makes these the servers that the registry of this name knows of.
+    pub fn set_found(&mut self, registry: &str, found: Vec<Found>) {
+        self.found.insert(registry.to_owned(), found);
+    }
+
     fn has(&self, id: &ServerId) -> bool {
         self.wanted().iter().any(|wanted| wanted.server.id == *id)
     }
@@ -276,7 +281,7 @@ impl Roster {
     /// Makes these the servers that the registry of this name knows of.
     pub fn set_found(&self, registry: &str, found: Vec<Found>) -> Change {
         let mut state = self.lock();
-        state.entries.found.insert(registry.to_owned(), found);
+        state.entries.set_found(registry, found);
         self.apply(&state)
     }
 

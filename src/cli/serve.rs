@@ -18,6 +18,7 @@ use super::local::cached;
 use super::{ServeArgs, log, progress, reload};
 use crate::config::{Config, EmbedConfig};
 use crate::crawl::{self, Crawler, Wanted};
+use crate::discover::follow::Follower;
 use crate::embed::cache::VectorCache;
 use crate::embed::lane::Lane;
 use crate::embed::{self, Cost, EmbedError, Embedder, Fixed};
@@ -86,7 +87,7 @@ fn admin(config: &Config, service: &Service) -> anyhow::Result<Option<Admin>> {
     match AdminToken::open(&config.data) {
         Ok(token) => {
             let (roster, live) = (service.roster.clone(), service.live.clone());
-            Ok(Some(Admin { roster, live, token }))
+            Ok(Some(Admin { roster, follower: service.follower.clone(), live, token }))
         }
         Err(error @ TokenError::Io(..)) => {
             tracing::warn!("the admin API is off: {error}");
@@ -128,6 +129,7 @@ fn stop_on_signal(shutdown: CancellationToken) -> std::io::Result<()> {
 struct Service {
     live: Live,
     roster: Roster,
+    follower: Follower,
     crawler: Crawler,
     indexer: JoinHandle<()>,
 }
@@ -144,7 +146,11 @@ impl Service {
             demo = demo::start(&std::env::current_exe()?, shutdown.clone()).await?;
             config.servers.extend(demo.iter().cloned());
         }
-        let entries = Entries::open(config.clone())?;
+        let mut entries = Entries::open(config.clone())?;
+        let follower = Follower::open(&config.data, &config.registries);
+        for (registry, found) in follower.found() {
+            entries.set_found(&registry, found);
+        }
         let live = Live::new("the encoder is being loaded");
         let mut indexer = Indexer::new(live.clone(), Some(config.snapshot_path()));
         indexer.use_trust(config.trust.clone(), config.trust_path()).await;
@@ -175,9 +181,10 @@ impl Service {
         let roster = Roster::new(entries, demo, crawler.clone(), reader);
         let judge = live.clone();
         roster.tell_policies(move |policy| judge.set_policy(policy));
+        follower.start(&roster, shutdown);
         load_reranker(config, live.clone());
         let indexer = tokio::spawn(indexer.run(received, vectors, threads, shutdown.clone()));
-        Ok(Self { live, roster, crawler, indexer })
+        Ok(Self { live, roster, follower, crawler, indexer })
     }
 
     /// Waits until the children are gone and what was published is saved.

@@ -166,6 +166,15 @@ pub enum Problem {
     /// No glob.
     #[error("{0}")]
     Glob(String),
+    /// No name of a registry.
+    #[error("not a name for a registry")]
+    RegistryName,
+    /// The same registry twice.
+    #[error("there are two registries called {0:?}")]
+    RegistryTwice(String),
+    /// None of the values that there are.
+    #[error("not one of the values that there are")]
+    OneOf(&'static str),
     /// Nothing that can be done about a finding.
     #[error("{0:?} is nothing that can follow from a finding")]
     Action(String),
@@ -271,6 +280,9 @@ impl Problem {
             Self::Glob(_) => {
                 "write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves"
             }
+            Self::RegistryName => "use letters, digits, dashes and underscores, at most 64",
+            Self::RegistryTwice(_) => "give one of them another name",
+            Self::OneOf(values) => return format!("use {values}"),
             Self::Action(_) => "use \"off\", \"warn\" or \"quarantine\"",
             Self::OfFile => "say it in [trust], which holds for all servers that say nothing else",
             Self::UnknownType(_) => "use \"stdio\" or \"http\"",

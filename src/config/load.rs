@@ -12,7 +12,10 @@ use secrecy::SecretString;
 use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
 use super::raw::{RawConfig, RawCrawl, RawServer};
 use super::server::{self, Defaults, Entry};
-use super::{Config, CrawlConfig, EmbedConfig, Environment, client, encoder, file, network, trust};
+use super::{
+    Config, CrawlConfig, EmbedConfig, Environment, RegistryConfig, client, encoder, file, network,
+    registry, trust,
+};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "toolscout.toml";
@@ -112,6 +115,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
         encoder::Check::new((&place, &base, data_folder), environment, &mut errors, &mut warnings);
     let embed = check.embed(raw.embed, sources);
     let rerank = check.rerank(raw.rerank, sources);
+    let registries = registry::resolve(raw.registry, &place, &mut errors);
 
     let mut trust = trust::general(&raw.trust, &place.at("trust"), &mut errors);
     for entry in &entries {
@@ -135,7 +139,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             Err(found) => errors.extend(found),
         }
     }
-    if servers.is_empty() && !sources.demo {
+    if servers.is_empty() && registries.is_empty() && !sources.demo {
         warnings.push(place.error(Problem::Nothing));
     }
     match (listen, data) {
@@ -153,6 +157,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 trust,
                 embed,
                 rerank,
+                registries,
             },
             warnings,
             files,
@@ -172,6 +177,8 @@ pub struct EncoderPlaces {
     pub embed: EmbedConfig,
     /// The model that the file names, if it is not there: then there is none in `embed`.
     pub missing: Option<String>,
+    /// Registries that are followed.
+    pub registries: Vec<RegistryConfig>,
 }
 
 /// Reads what is said of the encoder. A model that is not there is no error here, so that it can
@@ -190,6 +197,7 @@ pub fn encoder_places(
     let mut check =
         encoder::Check::new((&place, &base, data_folder), environment, &mut errors, &mut warnings);
     let embed = check.embed(raw.embed, sources);
+    let registries = registry::resolve(raw.registry, &place, &mut errors);
     let mut missing = None;
     errors.retain(|error| match &error.problem {
         Problem::NoModel(name) => {
@@ -200,7 +208,7 @@ pub fn encoder_places(
     });
     match (listen, data) {
         (Some(listen), Some(data)) if errors.is_empty() => {
-            Ok(EncoderPlaces { listen, data, embed, missing })
+            Ok(EncoderPlaces { listen, data, embed, missing, registries })
         }
         _ => Err(in_order(errors)),
     }

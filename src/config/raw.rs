@@ -20,6 +20,7 @@ pub(super) struct RawConfig {
     pub trust: RawTrust,
     pub embed: RawEmbed,
     pub rerank: Option<RawRerank>,
+    pub registry: Vec<RawRegistry>,
     pub servers: BTreeMap<String, RawServer>,
 }
 
@@ -97,6 +98,20 @@ pub(super) struct RawRerank {
     pub model: Option<String>,
     pub depth: Option<usize>,
     pub deadline: Option<String>,
+}
+
+/// `[[registry]]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawRegistry {
+    pub name: Option<String>,
+    pub url: Option<String>,
+    pub filter: Option<Vec<String>>,
+    pub remotes: Option<Vec<String>>,
+    pub max: Option<usize>,
+    pub approve: Option<String>,
+    pub refresh: Option<String>,
+    pub allow_private_addresses: Option<bool>,
 }
 
 /// `[servers.ID]`.

@@ -216,7 +216,10 @@ fn after_scheme(value: &str) -> (usize, &str) {
     let scheme = SCHEMES.iter().find(|scheme| {
         value.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
     });
-    let at = scheme.map_or(0, |scheme| scheme.len());
+    // Any one word is a scheme where a variable follows.
+    let word = |at: &usize| value[..*at].chars().all(|c| c.is_ascii_alphabetic() || c == '-');
+    let other = || value.find(" ${").filter(word).map(|at| at + 1);
+    let at = scheme.map(|scheme| scheme.len()).or_else(other).unwrap_or(0);
     (at, &value[at..])
 }
 
@@ -368,6 +371,7 @@ mod tests {
             ("TOKEN", ""),
             ("Authorization", "Bearer ${TOKEN}"),
             ("Authorization", "Bearer ${env:TOKEN:-none}"),
+            ("X-API-Key", "sso-key ${KEY}:${SECRET}"),
             ("MONGO_URL", "mongodb://localhost:27017/db"),
             ("AUTH_TYPE", "oauth"),
         ] {

@@ -101,6 +101,7 @@ pub(super) fn resolve(
                 timeout,
                 refresh,
                 network,
+                guard: None,
                 transport,
             };
             Ok(Resolved { server, filled_in })

@@ -10,7 +10,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
 
-use super::{Config, EndpointConfig, Loaded, NameFilter, Proxy, ServerConfig, Transport, secret};
+use super::{
+    Config, EndpointConfig, Loaded, NameFilter, Proxy, RegistryConfig, ServerConfig, Transport,
+    secret,
+};
 use crate::embed::IN_BINARY;
 use crate::trust::policy::{Action, Rule, Rules};
 
@@ -27,6 +30,8 @@ struct Shown<'a> {
     trust: ShownTrust,
     embed: ShownEmbed,
     rerank: Option<ShownRerank>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    registry: Vec<ShownRegistry>,
     servers: BTreeMap<&'a str, ShownServer>,
 }
 
@@ -76,6 +81,18 @@ struct ShownRerank {
     deadline: String,
 }
 
+#[derive(Serialize)]
+struct ShownRegistry {
+    name: String,
+    url: String,
+    filter: Option<Vec<String>>,
+    remotes: Vec<&'static str>,
+    max: usize,
+    approve: &'static str,
+    refresh: String,
+    allow_private_addresses: bool,
+}
+
 #[derive(Serialize, Default)]
 struct ShownServer {
     enabled: bool,
@@ -116,6 +133,7 @@ impl Loaded {
             trust,
             embed,
             rerank,
+            registries,
         } = &self.config;
         let path = |path: &std::path::PathBuf| path.display().to_string();
         toml::to_string(&Shown {
@@ -144,6 +162,7 @@ impl Loaded {
                 depth: rerank.depth,
                 deadline: time(rerank.deadline),
             }),
+            registry: registries.iter().map(registry).collect(),
             servers: (servers.iter())
                 .map(|server| (server.id.as_str(), self.server(server)))
                 .collect(),
@@ -247,6 +266,19 @@ fn endpoint(endpoint: &EndpointConfig) -> ShownEndpoint {
         retries: endpoint.retries,
         query_prefix: endpoint.query_prefix.clone(),
         passage_prefix: endpoint.passage_prefix.clone(),
+    }
+}
+
+fn registry(registry: &RegistryConfig) -> ShownRegistry {
+    ShownRegistry {
+        name: registry.name.clone(),
+        url: bare(&registry.url),
+        filter: registry.filter.allow.as_ref().map(|names| names.patterns().to_vec()),
+        remotes: registry.remotes.iter().map(|kind| kind.name()).collect(),
+        max: registry.max,
+        approve: registry.approve.name(),
+        refresh: time(registry.refresh),
+        allow_private_addresses: registry.allow_private,
     }
 }
 

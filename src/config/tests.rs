@@ -4,7 +4,9 @@ mod trust;
 use std::path::Path;
 
 use super::file::keys_of;
-use super::raw::{RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawRerank, RawServer, RawTrust};
+use super::raw::{
+    RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawRegistry, RawRerank, RawServer, RawTrust,
+};
 use super::*;
 
 /// A working folder with `files` in it.
@@ -28,7 +30,7 @@ fn environment(name: &str) -> Option<String> {
     }
 }
 
-fn try_toml(text: &str) -> Result<Loaded, String> {
+pub(super) fn try_toml(text: &str) -> Result<Loaded, String> {
     let folder = folder(&[("toolscout.toml", text)]);
     load(&sources(folder.path()), &environment).map_err(|errors| errors.to_string())
 }
@@ -86,6 +88,7 @@ fn the_example_names_every_key_and_no_other() {
     assert_eq!(sorted(keys(&tree["trust"])), sorted(keys_of::<RawTrust>()));
     assert_eq!(sorted(keys(&tree["embed"])), sorted(keys_of::<RawEmbed>()));
     assert_eq!(sorted(keys(&tree["embed"]["endpoint"])), sorted(keys_of::<RawEndpoint>()));
+    assert_eq!(sorted(keys(&tree["registry"][0])), sorted(keys_of::<RawRegistry>()));
     assert_eq!(sorted(keys(&tree["rerank"])), sorted(keys_of::<RawRerank>()));
     assert_eq!(sorted(servers.values().flat_map(keys).collect()), sorted(keys_of::<RawServer>()));
 }
@@ -146,7 +149,7 @@ headers = "Bearer sk-secret"
     toolscout.toml:1: listen: "localhost" is not an address
       remedy: write an IP address and a port, as in "127.0.0.1:7420"
     error: toolscout.toml:2: lissten: unknown key
-      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, embed, rerank, servers
+      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, embed, rerank, registry, servers
     error: toolscout.toml:4: crawl.concurrency: wrong type: expected a whole number, found string
       remedy: give a value of that type; see `toolscout config example`
     error: toolscout.toml:5: crawl.max_pages: too small

@@ -80,8 +80,8 @@ impl Upstream {
                 Err(_) => self.close().await,
             }
         }
-        if let (Transport::Http { headers, .. }, None) = (&self.server.transport, &self.http) {
-            self.http = Some(client::client(headers, &self.server.network)?);
+        if let (Transport::Http { url, headers }, None) = (&self.server.transport, &self.http) {
+            self.http = Some(client::client(&self.server, url, headers)?);
         }
         let connector = Connector {
             server: &self.server,

@@ -10,6 +10,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::admin::registry::Registries;
 use super::admin::{ConfigStatus, Done, NewServer};
 use super::decide::{Decide, DecidedList, PendingList};
 use super::http;
@@ -348,6 +349,27 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
             "Crawl a server now",
             &[401, 404, 409],
         ),
+        change(
+            "/v1/admin/registries/servers/{id}/approve",
+            "approveServer",
+            "Let a server that a registry lists be connected to, at the address that it has now",
+            &[401, 404],
+        ),
+        change(
+            "/v1/admin/registries/servers/{id}/revoke",
+            "revokeServer",
+            "Take such an approval back; the server's tools go",
+            &[401, 404],
+        ),
+        Operation {
+            problems: &[401],
+            ..Operation::get(
+                "/v1/admin/registries",
+                "listRegistries",
+                "The registries that are followed, and how they do",
+                schemas.written::<Registries>(),
+            )
+        },
         Operation {
             parameters: vec![many("server", "Only tools of this server; repeatable", false)],
             problems: &[400, 401],

@@ -44,6 +44,7 @@ fn server(id: &str, transport: Transport) -> ServerConfig {
         timeout: Duration::from_mins(1),
         refresh: Duration::from_hours(1),
         network: NetworkConfig::direct(),
+        guard: None,
         transport,
     }
 }

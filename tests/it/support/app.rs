@@ -80,6 +80,7 @@ pub fn config() -> Config {
         network: NetworkConfig::default(),
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
+        registries: Vec::new(),
         trust: toolscout::trust::policy::Policy::default(),
     }
 }

@@ -27,6 +27,7 @@ pub fn server(id: &str, transport: Transport) -> ServerConfig {
         timeout: PATIENCE,
         refresh: Duration::from_hours(1),
         network: NetworkConfig::direct(),
+        guard: None,
         transport,
     }
 }
@@ -52,6 +53,7 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         network: NetworkConfig::direct(),
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
+        registries: Vec::new(),
         trust: toolscout::trust::policy::Policy::default(),
     }
 }
