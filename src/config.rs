@@ -132,8 +132,8 @@ impl ServerConfig {
             && *names == other.names
             && *timeout == other.timeout
             && *refresh == other.refresh
-            && *guard == other.guard
             && *network == other.network
+            && *guard == other.guard
             && transport.same_as(&other.transport)
     }
 }
@@ -180,11 +180,11 @@ pub struct ServerConfig {
     pub timeout: Duration,
     /// Time between crawls, before jitter.
     pub refresh: Duration,
+    /// What lies on the way to it, where that is HTTP.
+    pub network: NetworkConfig,
     /// Where it may be, if its address came from a remote document; `None` leaves that to who
     /// configured it.
     pub guard: Option<crate::auth::guard::Policy>,
-    /// What lies on the way to it, where that is HTTP.
-    pub network: NetworkConfig,
     /// How to reach it.
     pub transport: Transport,
 }

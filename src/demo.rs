@@ -173,8 +173,8 @@ fn entry(name: &str, transport: Transport) -> ServerConfig {
         names: NameFilter::default(),
         timeout: TIMEOUT,
         refresh: REFRESH,
-        guard: None,
         network: NetworkConfig::direct(),
+        guard: None,
         transport,
     }
 }

@@ -128,11 +128,6 @@ impl Entries {
         move |tool| names.get(&tool.server).is_some_and(|names| names.admits(&tool.name))
     }
 
-    /// Makes these the servers that the registry of this name knows of.
-    pub fn set_found(&mut self, registry: &str, found: Vec<Found>) {
-        self.found.insert(registry.to_owned(), found);
-    }
-
     /// Whether what an earlier run was shown may be served to whoever is served now.
     pub fn shown_to_us(&self) -> impl Fn(&Server) -> bool {
         let servers: HashMap<ServerId, _> = self
@@ -142,6 +137,11 @@ impl Entries {
             .collect();
         // What a file lists is nobody's alone.
         move |server| servers.get(&server.id).is_none_or(|entry| entry.was_shown(&server.info))
+    }
+
+    /// Makes these the servers that the registry of this name knows of.
+    pub fn set_found(&mut self, registry: &str, found: Vec<Found>) {
+        self.found.insert(registry.to_owned(), found);
     }
 
     fn has(&self, id: &ServerId) -> bool {

@@ -100,8 +100,8 @@ pub(super) fn resolve(
                 names: NameFilter { allow, deny },
                 timeout,
                 refresh,
-                guard: None,
                 network,
+                guard: None,
                 transport,
             };
             Ok(Resolved { server, filled_in })

@@ -15,11 +15,11 @@ use crate::config::{NetworkConfig, Proxy, ServerConfig, certificates};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_REDIRECTS: usize = 5;
 
-/// The client of one server: its headers are in it, and where it may connect to.
+/// The client of one server: its headers are in it, and where it may be.
 pub(super) fn client(
+    server: &ServerConfig,
     url: &Url,
     headers: &[(String, SecretString)],
-    server: &ServerConfig,
 ) -> Result<reqwest::Client, CrawlError> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
@@ -29,18 +29,15 @@ pub(super) fn client(
         value.set_sensitive(true);
         map.append(key, value);
     }
-    let failed = |error: reqwest::Error| CrawlError::Client(error.without_url().to_string());
-    let mut builder = over(&server.network)?;
+    let mut builder = over(&server.network)?
+        .default_headers(map)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(within_origin());
     if let Some(guard) = &server.guard {
         guard.check(url).map_err(|refused| CrawlError::Unreachable(refused.to_string()))?;
         builder = builder.dns_resolver(guard.resolver());
     }
-    builder
-        .default_headers(map)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .redirect(within_origin())
-        .build()
-        .map_err(failed)
+    builder.build().map_err(|error| CrawlError::Client(error.without_url().to_string()))
 }
 
 /// A client that reaches others by this way, to be finished.

@@ -200,7 +200,7 @@ impl Connector<'_> {
             Transport::Http { url, headers } => {
                 let client = match self.http {
                     Some(client) => client.clone(),
-                    None => client::client(url, headers, self.server)?,
+                    None => client::client(self.server, url, headers)?,
                 };
                 if era == Some(Era::EventStream) {
                     let connected =

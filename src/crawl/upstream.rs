@@ -81,7 +81,7 @@ impl Upstream {
             }
         }
         if let (Transport::Http { url, headers }, None) = (&self.server.transport, &self.http) {
-            self.http = Some(client::client(url, headers, &self.server)?);
+            self.http = Some(client::client(&self.server, url, headers)?);
         }
         let connector = Connector {
             server: &self.server,

@@ -213,9 +213,9 @@ fn config(url: &Url, headers: Vec<(String, String)>, guard: Option<Policy>) -> S
         enabled: true,
         title: None,
         names: NameFilter::default(),
+        network: NetworkConfig::default(),
         timeout: CRAWL_TIME,
         refresh: CRAWL_TIME,
-        network: NetworkConfig::default(),
         guard,
         transport: Transport::Http {
             url: url.clone(),

@@ -43,8 +43,8 @@ fn server(id: &str, transport: Transport) -> ServerConfig {
         names: NameFilter::default(),
         timeout: Duration::from_mins(1),
         refresh: Duration::from_hours(1),
-        guard: None,
         network: NetworkConfig::direct(),
+        guard: None,
         transport,
     }
 }

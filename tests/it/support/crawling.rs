@@ -26,8 +26,8 @@ pub fn server(id: &str, transport: Transport) -> ServerConfig {
         names: NameFilter::default(),
         timeout: PATIENCE,
         refresh: Duration::from_hours(1),
-        guard: None,
         network: NetworkConfig::direct(),
+        guard: None,
         transport,
     }
 }
