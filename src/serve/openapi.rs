@@ -154,6 +154,7 @@ fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.extend(logins());
     operations.extend(ops(schemas));
     operations.extend(admin(schemas));
+    operations.extend(registries(schemas));
     operations
 }
 
@@ -386,27 +387,6 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
             "Crawl a server now",
             &[401, 404, 409],
         ),
-        change(
-            "/v1/admin/registries/servers/{id}/approve",
-            "approveServer",
-            "Let a server that a registry lists be connected to, at the address that it has now",
-            &[401, 404],
-        ),
-        change(
-            "/v1/admin/registries/servers/{id}/revoke",
-            "revokeServer",
-            "Take such an approval back; the server's tools go",
-            &[401, 404],
-        ),
-        Operation {
-            problems: &[401],
-            ..Operation::get(
-                "/v1/admin/registries",
-                "listRegistries",
-                "The registries that are followed, and how they do",
-                schemas.written::<Registries>(),
-            )
-        },
         Operation {
             parameters: vec![many("server", "Only tools of this server; repeatable", false)],
             problems: &[400, 401],
@@ -437,6 +417,41 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
                 &[400, 401, 404, 409],
             )
         },
+    ]
+}
+
+/// These want the token as well.
+fn registries(schemas: &mut Schemas) -> Vec<Operation> {
+    let done = schemas.written::<Done>();
+    let change = |path, id, summary| Operation {
+        method: "post",
+        parameters: vec![json!({
+            "in": "path", "name": "id", "required": true, "schema": { "type": "string" },
+            "description": "the server's id, percent-encoded",
+        })],
+        problems: &[401, 404],
+        ..Operation::get(path, id, summary, done.clone())
+    };
+    vec![
+        Operation {
+            problems: &[401],
+            ..Operation::get(
+                "/v1/admin/registries",
+                "listRegistries",
+                "The registries that are followed, and how they do",
+                schemas.written::<Registries>(),
+            )
+        },
+        change(
+            "/v1/admin/registries/servers/{id}/approve",
+            "approveServer",
+            "Let a server that a registry lists be connected to, at the address that it has now",
+        ),
+        change(
+            "/v1/admin/registries/servers/{id}/revoke",
+            "revokeServer",
+            "Take such an approval back; the server's tools go",
+        ),
     ]
 }
 
