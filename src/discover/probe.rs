@@ -215,6 +215,7 @@ fn config(url: &Url, headers: Vec<(String, String)>, guard: Option<Policy>) -> S
         names: NameFilter::default(),
         timeout: CRAWL_TIME,
         refresh: CRAWL_TIME,
+        network: NetworkConfig::default(),
         guard,
         transport: Transport::Http {
             url: url.clone(),
