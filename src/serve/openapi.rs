@@ -148,6 +148,7 @@ fn many(name: &str, description: &str, required: bool) -> Value {
 
 fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let mut operations = api(schemas);
+    operations.extend(definitions(schemas));
     operations.extend(ops(schemas));
     operations.extend(admin(schemas));
     operations
@@ -235,40 +236,6 @@ fn api(schemas: &mut Schemas) -> Vec<Operation> {
             "Every configured server and its state",
             schemas.written::<ServerList<'_>>(),
         ),
-        Operation {
-            parameters: vec![
-                query(
-                    "since",
-                    "Only events after this number; without it from the oldest that is kept",
-                    &json!({ "type": "integer", "minimum": 0 }),
-                ),
-                many("server", "Only what happened to this server; repeatable", false),
-                query("limit", "Events in the page; without it 100", &limit(http::MAX_PAGE)),
-            ],
-            problems: &[400],
-            ..Operation::get(
-                "/v1/changes",
-                "listChanges",
-                "What happened to definitions, oldest first",
-                schemas.written::<ChangePage>(),
-            )
-        },
-        Operation {
-            parameters: vec![
-                many("server", "Only tools of this server; repeatable", false),
-                many("rule", "Only findings of this rule; repeatable", false),
-                many("level", "Only findings of this level: note, warn, quarantine", false),
-                query("cursor", "next_cursor of the page before", &json!({ "type": "string" })),
-                query("limit", "Tools in the page; without it 100", &limit(http::MAX_PAGE)),
-            ],
-            problems: &[400],
-            ..Operation::get(
-                "/v1/findings",
-                "listFindings",
-                "What is odd in definitions, served or held, by tool",
-                schemas.written::<FindingPage>(),
-            )
-        },
         Operation::get(
             "/v1/status",
             "getStatus",
@@ -376,6 +343,47 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
                 "rejectTools",
                 "Keep definitions back, and stop asking",
                 &[400, 401, 404, 409],
+            )
+        },
+    ]
+}
+
+/// What operators are told of definitions.
+fn definitions(schemas: &mut Schemas) -> Vec<Operation> {
+    let limit = json!({ "type": "integer", "minimum": 1, "maximum": http::MAX_PAGE });
+    vec![
+        Operation {
+            parameters: vec![
+                query(
+                    "since",
+                    "Only events after this number; without it from the oldest that is kept",
+                    &json!({ "type": "integer", "minimum": 0 }),
+                ),
+                many("server", "Only what happened to this server; repeatable", false),
+                query("limit", "Events in the page; without it 100", &limit),
+            ],
+            problems: &[400],
+            ..Operation::get(
+                "/v1/changes",
+                "listChanges",
+                "What happened to definitions, oldest first",
+                schemas.written::<ChangePage>(),
+            )
+        },
+        Operation {
+            parameters: vec![
+                many("server", "Only tools of this server; repeatable", false),
+                many("rule", "Only findings of this rule; repeatable", false),
+                many("level", "Only findings of this level: note, warn, quarantine", false),
+                query("cursor", "next_cursor of the page before", &json!({ "type": "string" })),
+                query("limit", "Tools in the page; without it 100", &limit),
+            ],
+            problems: &[400],
+            ..Operation::get(
+                "/v1/findings",
+                "listFindings",
+                "What is odd in definitions, served or held, by tool",
+                schemas.written::<FindingPage>(),
             )
         },
     ]
