@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # What takes longer than scripts/test.sh may; run before a release, its results go to CHANGELOG.md.
 # Usage: scripts/test-long.sh [SECTION…], by default all of them:
-#   long   the tests named long_… (the short run skips them), on a release build
-#   image  scripts/build-image.sh, and its result run as the image runs it, without Docker
+#   long       the tests named long_… (the short run skips them), on a release build
+#   upstreams  scripts/upstreams.sh: real servers, as docs/upstreams.md has them
+#   image      scripts/build-image.sh, and its result run as the image runs it, without Docker
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -22,6 +23,10 @@ section_long() {
   if grep -q '^running 0 tests' "$work/long.log"; then
     echo "long: no test is named long_… yet, so nothing was tested"
   fi
+}
+
+section_upstreams() {
+  scripts/upstreams.sh
 }
 
 section_image() {
@@ -59,10 +64,10 @@ section_image() {
 }
 
 sections=("$@")
-((${#sections[@]})) || sections=(long image)
+((${#sections[@]})) || sections=(long upstreams image)
 for section in "${sections[@]}"; do
   declare -F "section_$section" >/dev/null || {
-    echo "test-long: no section $section; there are: long image" >&2
+    echo "test-long: no section $section; there are: long upstreams image" >&2
     exit 2
   }
 done

@@ -7,7 +7,7 @@ pub mod file;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::config::NameFilter;
 use crate::tool::{ServerId, Tool, ToolId};
@@ -21,12 +21,21 @@ pub struct ServerInfo {
     pub description: Option<String>,
     /// The MCP protocol version that was spoken; remembered so that the next crawl starts there.
     pub protocol: Option<String>,
+    /// It was reached over the event stream of 2024, which its version does not tell.
+    pub event_stream: bool,
+    /// How long it says that its listing holds: a hint.
+    pub ttl: Option<Duration>,
+    /// Its listing is for nobody but who we were then: a mark of that, not the credential.
+    pub private_to: Option<String>,
 }
 
 impl ServerInfo {
-    /// What is searched of both is the same.
+    /// What is searched of both is the same, and so is who may see it.
     pub fn reads_as(&self, other: &Self) -> bool {
-        (&self.title, &self.description) == (&other.title, &other.description)
+        let read = |info: &Self| -> (_, _, _) {
+            (info.title.clone(), info.description.clone(), info.private_to.is_some())
+        };
+        read(self) == read(other)
     }
 }
 
@@ -272,11 +281,20 @@ impl Catalog {
     /// that have none left.
     #[must_use]
     pub fn retain(&self, keep: impl Fn(&Tool) -> bool) -> Self {
-        if self.tools.iter().all(|tool| keep(tool)) && self.servers().all(|s| !s.tools.is_empty()) {
+        self.retain_of(|_, tool| keep(tool))
+    }
+
+    /// The same, for a `keep` that goes by the server as well.
+    #[must_use]
+    pub fn retain_of(&self, keep: impl Fn(&Server, &Tool) -> bool) -> Self {
+        let whole = |server: &Server| {
+            !server.tools.is_empty() && server.tools.iter().all(|tool| keep(server, tool))
+        };
+        if self.servers().all(|server| whole(server)) {
             return self.clone();
         }
         let servers = self.servers.values().map(|server| Server {
-            tools: server.tools.iter().filter(|tool| keep(tool)).cloned().collect(),
+            tools: server.tools.iter().filter(|tool| keep(server, tool)).cloned().collect(),
             ..Server::clone(server)
         });
         Self::from_servers(servers.filter(|server| !server.tools.is_empty()))

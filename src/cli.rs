@@ -2,15 +2,21 @@
 //!
 //! Invariant: nothing here reads a configuration file or decides a default; `config` does.
 
+pub mod add;
+pub mod auth;
 pub mod completions;
 pub mod config;
 pub mod crawl;
 pub mod demo_server;
+mod entries;
 pub mod eval;
+pub mod import;
+pub mod lint;
 mod local;
 mod log;
 pub mod model;
 mod progress;
+pub mod registry;
 mod reload;
 pub mod remote;
 pub mod search;
@@ -59,9 +65,18 @@ pub enum Command {
     Search(SearchArgs),
     /// Score the search on labelled queries.
     Eval(EvalArgs),
+    /// Find the MCP server of a site, or take a command, and write it into toolscout.toml.
+    Add(Box<add::AddArgs>),
+    /// Search an MCP registry, take servers of it, approve those of one that is followed.
+    #[command(subcommand)]
+    Registry(Box<registry::RegistryCommand>),
     /// Check the configuration, or print an example of one.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look through the tools for what makes them hard to find or to use.
+    Lint(lint::LintArgs),
+    /// Take the servers that your MCP clients have into toolscout.toml.
+    Import(import::ImportArgs),
     /// List, pause, resume, crawl, add or remove the servers of a running toolscout.
     #[command(subcommand)]
     Server(server::ServerCommand),
@@ -73,6 +88,9 @@ pub enum Command {
     /// List the models, fetch one, or choose the one that is used.
     #[command(subcommand)]
     Model(model::ModelCommand),
+    /// Log in at servers that want it, and see or forget the logins.
+    #[command(subcommand)]
+    Auth(auth::AuthCommand),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
     /// Run one of the demo's servers on stdin and stdout.
@@ -312,8 +330,13 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Crawl(args) => crawl::run(&args),
         Command::Search(args) => search::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Add(args) => add::run(&args),
+        Command::Registry(command) => registry::run(&command),
         Command::Config(command) => config::run(&command),
+        Command::Lint(args) => lint::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Model(command) => model::run(&command),
+        Command::Auth(command) => auth::run(&command),
         Command::Server(command) => server::run(&command),
         Command::Reload(args) => server::reload(&args),
         Command::Trust(command) => trust::run(&command),

@@ -4,13 +4,20 @@
 
 mod added;
 mod client;
+mod credential;
+pub mod edit;
 mod encoder;
 mod error;
 mod expand;
 mod file;
+pub mod import;
 mod load;
 mod names;
+mod network;
+mod places;
 mod raw;
+mod registry;
+mod secret;
 mod server;
 mod show;
 #[cfg(test)]
@@ -24,6 +31,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::catalog::Server;
 use crate::tool::{ServerId, Tool};
 use crate::trust::policy::Policy;
 
@@ -31,12 +39,17 @@ pub use self::added::AddedServer;
 pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 pub use self::names::{NameFilter, Names};
+pub use self::network::{ClientCertificate, NetworkConfig, Proxy, Unusable, certificates};
+pub use self::registry::{Approve, RegistryConfig, RemoteKind};
 
 /// Looks a variable up; `None` when it is unset.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 /// A `toolscout.toml` with every key and its default.
 pub const EXAMPLE: &str = include_str!("config/example.toml");
+
+/// The variable that gives the key of kept logins.
+pub const TOKEN_KEY: &str = "TOOLSCOUT_TOKEN_KEY";
 
 /// Everything `serve` and `crawl` need to know.
 #[derive(Debug, Clone)]
@@ -57,27 +70,31 @@ pub struct Config {
     pub servers: Vec<ServerConfig>,
     /// Bounds on every crawl.
     pub crawl: CrawlConfig,
+    /// How servers are reached that say nothing of it, as those that are added later.
+    pub network: NetworkConfig,
     /// What is to be done about definitions that changed or are odd.
     pub trust: Policy,
     /// The query and tool encoder.
     pub embed: EmbedConfig,
     /// The reranker, if there is to be one.
     pub rerank: Option<RerankConfig>,
+    /// Registries that are followed.
+    pub registries: Vec<RegistryConfig>,
+    /// What logins are encrypted with; absent, a key is made and kept in the data folder.
+    pub token_key: Option<SecretString>,
 }
-
-/// The times of servers that name none.
-const TIMES: server::Times =
-    server::Times { timeout: Duration::from_mins(1), refresh: Duration::from_mins(15) };
 
 impl Config {
     /// The sections in which `next` differs from this, and which are read at the start alone.
-    /// Secrets are not compared.
+    /// Secrets of other sections than servers are not compared, but for the key of logins.
     pub fn needs_restart(&self, next: &Self) -> Vec<&'static str> {
         let hosts = |config: &Self| {
             let Self { allowed_hosts, allowed_origins, .. } = config;
             (allowed_hosts.clone(), allowed_origins.clone())
         };
         let listens = |config: &Self| (config.listen, config.allow_anonymous);
+        let key =
+            |config: &Self| config.token_key.as_ref().map(|key| key.expose_secret().to_owned());
         let shown = |section: &dyn std::fmt::Debug| format!("{section:?}");
         let differs = [
             ("listen", listens(self) != listens(next)),
@@ -85,6 +102,8 @@ impl Config {
             ("data", self.data != next.data),
             ("[crawl]", shown(&self.crawl) != shown(&next.crawl)),
             ("[embed]", shown(&self.embed) != shown(&next.embed)),
+            ("[[registry]]", self.registries != next.registries),
+            ("token_key_file", key(self) != key(next)),
             ("[rerank]", shown(&self.rerank) != shown(&next.rerank)),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
@@ -101,11 +120,12 @@ impl Config {
     }
 
     /// A tool that an earlier run knew may still be offered: its server is configured and
-    /// switched on, and the name is allowed. What a file lists is read from the file.
-    pub fn admits(&self, tool: &Tool) -> bool {
+    /// switched on, the name is allowed, and what was shown to us alone was shown to who we are
+    /// now. What a file lists is read from the file.
+    pub fn admits(&self, source: &Server, tool: &Tool) -> bool {
         let demo = self.demo && crate::demo::names().any(|name| name == tool.server.as_str());
-        demo || self.servers.iter().any(|server| {
-            server.id == tool.server && server.enabled && server.names.admits(&tool.name)
+        demo || self.servers.iter().find(|server| server.id == tool.server).is_some_and(|server| {
+            server.enabled && server.names.admits(&tool.name) && server.was_shown(&source.info)
         })
     }
 }
@@ -113,14 +133,18 @@ impl Config {
 impl ServerConfig {
     /// Both are the same in every value, secrets included.
     pub fn same_as(&self, other: &Self) -> bool {
-        let Self { id, enabled, title, names, timeout, refresh, transport } = self;
+        let Self { id, enabled, title, names, timeout, refresh, network, guard, transport, auth } =
+            self;
         *id == other.id
             && *enabled == other.enabled
             && *title == other.title
             && *names == other.names
             && *timeout == other.timeout
             && *refresh == other.refresh
+            && *network == other.network
+            && *guard == other.guard
             && transport.same_as(&other.transport)
+            && *auth == other.auth
     }
 }
 
@@ -166,8 +190,69 @@ pub struct ServerConfig {
     pub timeout: Duration,
     /// Time between crawls, before jitter.
     pub refresh: Duration,
+    /// What lies on the way to it, where that is HTTP.
+    pub network: NetworkConfig,
+    /// Where it may be, if its address came from a remote document; `None` leaves that to who
+    /// configured it.
+    pub guard: Option<crate::auth::guard::Policy>,
     /// How to reach it.
     pub transport: Transport,
+    /// How to prove who we are, beside what its headers say.
+    pub auth: Auth,
+}
+
+/// How toolscout proves to a server who it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Auth {
+    /// By the headers of its transport, or not at all.
+    #[default]
+    Headers,
+    /// By OAuth, once the server asks.
+    OAuth(OAuthConfig),
+}
+
+/// How to get a token for a server.
+#[derive(Debug, Clone, Default)]
+pub struct OAuthConfig {
+    /// Who logs in.
+    pub grant: Grant,
+    /// toolscout's id at the authorization server, where it is registered there.
+    pub client_id: Option<String>,
+    /// The secret that goes with it.
+    pub client_secret: Option<SecretString>,
+    /// A document that says who toolscout is, for authorization servers that take its URL as id.
+    pub client_metadata_url: Option<Url>,
+    /// What to ask for, instead of what the server names.
+    pub scopes: Vec<String>,
+    /// Where `auth login` waits for the browser on this machine; 0 is any free port.
+    pub redirect_port: u16,
+    /// The authorization server may be in a private network, also over plain http.
+    pub allow_private_addresses: bool,
+}
+
+impl PartialEq for OAuthConfig {
+    fn eq(&self, other: &Self) -> bool {
+        let secret = |config: &Self| {
+            config.client_secret.as_ref().map(|secret| secret.expose_secret().to_owned())
+        };
+        self.grant == other.grant
+            && self.client_id == other.client_id
+            && secret(self) == secret(other)
+            && self.client_metadata_url == other.client_metadata_url
+            && self.scopes == other.scopes
+            && self.redirect_port == other.redirect_port
+            && self.allow_private_addresses == other.allow_private_addresses
+    }
+}
+
+/// Who logs in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Grant {
+    /// A person, in a browser.
+    #[default]
+    AuthorizationCode,
+    /// toolscout itself, with its client's secret.
+    ClientCredentials,
 }
 
 /// How a server is reached.
@@ -204,7 +289,7 @@ pub enum Transport {
 /// Bounds on every crawl.
 #[derive(Debug, Clone)]
 pub struct CrawlConfig {
-    /// Servers crawled at once.
+    /// Children that start at once.
     pub concurrency: usize,
     /// Pages of one listing.
     pub max_pages: usize,

@@ -5,12 +5,16 @@
 //!
 //! Invariant: a listing that was not read to its end is never reported as one.
 
+mod authorized;
+mod client;
 mod error;
 mod files;
 mod fleet;
 mod http;
+mod http_error;
 mod lines;
 mod list;
+mod news;
 mod refresh;
 mod session;
 mod sse;
@@ -27,12 +31,13 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::CrawlError;
 
+use crate::auth::Accounts;
 use crate::catalog::{Outcome, ServerInfo, ServerUpdate};
 use crate::config::{CrawlConfig, ServerConfig, Transport};
 use crate::tool::ServerId;
 use files::{CatalogFile, Leftovers};
 use fleet::Fleet;
-use refresh::Shared;
+use refresh::{Marks, Shared};
 use upstream::Upstream;
 
 /// A handle on the tasks that crawl.
@@ -124,17 +129,37 @@ impl Triggers {
 pub fn start(
     wanted: Vec<Wanted>,
     limits: &CrawlConfig,
+    known: BTreeMap<ServerId, ServerInfo>,
+    updates: mpsc::Sender<ServerUpdate>,
+    shutdown: CancellationToken,
+) -> Crawler {
+    start_with(wanted, limits, &Accounts::none(), known, updates, shutdown)
+}
+
+/// As [`start`], with the logins that servers want.
+///
+/// # Panics
+///
+/// Outside a tokio runtime.
+pub fn start_with(
+    wanted: Vec<Wanted>,
+    limits: &CrawlConfig,
+    accounts: &Accounts,
     mut known: BTreeMap<ServerId, ServerInfo>,
     updates: mpsc::Sender<ServerUpdate>,
     shutdown: CancellationToken,
 ) -> Crawler {
-    let shared =
-        Shared { updates, permits: Arc::new(Semaphore::new(limits.concurrency.max(1))), shutdown };
+    let shared = Shared {
+        updates,
+        permits: Arc::new(Semaphore::new(limits.concurrency.max(1))),
+        shutdown,
+        marks: Marks::default(),
+    };
     let ids: BTreeSet<_> = wanted.iter().map(|wanted| &wanted.server.id).collect();
     let left: BTreeSet<_> = known.keys().filter(|id| !ids.contains(id)).cloned().collect();
     known.retain(|id, _| ids.contains(id));
     let files = wanted.iter().filter(|wanted| wanted.reads_a_file()).count();
-    let fleet = Arc::new(Fleet::new(shared, limits.clone()));
+    let fleet = Arc::new(Fleet::new(shared, limits.clone(), accounts.clone()));
     if files == 0 {
         fleet.remove(left);
         fleet.apply(wanted, known, None);
@@ -166,12 +191,23 @@ pub async fn crawl_once(
     limits: &CrawlConfig,
     known: Option<&ServerInfo>,
 ) -> Vec<ServerUpdate> {
+    crawl_once_with(server, &Accounts::none(), limits, known).await
+}
+
+/// As [`crawl_once`], with the login that the server wants.
+pub async fn crawl_once_with(
+    server: &ServerConfig,
+    accounts: &Accounts,
+    limits: &CrawlConfig,
+    known: Option<&ServerInfo>,
+) -> Vec<ServerUpdate> {
     let server = Arc::new(server.clone());
     let news = match &server.transport {
         _ if !server.enabled => vec![(server.id.clone(), Outcome::Disabled)],
         Transport::Catalog { .. } => CatalogFile::new(Arc::clone(&server)).read().await,
         Transport::Stdio { .. } | Transport::Http { .. } => {
-            let mut upstream = Upstream::new(Arc::clone(&server), limits, known);
+            let mut upstream =
+                Upstream::new(Arc::clone(&server), accounts.of(&server), limits, known);
             let outcome = upstream.crawl(false).await;
             upstream.close().await;
             vec![(server.id.clone(), outcome)]

@@ -14,7 +14,7 @@ use serde_json::value::to_raw_value;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::{Listing, ServerInfo};
-use crate::config::{NameFilter, ServerConfig, Transport};
+use crate::config::{NameFilter, NetworkConfig, ServerConfig, Transport};
 use crate::tool::{ServerId, Tool};
 
 pub use server::{run_over, run_stdio};
@@ -138,7 +138,7 @@ pub fn catalog() -> Result<Vec<(ServerId, Listing)>, DemoError> {
                 info: ServerInfo {
                     title: Some(server.title),
                     description: Some(server.instructions),
-                    protocol: None,
+                    ..ServerInfo::default()
                 },
                 tools: Vec::new(),
                 crawled_at: SystemTime::now(),
@@ -173,6 +173,9 @@ fn entry(name: &str, transport: Transport) -> ServerConfig {
         names: NameFilter::default(),
         timeout: TIMEOUT,
         refresh: REFRESH,
+        network: NetworkConfig::direct(),
+        guard: None,
         transport,
+        auth: crate::config::Auth::Headers,
     }
 }

@@ -11,15 +11,18 @@
 //! `tool`, `catalog`, `text`, `index` and `search` are synchronous and know nothing of tokio,
 //! axum, rmcp or reqwest. ARCHITECTURE.md has the map, the promises and the measurements.
 
+pub mod auth;
 pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod crawl;
 pub mod demo;
+pub mod discover;
 pub mod embed;
 pub mod eval;
 pub mod hub;
 pub mod index;
+pub mod lint;
 pub mod live;
 pub mod memory;
 pub mod roster;

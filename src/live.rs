@@ -12,7 +12,7 @@ mod vectors;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Serialize;
@@ -70,6 +70,10 @@ pub struct ServerStatus {
     pub transport: &'static str,
     /// How many tools are known; `None` when unknown, which is not zero.
     pub tools: Option<usize>,
+    /// How long it says that its listing holds.
+    pub ttl: Option<Duration>,
+    /// It shows others other tools than us.
+    pub private: bool,
     /// When its last complete listing was read.
     pub crawled_at: Option<SystemTime>,
     /// When the next crawl is due.
@@ -89,6 +93,8 @@ impl ServerStatus {
             protocol: server.info.protocol.clone(),
             transport,
             tools: Some(server.tools.len()),
+            ttl: server.info.ttl,
+            private: server.info.private_to.is_some(),
             crawled_at: Some(server.crawled_at),
             next_crawl: None,
             error: None,
@@ -415,7 +421,6 @@ fn stale(servers: &BTreeMap<ServerId, ServerStatus>, hits: &[Hit]) -> Vec<Stale>
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use super::*;
     use crate::catalog::{Listing, ServerInfo};

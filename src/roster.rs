@@ -14,6 +14,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use self::kept::Kept;
+use crate::catalog::Server;
 use crate::config::{AddedServer, Config, ConfigErrors, Loaded, ServerConfig};
 use crate::crawl::{Change, Crawler, Hold, Wanted};
 use crate::tool::{ServerId, Tool};
@@ -100,7 +101,11 @@ impl Entries {
         let added = self.kept.servers().map(|server| (server, true));
         let found = self.found.values().flatten().cloned();
         let found = found.map(|found| (found.server, found.approved));
-        for (server, approved) in configured.chain(added).chain(found) {
+        // Neither can say how they are reached.
+        let later = added.chain(found).map(|(server, approved)| {
+            (ServerConfig { network: self.config.network.clone(), ..server }, approved)
+        });
+        for (server, approved) in configured.chain(later) {
             let hold = match (approved, self.kept.is_paused(&server.id)) {
                 (false, _) => Some(Hold::Pending),
                 (true, true) => Some(Hold::Paused),
@@ -121,6 +126,22 @@ impl Entries {
         let names: HashMap<ServerId, _> =
             usable.map(|entry| (entry.server.id.clone(), entry.server.names.clone())).collect();
         move |tool| names.get(&tool.server).is_some_and(|names| names.admits(&tool.name))
+    }
+
+    /// Whether what an earlier run was shown may be served to whoever is served now.
+    pub fn shown_to_us(&self) -> impl Fn(&Server) -> bool {
+        let servers: HashMap<ServerId, _> = self
+            .wanted()
+            .into_iter()
+            .map(|entry| (entry.server.id.clone(), entry.server))
+            .collect();
+        // What a file lists is nobody's alone.
+        move |server| servers.get(&server.id).is_none_or(|entry| entry.was_shown(&server.info))
+    }
+
+    /// Makes these the servers that the registry of this name knows of.
+    pub fn set_found(&mut self, registry: &str, found: Vec<Found>) {
+        self.found.insert(registry.to_owned(), found);
     }
 
     fn has(&self, id: &ServerId) -> bool {
@@ -260,7 +281,7 @@ impl Roster {
     /// Makes these the servers that the registry of this name knows of.
     pub fn set_found(&self, registry: &str, found: Vec<Found>) -> Change {
         let mut state = self.lock();
-        state.entries.found.insert(registry.to_owned(), found);
+        state.entries.set_found(registry, found);
         self.apply(&state)
     }
 

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderName, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any_service, get};
+use axum::{Extension, Router};
 use rmcp::ServiceExt;
 use rmcp::service::ServerInitializeError;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
@@ -39,6 +39,7 @@ mod listen;
 mod manifest;
 mod mcp;
 mod metrics;
+mod oauth;
 mod observe;
 mod openapi;
 mod problem;
@@ -47,6 +48,8 @@ mod reduce;
 pub mod token;
 mod trust;
 mod wire;
+
+pub use self::oauth::Logins;
 
 /// The largest request body.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -83,18 +86,20 @@ pub struct Rooms {
     pub live: Live,
     /// What can be changed while it runs; without it nothing can.
     pub admin: Option<Admin>,
+    /// Logins at upstreams, begun in a browser.
+    pub logins: Arc<Logins>,
 }
 
 impl From<Live> for Rooms {
     fn from(live: Live) -> Self {
-        Self { live, admin: None }
+        Self { live, admin: None, logins: Logins::none() }
     }
 }
 
 /// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
 pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationToken) -> Router {
     metrics::install();
-    let Rooms { live, admin } = rooms.into();
+    let Rooms { live, admin, logins } = rooms.into();
     let mut router = Router::new();
     for (path, route) in routes(&live, shutdown) {
         router = router.route(path, route);
@@ -104,7 +109,7 @@ pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationT
         router = router.merge(admin::router(admin));
     }
     let guard = guard::Guard::new(config.listen, &config.allowed_hosts, &config.allowed_origins);
-    surround(router, guard)
+    surround(router.layer(Extension(logins)), guard)
 }
 
 fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, guard: guard::Guard) -> Router<S> {
@@ -138,6 +143,8 @@ fn routes(live: &Live, shutdown: &CancellationToken) -> Vec<(&'static str, Metho
         ("/v1/tools/{*id}", get(http::tool)),
         ("/v1/servers", get(http::servers)),
         ("/v1/status", get(http::status)),
+        ("/oauth/start/{*server}", get(oauth::start)),
+        ("/oauth/callback", get(oauth::callback)),
         ("/v1/changes", get(trust::changes)),
         ("/v1/findings", get(trust::findings)),
         ("/mcp", any_service(mcp_service(live, shutdown)).layer(from_fn(raw::put_in))),

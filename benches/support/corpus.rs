@@ -153,7 +153,7 @@ impl Corpus {
                 info: ServerInfo {
                     title: Some(words(&mut random, 2)),
                     description: Some(words(&mut random, 15)),
-                    protocol: None,
+                    ..ServerInfo::default()
                 },
                 crawled_at: SystemTime::UNIX_EPOCH,
                 defects: Vec::new(),

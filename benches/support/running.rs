@@ -31,7 +31,7 @@ pub async fn start(catalog: Option<&Catalog>, snapshot: Option<PathBuf>) -> Runn
     live.set_encoder(start.expect("an encoder"));
     let cache = Arc::new(VectorCache::in_memory(encoder));
     indexer.use_vectors(cache, 1).await.expect("vectors");
-    indexer.restore(|_| true).await;
+    indexer.restore(|_| true, |_| true).await;
     let (updates, received) = mpsc::channel(10_000);
     let (_, vectors) = oneshot::channel();
     tokio::spawn(indexer.run(received, vectors, 1, CancellationToken::new()));

@@ -150,6 +150,7 @@ fn server_info(members: &Members<'_>) -> ServerInfo {
             .map(Into::into),
         description: (!description.is_empty()).then(|| description.join("\n")),
         protocol: members.text("protocolVersion").map(Into::into),
+        ..ServerInfo::default()
     }
 }
 

@@ -17,6 +17,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::{CrawlArgs, LogFormat, log};
+use crate::auth::Accounts;
 use crate::catalog::{Catalog, Outcome, ServerUpdate, file};
 use crate::config::{Config, ServerConfig};
 use crate::tool::ServerId;
@@ -122,11 +123,12 @@ pub fn crawl_all(
         if config.demo {
             servers.extend(demo::start(&std::env::current_exe()?, shutdown).await?);
         }
+        let accounts = &Accounts::open(config)?;
         let one = |server: ServerConfig| async move {
             let line = line(lines, &server);
             let begun = Instant::now();
             let updates = if server.enabled {
-                crawl::crawl_once(&server, &config.crawl, None).await
+                crawl::crawl_once_with(&server, accounts, &config.crawl, None).await
             } else {
                 vec![ServerUpdate {
                     server: server.id.clone(),

@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::LogFormat;
 
 /// The variable that says what is logged, as `RUST_LOG` does elsewhere.
-const VARIABLE: &str = "TOOLSCOUT_LOG";
+pub(super) const VARIABLE: &str = "TOOLSCOUT_LOG";
 
 /// Starts the log; `quiet` shows only warnings unless the variable says more. Progress lines are
 /// to be drawn on what is returned; it draws nothing where stderr is no terminal.
@@ -19,6 +19,11 @@ pub fn start(format: LogFormat, quiet: bool) -> MultiProgress {
     let lines = MultiProgress::new();
     let filter = EnvFilter::try_from_env(VARIABLE)
         .unwrap_or_else(|_| EnvFilter::new(if quiet { "warn" } else { "warn,toolscout=info" }));
+    // Below that, rmcp writes codes and what came with tokens.
+    let filter = match "rmcp::transport::auth=warn".parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())

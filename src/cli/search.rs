@@ -55,7 +55,10 @@ fn query(args: &SearchArgs) -> Query {
 
 /// The tools of the configuration: from files, from the demo, from the snapshot of a service that
 /// has crawled them; only what is nowhere else is crawled.
-fn catalog(config: &Config, lines: &indicatif::MultiProgress) -> anyhow::Result<Catalog> {
+pub(super) fn catalog(
+    config: &Config,
+    lines: &indicatif::MultiProgress,
+) -> anyhow::Result<Catalog> {
     let mut listings = Vec::new();
     let mut live = Config { servers: Vec::new(), demo: false, ..config.clone() };
     for server in config.servers.iter().filter(|server| server.enabled) {
@@ -81,7 +84,9 @@ fn catalog(config: &Config, lines: &indicatif::MultiProgress) -> anyhow::Result<
         tracing::warn!("{error}: crawling instead");
         None
     });
-    let known = saved.map(|(_, saved)| saved.retain(|tool| live.admits(tool))).unwrap_or_default();
+    let known = saved
+        .map(|(_, saved)| saved.retain_of(|server, tool| live.admits(server, tool)))
+        .unwrap_or_default();
     live.servers.retain(|server| known.server(server.id.as_str()).is_none());
     if !live.servers.is_empty() {
         let (crawled, _) = crawl::crawl_all(&live, lines)?;

@@ -16,17 +16,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::local::cached;
 use super::{ServeArgs, log, progress, reload};
+use crate::auth::Accounts;
 use crate::config::{Config, EmbedConfig};
 use crate::crawl::{self, Crawler, Wanted};
+use crate::discover::follow::Follower;
 use crate::embed::cache::VectorCache;
 use crate::embed::lane::Lane;
 use crate::embed::{self, Cost, EmbedError, Embedder, Fixed};
 use crate::live::indexer::Indexer;
 use crate::live::{Encoder, Live, Rerank};
 use crate::roster::{Entries, Roster};
-use crate::serve::Rooms;
 use crate::serve::admin::Admin;
 use crate::serve::token::{AdminToken, TokenError};
+use crate::serve::{Logins, Rooms};
 use crate::{demo, serve};
 
 /// How long the crawler's children may take to end.
@@ -73,7 +75,9 @@ async fn run_until_stopped(
                 "toolscout {} on http://{address} (MCP at /mcp, search at /v1/search?q=)",
                 env!("CARGO_PKG_VERSION")
             )?;
-            serve::run(listener, Rooms { live, admin }, &config, shutdown.clone()).await;
+            let logins = Logins::new(service.accounts.clone(), address);
+            let rooms = Rooms { live, admin, logins };
+            serve::run(listener, rooms, &config, shutdown.clone()).await;
         }
     }
     service.stopped().await;
@@ -86,7 +90,7 @@ fn admin(config: &Config, service: &Service) -> anyhow::Result<Option<Admin>> {
     match AdminToken::open(&config.data) {
         Ok(token) => {
             let (roster, live) = (service.roster.clone(), service.live.clone());
-            Ok(Some(Admin { roster, live, token }))
+            Ok(Some(Admin { roster, follower: service.follower.clone(), live, token }))
         }
         Err(error @ TokenError::Io(..)) => {
             tracing::warn!("the admin API is off: {error}");
@@ -128,7 +132,9 @@ fn stop_on_signal(shutdown: CancellationToken) -> std::io::Result<()> {
 struct Service {
     live: Live,
     roster: Roster,
+    follower: Follower,
     crawler: Crawler,
+    accounts: Accounts,
     indexer: JoinHandle<()>,
 }
 
@@ -144,7 +150,12 @@ impl Service {
             demo = demo::start(&std::env::current_exe()?, shutdown.clone()).await?;
             config.servers.extend(demo.iter().cloned());
         }
-        let entries = Entries::open(config.clone())?;
+        let accounts = Accounts::open(&config)?;
+        let mut entries = Entries::open(config.clone())?;
+        let follower = Follower::open(&config);
+        for (registry, found) in follower.found() {
+            entries.set_found(&registry, found);
+        }
         let live = Live::new("the encoder is being loaded");
         let mut indexer = Indexer::new(live.clone(), Some(config.snapshot_path()));
         indexer.use_trust(config.trust.clone(), config.trust_path()).await;
@@ -158,7 +169,7 @@ impl Service {
                 indexer.use_vectors(cache, threads).await?;
             }
         }
-        indexer.restore(entries.admits()).await;
+        indexer.restore(entries.admits(), entries.shown_to_us()).await;
         let known: BTreeMap<_, _> = live
             .catalog()
             .servers()
@@ -169,15 +180,18 @@ impl Service {
         if !live.is_ready() && !wanted.iter().any(Wanted::is_crawled) {
             indexer.publish_as_is().await;
         }
-        let crawler = crawl::start(wanted, &config.crawl, known, updates, shutdown.clone());
+        let stop = shutdown.clone();
+        let crawler = crawl::start_with(wanted, &config.crawl, &accounts, known, updates, stop);
+        tokio::spawn(crawl_after_logins(accounts.clone(), crawler.clone(), shutdown.clone()));
         let read = args.clone();
         let reader = Box::new(move || read.load());
         let roster = Roster::new(entries, demo, crawler.clone(), reader);
         let judge = live.clone();
         roster.tell_policies(move |policy| judge.set_policy(policy));
+        follower.start(&roster, shutdown);
         load_reranker(config, live.clone());
         let indexer = tokio::spawn(indexer.run(received, vectors, threads, shutdown.clone()));
-        Ok(Self { live, roster, crawler, indexer })
+        Ok(Self { live, roster, follower, crawler, accounts, indexer })
     }
 
     /// Waits until the children are gone and what was published is saved.
@@ -186,6 +200,20 @@ impl Service {
             tracing::warn!("some servers did not end in {} s", STOP.as_secs());
         }
         let _ = tokio::time::timeout(STOP, self.indexer).await;
+    }
+}
+
+/// A server is crawled the moment that somebody has logged in, here or by `toolscout auth login`.
+async fn crawl_after_logins(accounts: Accounts, crawler: Crawler, shutdown: CancellationToken) {
+    loop {
+        let changed = tokio::select! {
+            changed = accounts.changed() => changed,
+            () = shutdown.cancelled() => return,
+        };
+        for server in changed {
+            tracing::info!(%server, "there is a new login");
+            crawler.refresh(&server);
+        }
     }
 }
 

@@ -19,7 +19,7 @@ pub struct SourceArgs {
     /// The configuration [env: `TOOLSCOUT_CONFIG`] [default: ./toolscout.toml if there].
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The servers of an MCP client (`mcpServers` or `servers` JSON); may be repeated.
+    /// The servers of an MCP client, from its own file (JSON, TOML or YAML); may be repeated.
     #[arg(long, value_name = "FILE")]
     pub mcp_config: Vec<PathBuf>,
     /// Files of definitions.

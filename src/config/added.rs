@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::ServerConfig;
 use super::error::{ConfigErrors, Lines, Place};
 use super::raw::RawServer;
-use super::server::{Entry, resolve};
-use super::{ServerConfig, TIMES};
+use super::server::{Defaults, Entry, resolve};
 use crate::tool::ServerId;
 
 /// A server over HTTP, as an operator adds it.
@@ -62,7 +62,7 @@ impl AddedServer {
         let (base, id) = (PathBuf::new(), id.to_string());
         let entry = Entry { id, place, base, raw, damaged: false };
         let nothing = |_: &str| None;
-        let resolved = resolve(entry, TIMES, &nothing, &mut Vec::new());
+        let resolved = resolve(entry, &Defaults::default(), &nothing, &mut Vec::new());
         resolved.map(|resolved| resolved.server).map_err(ConfigErrors)
     }
 }

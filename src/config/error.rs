@@ -151,12 +151,30 @@ pub enum Problem {
     /// The same header twice.
     #[error("the header is given twice")]
     HeaderTwice,
+    /// No proxy.
+    #[error("not a proxy")]
+    Proxy,
+    /// A file without certificates.
+    #[error("no certificate in PEM form in that file")]
+    NoCertificate,
+    /// Files without a certificate and its key.
+    #[error("not one certificate with its key, both in PEM form")]
+    NoIdentity,
     /// No name of an environment variable.
     #[error("not the name of an environment variable")]
     EnvName,
     /// No glob.
     #[error("{0}")]
     Glob(String),
+    /// No name of a registry.
+    #[error("not a name for a registry")]
+    RegistryName,
+    /// The same registry twice.
+    #[error("there are two registries called {0:?}")]
+    RegistryTwice(String),
+    /// None of the values that there are.
+    #[error("not one of the values that there are")]
+    OneOf(&'static str),
     /// Nothing that can be done about a finding.
     #[error("{0:?} is nothing that can follow from a finding")]
     Action(String),
@@ -166,12 +184,55 @@ pub enum Problem {
     /// Another transport.
     #[error("unknown server type {0:?}")]
     UnknownType(String),
-    /// A JSON file without servers.
-    #[error("no `mcpServers` or `servers` object")]
+    /// A client's file without servers.
+    #[error("no list of servers (`mcpServers`, `servers`, `mcp_servers`, `mcp` or `extensions`)")]
     NoServers,
+    /// A toolset of a server that is not listed.
+    #[error("there is no server {0:?} in `mcp_servers`")]
+    NoServer(String),
+    /// A second toolset of the same server.
+    #[error("the server {0:?} has a toolset already")]
+    SecondToolset(String),
+    /// A file of variables that can't be used.
+    #[error("{path}: line {line} is no `NAME=value`")]
+    EnvFile {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// Warning: a server without a toolset.
+    #[error("no `mcp_toolset` names the server {0:?}, so it is switched off")]
+    NoToolset(String),
+    /// This program in another's list.
+    #[error("it is toolscout itself, so it is left out")]
+    Ourselves,
+    /// Warning: what only the client itself can run.
+    #[error("it runs inside its client ({0}), so it is left out")]
+    Inside(String),
+    /// Warning: two entries of one file with one id.
+    #[error("another entry has that id; this one is called {0:?}")]
+    Renamed(String),
     /// A file that is not there.
     #[error("no such file: {0}")]
     NoFile(String),
+    /// Credentials of more than one kind.
+    #[error("credentials of several kinds: OAuth and others, or OAuth and none")]
+    SeveralCredentials,
+    /// A word that means nothing here.
+    #[error("{given:?} means nothing here")]
+    NotOneOf {
+        /// The word.
+        given: String,
+        /// Those that do.
+        known: &'static str,
+    },
+    /// A client's metadata document that can't be one.
+    #[error("not the URL of a client metadata document")]
+    DocumentUrl,
+    /// Others could read the key.
+    #[error("other users can read {0}")]
+    OpenKey(String),
     /// Warning: a program that is not there yet.
     #[error("the program {0:?} is not found")]
     NoCommand(String),
@@ -199,6 +260,11 @@ impl Problem {
             Self::Misplaced(transport) => {
                 return format!("remove it, or remove `{transport}`");
             }
+            Self::NotOneOf { known, .. } => return format!("use {known}"),
+            Self::OpenKey(path) => return format!("run `chmod 600 {path}`"),
+            Self::DocumentUrl => {
+                "use https:// and a path, as in \"https://example.com/client.json\""
+            }
             Self::Unreadable(_) | Self::NoFile(_) => "check the path and its permissions",
             Self::Syntax(_) => "correct the file at that line",
             Self::WrongType(_) => "give a value of that type; see `toolscout config example`",
@@ -221,20 +287,36 @@ impl Problem {
             Self::Id => "give the server a readable id",
             Self::Duplicate { .. } => "rename one of the two, or remove it",
             Self::NoTransport => "give it one of `command`, `url` or `catalog`",
-            Self::SeveralTransports(_) => "keep one of them",
+            Self::SeveralTransports(_) | Self::SeveralCredentials => "keep one of them",
             Self::Url(_) => "write the whole endpoint, as in \"https://mcp.example.com/mcp\"",
             Self::Scheme(_) => "use http:// or https://",
             Self::HeaderName => "use letters, digits and dashes",
             Self::HeaderValue => "remove line breaks and other control characters",
             Self::HeaderTwice => "keep one; a bearer token is an Authorization header",
+            Self::Proxy => "write \"http://proxy.example.com:3128\", \"none\" or \"environment\"",
+            Self::NoCertificate => "name a file with BEGIN CERTIFICATE in it",
+            Self::NoIdentity => {
+                "put the certificate and its key in one file, or name the key as `client_key_file`"
+            }
             Self::EnvName => "use a name without `=`",
             Self::Glob(_) => {
                 "write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves"
             }
+            Self::RegistryName => "use letters, digits, dashes and underscores, at most 64",
+            Self::RegistryTwice(_) => "give one of them another name",
+            Self::OneOf(values) => return format!("use {values}"),
             Self::Action(_) => "use \"off\", \"warn\" or \"quarantine\"",
             Self::OfFile => "say it in [trust], which holds for all servers that say nothing else",
             Self::UnknownType(_) => "use \"stdio\" or \"http\"",
             Self::NoServers => "wrap the entries: {\"mcpServers\": {\"my-server\": {…}}}",
+            Self::NoServer(_) => "correct `mcp_server_name`, or add the server",
+            Self::SecondToolset(_) => "merge the two: each server has exactly one toolset",
+            Self::EnvFile { .. } => "correct the line; quote values that hold spaces or `#`",
+            Self::NoToolset(_) => {
+                "add {\"type\": \"mcp_toolset\", \"mcp_server_name\": …} to `tools`"
+            }
+            Self::Inside(_) | Self::Ourselves => "nothing is to be done",
+            Self::Renamed(_) => "rename one of the two, if you like",
             Self::NoCommand(_) => "install it, or give its full path",
             Self::PlainHttp => "use https://",
             Self::LeftOut(_) => "correct the entry before it is switched on",
@@ -281,6 +363,13 @@ impl Place {
         }
     }
 
+    /// Another key beside this one.
+    pub(super) fn sibling(&self, key: &str) -> Self {
+        let mut beside = self.clone();
+        beside.path.pop();
+        beside.at(key)
+    }
+
     pub(super) fn error(&self, problem: Problem) -> ConfigError {
         ConfigError {
             file: self.file.to_string(),
@@ -291,7 +380,7 @@ impl Place {
     }
 
     /// The line of the key, or of the nearest one above it that has one.
-    fn line(&self) -> Option<usize> {
+    pub(super) fn line(&self) -> Option<usize> {
         (1..=self.path.len()).rev().find_map(|depth| self.lines.get(&self.path[..depth]).copied())
     }
 }

@@ -79,7 +79,12 @@ fn take(table: &mut DeTable<'_>, span: &Range<usize>) -> Option<Vec<String>> {
     Some(vec![name])
 }
 
-fn note_lines(text: &str, table: &DeTable<'_>, path: &mut Vec<String>, lines: &mut Lines) {
+pub(super) fn note_lines(
+    text: &str,
+    table: &DeTable<'_>,
+    path: &mut Vec<String>,
+    lines: &mut Lines,
+) {
     for (key, value) in table {
         path.push(key.get_ref().to_string());
         lines.insert(path.clone(), line_at(text, key.span().start));

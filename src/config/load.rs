@@ -11,8 +11,11 @@ use secrecy::SecretString;
 
 use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
 use super::raw::{RawConfig, RawCrawl, RawServer};
-use super::server::{self, Entry, Times};
-use super::{Config, CrawlConfig, EmbedConfig, Environment, TIMES, client, encoder, file, trust};
+use super::server::{self, Defaults, Entry};
+use super::{
+    Config, CrawlConfig, EmbedConfig, Environment, RegistryConfig, client, encoder, file, network,
+    registry, trust,
+};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "toolscout.toml";
@@ -70,14 +73,16 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let mut files = Vec::new();
     let mut entries = Vec::new();
 
-    let (raw, place, base) = own_file(sources, environment, &mut files, &mut entries, &mut errors);
+    let (mut raw, place, base) =
+        own_file(sources, environment, &mut files, &mut entries, &mut errors);
     for path in &sources.mcp_config {
         let (shown, path) = (path.display().to_string(), sources.folder.join(path));
         let Some(text) = text_of(&shown, &path, &mut errors) else {
             continue;
         };
         let base = folder_of(&path);
-        let read = client::read(&shown, &text, &mut errors);
+        let mut told = client::Told { errors: &mut errors, warnings: &mut warnings };
+        let read = client::read(&shown, &path, &text, &mut told).servers;
         entries.extend(read.into_iter().map(|(id, place, raw)| Entry {
             id,
             place,
@@ -92,10 +97,15 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             .map(|(path, servers)| catalog_entry(&sources.folder, path, servers.as_deref())),
     );
 
+    let mut filled_in = Vec::new();
+    let at = (&place.at("crawl"), base.as_path());
+    let network = network::of_crawl(&mut raw.crawl, at, environment, &mut filled_in, &mut errors);
     let mut check = Check { place: &place, errors: &mut errors };
-    let times = Times {
-        timeout: check.time("timeout", raw.crawl.timeout.as_deref(), TIMES.timeout),
-        refresh: check.time("refresh", raw.crawl.refresh.as_deref(), TIMES.refresh),
+    let usual = Defaults::default();
+    let defaults = Defaults {
+        timeout: check.time("timeout", raw.crawl.timeout.as_deref(), usual.timeout),
+        refresh: check.time("refresh", raw.crawl.refresh.as_deref(), usual.refresh),
+        network,
     };
     let crawl = check.crawl(&raw.crawl);
     let listen = check.listen(&raw, sources, environment);
@@ -105,6 +115,9 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
         encoder::Check::new((&place, &base, data_folder), environment, &mut errors, &mut warnings);
     let embed = check.embed(raw.embed, sources);
     let rerank = check.rerank(raw.rerank, sources);
+    let registries = registry::resolve(raw.registry, &place, &mut errors);
+    let mut check = Check { place: &place, errors: &mut errors };
+    let token_key = check.token_key(raw.token_key_file.as_deref(), &base, environment);
 
     let mut trust = trust::general(&raw.trust, &place.at("trust"), &mut errors);
     for entry in &entries {
@@ -112,14 +125,13 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     }
     refuse_duplicates(&entries, sources.demo, &mut errors);
     let mut servers = Vec::new();
-    let mut filled_in = Vec::new();
     for entry in entries {
         let at = entry.place.clone();
         let off = entry.raw.enabled == Some(false);
-        match server::resolve(entry, times, environment, &mut warnings) {
+        match server::resolve(entry, &defaults, environment, &mut warnings) {
             Ok(resolved) => {
                 servers.push(resolved.server);
-                filled_in.extend(resolved.filled_in.into_iter().map(SecretString::from));
+                filled_in.extend(resolved.filled_in);
             }
             Err(found) if off => {
                 let first = found.first().map(|error| error.problem.to_string());
@@ -129,7 +141,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             Err(found) => errors.extend(found),
         }
     }
-    if servers.is_empty() && !sources.demo {
+    if servers.is_empty() && registries.is_empty() && !sources.demo {
         warnings.push(place.error(Problem::Nothing));
     }
     match (listen, data) {
@@ -143,13 +155,16 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 data,
                 servers,
                 crawl,
+                network: defaults.network,
                 trust,
                 embed,
                 rerank,
+                registries,
+                token_key,
             },
             warnings,
             files,
-            filled_in,
+            filled_in: filled_in.into_iter().map(SecretString::from).collect(),
         }),
         _ => Err(in_order(errors)),
     }
@@ -165,6 +180,8 @@ pub struct EncoderPlaces {
     pub embed: EmbedConfig,
     /// The model that the file names, if it is not there: then there is none in `embed`.
     pub missing: Option<String>,
+    /// Registries that are followed.
+    pub registries: Vec<RegistryConfig>,
 }
 
 /// Reads what is said of the encoder. A model that is not there is no error here, so that it can
@@ -183,6 +200,7 @@ pub fn encoder_places(
     let mut check =
         encoder::Check::new((&place, &base, data_folder), environment, &mut errors, &mut warnings);
     let embed = check.embed(raw.embed, sources);
+    let registries = registry::resolve(raw.registry, &place, &mut errors);
     let mut missing = None;
     errors.retain(|error| match &error.problem {
         Problem::NoModel(name) => {
@@ -193,7 +211,7 @@ pub fn encoder_places(
     });
     match (listen, data) {
         (Some(listen), Some(data)) if errors.is_empty() => {
-            Ok(EncoderPlaces { listen, data, embed, missing })
+            Ok(EncoderPlaces { listen, data, embed, missing, registries })
         }
         _ => Err(in_order(errors)),
     }
@@ -390,6 +408,32 @@ impl Check<'_> {
             Ok(address) => return Some(address),
         };
         self.errors.push(place.error(problem));
+        None
+    }
+
+    /// What logins are encrypted with, where it is given.
+    fn token_key(
+        &mut self,
+        file: Option<&str>,
+        base: &Path,
+        environment: &Environment<'_>,
+    ) -> Option<SecretString> {
+        let variable = environment(super::TOKEN_KEY).filter(|key| !key.is_empty());
+        if let Some(key) = variable {
+            return Some(key.into());
+        }
+        let path = base.join(file?);
+        let open = |mode: u32| mode & 0o077 != 0;
+        let read = std::fs::metadata(&path).and_then(|found| {
+            let text = std::fs::read_to_string(&path)?;
+            Ok((open(std::os::unix::fs::PermissionsExt::mode(&found.permissions())), text))
+        });
+        let problem = match read {
+            Ok((false, key)) => return Some(key.trim().to_owned().into()),
+            Ok((true, _)) => Problem::OpenKey(path.display().to_string()),
+            Err(error) => Problem::Unreadable(error.to_string()),
+        };
+        self.errors.push(self.place.at("token_key_file").error(problem));
         None
     }
 

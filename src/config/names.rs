@@ -53,6 +53,11 @@ pub struct NameFilter {
 }
 
 impl NameFilter {
+    /// Keeps no tool at all.
+    pub fn nothing() -> Self {
+        Self { allow: Some(Names::default()), ..Self::default() }
+    }
+
     /// The tool of that name is to be kept.
     pub fn admits(&self, name: &str) -> bool {
         self.allow.as_ref().is_none_or(|allow| allow.set.is_match(name))

@@ -20,6 +20,8 @@ pub(super) struct RawConfig {
     pub trust: RawTrust,
     pub embed: RawEmbed,
     pub rerank: Option<RawRerank>,
+    pub registry: Vec<RawRegistry>,
+    pub token_key_file: Option<String>,
     pub servers: BTreeMap<String, RawServer>,
 }
 
@@ -33,6 +35,10 @@ pub(super) struct RawCrawl {
     pub max_bytes: Option<usize>,
     pub timeout: Option<String>,
     pub refresh: Option<String>,
+    pub proxy: Option<String>,
+    pub ca_file: Option<String>,
+    pub client_cert_file: Option<String>,
+    pub client_key_file: Option<String>,
 }
 
 /// `[trust]`.
@@ -48,7 +54,7 @@ pub(super) struct RawTrust {
 }
 
 /// `[servers.ID.trust]`.
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawRules {
     pub injection: Option<String>,
@@ -95,8 +101,22 @@ pub(super) struct RawRerank {
     pub deadline: Option<String>,
 }
 
-/// `[servers.ID]`.
+/// `[[registry]]`.
 #[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawRegistry {
+    pub name: Option<String>,
+    pub url: Option<String>,
+    pub filter: Option<Vec<String>>,
+    pub remotes: Option<Vec<String>>,
+    pub max: Option<usize>,
+    pub approve: Option<String>,
+    pub refresh: Option<String>,
+    pub allow_private_addresses: Option<bool>,
+}
+
+/// `[servers.ID]`.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawServer {
     pub title: Option<String>,
@@ -110,14 +130,44 @@ pub(super) struct RawServer {
     pub command: Option<String>,
     pub args: Option<Vec<String>>,
     pub env: Option<BTreeMap<String, String>>,
+    pub env_file: Option<String>,
     pub cwd: Option<String>,
     pub url: Option<String>,
     pub headers: Option<BTreeMap<String, String>>,
     pub bearer_token: Option<String>,
     pub bearer_token_file: Option<String>,
     pub bearer_token_env: Option<String>,
+    pub basic_user: Option<String>,
+    pub basic_password: Option<String>,
+    pub basic_password_file: Option<String>,
+    pub basic_password_env: Option<String>,
+    pub api_key: Option<String>,
+    pub api_key_file: Option<String>,
+    pub api_key_env: Option<String>,
+    pub api_key_header: Option<String>,
+    pub auth: Option<String>,
+    pub oauth: Option<RawOAuth>,
+    pub proxy: Option<String>,
+    pub ca_file: Option<String>,
+    pub client_cert_file: Option<String>,
+    pub client_key_file: Option<String>,
     pub catalog: Option<String>,
     pub catalog_servers: Option<String>,
+}
+
+/// `[servers.ID.oauth]`.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawOAuth {
+    pub grant: Option<String>,
+    pub client_id: Option<String>,
+    pub client_secret: Option<String>,
+    pub client_secret_file: Option<String>,
+    pub client_secret_env: Option<String>,
+    pub client_metadata_url: Option<String>,
+    pub scopes: Option<Vec<String>>,
+    pub redirect_port: Option<u16>,
+    pub allow_private_addresses: Option<bool>,
 }
 
 impl RawServer {
@@ -129,11 +179,25 @@ impl RawServer {
             ("timeout", &mut self.timeout),
             ("refresh", &mut self.refresh),
             ("command", &mut self.command),
+            ("env_file", &mut self.env_file),
             ("cwd", &mut self.cwd),
             ("url", &mut self.url),
             ("bearer_token", &mut self.bearer_token),
             ("bearer_token_file", &mut self.bearer_token_file),
             ("bearer_token_env", &mut self.bearer_token_env),
+            ("basic_user", &mut self.basic_user),
+            ("basic_password", &mut self.basic_password),
+            ("basic_password_file", &mut self.basic_password_file),
+            ("basic_password_env", &mut self.basic_password_env),
+            ("api_key", &mut self.api_key),
+            ("api_key_file", &mut self.api_key_file),
+            ("api_key_env", &mut self.api_key_env),
+            ("api_key_header", &mut self.api_key_header),
+            ("auth", &mut self.auth),
+            ("proxy", &mut self.proxy),
+            ("ca_file", &mut self.ca_file),
+            ("client_cert_file", &mut self.client_cert_file),
+            ("client_key_file", &mut self.client_key_file),
             ("catalog", &mut self.catalog),
             ("catalog_servers", &mut self.catalog_servers),
         ];
@@ -144,6 +208,18 @@ impl RawServer {
             [("allow", &mut self.allow), ("deny", &mut self.deny), ("args", &mut self.args)];
         for (key, list) in lists {
             all.extend(list.iter_mut().flatten().map(|text| (key, text)));
+        }
+        if let Some(oauth) = &mut self.oauth {
+            let single = [
+                &mut oauth.grant,
+                &mut oauth.client_id,
+                &mut oauth.client_secret,
+                &mut oauth.client_secret_file,
+                &mut oauth.client_secret_env,
+                &mut oauth.client_metadata_url,
+            ];
+            all.extend(single.into_iter().flatten().map(|text| ("oauth", text)));
+            all.extend(oauth.scopes.iter_mut().flatten().map(|text| ("oauth", text)));
         }
         for (key, map) in [("env", &mut self.env), ("headers", &mut self.headers)] {
             all.extend(map.iter_mut().flatten().map(|(_, text)| (key, text)));

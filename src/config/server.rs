@@ -12,8 +12,11 @@ use url::Url;
 
 use super::error::{ConfigError, Place, Problem};
 use super::expand::expand;
+use super::network::{self, Keys};
 use super::raw::RawServer;
-use super::{Environment, NameFilter, Names, ServerConfig, Transport};
+use super::{Auth, Environment, NameFilter, Names, NetworkConfig, ServerConfig, Transport};
+
+mod credentials;
 
 /// An entry and where it stands.
 pub(super) struct Entry {
@@ -33,17 +36,27 @@ pub(super) struct Resolved {
     pub filled_in: Vec<String>,
 }
 
-/// The times of entries that name none.
-#[derive(Clone, Copy)]
-pub(super) struct Times {
+/// What entries have that do not say otherwise.
+pub(super) struct Defaults {
     pub timeout: Duration,
     pub refresh: Duration,
+    pub network: NetworkConfig,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_mins(1),
+            refresh: Duration::from_mins(15),
+            network: NetworkConfig::default(),
+        }
+    }
 }
 
 /// Resolves an entry, or says everything that is wrong with it.
 pub(super) fn resolve(
     entry: Entry,
-    times: Times,
+    defaults: &Defaults,
     environment: &Environment<'_>,
     warnings: &mut Vec<ConfigError>,
 ) -> Result<Resolved, Vec<ConfigError>> {
@@ -72,12 +85,13 @@ pub(super) fn resolve(
     let mut check = Check { place: &place, base: &base, environment, errors: &mut errors };
     let allow = raw.allow.take().map(|globs| check.globs("allow", &globs));
     let deny = check.globs("deny", &raw.deny.take().unwrap_or_default());
-    let timeout = check.time("timeout", raw.timeout.take(), times.timeout);
-    let refresh = check.time("refresh", raw.refresh.take(), times.refresh);
+    let timeout = check.time("timeout", raw.timeout.take(), defaults.timeout);
+    let refresh = check.time("refresh", raw.refresh.take(), defaults.refresh);
     let (enabled, title) = (raw.enabled.unwrap_or(true), raw.title.take());
+    let network = check.network(&mut raw, &defaults.network);
     let transport = check.transport(raw, damaged);
     match transport {
-        Some(transport) if errors.is_empty() => {
+        Some((transport, auth)) if errors.is_empty() => {
             if enabled {
                 warn(&place, &transport, environment, warnings);
             }
@@ -88,7 +102,10 @@ pub(super) fn resolve(
                 names: NameFilter { allow, deny },
                 timeout,
                 refresh,
+                network,
+                guard: None,
                 transport,
+                auth,
             };
             Ok(Resolved { server, filled_in })
         }
@@ -105,15 +122,17 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
+    /// `key` may lead into a table: `oauth.grant`.
     fn error(&mut self, key: &str, problem: Problem) {
-        self.errors.push(self.place.at(key).error(problem));
+        let place = key.split('.').fold(self.place.clone(), |place, key| place.at(key));
+        self.errors.push(place.error(problem));
     }
 
-    fn transport(&mut self, raw: RawServer, damaged: bool) -> Option<Transport> {
+    fn transport(&mut self, raw: RawServer, damaged: bool) -> Option<(Transport, Auth)> {
         match (&raw.command, &raw.url, &raw.catalog) {
-            (Some(_), None, None) => Some(self.stdio(raw)),
+            (Some(_), None, None) => Some((self.stdio(raw), Auth::Headers)),
             (None, Some(_), None) => self.http(raw),
-            (None, None, Some(_)) => Some(self.catalog(raw)),
+            (None, None, Some(_)) => Some((self.catalog(raw), Auth::Headers)),
             (None, None, None) => {
                 if !damaged {
                     self.errors.push(self.place.error(Problem::NoTransport));
@@ -140,7 +159,8 @@ impl Check<'_> {
         if command.trim().is_empty() {
             self.error("command", Problem::Empty);
         }
-        let env = raw.env.unwrap_or_default();
+        let mut env = raw.env_file.map(|file| self.env_file(&file)).unwrap_or_default();
+        env.extend(raw.env.unwrap_or_default());
         for name in env.keys() {
             if name.is_empty() || name.contains(['=', '\0']) {
                 let key = self.place.at("env").at(name);
@@ -155,19 +175,43 @@ impl Check<'_> {
         }
     }
 
-    fn http(&mut self, mut raw: RawServer) -> Option<Transport> {
+    /// The variables of a file. Lines that can't be read are told by their number alone, since
+    /// they may hold secrets.
+    fn env_file(&mut self, shown: &str) -> BTreeMap<String, String> {
+        let text = match std::fs::read_to_string(self.base.join(shown)) {
+            Ok(text) => text,
+            Err(error) => {
+                self.error("env_file", Problem::Unreadable(format!("{shown}: {error}")));
+                return BTreeMap::new();
+            }
+        };
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let mut variables = BTreeMap::new();
+        for pair in dotenvy::from_read_iter(text.as_bytes()) {
+            match pair {
+                Ok((name, value)) => {
+                    variables.insert(name, value);
+                }
+                Err(error) => {
+                    let bad = match &error {
+                        dotenvy::Error::LineParse(bad, _) => bad.as_str(),
+                        _ => "",
+                    };
+                    let before = text.find(bad).unwrap_or_default();
+                    let line = super::error::line_at(text, before);
+                    self.error("env_file", Problem::EnvFile { path: shown.into(), line });
+                    break;
+                }
+            }
+        }
+        variables
+    }
+
+    fn http(&mut self, mut raw: RawServer) -> Option<(Transport, Auth)> {
         self.only("url", &raw);
         let url = self.url(&raw.url.take().unwrap_or_default());
         let mut headers = raw.headers.take().unwrap_or_default();
-        if let Some((key, token)) = self.bearer(&raw) {
-            let name =
-                headers.keys().find(|name| name.eq_ignore_ascii_case(AUTHORIZATION.as_str()));
-            if name.is_some() {
-                self.error(key, Problem::HeaderTwice);
-            } else {
-                headers.insert("authorization".into(), format!("Bearer {token}"));
-            }
-        }
+        let auth = self.credentials(&raw, &mut headers);
         let mut seen = Vec::new();
         for (name, value) in &headers {
             let key = self.place.at("headers").at(name);
@@ -182,7 +226,27 @@ impl Check<'_> {
                 self.errors.push(key.error(Problem::HeaderValue));
             }
         }
-        Some(Transport::Http { url: url?, headers: secret(headers) })
+        Some((Transport::Http { url: url?, headers: secret(headers) }, auth))
+    }
+
+    /// Keys that mean nothing for other transports than HTTP.
+    fn network(&mut self, raw: &mut RawServer, default: &NetworkConfig) -> NetworkConfig {
+        let keys = Keys {
+            proxy: raw.proxy.take(),
+            ca_file: raw.ca_file.take(),
+            client_cert_file: raw.client_cert_file.take(),
+            client_key_file: raw.client_key_file.take(),
+        };
+        let other = raw.command.as_ref().map(|_| "command");
+        let Some(other) = other.or_else(|| raw.catalog.as_ref().map(|_| "catalog")) else {
+            return network::resolve(keys, default, (self.place, self.base), self.errors);
+        };
+        for (key, given) in keys.given() {
+            if given {
+                self.error(key, Problem::Misplaced(other));
+            }
+        }
+        NetworkConfig::default()
     }
 
     fn catalog(&mut self, raw: RawServer) -> Transport {
@@ -197,11 +261,22 @@ impl Check<'_> {
         let keys = [
             ("args", "command", raw.args.is_some()),
             ("env", "command", raw.env.is_some()),
+            ("env_file", "command", raw.env_file.is_some()),
             ("cwd", "command", raw.cwd.is_some()),
             ("headers", "url", raw.headers.is_some()),
             ("bearer_token", "url", raw.bearer_token.is_some()),
             ("bearer_token_file", "url", raw.bearer_token_file.is_some()),
             ("bearer_token_env", "url", raw.bearer_token_env.is_some()),
+            ("basic_user", "url", raw.basic_user.is_some()),
+            ("basic_password", "url", raw.basic_password.is_some()),
+            ("basic_password_file", "url", raw.basic_password_file.is_some()),
+            ("basic_password_env", "url", raw.basic_password_env.is_some()),
+            ("api_key", "url", raw.api_key.is_some()),
+            ("api_key_file", "url", raw.api_key_file.is_some()),
+            ("api_key_env", "url", raw.api_key_env.is_some()),
+            ("api_key_header", "url", raw.api_key_header.is_some()),
+            ("auth", "url", raw.auth.is_some()),
+            ("oauth", "url", raw.oauth.is_some()),
             ("catalog_servers", "catalog", raw.catalog_servers.is_some()),
         ];
         for (key, home, given) in keys {
@@ -220,39 +295,6 @@ impl Check<'_> {
             Ok(url) => return Some(url),
         }
         None
-    }
-
-    /// The bearer token, and the key that it came from.
-    fn bearer(&mut self, raw: &RawServer) -> Option<(&'static str, String)> {
-        let mut tokens = Vec::new();
-        if let Some(token) = &raw.bearer_token {
-            tokens.push(("bearer_token", token.clone()));
-        }
-        if let Some(path) = &raw.bearer_token_file {
-            match std::fs::read_to_string(self.base.join(path)) {
-                Ok(token) => tokens.push(("bearer_token_file", token)),
-                Err(error) => {
-                    let problem = Problem::Unreadable(format!("{path}: {error}"));
-                    self.error("bearer_token_file", problem);
-                }
-            }
-        }
-        if let Some(name) = &raw.bearer_token_env {
-            match (self.environment)(name) {
-                Some(token) => tokens.push(("bearer_token_env", token)),
-                None => self.error("bearer_token_env", Problem::NotSet(name.clone())),
-            }
-        }
-        for (key, token) in &mut tokens {
-            *token = token.trim().to_owned();
-            if token.is_empty() {
-                self.error(key, Problem::Empty);
-            }
-        }
-        for (key, _) in tokens.iter().skip(1) {
-            self.error(key, Problem::HeaderTwice);
-        }
-        tokens.into_iter().next()
     }
 
     fn file(&mut self, key: &str, path: &str) -> PathBuf {

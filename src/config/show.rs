@@ -10,7 +10,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
 
-use super::{Config, EndpointConfig, Loaded, NameFilter, ServerConfig, Transport};
+use super::{
+    Auth, Config, EndpointConfig, Grant, Loaded, NameFilter, OAuthConfig, Proxy, RegistryConfig,
+    ServerConfig, Transport, secret,
+};
 use crate::embed::IN_BINARY;
 use crate::trust::policy::{Action, Rule, Rules};
 
@@ -27,6 +30,9 @@ struct Shown<'a> {
     trust: ShownTrust,
     embed: ShownEmbed,
     rerank: Option<ShownRerank>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    registry: Vec<ShownRegistry>,
+    token_key: Option<&'static str>,
     servers: BTreeMap<&'a str, ShownServer>,
 }
 
@@ -76,6 +82,18 @@ struct ShownRerank {
     deadline: String,
 }
 
+#[derive(Serialize)]
+struct ShownRegistry {
+    name: String,
+    url: String,
+    filter: Option<Vec<String>>,
+    remotes: Vec<&'static str>,
+    max: usize,
+    approve: &'static str,
+    refresh: String,
+    allow_private_addresses: bool,
+}
+
 #[derive(Serialize, Default)]
 struct ShownServer {
     enabled: bool,
@@ -93,7 +111,24 @@ struct ShownServer {
     pin: Option<bool>,
     env: Option<BTreeMap<String, &'static str>>,
     headers: Option<BTreeMap<String, &'static str>>,
+    oauth: Option<ShownOAuth>,
+    proxy: Option<String>,
+    ca_file: Option<String>,
+    client_cert_file: Option<String>,
+    client_key_file: Option<String>,
     trust: Option<BTreeMap<&'static str, Action>>,
+}
+
+/// What is not as it is by default.
+#[derive(Serialize)]
+struct ShownOAuth {
+    grant: &'static str,
+    client_id: Option<String>,
+    client_secret: Option<&'static str>,
+    client_metadata_url: Option<String>,
+    scopes: Vec<String>,
+    redirect_port: u16,
+    allow_private_addresses: bool,
 }
 
 impl Loaded {
@@ -108,9 +143,12 @@ impl Loaded {
             demo: _,
             servers,
             crawl,
+            network: _,
             trust,
             embed,
             rerank,
+            registries,
+            token_key,
         } = &self.config;
         let path = |path: &std::path::PathBuf| path.display().to_string();
         toml::to_string(&Shown {
@@ -139,6 +177,8 @@ impl Loaded {
                 depth: rerank.depth,
                 deadline: time(rerank.deadline),
             }),
+            registry: registries.iter().map(registry).collect(),
+            token_key: token_key.as_ref().map(|_| MASK),
             servers: (servers.iter())
                 .map(|server| (server.id.as_str(), self.server(server)))
                 .collect(),
@@ -155,6 +195,11 @@ impl Loaded {
             deny: Some(deny.patterns().to_vec()).filter(|patterns| !patterns.is_empty()),
             timeout: time(server.timeout),
             refresh: time(server.refresh),
+            oauth: match &server.auth {
+                Auth::Headers => None,
+                Auth::OAuth(config) if *config == OAuthConfig::default() => None,
+                Auth::OAuth(config) => Some(self.oauth(config)),
+            },
             pin: own.map(|own| own.pin),
             trust: own.map(rules),
             ..ShownServer::default()
@@ -168,13 +213,42 @@ impl Loaded {
                 ..shown
             },
             Transport::Http { url, headers } => {
-                ShownServer { url: Some(self.hide(&bare(url))), headers: masked(headers), ..shown }
+                let path = |path: &std::path::PathBuf| path.display().to_string();
+                let (network, client) = (&server.network, server.network.client.as_ref());
+                ShownServer {
+                    url: Some(self.hide(&bare(url))),
+                    headers: masked(headers),
+                    proxy: match &network.proxy {
+                        Proxy::Environment => None,
+                        Proxy::None => Some("none".into()),
+                        Proxy::Through(url) => Some(self.hide(&bare(url))),
+                    },
+                    ca_file: network.ca.as_ref().map(path),
+                    client_cert_file: client.map(|client| path(&client.certificate)),
+                    client_key_file: client.and_then(|client| client.key.as_ref()).map(path),
+                    ..shown
+                }
             }
             Transport::Catalog { path, servers } => ShownServer {
                 catalog: Some(path.display().to_string()),
                 catalog_servers: servers.as_ref().map(|path| path.display().to_string()),
                 ..shown
             },
+        }
+    }
+
+    fn oauth(&self, config: &OAuthConfig) -> ShownOAuth {
+        ShownOAuth {
+            grant: match config.grant {
+                Grant::AuthorizationCode => "authorization_code",
+                Grant::ClientCredentials => "client_credentials",
+            },
+            client_id: config.client_id.as_deref().map(|id| self.hide(id)),
+            client_secret: config.client_secret.as_ref().map(|_| MASK),
+            client_metadata_url: config.client_metadata_url.as_ref().map(bare),
+            scopes: config.scopes.iter().map(|scope| self.hide(scope)).collect(),
+            redirect_port: config.redirect_port,
+            allow_private_addresses: config.allow_private_addresses,
         }
     }
 
@@ -203,7 +277,12 @@ impl Loaded {
             after_secret = secret && rest.is_none() && argument.starts_with('-');
             masked
         };
-        arguments.iter().map(mask).collect()
+        let mut plain = arguments.to_vec();
+        // From the end on, so that what is before stays where it is.
+        for (place, found) in secret::in_args(arguments).into_iter().rev() {
+            plain[place].replace_range(found.range, MASK);
+        }
+        plain.iter().map(mask).collect()
     }
 }
 
@@ -223,6 +302,19 @@ fn endpoint(endpoint: &EndpointConfig) -> ShownEndpoint {
         retries: endpoint.retries,
         query_prefix: endpoint.query_prefix.clone(),
         passage_prefix: endpoint.passage_prefix.clone(),
+    }
+}
+
+fn registry(registry: &RegistryConfig) -> ShownRegistry {
+    ShownRegistry {
+        name: registry.name.clone(),
+        url: bare(&registry.url),
+        filter: registry.filter.allow.as_ref().map(|names| names.patterns().to_vec()),
+        remotes: registry.remotes.iter().map(|kind| kind.name()).collect(),
+        max: registry.max,
+        approve: registry.approve.name(),
+        refresh: time(registry.refresh),
+        allow_private_addresses: registry.allow_private,
     }
 }
 
@@ -253,5 +345,9 @@ fn bare(url: &Url) -> String {
         url.set_query(Some(MASK));
     }
     url.set_fragment(None);
-    url.into()
+    let mut shown = String::from(url);
+    for found in secret::in_url(&shown).into_iter().rev() {
+        shown.replace_range(found.range, MASK);
+    }
+    shown
 }

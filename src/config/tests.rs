@@ -1,8 +1,16 @@
+mod encoder;
+mod trust;
+
 use std::path::Path;
 
 use super::file::keys_of;
-use super::raw::{RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawRerank, RawServer, RawTrust};
+use super::raw::{
+    RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawOAuth, RawRegistry, RawRerank, RawServer,
+    RawTrust,
+};
 use super::*;
+
+mod credentials;
 
 /// A working folder with `files` in it.
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -25,7 +33,7 @@ fn environment(name: &str) -> Option<String> {
     }
 }
 
-fn try_toml(text: &str) -> Result<Loaded, String> {
+pub(super) fn try_toml(text: &str) -> Result<Loaded, String> {
     let folder = folder(&[("toolscout.toml", text)]);
     load(&sources(folder.path()), &environment).map_err(|errors| errors.to_string())
 }
@@ -55,7 +63,15 @@ fn the_example_is_the_default() {
     };
     assert_eq!(from("toolscout.toml"), from("none.toml"));
     // The same with its defaults switched on, save for what has none.
-    let without = ["data", "model", "runtime"];
+    let without = [
+        "data",
+        "token_key_file",
+        "model",
+        "runtime",
+        "ca_file",
+        "client_cert_file",
+        "client_key_file",
+    ];
     let settings = uncommented();
     let settings = settings.split("[embed.endpoint]").next().unwrap();
     let kept: Vec<_> = settings
@@ -83,8 +99,10 @@ fn the_example_names_every_key_and_no_other() {
     assert_eq!(sorted(keys(&tree["trust"])), sorted(keys_of::<RawTrust>()));
     assert_eq!(sorted(keys(&tree["embed"])), sorted(keys_of::<RawEmbed>()));
     assert_eq!(sorted(keys(&tree["embed"]["endpoint"])), sorted(keys_of::<RawEndpoint>()));
+    assert_eq!(sorted(keys(&tree["registry"][0])), sorted(keys_of::<RawRegistry>()));
     assert_eq!(sorted(keys(&tree["rerank"])), sorted(keys_of::<RawRerank>()));
     assert_eq!(sorted(servers.values().flat_map(keys).collect()), sorted(keys_of::<RawServer>()));
+    assert_eq!(sorted(keys(&servers["crm"]["oauth"])), sorted(keys_of::<RawOAuth>()));
 }
 
 #[test]
@@ -143,7 +161,7 @@ headers = "Bearer sk-secret"
     toolscout.toml:1: listen: "localhost" is not an address
       remedy: write an IP address and a port, as in "127.0.0.1:7420"
     error: toolscout.toml:2: lissten: unknown key
-      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, embed, rerank, servers
+      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, embed, rerank, registry, token_key_file, servers
     error: toolscout.toml:4: crawl.concurrency: wrong type: expected a whole number, found string
       remedy: give a value of that type; see `toolscout config example`
     error: toolscout.toml:5: crawl.max_pages: too small
@@ -151,7 +169,7 @@ headers = "Bearer sk-secret"
     error: toolscout.toml:6: crawl.timeout: "soon" is not a duration
       remedy: write a number and a unit, as in "30s" or "15m"
     error: toolscout.toml:8: servers.a.comand: unknown key
-      remedy: remove it; known here: title, enabled, allow, deny, timeout, refresh, pin, trust, command, args, env, cwd, url, headers, bearer_token, bearer_token_file, bearer_token_env, catalog, catalog_servers
+      remedy: remove it; known here: title, enabled, allow, deny, timeout, refresh, pin, trust, command, args, env, env_file, cwd, url, headers, bearer_token, bearer_token_file, bearer_token_env, basic_user, basic_password, basic_password_file, basic_password_env, api_key, api_key_file, api_key_env, api_key_header, auth, oauth, proxy, ca_file, client_cert_file, client_key_file, catalog, catalog_servers
     error: toolscout.toml:10: servers.b.url: the URL scheme "ftp" is not supported
       remedy: use http:// or https://
     error: toolscout.toml:11: servers.b.headers.X-Ok: holds characters that a header can't carry
@@ -174,37 +192,6 @@ headers = "Bearer sk-secret"
       remedy: write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves
     error: toolscout.toml:27: servers.h.headers: wrong type: expected a table, found string
       remedy: give a value of that type; see `toolscout config example`
-    "#);
-}
-
-#[test]
-fn bearer_tokens_come_from_one_place() {
-    insta::assert_snapshot!(errors(
-        r#"
-[servers.a]
-url = "https://x.test/mcp"
-bearer_token = "x"
-bearer_token_env = "TOKEN"
-[servers.b]
-url = "https://x.test/mcp"
-bearer_token = "x"
-headers = { Authorization = "y" }
-[servers.c]
-url = "https://x.test/mcp"
-bearer_token_file = "none.token"
-[servers.d]
-url = "https://x.test/mcp"
-bearer_token_env = "UNSET"
-"#
-    ), @r#"
-    toolscout.toml:5: servers.a.bearer_token_env: the header is given twice
-      remedy: keep one; a bearer token is an Authorization header
-    error: toolscout.toml:8: servers.b.bearer_token: the header is given twice
-      remedy: keep one; a bearer token is an Authorization header
-    error: toolscout.toml:12: servers.c.bearer_token_file: can't be read: none.token: No such file or directory (os error 2)
-      remedy: check the path and its permissions
-    error: toolscout.toml:15: servers.d.bearer_token_env: the variable UNSET is not set
-      remedy: set UNSET
     "#);
 }
 
@@ -372,141 +359,27 @@ deny = ["*_delete"]
     "#);
 }
 
-/// The encoder's tables of a file, beside a folder `m` and a file `key`.
-fn try_encoder(text: &str) -> Result<Loaded, String> {
-    let folder = folder(&[("toolscout.toml", text), ("key", "s3cret-file\n")]);
-    std::fs::create_dir(folder.path().join("m")).unwrap();
-    load(&sources(folder.path()), &environment).map_err(|errors| errors.to_string())
-}
-
 #[test]
-fn an_endpoint_and_a_reranker_come_with_defaults_and_without_their_key() {
-    let loaded = try_encoder(
-        "[embed.endpoint]\nurl = 'http://u:p@x.test/v1?k=sk-1'\nmodel = 'm'\ndimensions = 3\n\
-         api_key_env = 'TOKEN'\n[rerank]\nmodel = 'm'",
-    )
-    .unwrap();
-    let endpoint = loaded.config.embed.endpoint.as_ref().unwrap();
-    let key = endpoint.api_key.as_ref().unwrap();
-    assert_eq!(secrecy::ExposeSecret::expose_secret(key), "s3cret");
-    assert!(loaded.config.rerank.as_ref().unwrap().model.ends_with("m"));
-    let warnings: Vec<_> = loaded.warnings.iter().map(|warning| &warning.problem).collect();
-    assert_eq!(warnings, [&Problem::PlainHttp, &Problem::Nothing]);
-    let shown = loaded.shown().unwrap();
-    for secret in ["s3cret", "u:p", "sk-1"] {
-        assert!(!shown.contains(secret), "{secret} is told: {shown}");
-        assert!(!format!("{:?}", loaded.config.embed.endpoint).contains("s3cret"));
-    }
-    let shown = shown.split_once("[embed.endpoint]").unwrap().1;
-    let shown = shown.lines().filter(|line| !line.contains("/m\"")).collect::<Vec<_>>();
-    insta::assert_snapshot!(shown.join("\n"), @r#"
-
-    url = "http://****@x.test/v1?****"
-    model = "m"
-    api_key = "****"
-    dimensions = 3
-    batch = 64
-    timeout = "10s"
-    retries = 4
-    query_prefix = ""
-    passage_prefix = ""
-
-    [rerank]
-    depth = 20
-    deadline = "1s"
-
-    [servers]
-    "#);
-}
-
-#[test]
-fn the_key_of_an_endpoint_may_be_in_a_file_and_nowhere_in_the_configuration() {
-    let text = "[embed.endpoint]\nurl = 'https://x.test'\nmodel = 'm'\ndimensions = 3\n";
-    let loaded = try_encoder(&format!("{text}api_key_file = 'key'")).unwrap();
-    let key = loaded.config.embed.endpoint.unwrap().api_key.unwrap();
-    assert_eq!(secrecy::ExposeSecret::expose_secret(&key), "s3cret-file");
-    let refused = try_encoder(&format!("{text}api_key = 'sk-1'")).err().unwrap();
-    assert!(refused.contains("embed.endpoint.api_key: unknown key"), "{refused}");
-    assert!(!refused.contains("sk-1"), "{refused}");
-}
-
-#[test]
-fn what_is_wrong_with_an_encoder_is_told_at_once() {
-    let wrong = "[embed]\nmodel = 'BAAI/bge-small-en-v1.5'\n[embed.endpoint]\nurl = 'ftp://x'\n\
-         api_key_env = 'UNSET'\napi_key_file = 'key'\nbatch = 0\ntimeout = '0s'\n\
-         [rerank]\ndepth = 0";
-    insta::assert_snapshot!(try_encoder(wrong).err().unwrap(), @r#"
-    toolscout.toml:2: embed.model: there is no model "BAAI/bge-small-en-v1.5"
-      remedy: fetch it with `toolscout model pull`, name one of `toolscout model list`, or name the folder that it is in
-    error: toolscout.toml:3: embed.endpoint.model: is missing
-      remedy: give it a value; see `toolscout config example`
-    error: toolscout.toml:3: embed.endpoint.dimensions: is missing
-      remedy: give it a value; see `toolscout config example`
-    error: toolscout.toml:3: embed.endpoint: vectors come from a folder (`model`) or from an endpoint, not from both
-      remedy: remove one of the two
-    error: toolscout.toml:4: embed.endpoint.url: the URL scheme "ftp" is not supported
-      remedy: use http:// or https://
-    error: toolscout.toml:5: embed.endpoint.api_key_env: the variable UNSET is not set
-      remedy: set UNSET
-    error: toolscout.toml:6: embed.endpoint.api_key_file: the key is given twice
-      remedy: remove one of the two
-    error: toolscout.toml:7: embed.endpoint.batch: too small
-      remedy: use 1 or more
-    error: toolscout.toml:8: embed.endpoint.timeout: too small
-      remedy: use 1ms or more
-    error: toolscout.toml:9: rerank.model: is missing
-      remedy: give it a value; see `toolscout config example`
-    error: toolscout.toml:10: rerank.depth: too small
-      remedy: use 1 or more
-    "#);
-    // What is switched off stands in nobody's way, and a variable goes before the file.
-    let off = "[embed]\nenabled = false\n[embed.endpoint]\nurl = 'ftp://x'";
-    assert!(try_encoder(off).is_ok());
-    let text = "[embed.endpoint]\nurl = 'https://x.test'\nmodel = 'm'\ndimensions = 3";
-    let folder = folder(&[("toolscout.toml", text)]);
-    let variables = |name: &str| (name == "TOOLSCOUT_MODEL").then(|| "elsewhere".into());
-    let embed = load(&sources(folder.path()), &variables).ok().unwrap().config.embed;
-    assert_eq!((embed.endpoint.is_some(), embed.model.is_some()), (false, true));
-}
-
-#[test]
-fn trust_is_general_and_by_server() {
-    use crate::trust::policy::{Action, Rule};
-
-    let loaded = try_toml(
-        "[trust]\npin = true\nstuffing = 'off'\n[servers.a]\nurl = 'http://localhost:1/mcp'\n\
-         [servers.b]\nurl = 'http://localhost:2/mcp'\npin = false\n\
-         trust = { injection = 'quarantine' }",
-    )
-    .unwrap();
-    let rules = |id: &str| {
-        let rules = loaded.config.trust.of(&id.into());
-        (rules.pin, Rule::ALL.map(|rule| rules.action(rule)))
+fn variables_of_a_file_go_behind_those_of_the_entry() {
+    let with = |env: &str| {
+        let text = "[servers.a]\ncommand = 'sh'\nenv_file = 'a.env'\nenv = { A = '9' }";
+        let folder = folder(&[("toolscout.toml", text), ("a.env", env)]);
+        load(&sources(folder.path()), &environment).map_err(|errors| errors.to_string())
     };
-    let (off, warn) = (Action::Off, Action::Warn);
-    assert_eq!(rules("a"), (true, [warn, warn, off, warn, warn]));
-    assert_eq!(rules("b"), (false, [Action::Quarantine, warn, off, warn, warn]));
-    let shown = loaded.shown().unwrap();
-    assert!(
-        shown.contains("[trust]\npin = true") && shown.contains("stuffing = \"off\""),
-        "{shown}"
-    );
-    assert!(shown.contains("[servers.b.trust]") && !shown.contains("[servers.a.trust]"), "{shown}");
-}
-
-#[test]
-fn what_cant_follow_from_a_finding_is_refused() {
-    let told = errors(
-        "[trust]\ninjection = 'ban'\n[servers.a]\nurl = 'http://localhost:1/mcp'\n\
-         trust = { shadow = '', pin = true }\n[servers.f]\ncatalog = 'toolscout.toml'\npin = true",
-    );
-    for wanted in [
-        "toolscout.toml:2: trust.injection: \"ban\" is nothing that can follow",
-        "use \"off\", \"warn\" or \"quarantine\"",
-        "servers.a.trust.pin: unknown key",
-        "servers.a.trust.shadow: \"\" is nothing",
-        "servers.f.pin: a catalog file may hold many servers",
-    ] {
-        assert!(told.contains(wanted), "{told}");
-    }
+    let loaded = with("\u{feff}# some\nA=1\nexport B=\"two words\"\n").unwrap();
+    let Transport::Stdio { env, .. } = &loaded.config.servers[0].transport else {
+        panic!("not stdio");
+    };
+    let env: Vec<_> = env
+        .iter()
+        .map(|(name, value)| (name.as_str(), secrecy::ExposeSecret::expose_secret(value)))
+        .collect();
+    assert_eq!(env, [("A", "9"), ("B", "two words")]);
+    let told = with("A=1\nsk-secret oops\n").err().unwrap();
+    assert!(told.contains("servers.a.env_file: a.env: line 2 is no `NAME=value`"), "{told}");
+    assert!(!told.contains("sk-secret"), "{told}");
+    let told = errors("[servers.a]\ncommand = 'sh'\nenv_file = 'none.env'");
+    assert!(told.contains("servers.a.env_file: can't be read: none.env"), "{told}");
+    let told = errors("[servers.a]\nurl = 'https://x.test/'\nenv_file = 'none.env'");
+    assert!(told.contains("servers.a.env_file: means nothing for a server with `url`"), "{told}");
 }

@@ -3,11 +3,14 @@
 //! Invariant: a text that leaves `crawl` went through [`Secrets::mask`].
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use crate::config::{ServerConfig, Transport};
+use crate::auth::Account;
+pub(super) use crate::auth::clip;
+use crate::config::{Proxy, ServerConfig, Transport};
 
 /// Why a crawl failed.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +49,28 @@ pub enum CrawlError {
     /// 401 or 403.
     #[error("the server wants credentials (HTTP {0}): give it a valid token or `headers`")]
     AuthRequired(u16),
+    /// 401 or 403 from a server that OAuth is spoken with: why, and what helps.
+    #[error("the server wants a login: {0}")]
+    Login(String),
+    /// No token, for a reason that may pass.
+    #[error("no token for the server: {0}")]
+    Token(String),
+    /// 407.
+    #[error(
+        "the proxy wants credentials (HTTP 407): give them in `proxy`, as in http://user:password@host:3128"
+    )]
+    ProxyAuth,
+    /// TLS failed.
+    #[error("no secure connection: {0}")]
+    Tls(String),
+    /// 429, or 503 with a word on how long.
+    #[error("the server asks to be left alone for a while (HTTP {status})")]
+    Busy {
+        /// The status.
+        status: u16,
+        /// For how long, if it says so.
+        wait: Option<Duration>,
+    },
     /// Another HTTP status.
     #[error("the server answered HTTP {0}; check its `url`")]
     Status(String),
@@ -94,7 +119,11 @@ pub enum CrawlError {
 
 /// Values of the configuration that no text may show.
 #[derive(Clone)]
-pub(super) struct Secrets(Vec<String>);
+pub(super) struct Secrets {
+    fixed: Vec<String>,
+    /// What it has changes as tokens are refreshed.
+    account: Option<Arc<Account>>,
+}
 
 impl Secrets {
     /// Shorter values are flags and numbers; masking those would only garble texts.
@@ -102,7 +131,7 @@ impl Secrets {
     /// A server's own words are cut here.
     const MAX_TEXT: usize = 400;
 
-    pub(super) fn of(server: &ServerConfig) -> Self {
+    pub(super) fn of(server: &ServerConfig, account: Option<Arc<Account>>) -> Self {
         let mut secrets = Vec::new();
         match &server.transport {
             Transport::Stdio { env, .. } => {
@@ -118,32 +147,29 @@ impl Secrets {
                 secrets.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
                 secrets.extend(url.password().map(str::to_owned));
                 secrets.push(url.username().to_owned());
+                if let Proxy::Through(proxy) = &server.network.proxy {
+                    secrets.extend(proxy.password().map(str::to_owned));
+                    secrets.push(proxy.username().to_owned());
+                }
             }
             Transport::Catalog { .. } => {}
         }
-        secrets.retain(|secret| secret.len() >= Self::MIN_LEN);
-        // A longer secret may hold a shorter one.
-        secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Self(secrets)
+        Self { fixed: secrets, account }
     }
 
     /// `text` in one line, of bounded length, without any of the values.
     pub(super) fn mask(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for secret in &self.0 {
+        let tokens = self.account.as_ref().map(|account| account.secrets()).unwrap_or_default();
+        let mut secrets: Vec<&String> = self.fixed.iter().chain(&tokens).collect();
+        secrets.retain(|secret| secret.len() >= Self::MIN_LEN);
+        // A longer secret may hold a shorter one.
+        secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
+        for secret in secrets {
             if text.contains(secret.as_str()) {
                 text = text.replace(secret.as_str(), "***");
             }
         }
         clip(&text, Self::MAX_TEXT)
     }
-}
-
-/// `text` in one line without control characters, cut to `max` bytes.
-pub(super) fn clip(text: &str, max: usize) -> String {
-    let line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if line.len() <= max {
-        return line;
-    }
-    format!("{}…", &line[..line.floor_char_boundary(max)])
 }

@@ -15,8 +15,9 @@ use super::files::{self, Leftovers};
 use super::refresh::{self, Shared};
 use super::upstream::Upstream;
 use super::{Change, Hold, Triggers, Wanted, update};
+use crate::auth::Accounts;
 use crate::catalog::{Outcome, ServerInfo, ServerUpdate};
-use crate::config::{CrawlConfig, Transport};
+use crate::config::{CrawlConfig, NameFilter, Transport};
 use crate::tool::ServerId;
 
 /// The servers whose state is for a task to tell of.
@@ -26,6 +27,7 @@ type Told = BTreeSet<ServerId>;
 pub(super) struct Fleet {
     shared: Shared,
     limits: CrawlConfig,
+    accounts: Accounts,
     triggers: Triggers,
     tasks: TaskTracker,
     slots: Mutex<BTreeMap<ServerId, Slot>>,
@@ -49,11 +51,12 @@ struct Begin {
 }
 
 impl Fleet {
-    pub(super) fn new(shared: Shared, limits: CrawlConfig) -> Self {
+    pub(super) fn new(shared: Shared, limits: CrawlConfig, accounts: Accounts) -> Self {
         let tasks = TaskTracker::new();
         // It only counts: tasks may begin as long as it is waited for.
         tasks.close();
-        Self { shared, limits, triggers: Triggers::default(), tasks, slots: Mutex::default() }
+        let (triggers, slots) = (Triggers::default(), Mutex::default());
+        Self { shared, limits, accounts, triggers, tasks, slots }
     }
 
     pub(super) fn triggers(&self) -> &Triggers {
@@ -203,10 +206,19 @@ impl Fleet {
         self.triggers.add(&server.id, &refresh);
         if is_told {
             // What is not wanted any more goes at once, also where the server is down.
-            shared.tell(&server, Outcome::Narrowed(server.names.clone()), None).await;
+            let names = if shared.marks.are_of_another(&server) {
+                NameFilter::nothing()
+            } else {
+                server.names.clone()
+            };
+            shared.tell(&server, Outcome::Narrowed(names), None).await;
+        }
+        if let Some(known) = &begin.known {
+            shared.marks.note(&server.id, known);
         }
         let id = server.id.clone();
-        let upstream = Upstream::new(server, &self.limits, begin.known.as_ref());
+        let account = self.accounts.of(&server);
+        let upstream = Upstream::new(server, account, &self.limits, begin.known.as_ref());
         refresh::run(upstream, shared, refresh, is_told || begin.known.is_some()).await;
         Told::from([id])
     }

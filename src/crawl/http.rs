@@ -9,31 +9,32 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::header::{
+    ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use reqwest::{Response, StatusCode};
 use rmcp::model::{ClientJsonRpcMessage, RequestId, ServerJsonRpcMessage, ServerNotification};
+use rmcp::transport::common::client_side_sse::NeverRetry;
 use rmcp::transport::streamable_http_client::{
     AuthRequiredError, HttpStatusError, InsufficientScopeError, SseError, StreamableHttpClient,
     StreamableHttpClientTransport, StreamableHttpClientTransportConfig, StreamableHttpError,
     StreamableHttpPostResponse,
 };
-use secrecy::{ExposeSecret, SecretString};
 use sse_stream::{Sse, SseStream};
 use tokio::sync::Notify;
 use tokio_util::bytes::Bytes;
 use url::Url;
 
-use super::error::{CrawlError, clip};
+use super::authorized::{Authorized, Failure};
+use super::news::NewsStream;
+use super::session::Fault;
 use super::tap;
 
 type HttpError = StreamableHttpError<reqwest::Error>;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_REDIRECTS: usize = 5;
 /// The longest single message, unless `max_bytes` is less.
 const MAX_EVENT: usize = 16 << 20;
 /// How much of an error's body is read.
@@ -42,83 +43,70 @@ const JSON: &str = "application/json";
 pub(super) const EVENTS: &str = "text/event-stream";
 const SESSION_ID: &str = "mcp-session-id";
 
-/// The client of one server: its headers are in it.
-pub(super) fn client(headers: &[(String, SecretString)]) -> Result<reqwest::Client, CrawlError> {
-    let mut map = HeaderMap::new();
-    for (name, value) in headers {
-        let bad = || CrawlError::BadHeader(clip(name, 80));
-        let key = HeaderName::try_from(name.as_str()).map_err(|_| bad())?;
-        let mut value = HeaderValue::try_from(value.expose_secret()).map_err(|_| bad())?;
-        value.set_sensitive(true);
-        map.append(key, value);
-    }
-    reqwest::Client::builder()
-        .user_agent(concat!("toolscout/", env!("CARGO_PKG_VERSION")))
-        .default_headers(map)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .redirect(within_origin())
-        .build()
-        .map_err(|error| CrawlError::Client(error.without_url().to_string()))
-}
-
-/// Follows what keeps the method, the body and the origin: credentials go nowhere else.
-fn within_origin() -> reqwest::redirect::Policy {
-    reqwest::redirect::Policy::custom(|attempt| {
-        let keeps_body = matches!(
-            attempt.status(),
-            StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT
-        );
-        let same_origin = attempt
-            .previous()
-            .first()
-            .is_some_and(|first| first.origin() == attempt.url().origin());
-        if keeps_body && same_origin && attempt.previous().len() <= MAX_REDIRECTS {
-            attempt.follow()
-        } else {
-            attempt.stop()
-        }
-    })
-}
-
 /// rmcp's transport to an HTTP server, with the tap in it. `changed` is told of a change that is
 /// announced in the middle of a listing.
 pub(super) fn transport(
-    http: reqwest::Client,
+    http: Authorized,
     url: &Url,
     max_bytes: usize,
     changed: Arc<Notify>,
+    news: NewsStream,
+    fault: Fault,
 ) -> StreamableHttpClientTransport<TappedHttp> {
-    let client = TappedHttp { http, max_bytes, changed };
+    let client = TappedHttp { http, max_bytes, changed, news, fault };
     let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str());
     config.max_sse_event_size = max_bytes.min(MAX_EVENT);
+    // What a server says while its stream is down is lost: the crawl has to begin anew.
+    config.retry_config = Arc::new(NeverRetry::default());
     StreamableHttpClientTransport::with_client(client, config)
 }
 
 /// rmcp's reqwest client, tapped.
 #[derive(Clone)]
 pub(super) struct TappedHttp {
-    http: reqwest::Client,
+    http: Authorized,
     max_bytes: usize,
     changed: Arc<Notify>,
+    news: NewsStream,
+    /// rmcp would make a text of why there is no token.
+    fault: Fault,
 }
 
 impl TappedHttp {
+    async fn authorized<T, F>(&self, call: impl Fn(Option<String>) -> F) -> Result<T, HttpError>
+    where
+        F: Future<Output = Result<T, HttpError>>,
+    {
+        self.http.call(call).await.map_err(|failure| match failure {
+            Failure::Request(error) => error,
+            Failure::Login(error) => {
+                self.fault.set(error);
+                HttpError::UnexpectedServerResponse("no token".into())
+            }
+        })
+    }
+
     async fn post_listing(
         &self,
         uri: &str,
         message: &ClientJsonRpcMessage,
         id: &RequestId,
         session: Option<Arc<str>>,
+        token: Option<String>,
         headers: HashMap<HeaderName, HeaderValue>,
     ) -> Result<StreamableHttpPostResponse, HttpError> {
         let mut request = self
             .http
+            .client
             .post(uri)
             .header(ACCEPT, format!("{EVENTS}, {JSON}"))
             .headers(headers.into_iter().collect());
         let in_session = session.is_some();
         if let Some(session) = session {
             request = request.header(SESSION_ID, &*session);
+        }
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
         }
         let response = request.json(message).send().await?;
         if !response.status().is_success() {
@@ -218,27 +206,33 @@ async fn refusal(
     id: &RequestId,
 ) -> Result<StreamableHttpPostResponse, HttpError> {
     let status = response.status();
-    let challenge = response.headers().get(WWW_AUTHENTICATE);
-    let challenge = challenge.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let header = |name| {
+        let value = response.headers().get(name)?.to_str().ok()?;
+        Some(value.to_owned())
+    };
     match status {
         StatusCode::UNAUTHORIZED => {
+            let challenge = header(WWW_AUTHENTICATE).unwrap_or_default();
             return Err(HttpError::AuthRequired(AuthRequiredError::new(challenge)));
         }
         StatusCode::FORBIDDEN => {
+            let challenge = header(WWW_AUTHENTICATE).unwrap_or_default();
             let error = InsufficientScopeError::new(challenge, None);
             return Err(HttpError::InsufficientScope(error));
         }
         StatusCode::NOT_FOUND if in_session => return Err(HttpError::SessionExpired),
         _ => {}
     }
-    if content_type(&response).starts_with(JSON)
+    let failed = HttpStatusError::new(status.as_u16(), header(RETRY_AFTER));
+    if status != StatusCode::TOO_MANY_REQUESTS
+        && content_type(&response).starts_with(JSON)
         && let Ok(body) = read(response.bytes_stream(), MAX_ERROR_BODY).await
         && let Ok(text) = std::str::from_utf8(&body)
         && let Some(error @ ServerJsonRpcMessage::Error(_)) = tap::decode(text, Some(id))
     {
         return Ok(StreamableHttpPostResponse::Json(error, None));
     }
-    Err(HttpStatusError::new(status.as_u16(), None).into())
+    Err(failed.into())
 }
 
 pub(super) fn content_type(response: &Response) -> String {
@@ -272,14 +266,36 @@ impl StreamableHttpClient for TappedHttp {
         headers: HashMap<HeaderName, HeaderValue>,
         max_event: usize,
     ) -> Result<StreamableHttpPostResponse, HttpError> {
-        if let Some(id) = tap::listing_id(&message) {
-            return self.post_listing(&uri, &message, id, session_id, headers).await;
+        let begins = session_id.is_none();
+        let response = self
+            .authorized(|token| {
+                let (uri, session_id) = (Arc::clone(&uri), session_id.clone());
+                let (message, headers, auth) = (message.clone(), headers.clone(), auth.clone());
+                async move {
+                    let token = token.or(auth);
+                    if let Some(id) = tap::listing_id(&message) {
+                        let listing =
+                            self.post_listing(&uri, &message, id, session_id, token, headers);
+                        return listing.await;
+                    }
+                    let client = &self.http.client;
+                    client
+                        .post_message_with_max_sse_event_size(
+                            uri, message, session_id, token, headers, max_event,
+                        )
+                        .await
+                }
+            })
+            .await;
+        if let Ok(
+            StreamableHttpPostResponse::Json(_, Some(_))
+            | StreamableHttpPostResponse::Sse(_, Some(_)),
+        ) = &response
+            && begins
+        {
+            self.news.awaited();
         }
-        self.http
-            .post_message_with_max_sse_event_size(
-                uri, message, session_id, auth, headers, max_event,
-            )
-            .await
+        response
     }
 
     async fn delete_session(
@@ -289,7 +305,12 @@ impl StreamableHttpClient for TappedHttp {
         auth: Option<String>,
         headers: HashMap<HeaderName, HeaderValue>,
     ) -> Result<(), HttpError> {
-        self.http.delete_session(uri, session_id, auth, headers).await
+        self.authorized(|token| {
+            let (uri, session_id) = (Arc::clone(&uri), Arc::clone(&session_id));
+            let (token, headers) = (token.or(auth.clone()), headers.clone());
+            self.http.client.delete_session(uri, session_id, token, headers)
+        })
+        .await
     }
 
     async fn get_stream(
@@ -300,7 +321,15 @@ impl StreamableHttpClient for TappedHttp {
         auth: Option<String>,
         headers: HashMap<HeaderName, HeaderValue>,
     ) -> Result<BoxStream<'static, Result<Sse, SseError>>, HttpError> {
-        self.http.get_stream(uri, session_id, last_event_id, auth, headers).await
+        self.get_stream_with_max_sse_event_size(
+            uri,
+            session_id,
+            last_event_id,
+            auth,
+            headers,
+            MAX_EVENT,
+        )
+        .await
     }
 
     async fn get_stream_with_max_sse_event_size(
@@ -312,62 +341,26 @@ impl StreamableHttpClient for TappedHttp {
         headers: HashMap<HeaderName, HeaderValue>,
         max_event: usize,
     ) -> Result<BoxStream<'static, Result<Sse, SseError>>, HttpError> {
-        self.http
-            .get_stream_with_max_sse_event_size(
-                uri,
-                session_id,
-                last_event_id,
-                auth,
-                headers,
-                max_event,
-            )
-            .await
-    }
-}
-
-/// An HTTP failure in the crawl's own terms. No text of it holds the URL.
-pub(super) fn crawl_error(error: &HttpError) -> CrawlError {
-    match error {
-        HttpError::AuthRequired(_) => CrawlError::AuthRequired(401),
-        HttpError::InsufficientScope(_) => CrawlError::AuthRequired(403),
-        HttpError::HttpStatus(error) => CrawlError::Status(error.status.to_string()),
-        HttpError::ResponseBodyTooLarge { max_size } => CrawlError::TooManyBytes(*max_size),
-        HttpError::UnexpectedEndOfStream => CrawlError::Closed(String::new()),
-        HttpError::Client(error) => reqwest_error(error),
-        HttpError::Io(error) => CrawlError::Closed(format!(": {}", innermost(error))),
-        // rmcp reads the body of any other status into a text, challenge or not.
-        HttpError::UnexpectedServerResponse(text) => match text.strip_prefix("HTTP ") {
-            Some(status) if status.starts_with("401") => CrawlError::AuthRequired(401),
-            Some(status) if status.starts_with("403") => CrawlError::AuthRequired(403),
-            Some(status) => CrawlError::Status(clip(status, 200)),
-            None => CrawlError::Protocol(clip(text, 200)),
-        },
-        error => CrawlError::Protocol(clip(&error.to_string(), 200)),
-    }
-}
-
-pub(super) fn reqwest_error(error: &reqwest::Error) -> CrawlError {
-    if error.is_connect() || error.is_timeout() {
-        CrawlError::Unreachable(innermost(error))
-    } else if let Some(status) = error.status() {
-        match status.as_u16() {
-            status @ (401 | 403) => CrawlError::AuthRequired(status),
-            status => CrawlError::Status(status.to_string()),
+        let stream = self
+            .authorized(|token| {
+                let (uri, session_id) = (Arc::clone(&uri), session_id.clone());
+                let (token, headers) = (token.or(auth.clone()), headers.clone());
+                self.http.client.get_stream_with_max_sse_event_size(
+                    uri,
+                    session_id,
+                    last_event_id.clone(),
+                    token,
+                    headers,
+                    max_event,
+                )
+            })
+            .await;
+        match stream {
+            Ok(stream) => Ok(self.news.opened(stream)),
+            Err(error) => {
+                self.news.refused();
+                Err(error)
+            }
         }
-    } else {
-        CrawlError::Closed(format!(": {}", innermost(error)))
-    }
-}
-
-/// The cause of an error: the outer ones may name the URL, and with it what is secret in it.
-pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    match cause.downcast_ref::<reqwest::Error>() {
-        Some(error) if error.is_timeout() => "timed out".into(),
-        Some(_) => "the request failed".into(),
-        None => clip(&cause.to_string(), 200),
     }
 }

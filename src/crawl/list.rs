@@ -3,14 +3,14 @@
 //! Invariant: a [`Listing`] is complete. What is cut short in any way is an error.
 
 use std::collections::HashSet;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rmcp::model::ServerPeerInfo;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::error::{CrawlError, clip};
-use super::session::{Session, is_unknown_method};
+use super::session::{Era, Session, is_unknown_method};
 use super::tap::Reply;
 use crate::catalog::{Listing, ServerInfo};
 use crate::config::{CrawlConfig, ServerConfig};
@@ -39,7 +39,11 @@ pub(super) async fn list(
             break;
         }
     }
-    Ok(pages.finish(describe(session.info(), server)))
+    let info = ServerInfo {
+        event_stream: session.era == Era::EventStream,
+        ..describe(session.info(), server)
+    };
+    Ok(pages.finish(info))
 }
 
 /// The pages read so far.
@@ -55,6 +59,10 @@ struct Pages<'a> {
     tools: Vec<Tool>,
     defects: Vec<String>,
     more_defects: usize,
+    /// The shortest time that any page holds.
+    ttl: Option<Duration>,
+    /// A page is not for everybody.
+    private: bool,
 }
 
 /// The parts of a page, read one by one so that each error is named.
@@ -65,6 +73,23 @@ struct Page<'a> {
     tools: Option<&'a RawValue>,
     #[serde(borrow)]
     next_cursor: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ttl_ms: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cache_scope: Option<&'a RawValue>,
+}
+
+impl Page<'_> {
+    /// How long it holds; hints that are none are passed over.
+    fn ttl(&self) -> Option<Duration> {
+        let millis: f64 = serde_json::from_str(self.ttl_ms?.get()).ok()?;
+        Duration::try_from_secs_f64(millis / 1_000.0).ok()
+    }
+
+    /// It is for us alone: what is not said to be for everybody is not.
+    fn is_private(&self) -> bool {
+        self.cache_scope.is_some_and(|scope| scope.get() != "\"public\"")
+    }
 }
 
 impl<'a> Pages<'a> {
@@ -80,6 +105,8 @@ impl<'a> Pages<'a> {
             tools: Vec::new(),
             defects: Vec::new(),
             more_defects: 0,
+            ttl: None,
+            private: false,
         }
     }
 
@@ -104,6 +131,8 @@ impl<'a> Pages<'a> {
             .transpose()
             .map_err(|_| malformed("`nextCursor` is not a string".into()))?;
 
+        self.ttl = self.ttl.into_iter().chain(page.ttl()).min();
+        self.private |= page.is_private();
         self.elements += elements.len();
         if self.elements > self.limits.max_tools {
             return Err(CrawlError::TooManyTools(self.limits.max_tools));
@@ -153,7 +182,9 @@ impl<'a> Pages<'a> {
         }
     }
 
-    fn finish(mut self, info: ServerInfo) -> Listing {
+    fn finish(mut self, mut info: ServerInfo) -> Listing {
+        info.ttl = self.ttl;
+        info.private_to = self.private.then(|| self.server.mark());
         if self.more_defects > 0 {
             self.defects.push(format!("and {} more", self.more_defects));
         }
@@ -184,5 +215,6 @@ fn describe(said: &ServerPeerInfo, server: &ServerConfig) -> ServerInfo {
         title: title.filter(|title| !title.is_empty()).map(str::to_owned),
         description: (!description.is_empty()).then_some(description),
         protocol: Some(said.protocol_version.to_string()),
+        ..ServerInfo::default()
     }
 }

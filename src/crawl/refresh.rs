@@ -3,7 +3,8 @@
 //! Invariant: the wait after a failure grows, and every wait is jittered, so that servers are
 //! never asked in lockstep.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -14,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::session::Event;
 use super::update;
 use super::upstream::Upstream;
-use crate::catalog::{Outcome, ServerUpdate};
+use crate::catalog::{Outcome, ServerInfo, ServerUpdate};
 use crate::config::ServerConfig;
+use crate::tool::ServerId;
 
 /// The first wait after a failure.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -25,6 +27,12 @@ const LAST_RETRY: Duration = Duration::from_mins(5);
 const DEBOUNCE: Duration = Duration::from_millis(500);
 /// The same for a server that announces changes again and again.
 const CHATTY_PAUSE: Duration = Duration::from_secs(5);
+/// How long a child that starts holds others up.
+const START_TIME: Duration = Duration::from_secs(5);
+/// No listing is so short-lived that it is read more often.
+const LEAST_INTERVAL: Duration = Duration::from_mins(1);
+/// A server that asks for more patience than this is asked again all the same.
+const MOST_PATIENCE: Duration = Duration::from_hours(1);
 /// A connection that lasted this long was a good one. Some proxies cut every stream after a
 /// minute or so: such a server is not crawled each time.
 const SOUND: Duration = Duration::from_mins(10);
@@ -35,6 +43,27 @@ pub(super) struct Shared {
     pub(super) updates: mpsc::Sender<ServerUpdate>,
     pub(super) permits: Arc<Semaphore>,
     pub(super) shutdown: CancellationToken,
+    pub(super) marks: Marks,
+}
+
+/// Whom the last listing of a server was for, by its mark; `None` for everybody.
+#[derive(Clone, Default)]
+pub(super) struct Marks(Arc<Mutex<BTreeMap<ServerId, Option<String>>>>);
+
+impl Marks {
+    pub(super) fn note(&self, server: &ServerId, info: &ServerInfo) {
+        self.lock().insert(server.clone(), info.private_to.clone());
+    }
+
+    /// What was listed was for somebody else than this entry stands for.
+    pub(super) fn are_of_another(&self, server: &ServerConfig) -> bool {
+        let mark = self.lock().get(&server.id).cloned().flatten();
+        mark.is_some_and(|mark| !server.is_marked(&mark))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ServerId, Option<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Crawls a server until shutdown.
@@ -61,14 +90,15 @@ async fn crawl_forever(upstream: &mut Upstream, shared: &Shared, refresh: &Notif
         return;
     }
     loop {
-        let outcome = {
-            let Ok(_permit) = shared.permits.acquire().await else {
-                return;
-            };
-            upstream.crawl(true).await
-        };
+        let outcome = shared.in_turn(upstream.starts_a_child(), upstream.crawl(true)).await;
         let listed = matches!(outcome, Outcome::Listed(_));
-        let wait = if listed { jittered(interval) } else { retry.next().unwrap_or(LAST_RETRY) };
+        let wait = if let Outcome::Listed(listing) = &outcome {
+            let ttl = listing.info.ttl.filter(|_| !upstream.announces());
+            jittered(hinted(interval, ttl))
+        } else {
+            let wait = retry.next().unwrap_or(LAST_RETRY);
+            upstream.asked().map_or(wait, |asked| wait.max(asked_for(asked)))
+        };
         let since = Instant::now();
         if !shared.tell(&server, outcome, Some(wait)).await {
             return;
@@ -105,6 +135,19 @@ async fn crawl_forever(upstream: &mut Upstream, shared: &Shared, refresh: &Notif
 }
 
 impl Shared {
+    /// Runs a crawl. Those that start a child do so a few at a time; one that keeps us waiting lets
+    /// the next go ahead, and so does one that waits for the network from the start.
+    async fn in_turn(&self, starts_a_child: bool, crawl: impl Future<Output = Outcome>) -> Outcome {
+        let mut crawl = std::pin::pin!(crawl);
+        if starts_a_child && let Ok(_permit) = self.permits.acquire().await {
+            // Ended or not, the permit goes on.
+            if let Ok(outcome) = tokio::time::timeout(START_TIME, &mut crawl).await {
+                return outcome;
+            }
+        }
+        crawl.await
+    }
+
     /// Sends an update; false when nobody listens any more.
     pub(super) async fn tell(
         &self,
@@ -112,6 +155,9 @@ impl Shared {
         outcome: Outcome,
         wait: Option<Duration>,
     ) -> bool {
+        if let Outcome::Listed(listing) = &outcome {
+            self.marks.note(&server.id, &listing.info);
+        }
         let update = update(server, server.id.clone(), outcome, wait);
         self.updates.send(update).await.is_ok()
     }
@@ -128,6 +174,20 @@ pub(super) fn retries(interval: Duration) -> ExponentialBackoff {
         .with_jitter_seed(fastrand::u64(..))
         .without_max_times()
         .build()
+}
+
+/// The time to the next crawl of a listing that holds for `ttl`: that is no more than a hint, and
+/// servers that know none say zero.
+fn hinted(interval: Duration, ttl: Option<Duration>) -> Duration {
+    match ttl {
+        Some(ttl) if !ttl.is_zero() => ttl.clamp(LEAST_INTERVAL.min(interval), interval),
+        _ => interval,
+    }
+}
+
+/// What a server asked for, within reason, and never all servers at the same moment.
+fn asked_for(wait: Duration) -> Duration {
+    wait.min(MOST_PATIENCE).mul_f64(1.0 + 0.1 * fastrand::f64())
 }
 
 /// `interval`, give or take a tenth.
@@ -148,6 +208,75 @@ mod tests {
         assert!(waits.iter().all(|wait| *wait <= interval * 2));
         assert!(waits[11] >= interval);
         assert_eq!(waits.len(), 12);
+    }
+
+    #[test]
+    fn a_time_to_live_is_a_hint() {
+        let interval = Duration::from_mins(15);
+        let after = |seconds| hinted(interval, Some(Duration::from_secs(seconds)));
+        assert_eq!(hinted(interval, None), interval);
+        assert_eq!(after(0), interval);
+        assert_eq!(after(1), LEAST_INTERVAL);
+        assert_eq!(after(300), Duration::from_mins(5));
+        assert_eq!(after(86_400), interval);
+        let often = Duration::from_secs(2);
+        assert_eq!(hinted(often, Some(Duration::from_secs(1))), often);
+    }
+
+    #[test]
+    fn patience_has_an_end() {
+        let asked = |seconds| asked_for(Duration::from_secs(seconds));
+        assert!((7..8).contains(&asked(7).as_secs()));
+        assert!((3_600..=3_960).contains(&asked(86_400).as_secs()));
+    }
+
+    fn shared(permits: usize) -> Shared {
+        Shared {
+            updates: mpsc::channel(1).0,
+            permits: Arc::new(Semaphore::new(permits)),
+            shutdown: CancellationToken::new(),
+            marks: Marks::default(),
+        }
+    }
+
+    /// The second at which each of these crawls began.
+    async fn begins(shared: Shared, children: usize, takes: Duration) -> Vec<u64> {
+        let from = Instant::now();
+        let crawls = (0..children).map(|_| {
+            shared.in_turn(true, async {
+                tokio::time::sleep(Duration::ZERO).await;
+                let begun = from.elapsed().as_secs();
+                tokio::time::sleep(takes).await;
+                Outcome::Failed { error: begun.to_string() }
+            })
+        });
+        let outcomes = futures::future::join_all(crawls).await;
+        let begun = outcomes.into_iter().map(|outcome| match outcome {
+            Outcome::Failed { error } => error.parse().unwrap(),
+            other => panic!("{other:?}"),
+        });
+        begun.collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn children_start_a_few_at_a_time_and_none_for_long() {
+        assert_eq!(begins(shared(2), 6, Duration::from_secs(1)).await, [0, 0, 1, 1, 2, 2]);
+        let hanging = begins(shared(2), 6, Duration::from_mins(1)).await;
+        assert_eq!(hanging, [0, 0, 5, 5, 10, 10]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_network_is_waited_for_by_all_at_once() {
+        let shared = shared(1);
+        let hanging = shared.in_turn(false, std::future::pending());
+        let done = async { Outcome::Disabled };
+        let quick = futures::future::join(shared.in_turn(false, done), async {
+            shared.in_turn(true, async { Outcome::Disabled }).await
+        });
+        tokio::select! {
+            _ = hanging => panic!("it hangs"),
+            _ = quick => {}
+        }
     }
 
     #[test]

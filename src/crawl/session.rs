@@ -20,11 +20,17 @@ use rmcp::transport::DynamicTransportError;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::authorized::Authorized;
+use super::client;
 use super::error::{CrawlError, Secrets, clip};
 use super::http;
+use super::http_error;
+use super::news::NewsStream;
 use super::sse::SseTransport;
 use super::stdio::{Program, StdioTransport};
 use super::tap::Reply;
+use crate::auth::Account;
+use crate::catalog::ServerInfo;
 use crate::config::{ServerConfig, Transport};
 
 /// How long a server may take to confirm that it will announce changes.
@@ -44,9 +50,14 @@ pub(super) enum Era {
 }
 
 impl Era {
-    /// The era of a protocol version; versions are dates. Whether an HTTP server that speaks one of
-    /// 2024 has moved to the later transport is not in it.
-    pub(super) fn of(version: &str) -> Self {
+    /// The era in which a server was listed before.
+    pub(super) fn known(info: &ServerInfo) -> Option<Self> {
+        let version = info.protocol.as_deref()?;
+        Some(if info.event_stream { Self::EventStream } else { Self::of(version) })
+    }
+
+    /// The era of a protocol version; versions are dates. The transport is not in it.
+    fn of(version: &str) -> Self {
         if version < ProtocolVersion::V_2026_07_28.as_str() {
             Self::Handshake
         } else {
@@ -87,6 +98,7 @@ pub(super) struct Session {
     peer: Peer<RoleClient>,
     info: Arc<ServerPeerInfo>,
     changed: Arc<Notify>,
+    news: NewsStream,
     fault: Fault,
     stop: CancellationToken,
     ended: CancellationToken,
@@ -102,6 +114,7 @@ pub(super) struct Connector<'a> {
     pub(super) server: &'a ServerConfig,
     pub(super) secrets: &'a Secrets,
     pub(super) http: Option<&'a reqwest::Client>,
+    pub(super) account: Option<&'a Arc<Account>>,
     pub(super) max_bytes: usize,
 }
 
@@ -119,7 +132,12 @@ impl Connector<'_> {
                 | CrawlError::NoFolder(_)
                 | CrawlError::Spawn { .. }
                 | CrawlError::Unreachable(_)
+                | CrawlError::Tls(_)
+                | CrawlError::ProxyAuth
+                | CrawlError::Busy { .. }
                 | CrawlError::AuthRequired(_)
+                | CrawlError::Login(_)
+                | CrawlError::Token(_)
                 | CrawlError::TooManyBytes(_)
         ) {
             return Err(error);
@@ -132,7 +150,13 @@ impl Connector<'_> {
         };
         let mut last = match self.open(Some(second)).await {
             Ok(session) => return Ok(session),
-            Err(second @ CrawlError::AuthRequired(_)) => return Err(second),
+            Err(
+                second @ (CrawlError::AuthRequired(_)
+                | CrawlError::Login(_)
+                | CrawlError::Busy { .. }),
+            ) => {
+                return Err(second);
+            }
             Err(second) => second,
         };
         // The protocol's own order: a server that takes no POST may give an event stream.
@@ -167,6 +191,7 @@ impl Connector<'_> {
         };
         let changed = Arc::new(Notify::new());
         let fault = Fault::default();
+        let news = NewsStream::new();
         let stop = CancellationToken::new();
         let listener = Listener(Arc::clone(&changed));
         let service = match &self.server.transport {
@@ -184,8 +209,9 @@ impl Connector<'_> {
             Transport::Http { url, headers } => {
                 let client = match self.http {
                     Some(client) => client.clone(),
-                    None => http::client(headers)?,
+                    None => client::client(self.server, url, headers)?,
                 };
+                let client = Authorized { client, account: self.account.cloned() };
                 if era == Some(Era::EventStream) {
                     let connected =
                         SseTransport::connect(client, url, self.max_bytes, fault.clone());
@@ -193,8 +219,10 @@ impl Connector<'_> {
                     serve_client_with_lifecycle_and_ct(listener, transport, mode, stop.clone())
                         .await
                 } else {
+                    let (changed, news) = (Arc::clone(&changed), news.clone());
+                    let fault = fault.clone();
                     let transport =
-                        http::transport(client, url, self.max_bytes, Arc::clone(&changed));
+                        http::transport(client, url, self.max_bytes, changed, news, fault);
                     serve_client_with_lifecycle_and_ct(listener, transport, mode, stop.clone())
                         .await
                 }
@@ -205,7 +233,7 @@ impl Connector<'_> {
         };
         let service =
             service.map_err(|error| fault.take().unwrap_or_else(|| connect_error(error)))?;
-        Session::of(service, era, changed, fault, stop)
+        Session::of(service, era, (changed, news), fault, stop)
     }
 }
 
@@ -213,7 +241,7 @@ impl Session {
     fn of(
         service: RunningService<RoleClient, Listener>,
         era: Option<Era>,
-        changed: Arc<Notify>,
+        (changed, news): (Arc<Notify>, NewsStream),
         fault: Fault,
         stop: CancellationToken,
     ) -> Result<Self, CrawlError> {
@@ -236,6 +264,7 @@ impl Session {
             info,
             era,
             changed,
+            news,
             fault,
             _stop_on_drop: stop.clone().drop_guard(),
             stop,
@@ -284,6 +313,7 @@ impl Session {
         }
         if self.info.protocol_version.has_initialize() {
             self.announces = true;
+            self.news.settled().await;
             return;
         }
         let mut filter = SubscriptionFilter::default();
@@ -304,6 +334,7 @@ impl Session {
         tokio::select! {
             () = self.changed.notified() => Event::Changed,
             () = self.ended.cancelled() => Event::Ended,
+            () = self.news.ended() => Event::Ended,
         }
     }
 
@@ -371,7 +402,7 @@ fn call_error(error: ServiceError) -> CrawlError {
 
 fn transport_error(error: &DynamicTransportError) -> CrawlError {
     match error.error.downcast_ref() {
-        Some(error) => http::crawl_error(error),
+        Some(error) => http_error::crawl_error(error),
         None => CrawlError::Closed(format!(": {}", clip(&error.error.to_string(), 200))),
     }
 }

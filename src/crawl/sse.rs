@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, CACHE_CONTROL};
 use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::service::RoleClient;
@@ -22,8 +21,10 @@ use sse_stream::{Sse, SseStream};
 use tokio_util::bytes::Bytes;
 use url::Url;
 
+use super::authorized::Authorized;
 use super::error::CrawlError;
 use super::http::{self, EVENTS};
+use super::http_error;
 use super::session::Fault;
 use super::tap::LineTap;
 
@@ -32,7 +33,7 @@ const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// rmcp's transport to such a server, with the tap in it.
 pub(super) struct SseTransport {
-    http: reqwest::Client,
+    http: Authorized,
     endpoint: Url,
     events: Events,
     tap: LineTap,
@@ -42,20 +43,17 @@ pub(super) struct SseTransport {
 impl SseTransport {
     /// Opens the stream and waits for the address.
     pub(super) async fn connect(
-        http: reqwest::Client,
+        http: Authorized,
         url: &Url,
         max_bytes: usize,
         fault: Fault,
     ) -> Result<Self, CrawlError> {
-        let request =
-            http.get(url.clone()).header(ACCEPT, EVENTS).header(CACHE_CONTROL, "no-cache");
-        let response = request.send().await.map_err(|error| http::reqwest_error(&error))?;
-        match response.status() {
-            status if status.is_success() => {}
-            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                return Err(CrawlError::AuthRequired(status.as_u16()));
-            }
-            status => return Err(CrawlError::Status(status.as_u16().to_string())),
+        let request = |client: &reqwest::Client| {
+            client.get(url.clone()).header(ACCEPT, EVENTS).header(CACHE_CONTROL, "no-cache")
+        };
+        let response = http.send(request).await?;
+        if let Some(error) = http_error::refused(&response) {
+            return Err(error);
         }
         if !http::content_type(&response).starts_with(EVENTS) {
             return Err(CrawlError::Status("200 without an event stream".into()));
@@ -90,18 +88,16 @@ impl Transport<RoleClient> for SseTransport {
         message: ClientJsonRpcMessage,
     ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
         self.tap.sent(&message);
-        let request = self.http.post(self.endpoint.clone()).json(&message);
+        let (http, endpoint) = (self.http.clone(), self.endpoint.clone());
         let fault = self.fault.clone();
         async move {
-            let error = match request.send().await {
-                Ok(response) if response.status().is_success() => return Ok(()),
-                Ok(response) => match response.status() {
-                    status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                        CrawlError::AuthRequired(status.as_u16())
-                    }
-                    status => CrawlError::Status(status.as_u16().to_string()),
+            let request = |client: &reqwest::Client| client.post(endpoint.clone()).json(&message);
+            let error = match http.send(request).await {
+                Ok(response) => match http_error::refused(&response) {
+                    Some(error) => error,
+                    None => return Ok(()),
                 },
-                Err(error) => http::reqwest_error(&error),
+                Err(error) => error,
             };
             // rmcp tells of a failed send in words of its own.
             fault.set(error);
@@ -141,7 +137,8 @@ impl Transport<RoleClient> for SseTransport {
 /// An event stream of bounded events.
 struct Events {
     stream: BoxStream<'static, Result<Sse, SseError>>,
-    /// What may still be read of the event at hand.
+    /// What may still be read up to the end of the next event: comments that keep the stream
+    /// alive count, too, so it is an event's worth of them that would end it.
     left: Arc<AtomicUsize>,
     max_bytes: usize,
 }
@@ -180,8 +177,12 @@ impl Events {
                 Ok(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                     Err(CrawlError::TooManyBytes(self.max_bytes))
                 }
-                Ok(error) => Err(CrawlError::Closed(format!(": {}", http::innermost(&*error)))),
-                Err(error) => Err(CrawlError::Closed(format!(": {}", http::innermost(&*error)))),
+                Ok(error) => {
+                    Err(CrawlError::Closed(format!(": {}", http_error::innermost(&*error))))
+                }
+                Err(error) => {
+                    Err(CrawlError::Closed(format!(": {}", http_error::innermost(&*error))))
+                }
             },
             Some(Err(error)) => {
                 Err(CrawlError::Protocol(super::error::clip(&error.to_string(), 200)))

@@ -3,11 +3,13 @@
 //! Invariant: whatever way a crawl ends, it ends within the server's `timeout`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::client;
 use super::error::{CrawlError, Secrets};
-use super::http;
 use super::list::list;
 use super::session::{Connector, Era, Event, Session};
+use crate::auth::Account;
 use crate::catalog::{Listing, Outcome, ServerInfo};
 use crate::config::{CrawlConfig, ServerConfig, Transport};
 
@@ -16,23 +18,29 @@ pub(super) struct Upstream {
     pub(super) server: Arc<ServerConfig>,
     limits: CrawlConfig,
     secrets: Secrets,
+    account: Option<Arc<Account>>,
     http: Option<reqwest::Client>,
     era: Option<Era>,
+    /// The last crawl was refused for this long.
+    asked: Option<Duration>,
     session: Option<Session>,
 }
 
 impl Upstream {
     pub(super) fn new(
         server: Arc<ServerConfig>,
+        account: Option<Arc<Account>>,
         limits: &CrawlConfig,
         known: Option<&ServerInfo>,
     ) -> Self {
         Self {
-            secrets: Secrets::of(&server),
+            secrets: Secrets::of(&server, account.clone()),
+            account,
             server,
             limits: limits.clone(),
             http: None,
-            era: known.and_then(|info| info.protocol.as_deref()).map(Era::of),
+            era: known.and_then(Era::known),
+            asked: None,
             session: None,
         }
     }
@@ -47,12 +55,23 @@ impl Upstream {
         if listing.is_err() || !self.announces() {
             self.close().await;
         }
+        self.asked = None;
+        if let Err(error) = &listing {
+            match error {
+                CrawlError::Busy { wait, .. } => self.asked = *wait,
+                // Certificates may have been renewed by the next time.
+                CrawlError::Tls(_) | CrawlError::AuthRequired(_) => self.http = None,
+                _ => {}
+            }
+        }
         match listing {
             Ok(listing) => Outcome::Listed(listing),
             Err(error) => {
                 let text = self.secrets.mask(&error.to_string());
                 match error {
-                    CrawlError::AuthRequired(_) => Outcome::AuthRequired { error: text },
+                    CrawlError::AuthRequired(_) | CrawlError::Login(_) => {
+                        Outcome::AuthRequired { error: text }
+                    }
                     _ => Outcome::Failed { error: text },
                 }
             }
@@ -64,16 +83,18 @@ impl Upstream {
             match list(session, &self.server, &self.limits).await {
                 Ok(listing) => return Ok(listing),
                 // The connection may have gone stale: once more over a fresh one.
+                Err(error @ CrawlError::Login(_)) => return Err(error),
                 Err(_) => self.close().await,
             }
         }
-        if let (Transport::Http { headers, .. }, None) = (&self.server.transport, &self.http) {
-            self.http = Some(http::client(headers)?);
+        if let (Transport::Http { url, headers }, None) = (&self.server.transport, &self.http) {
+            self.http = Some(client::client(&self.server, url, headers)?);
         }
         let connector = Connector {
             server: &self.server,
             secrets: &self.secrets,
             http: self.http.as_ref(),
+            account: self.account.as_ref(),
             max_bytes: self.limits.max_bytes,
         };
         let session = self.session.insert(connector.connect(self.era).await?);
@@ -85,7 +106,18 @@ impl Upstream {
         list(session, &self.server, &self.limits).await
     }
 
-    fn announces(&self) -> bool {
+    /// How long the server asked to be left alone, if the last crawl failed for that.
+    pub(super) fn asked(&self) -> Option<Duration> {
+        self.asked
+    }
+
+    /// The next crawl starts a child.
+    pub(super) fn starts_a_child(&self) -> bool {
+        matches!(self.server.transport, Transport::Stdio { .. }) && self.session.is_none()
+    }
+
+    /// The server says by itself when its tools change.
+    pub(super) fn announces(&self) -> bool {
         self.session.as_ref().is_some_and(|session| session.announces)
     }
 

@@ -16,7 +16,7 @@ use crate::catalog::{Catalog, Server, ServerInfo};
 use crate::sealed::{Kind, SealedError};
 use crate::tool::{ServerId, Tool};
 
-const KIND: Kind = Kind { magic: *b"TOOLSCOU", version: 1 };
+const KIND: Kind = Kind { magic: *b"TOOLSCOU", version: 2 };
 
 /// Why there is no snapshot to start from.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +35,9 @@ struct SavedServer<'a> {
     title: Option<&'a str>,
     description: Option<&'a str>,
     protocol: Option<&'a str>,
+    event_stream: bool,
+    ttl_ms: Option<u64>,
+    private_to: Option<&'a str>,
     crawled_at_ms: u64,
     tools: Vec<&'a str>,
 }
@@ -46,6 +49,9 @@ pub fn save(path: &Path, generation: u64, catalog: &Catalog) -> Result<(), Snaps
         title: server.info.title.as_deref(),
         description: server.info.description.as_deref(),
         protocol: server.info.protocol.as_deref(),
+        event_stream: server.info.event_stream,
+        ttl_ms: server.info.ttl.map(whole_millis),
+        private_to: server.info.private_to.as_deref(),
         crawled_at_ms: millis(server.crawled_at),
         tools: server.tools.iter().map(|tool| tool.definition.get()).collect(),
     });
@@ -72,6 +78,9 @@ pub fn load(path: &Path) -> Result<Option<(u64, Catalog)>, SnapshotError> {
                 title: server.title.map(Into::into),
                 description: server.description.map(Into::into),
                 protocol: server.protocol.map(Into::into),
+                event_stream: server.event_stream,
+                ttl: server.ttl_ms.map(Duration::from_millis),
+                private_to: server.private_to.map(Into::into),
             },
             crawled_at: SystemTime::UNIX_EPOCH + Duration::from_millis(server.crawled_at_ms),
             id,
@@ -88,8 +97,11 @@ fn limits() -> impl wincode::config::Config {
 }
 
 fn millis(time: SystemTime) -> u64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    whole_millis(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+}
+
+fn whole_millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -111,7 +123,13 @@ mod tests {
                 .map(|definition| Tool::parse(&id, &definition).unwrap())
                 .collect();
             let listing = Listing {
-                info: ServerInfo { title, ..ServerInfo::default() },
+                info: ServerInfo {
+                    private_to: title.clone(),
+                    event_stream: title.is_some(),
+                    ttl: title.as_ref().map(|title| Duration::from_millis(title.len() as u64)),
+                    title,
+                    ..ServerInfo::default()
+                },
                 tools,
                 crawled_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_234_567),
                 defects: Vec::new(),

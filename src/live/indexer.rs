@@ -16,7 +16,7 @@ use super::saver::Saver;
 use super::trusted::{Gate, Known, Order};
 use super::vectors::{self, Progress, VectorWorker};
 use super::{Live, ServerState, ServerStatus};
-use crate::catalog::{Catalog, Diff, Listing, Outcome, ServerUpdate};
+use crate::catalog::{Catalog, Diff, Listing, Outcome, Server, ServerUpdate};
 use crate::embed::Cost;
 use crate::embed::cache::VectorCache;
 use crate::index::Index;
@@ -90,10 +90,10 @@ impl Indexer {
         self.tell();
     }
 
-    /// Publishes what the snapshot has of the tools that `keep` lets through (the configuration
-    /// may have changed since); its servers are stale until they are crawled. A snapshot that
+    /// Publishes what the snapshot has of the tools that `keep` lets through and of the servers
+    /// that `ours` does (the configuration may have changed since); its servers are stale until they are crawled. A snapshot that
     /// can't be used is set aside with a warning.
-    pub async fn restore(&mut self, keep: impl Fn(&Tool) -> bool) {
+    pub async fn restore(&mut self, keep: impl Fn(&Tool) -> bool, ours: impl Fn(&Server) -> bool) {
         let Some(path) = self.snapshot.clone() else {
             return;
         };
@@ -103,7 +103,8 @@ impl Indexer {
             })
         });
         if let Ok(Ok(Some((generation, catalog)))) = loaded.await {
-            let catalog = self.gate.restore(&catalog, keep);
+            // After the gate: a definition's history is one, whoever saw it.
+            let catalog = self.gate.restore(&catalog, keep).retain_of(|server, _| ours(server));
             self.known = Arc::new(self.gate.known());
             tracing::info!(generation, tools = catalog.len(), "restored the snapshot");
             let status = |server| ServerStatus::listed(server, ServerState::Stale, "unknown");
@@ -413,6 +414,8 @@ fn status(update: &ServerUpdate, old: Option<&ServerStatus>, catalog: &Catalog) 
         protocol: listed.and_then(|server| server.info.protocol.clone()),
         transport: update.transport,
         tools: listed.map(|server| server.tools.len()),
+        ttl: listed.and_then(|server| server.info.ttl),
+        private: listed.is_some_and(|server| server.info.private_to.is_some()),
         crawled_at: listed.map(|server| server.crawled_at),
         next_crawl: update.next_crawl,
         error,

@@ -3,6 +3,8 @@
 //! Invariant: no route here answers without the token, and none takes an entry that starts a
 //! command or names a file of this machine.
 
+pub(super) mod registry;
+
 use std::time::SystemTime;
 
 use axum::Router;
@@ -21,6 +23,7 @@ use super::http::json;
 use super::problem::Problem;
 use super::token::AdminToken;
 use crate::config::AddedServer;
+use crate::discover::follow::Follower;
 use crate::live::Live;
 use crate::roster::{Roster, RosterError};
 use crate::tool::ServerId;
@@ -30,6 +33,8 @@ use crate::tool::ServerId;
 pub struct Admin {
     /// The servers.
     pub roster: Roster,
+    /// The registries that are followed.
+    pub follower: Follower,
     /// The index, whose writer decides on definitions.
     pub live: Live,
     /// Who may.
@@ -83,6 +88,9 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
         ("/v1/admin/servers/{id}/pause", post(pause)),
         ("/v1/admin/servers/{id}/resume", post(resume)),
         ("/v1/admin/servers/{id}/refresh", post(refresh)),
+        ("/v1/admin/registries/servers/{id}/approve", post(registry::approve)),
+        ("/v1/admin/registries/servers/{id}/revoke", post(registry::revoke)),
+        ("/v1/admin/registries", get(registry::list)),
         ("/v1/admin/pending", get(decide::pending)),
         ("/v1/admin/servers/{id}/approve", post(decide::approve)),
         ("/v1/admin/servers/{id}/reject", post(decide::reject)),

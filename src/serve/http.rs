@@ -3,8 +3,10 @@
 //! Invariant: what is not understood (an unknown parameter, a wrong type) is refused by name, and
 //! JSON is written once, straight from the stored bytes.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, RawQuery, State};
@@ -13,13 +15,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::metrics;
+use super::oauth::Logins;
 use super::problem::Problem;
 use super::trust::About;
 use super::wire::{
     Asked, BatchAnswer, IndexStatus, KnownServer, KnownTool, Need, SearchAnswer, SearchRequest,
     ServerList, ToolPage,
 };
-use crate::live::Live;
+use crate::live::{Live, ServerState};
 use crate::search::{Answer, Query};
 
 /// Tools in a page, where the caller doesn't say.
@@ -146,12 +149,19 @@ pub async fn tool(
 }
 
 /// `GET /v1/servers`
-pub async fn servers(State(live): State<Live>) -> Response {
+pub async fn servers(
+    State(live): State<Live>,
+    Extension(logins): Extension<Arc<Logins>>,
+) -> Response {
     let now = SystemTime::now();
     let servers = live.servers();
     let known = live.known();
     let one = |(id, status)| KnownServer::at(now, id, status, &known);
-    json(&ServerList { servers: servers.iter().map(one).collect() })
+    let mut servers: Vec<_> = servers.iter().map(one).collect();
+    for server in servers.iter_mut().filter(|server| server.state == ServerState::AuthRequired) {
+        server.login_url = logins.url(server.id).map(String::from);
+    }
+    json(&ServerList { servers })
 }
 
 /// `GET /v1/status`

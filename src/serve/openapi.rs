@@ -10,6 +10,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::admin::registry::Registries;
 use super::admin::{ConfigStatus, Done, NewServer};
 use super::decide::{Decide, DecidedList, PendingList};
 use super::http;
@@ -85,6 +86,7 @@ struct Operation {
     summary: &'static str,
     parameters: Vec<Value>,
     body: Option<Value>,
+    status: &'static str,
     kind: &'static str,
     answer: Value,
     problems: &'static [u16],
@@ -99,6 +101,7 @@ impl Operation {
             summary,
             parameters: Vec::new(),
             body: None,
+            status: "200",
             kind: "application/json",
             answer,
             problems: &[],
@@ -107,7 +110,7 @@ impl Operation {
 
     fn describe(self, problem: &Value) -> Value {
         let mut responses = Map::new();
-        responses.insert("200".into(), response("Answered", self.kind, &self.answer));
+        responses.insert(self.status.into(), response("Answered", self.kind, &self.answer));
         for status in self.problems {
             let text = axum::http::StatusCode::from_u16(*status)
                 .ok()
@@ -149,6 +152,7 @@ fn many(name: &str, description: &str, required: bool) -> Value {
 fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let mut operations = api(schemas);
     operations.extend(definitions(schemas));
+    operations.extend(logins());
     operations.extend(ops(schemas));
     operations.extend(admin(schemas));
     operations
@@ -245,6 +249,40 @@ fn api(schemas: &mut Schemas) -> Vec<Operation> {
     ]
 }
 
+fn logins() -> Vec<Operation> {
+    let text = || json!({ "type": "string" });
+    vec![
+        Operation {
+            parameters: vec![json!({
+                "in": "path", "name": "server", "required": true, "schema": text(),
+                "description": "the server's id",
+            })],
+            status: "302",
+            kind: "text/plain",
+            problems: &[400, 404, 502, 503],
+            ..Operation::get(
+                "/oauth/start/{server}",
+                "startLogin",
+                "Begin a login at a server, in a browser; on a listener on loopback",
+                text(),
+            )
+        },
+        Operation {
+            parameters: ["code", "state", "iss", "error", "error_description"]
+                .map(|name| query(name, "As OAuth 2.1 has it", &text()))
+                .to_vec(),
+            kind: "text/plain",
+            problems: &[400, 502],
+            ..Operation::get(
+                "/oauth/callback",
+                "endLogin",
+                "Where the authorization server sends the browser back to",
+                text(),
+            )
+        },
+    ]
+}
+
 /// All of these want the token of the data folder.
 fn admin(schemas: &mut Schemas) -> Vec<Operation> {
     let done = schemas.written::<Done>();
@@ -315,6 +353,27 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
             "Crawl a server now",
             &[401, 404, 409],
         ),
+        change(
+            "/v1/admin/registries/servers/{id}/approve",
+            "approveServer",
+            "Let a server that a registry lists be connected to, at the address that it has now",
+            &[401, 404],
+        ),
+        change(
+            "/v1/admin/registries/servers/{id}/revoke",
+            "revokeServer",
+            "Take such an approval back; the server's tools go",
+            &[401, 404],
+        ),
+        Operation {
+            problems: &[401],
+            ..Operation::get(
+                "/v1/admin/registries",
+                "listRegistries",
+                "The registries that are followed, and how they do",
+                schemas.written::<Registries>(),
+            )
+        },
         Operation {
             parameters: vec![many("server", "Only tools of this server; repeatable", false)],
             problems: &[400, 401],

@@ -300,6 +300,13 @@ pub struct KnownServer<'a> {
     pub transport: &'a str,
     /// How many tools it offers; null when that is unknown.
     pub tools: Option<usize>,
+    /// Seconds that it says its listing holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_s: Option<f64>,
+    /// It says that its tools are for whoever has the credentials that it is crawled with.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub private: bool,
     /// Seconds since its last complete listing.
     pub age_s: Option<u64>,
     /// Seconds to the next crawl.
@@ -307,6 +314,9 @@ pub struct KnownServer<'a> {
     /// Why the last crawl failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'a str>,
+    /// Where to log in, if it wants that; on a listener on loopback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login_url: Option<String>,
     /// Tools that were left out or are defective, a line each.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schemars(default)]
@@ -331,9 +341,12 @@ impl<'a> KnownServer<'a> {
             protocol: status.protocol.as_deref(),
             transport: status.transport,
             tools: status.tools,
+            ttl_s: status.ttl.map(|ttl| ttl.as_secs_f64()),
+            private: status.private,
             age_s: status.crawled_at.map(|then| seconds(now.duration_since(then))),
             next_crawl_s: status.next_crawl.map(|then| seconds(then.duration_since(now))),
             error: status.error.as_deref(),
+            login_url: None,
             defects: &status.defects,
             held: counts.held,
             quarantined: counts.quarantined,

@@ -70,6 +70,9 @@ async fn nobody_gets_in_without_the_token() {
         (Method::GET, "/v1/admin/pending"),
         (Method::POST, "/v1/admin/servers/door/approve"),
         (Method::POST, "/v1/admin/servers/door/reject"),
+        (Method::GET, "/v1/admin/registries"),
+        (Method::POST, "/v1/admin/registries/servers/door/approve"),
+        (Method::POST, "/v1/admin/registries/servers/door/revoke"),
     ];
     let wrong = "0".repeat(64);
     for (method, path) in routes {

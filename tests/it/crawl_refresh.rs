@@ -1,8 +1,8 @@
 //! Servers are crawled again: when they say so, in time, after failures; none delays another.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
@@ -101,35 +101,26 @@ async fn a_slow_or_dead_server_delays_nobody() {
 }
 
 #[tokio::test]
-async fn no_more_crawls_at_once_than_allowed() {
-    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let mut mocks = Vec::new();
-    for _ in 0..6 {
-        let (now, most) = (Arc::clone(&now), Arc::clone(&most));
-        // Two pages: the second request comes while others could be at their first.
-        mocks.push(
-            MockHttp::start(Speaks::Stateless, false, move |request| {
-                if request.cursor.is_none() {
-                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    return Answer::Result(page(&["a"], Some("2")));
-                }
-                now.fetch_sub(1, Ordering::SeqCst);
-                Answer::Result(page(&["b"], None))
-            })
-            .await,
-        );
+async fn what_changes_while_nobody_listens_is_seen() {
+    for speaks in [Speaks::Handshake(404, -32601), Speaks::Stateless] {
+        let offered = Arc::new(Mutex::new("first"));
+        let now = Arc::clone(&offered);
+        let lister = move |_: &_| Answer::Result(page(&[*now.lock().unwrap()], None));
+        let mock = MockHttp::start(speaks, true, lister).await;
+        let mut crawls = Crawls::start(vec![server("srv", http(&mock.url))], [].into());
+        assert_eq!(names(&crawls.listing_of("srv").await), ["first"]);
+        // Whoever listens does so before the listing is read.
+        assert!(mock.has_listener());
+        *offered.lock().unwrap() = "second";
+        mock.cut();
+        assert_eq!(names(&crawls.listing_of("srv").await), ["second"]);
+        // And goes on listening.
+        assert!(mock.has_listener());
+        *offered.lock().unwrap() = "third";
+        mock.announce();
+        assert_eq!(names(&crawls.listing_of("srv").await), ["third"]);
+        crawls.stop().await;
     }
-    let servers = mocks.iter().enumerate();
-    let servers = servers.map(|(n, mock)| server(&n.to_string(), http(&mock.url))).collect();
-    let mut config = crate::support::crawling::config(servers);
-    config.crawl.concurrency = 2;
-    let mut crawls = Crawls::of(&config, [].into());
-    let mut listed = 0;
-    while listed < 6 {
-        listed += usize::from(matches!(crawls.next().await.outcome, Outcome::Listed(_)));
-    }
-    assert!(most.load(Ordering::SeqCst) <= 2);
-    crawls.stop().await;
 }
 
 #[tokio::test]

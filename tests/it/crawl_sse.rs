@@ -2,6 +2,7 @@
 
 use toolscout::catalog::Outcome;
 use toolscout::config::Transport;
+use toolscout::crawl::crawl_once;
 
 use crate::support::crawling::{
     Crawls, definitions, failure, http, limits, listing, names, outcome, page, server, until,
@@ -27,6 +28,17 @@ async fn an_old_server_is_found_and_its_definitions_are_kept_as_they_came() {
         mock.streams() == 0
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_known_old_server_is_not_asked_anything_that_it_refuses() {
+    let mock = MockSse::start(Plan::page(page(&["a"], None))).await;
+    let server = server("srv", http(&mock.url));
+    let known = listing(crawl_once(&server, &limits(), None).await.remove(0).outcome).info;
+    let refused = mock.refused();
+    assert!(refused > 0 && known.event_stream);
+    listing(crawl_once(&server, &limits(), Some(&known)).await.remove(0).outcome);
+    assert_eq!(mock.refused(), refused);
 }
 
 #[tokio::test]

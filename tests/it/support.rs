@@ -2,10 +2,13 @@
 
 pub mod app;
 pub mod crawling;
+pub mod front;
 pub mod mock_embeddings;
 pub mod mock_http;
+pub mod mock_registry;
 pub mod mock_site;
 pub mod mock_sse;
 pub mod mock_stdio;
+pub mod oauth;
 pub mod service;
 pub mod shared;

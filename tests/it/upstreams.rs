@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use toolscout::catalog::{Listing, Outcome};
-use toolscout::config::{CrawlConfig, NameFilter, Names, ServerConfig, Transport};
+use toolscout::config::{CrawlConfig, NameFilter, Names, NetworkConfig, ServerConfig, Transport};
 use toolscout::crawl::{self, Wanted};
 
 const LIMITS: CrawlConfig =
@@ -20,7 +20,7 @@ const LIMITS: CrawlConfig =
 const EVERYTHING: &[&str] = &["echo", "get-structured-content", "get-sum", "get-tiny-image"];
 
 /// The folder of the installed peers; `None` when the caller chose to go without.
-fn peers() -> Option<PathBuf> {
+pub fn peers() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
     let installed =
         ["node_modules/.stamp", ".venv/.stamp"].iter().all(|stamp| folder.join(stamp).exists());
@@ -43,7 +43,10 @@ fn server(id: &str, transport: Transport) -> ServerConfig {
         names: NameFilter::default(),
         timeout: Duration::from_mins(1),
         refresh: Duration::from_hours(1),
+        network: NetworkConfig::direct(),
+        guard: None,
         transport,
+        auth: toolscout::config::Auth::Headers,
     }
 }
 
@@ -96,12 +99,18 @@ async fn everything_is_listed_over_stdio() {
     assert!(listing.info.protocol.is_some());
 }
 
-/// server-everything over HTTP, held to loopback on a port that the system chose.
+/// server-everything over HTTP.
 async fn everything_over_http(peers: &Path, mode: &str, path: &str) -> (Child, String) {
+    let (child, origin) = over_http(peers, &[&script(peers, "server-everything"), mode]).await;
+    (child, format!("{origin}/{path}"))
+}
+
+/// A server over HTTP, held to loopback on a port that the system chose, and its origin.
+async fn over_http(peers: &Path, program: &[&str]) -> (Child, String) {
     let mut child = Command::new("node")
         .arg("--require")
         .arg(peers.join("loopback.cjs"))
-        .args([&script(peers, "server-everything"), mode])
+        .args(program)
         .env("PORT", "0")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -113,10 +122,10 @@ async fn everything_over_http(peers: &Path, mode: &str, path: &str) -> (Child, S
         if let Some(port) = line.strip_prefix("loopback ") {
             // Read on: a server whose stdout is closed dies of its next line.
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-            return (child, format!("http://127.0.0.1:{port}/{path}"));
+            return (child, format!("http://127.0.0.1:{port}"));
         }
     }
-    panic!("server-everything ended before it listened");
+    panic!("{program:?} ended before it listened");
 }
 
 #[tokio::test]
@@ -131,6 +140,37 @@ async fn everything_is_listed_over_http_as_over_stdio() {
         assert_offers(&over_http, EVERYTHING);
         assert_eq!(names(&over_http), names(&over_stdio), "{mode}");
     }
+}
+
+/// A server that speaks 2026-07-28 over both.
+#[tokio::test]
+async fn context7_is_listed_over_http_as_over_stdio() {
+    let Some(peers) = peers() else { return };
+    let program = peers.join("node_modules/@upstash/context7-mcp/dist/index.js");
+    let program = program.to_str().unwrap();
+    let over_stdio = listing(&stdio("context7", "node", &[program])).await;
+    let (_child, origin) =
+        over_http(&peers, &[program, "--transport", "http", "--port", "0"]).await;
+    let url = format!("{origin}/mcp").parse().unwrap();
+    let transport = Transport::Http { url, headers: Vec::new() };
+    let over_http = listing(&server("context7", transport)).await;
+    assert_offers(&over_http, &["resolve-library-id"]);
+    assert_eq!(names(&over_http), names(&over_stdio));
+    for listing in [over_stdio, over_http] {
+        assert_eq!(listing.info.protocol.as_deref(), Some("2026-07-28"));
+    }
+}
+
+#[tokio::test]
+async fn memory_is_listed() {
+    let Some(peers) = peers() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = stdio("memory", "node", &[&script(&peers, "server-memory")]);
+    if let Transport::Stdio { env, .. } = &mut server.transport {
+        let file = folder.path().join("memory.json").display().to_string();
+        env.push(("MEMORY_FILE_PATH".into(), file.into()));
+    }
+    assert_offers(&listing(&server).await, &["create_entities", "search_nodes"]);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use toml_edit::{DocumentMut, Item, Table, TableLike, Value, value};
 
 use super::UseArgs;
 use crate::cli::sources::variable;
-use crate::config::{Sources, encoder_places, file_of};
+use crate::config::{Sources, edit, encoder_places, file_of};
 use crate::embed::{self, IN_BINARY};
 
 const MODEL: &str = "TOOLSCOUT_MODEL";
@@ -58,7 +58,7 @@ pub fn run(args: &UseArgs) -> anyhow::Result<ExitCode> {
     if was == model_of(&document) {
         writeln!(out, "{model} is the encoder of {shown} already")?;
     } else {
-        replace(&path, &after).with_context(|| format!("can't write {shown}"))?;
+        edit::write(&path, &after, 0o666).with_context(|| format!("can't write {shown}"))?;
         let was = was.as_deref().unwrap_or(IN_BINARY);
         writeln!(
             out,
@@ -175,25 +175,4 @@ fn keep_behind(item: &mut Item, comment: &str) {
     };
     let suffix = decor.suffix().and_then(|suffix| suffix.as_str()).unwrap_or_default();
     decor.set_suffix(format!("{suffix}\n{comment}"));
-}
-
-/// Replaces the file in one step; a link keeps pointing at what it does.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let folder = real.parent().unwrap_or(Path::new(""));
-    let mut builder = tempfile::Builder::new();
-    let permissions = match fs::metadata(&real) {
-        Ok(metadata) => metadata.permissions(),
-        Err(_) => std::os::unix::fs::PermissionsExt::from_mode(0o666),
-    };
-    let is_new = !real.exists();
-    let mut file =
-        builder.permissions(permissions.clone()).prefix(".toolscout-").tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    if !is_new {
-        // What the mask of this process took away.
-        file.as_file().set_permissions(permissions)?;
-    }
-    file.as_file().sync_all()?;
-    file.persist(&real).map(drop).map_err(|error| error.error)
 }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use toolscout::catalog::{Catalog, Outcome, Server, ServerInfo, ServerUpdate};
-use toolscout::config::{Config, CrawlConfig, EmbedConfig};
+use toolscout::config::{Config, CrawlConfig, EmbedConfig, NetworkConfig};
 use toolscout::live::Live;
 use toolscout::live::indexer::Indexer;
 use toolscout::serve;
@@ -77,8 +77,11 @@ pub fn config() -> Config {
         servers: Vec::new(),
         demo: false,
         crawl: CrawlConfig { concurrency: 1, max_pages: 1, max_tools: 1, max_bytes: 1 },
+        network: NetworkConfig::default(),
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
+        registries: Vec::new(),
+        token_key: None,
         trust: toolscout::trust::policy::Policy::default(),
     }
 }

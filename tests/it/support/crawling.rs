@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use toolscout::catalog::{Listing, Outcome, ServerInfo, ServerUpdate};
-use toolscout::config::{Config, CrawlConfig, EmbedConfig, NameFilter, ServerConfig, Transport};
+use toolscout::config::{
+    Config, CrawlConfig, EmbedConfig, NameFilter, NetworkConfig, ServerConfig, Transport,
+};
 use toolscout::crawl::{self, Crawler, Wanted};
 use toolscout::tool::ServerId;
 use url::Url;
@@ -24,7 +26,10 @@ pub fn server(id: &str, transport: Transport) -> ServerConfig {
         names: NameFilter::default(),
         timeout: PATIENCE,
         refresh: Duration::from_hours(1),
+        network: NetworkConfig::direct(),
+        guard: None,
         transport,
+        auth: toolscout::config::Auth::Headers,
     }
 }
 
@@ -46,8 +51,11 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         data: PathBuf::new(),
         servers,
         crawl: limits(),
+        network: NetworkConfig::direct(),
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
+        registries: Vec::new(),
+        token_key: None,
         trust: toolscout::trust::policy::Policy::default(),
     }
 }

@@ -1,16 +1,21 @@
 //! An MCP server over HTTP that does what a test tells it, byte for byte.
 
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, Response, StatusCode};
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, Version};
 use axum::routing::any;
 use futures::{StreamExt, stream};
+use rustls::ServerConfig;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 use url::Url;
+
+use super::front;
 
 /// What the server answers to one `tools/list`.
 pub enum Answer {
@@ -20,6 +25,10 @@ pub enum Answer {
     Error(i32, &'static str),
     /// An HTTP status, with a `WWW-Authenticate` header if there is one.
     Status(u16, Option<&'static str>),
+    /// An HTTP status, with this `Retry-After`.
+    Busy(u16, String),
+    /// This `result`, in this content coding.
+    Encoded(&'static str, String),
     /// This content type and body, whatever they are.
     Body(&'static str, Vec<u8>),
     /// The headers, this beginning of the body, then the connection breaks.
@@ -37,6 +46,10 @@ pub enum Speaks {
     Handshake(u16, i32),
     /// 2026-07-28 only.
     Stateless,
+    /// The same, and it announces no changes.
+    Quiet,
+    /// Nothing but this status, with this `Retry-After`.
+    Busy(u16, &'static str),
     /// Nothing but this status, with a `WWW-Authenticate` header if there is one.
     Nothing(u16, Option<&'static str>),
 }
@@ -49,14 +62,25 @@ pub struct Request {
     pub method: String,
     pub cursor: Option<String>,
     pub headers: HeaderMap,
+    pub version: Version,
+    pub path: String,
 }
 
 /// The running server.
 pub struct MockHttp {
     pub url: Url,
     seen: Arc<Mutex<Vec<Request>>>,
-    changes: broadcast::Sender<()>,
+    changes: broadcast::Sender<News>,
+    connections: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
+}
+
+/// What goes out on the streams that say what is new.
+#[derive(Clone, Copy)]
+enum News {
+    Changed,
+    /// The stream ends.
+    Cut,
 }
 
 struct Mock {
@@ -64,12 +88,22 @@ struct Mock {
     events: bool,
     lister: Box<Lister>,
     seen: Arc<Mutex<Vec<Request>>>,
-    changes: broadcast::Sender<()>,
+    changes: broadcast::Sender<News>,
 }
 
 impl MockHttp {
     /// Starts a server; with `events` it answers requests by event stream.
     pub async fn start(
+        speaks: Speaks,
+        events: bool,
+        lister: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::over(None, speaks, events, lister).await
+    }
+
+    /// The same over TLS.
+    pub async fn over(
+        tls: Option<ServerConfig>,
         speaks: Speaks,
         events: bool,
         lister: impl Fn(&Request) -> Answer + Send + Sync + 'static,
@@ -83,11 +117,13 @@ impl MockHttp {
             seen: Arc::clone(&seen),
             changes: changes.clone(),
         });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-        let app = Router::new().route("/mcp", any(serve)).with_state(mock);
-        let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { url: url.parse().unwrap(), seen, changes, task }
+        // Any number of servers, at paths of their own.
+        let app = Router::new()
+            .route("/mcp", any(serve))
+            .route("/{server}/mcp", any(serve))
+            .with_state(mock);
+        let (origin, task, connections) = front::serve(app, tls).await;
+        Self { url: format!("{origin}/mcp").parse().unwrap(), seen, changes, connections, task }
     }
 
     /// One page after another, by cursor: the first has none.
@@ -120,7 +156,17 @@ impl MockHttp {
 
     /// Announces that the tools changed.
     pub fn announce(&self) {
-        let _ = self.changes.send(());
+        let _ = self.changes.send(News::Changed);
+    }
+
+    /// Ends the streams of those who listen for changes.
+    pub fn cut(&self) {
+        let _ = self.changes.send(News::Cut);
+    }
+
+    /// How many connections were made.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 }
 
@@ -133,6 +179,8 @@ impl Drop for MockHttp {
 async fn serve(
     State(mock): State<Arc<Mock>>,
     http: Method,
+    version: Version,
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
@@ -141,6 +189,8 @@ async fn serve(
         method: message["method"].as_str().unwrap_or_default().to_owned(),
         cursor: message["params"]["cursor"].as_str().map(str::to_owned),
         headers,
+        version,
+        path: uri.path().to_owned(),
     };
     mock.seen.lock().unwrap().push(request.clone());
     let id = &message["id"];
@@ -151,6 +201,7 @@ async fn serve(
     }
     match (mock.speaks, request.method.as_str()) {
         (Speaks::Nothing(code, challenge), _) => status(code, challenge),
+        (Speaks::Busy(code, after), _) => answer(&mock, id, Answer::Busy(code, after.into())),
         (_, "tools/list") => answer(&mock, id, (mock.lister)(&request)),
         (_, method) if method.starts_with("notifications/") => status(202, None),
         (Speaks::Handshake(..), "initialize") => {
@@ -164,11 +215,12 @@ async fn serve(
             response.headers_mut().insert("mcp-session-id", "s1".parse().unwrap());
             response
         }
-        (Speaks::Stateless, "server/discover") => {
+        (Speaks::Stateless | Speaks::Quiet, "server/discover") => {
+            let announces = mock.speaks == Speaks::Stateless;
             let result = json!({
                 "resultType": "complete", "ttlMs": 0, "cacheScope": "private",
                 "supportedVersions": ["2026-07-28"],
-                "capabilities": {"tools": {"listChanged": true}},
+                "capabilities": {"tools": {"listChanged": announces}},
                 "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "mock", "version": "1"}},
             });
             answer(&mock, id, Answer::Result(result.to_string()))
@@ -191,7 +243,9 @@ async fn serve(
                 .body(Body::from(body.to_string()))
                 .unwrap()
         }
-        (Speaks::Stateless, _) => answer(&mock, id, Answer::Error(-32601, "unknown method")),
+        (Speaks::Stateless | Speaks::Quiet, _) => {
+            answer(&mock, id, Answer::Error(-32601, "unknown method"))
+        }
     }
 }
 
@@ -224,6 +278,15 @@ fn answer(mock: &Mock, id: &Value, answer: Answer) -> Response<Body> {
                 .to_string(),
         )),
         Answer::Status(code, challenge) => return status(code, challenge),
+        Answer::Busy(code, after) => {
+            let response = Response::builder().status(code).header("retry-after", after);
+            return response.body(Body::empty()).unwrap();
+        }
+        Answer::Encoded(coding, result) => {
+            let text = wrap(format!(r#"{{"result":{result},"jsonrpc":"2.0","id":{id}}}"#));
+            let body = encoded(coding, &text);
+            return response.header("content-encoding", coding).body(Body::from(body)).unwrap();
+        }
         Answer::Body(content, body) => {
             return Response::builder()
                 .header("content-type", content)
@@ -247,6 +310,23 @@ fn answer(mock: &Mock, id: &Value, answer: Answer) -> Response<Body> {
     response.body(body).unwrap()
 }
 
+fn encoded(coding: &str, text: &str) -> Vec<u8> {
+    let level = flate2::Compression::best();
+    match coding {
+        "gzip" => {
+            let mut writer = flate2::write::GzEncoder::new(Vec::new(), level);
+            writer.write_all(text.as_bytes()).unwrap();
+            writer.finish().unwrap()
+        }
+        "deflate" => {
+            let mut writer = flate2::write::ZlibEncoder::new(Vec::new(), level);
+            writer.write_all(text.as_bytes()).unwrap();
+            writer.finish().unwrap()
+        }
+        other => panic!("no such coding: {other}"),
+    }
+}
+
 /// An event stream that says when tools changed.
 fn changes(mock: &Mock, meta: &Value, first: Option<&Value>) -> Response<Body> {
     let changed = json!({
@@ -257,8 +337,10 @@ fn changes(mock: &Mock, meta: &Value, first: Option<&Value>) -> Response<Body> {
     let later = stream::unfold(receiver, move |mut receiver| {
         let event = format!("data: {changed}\n\n");
         async move {
-            receiver.recv().await.ok()?;
-            Some((Ok::<_, std::io::Error>(event), receiver))
+            match receiver.recv().await {
+                Ok(News::Changed) => Some((Ok::<_, std::io::Error>(event), receiver)),
+                Ok(News::Cut) | Err(_) => None,
+            }
         }
     });
     Response::builder()

@@ -1,5 +1,6 @@
 //! An MCP server on the transport of 2024: an event stream, and an address for POSTs.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -35,6 +36,7 @@ pub struct MockSse {
     pub plan: Plan,
     events: broadcast::Sender<String>,
     seen: Arc<Mutex<Vec<(String, HeaderMap)>>>,
+    refused: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -43,25 +45,38 @@ struct Mock {
     plan: Plan,
     events: broadcast::Sender<String>,
     seen: Arc<Mutex<Vec<(String, HeaderMap)>>>,
+    refused: Arc<AtomicUsize>,
 }
 
 impl MockSse {
     pub async fn start(plan: Plan) -> Self {
         let (events, _) = broadcast::channel(64);
-        let mock = Mock { plan: plan.clone(), events: events.clone(), seen: Arc::default() };
-        let seen = Arc::clone(&mock.seen);
+        let mock = Mock {
+            plan: plan.clone(),
+            events: events.clone(),
+            seen: Arc::default(),
+            refused: Arc::default(),
+        };
+        let (seen, refused) = (Arc::clone(&mock.seen), Arc::clone(&mock.refused));
         // A POST to the stream's own address is a 405, as it is in the wild.
-        let app =
-            Router::new().route("/sse", get(open)).route("/messages", post(take)).with_state(mock);
+        let app = Router::new()
+            .route("/sse", get(open).post(refuse))
+            .route("/messages", post(take))
+            .with_state(mock);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/sse", listener.local_addr().unwrap()).parse().unwrap();
         let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { url, plan, events, seen, task }
+        Self { url, plan, events, seen, refused, task }
     }
 
     /// The methods that were asked, in order.
     pub fn asked(&self) -> Vec<String> {
         self.seen.lock().unwrap().iter().map(|(method, _)| method.clone()).collect()
+    }
+
+    /// How many POSTs came to the stream's own address.
+    pub fn refused(&self) -> usize {
+        self.refused.load(Ordering::SeqCst)
     }
 
     /// The value of a header in every message.
@@ -110,6 +125,11 @@ async fn open(State(mock): State<Mock>) -> Response<Body> {
     });
     let body = stream::once(async { hello }).chain(news).map(Ok::<_, std::io::Error>);
     response.header("content-type", "text/event-stream").body(Body::from_stream(body)).unwrap()
+}
+
+async fn refuse(State(mock): State<Mock>) -> StatusCode {
+    mock.refused.fetch_add(1, Ordering::SeqCst);
+    StatusCode::METHOD_NOT_ALLOWED
 }
 
 async fn take(State(mock): State<Mock>, headers: HeaderMap, body: Bytes) -> StatusCode {

@@ -71,6 +71,9 @@ def list_tools(request):
     if step.get("flood"):
         while True:
             write(b"x" * 65536)
+    if step.get("junk"):
+        write(b"<!doctype html>\n<p>Oops\n\x00\xff\n")
+        return write(b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"na\n')
     if step.get("cut"):
         write(b'{"jsonrpc":"2.0","id":1,"result":{"tools":[{"na')
         os._exit(0)
