@@ -267,7 +267,7 @@ impl Trust {
             let offered = entry.filter(|entry| entry.gone_ms.is_none()).and_then(Entry::offered);
             if offered.is_none_or(|version| version.hash != tool.hash) {
                 let first_seen = entry.map_or(now, |entry| entry.first_seen_ms);
-                let seen = Seen { first_seen, hash: tool.hash, said: checks::said(tool) };
+                let seen = Seen { since_ms: first_seen, hash: tool.hash, said: checks::said(tool) };
                 self.names.set(server, &tool.name, seen);
                 touched.push(&tool.name);
             }
@@ -314,7 +314,7 @@ impl Trust {
         if left.is_empty() {
             return;
         }
-        for (_, entry) in &mut Arc::make_mut(book).tools {
+        for entry in Arc::make_mut(book).tools.values_mut() {
             if entry.gone_ms.is_none() {
                 *entry = Arc::new(entry.left(now));
             }

@@ -4,6 +4,7 @@
 //! of a definition nothing is printed that a terminal would hide or obey.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -179,8 +180,9 @@ fn show(args: &ShowArgs) -> anyhow::Result<String> {
     let Pending { id, held, definition, served, .. } = &pending[at];
     let mut told = format!("{}: {} since {}\n", safe(id), held.why, held.since);
     for Found { rule, level, what, pointer, excerpt } in &held.findings {
-        told += &format!(
-            "{level}: {rule} at {}: it {}\n  {}\n",
+        let _ = writeln!(
+            told,
+            "{level}: {rule} at {}: it {}\n  {}",
             safe(pointer),
             safe(what),
             safe(excerpt)
@@ -194,13 +196,13 @@ fn show(args: &ShowArgs) -> anyhow::Result<String> {
     match served {
         Some(served) => {
             for (sign, line) in difference(&lines(served), &new) {
-                told += &format!("{sign} {line}\n");
+                let _ = writeln!(told, "{sign} {line}");
             }
         }
         None => told.extend(new.iter().map(|line| format!("+ {line}\n"))),
     }
     let hash = held.hash.get(..16).unwrap_or(&held.hash);
-    told += &format!("toolscout trust approve {} --hash {hash}\n", safe(id));
+    let _ = writeln!(told, "toolscout trust approve {} --hash {hash}", safe(id));
     Ok(told)
 }
 
@@ -239,7 +241,7 @@ fn decide(args: &DecideArgs, word: &str) -> anyhow::Result<String> {
         let answer = remote.ask(Method::POST, &path, Some(&json!({ "tools": tools })))?;
         let done = answer["done"].as_str().unwrap_or_default();
         for (tool, hash) in answer["tools"].as_object().into_iter().flatten() {
-            told += &format!("{done} {} {}\n", safe(tool), hash.as_str().unwrap_or_default());
+            let _ = writeln!(told, "{done} {} {}", safe(tool), hash.as_str().unwrap_or_default());
         }
     }
     Ok(told)
@@ -290,10 +292,8 @@ mod tests {
     fn lines_that_differ() {
         let lines = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let (old, new) = (lines("a b c d"), lines("a x c d e"));
-        let told: String = difference(&old, &new)
-            .into_iter()
-            .map(|(sign, line)| format!("{sign}{line}"))
-            .collect();
-        assert_eq!(told, " a-b+x c d+e");
+        let told: Vec<String> =
+            difference(&old, &new).iter().map(|(sign, line)| format!("{sign}{line}")).collect();
+        assert_eq!(told.concat(), " a-b+x c d+e");
     }
 }

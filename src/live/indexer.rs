@@ -66,7 +66,7 @@ impl Indexer {
         let _ = live.0.orders.set(give_orders);
         let index = live.index();
         Self {
-            gate: Gate::new(),
+            gate: Gate::default(),
             known: live.known(),
             orders,
             catalog: Arc::clone(&index.catalog),
@@ -246,7 +246,7 @@ impl Indexer {
     ) -> Result<Vec<Arc<Event>>, DecisionError> {
         let (decided, known) = self.gate.decide(word, server, choices).await?;
         self.known = Arc::new(known);
-        let (catalog, changed) = with_tools(&self.catalog, server, decided.serve);
+        let (catalog, changed) = with_tools(&self.catalog, server, &decided.serve);
         if changed {
             self.catalog = Arc::new(catalog);
             if let (Some(status), Some(listed)) =
@@ -346,7 +346,7 @@ fn log(update: &ServerUpdate, diff: &Diff) {
 }
 
 /// The catalog with these tools of a server, new or in place of those of the same names.
-fn with_tools(catalog: &Catalog, server: &ServerId, tools: Vec<Tool>) -> (Catalog, bool) {
+fn with_tools(catalog: &Catalog, server: &ServerId, tools: &[Tool]) -> (Catalog, bool) {
     if tools.is_empty() {
         return (Catalog::default(), false);
     }

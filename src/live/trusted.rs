@@ -50,7 +50,9 @@ pub enum Order {
     Policy(Policy),
 }
 
-/// The writer's own: the gate, and its book on disk.
+/// The writer's own: the gate, and its book on disk. The default one knows nothing, and keeps
+/// nothing on disk.
+#[derive(Default)]
 pub struct Gate {
     trust: Arc<Mutex<Trust>>,
     keeper: Option<Keeper>,
@@ -69,11 +71,6 @@ pub struct Admitted {
 }
 
 impl Gate {
-    /// Knows nothing, and keeps nothing on disk.
-    pub fn new() -> Self {
-        Self { trust: Arc::default(), keeper: None }
-    }
-
     /// Goes on with the book at `path`. One that can't be used is set aside with a warning.
     pub async fn open(policy: Policy, path: PathBuf) -> Self {
         let from = path.clone();
@@ -269,10 +266,10 @@ fn log(event: &Event) {
     match event.kind {
         EventKind::Changed => tracing::warn!(tool, "the definition changed: {parts}{found}"),
         EventKind::Held => {
-            tracing::warn!(tool, "held until approved{found}: toolscout trust show {tool}")
+            tracing::warn!(tool, "held until approved{found}: toolscout trust show {tool}");
         }
         EventKind::Quarantined => {
-            tracing::warn!(tool, "quarantined{found}: toolscout trust show {tool}")
+            tracing::warn!(tool, "quarantined{found}: toolscout trust show {tool}");
         }
         EventKind::Finding => tracing::warn!(tool, "found: {rules} (GET /v1/findings)"),
         EventKind::Approved => tracing::info!(tool, "approved"),

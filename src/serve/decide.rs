@@ -106,7 +106,7 @@ fn one(
     let waits = entry.held.as_ref()?;
     let id = ToolId::join(server, name);
     Some(Pending {
-        held: held(known, server.as_str(), name, waits)?,
+        held: held(known, server.as_str(), name, waits),
         definition: waits.definition.clone(),
         served: catalog.get(id.as_str()).map(|tool| tool.definition.get().to_owned()),
         id: id.to_string(),

@@ -89,24 +89,24 @@ impl About {
             hash: tool.hash.hex(),
             changes: entry.changes,
         });
-        let (id, name) = (tool.server.as_str(), &*tool.name);
+        let (of, name) = (tool.server.as_str(), &*tool.name);
         Self {
             history,
-            findings: served.map(|it| found(known, id, name, it)).unwrap_or_default(),
-            held: entry.and_then(|entry| held(known, id, name, entry.held.as_ref()?)),
+            findings: served.map(|it| found(known, of, name, it)).unwrap_or_default(),
+            held: entry.and_then(|entry| Some(held(known, of, name, entry.held.as_ref()?))),
         }
     }
 }
 
-pub(super) fn held(known: &Known, server: &str, name: &str, held: &Held) -> Option<HeldDefinition> {
-    Some(HeldDefinition {
+pub(super) fn held(known: &Known, server: &str, name: &str, held: &Held) -> HeldDefinition {
+    HeldDefinition {
         hash: held.version.hash.hex(),
         since: shown(held.version.since_ms),
         why: held.why,
         parts: held.parts.clone(),
         rejected: held.rejected,
         findings: found(known, server, name, &held.version),
-    })
+    }
 }
 
 fn found(known: &Known, server: &str, name: &str, version: &Version) -> Vec<Found> {

@@ -92,6 +92,7 @@ impl Entry {
 
     /// The entry once the tool is no longer offered. What waited was never served, so of it only
     /// the history is kept.
+    #[must_use]
     pub fn left(&self, now_ms: u64) -> Self {
         Self { gone_ms: Some(now_ms), held: None, ..self.clone() }
     }
@@ -182,19 +183,15 @@ impl Book {
         name: &Arc<str>,
         found: Option<Finding>,
     ) {
-        match found {
-            Some(finding) => {
-                let shadows = self.shadows.entry(server.clone()).or_default();
-                if shadows.get(name) != Some(&finding) {
-                    Arc::make_mut(shadows).insert(Arc::clone(name), finding);
-                }
+        if let Some(finding) = found {
+            let shadows = self.shadows.entry(server.clone()).or_default();
+            if shadows.get(name) != Some(&finding) {
+                Arc::make_mut(shadows).insert(Arc::clone(name), finding);
             }
-            None => {
-                let shadows = self.shadows.get_mut(server);
-                if let Some(shadows) = shadows.filter(|shadows| shadows.contains_key(name)) {
-                    Arc::make_mut(shadows).remove(name);
-                }
-            }
+        } else if let Some(shadows) = self.shadows.get_mut(server)
+            && shadows.contains_key(name)
+        {
+            Arc::make_mut(shadows).remove(name);
         }
     }
 

@@ -33,7 +33,7 @@ type Member<'a> = (&'a (ServerId, Arc<str>), &'a Seen);
 #[derive(Debug, Clone, Copy)]
 pub struct Seen {
     /// When it was first, in milliseconds since 1970.
-    pub first_seen: u64,
+    pub since_ms: u64,
     /// Of its definition.
     pub hash: ContentHash,
     /// How its description begins; 0 where that says too little.
@@ -50,7 +50,7 @@ impl Names {
                 names.set(
                     server,
                     name,
-                    Seen { first_seen, hash: version.hash, said: version.said },
+                    Seen { since_ms: first_seen, hash: version.hash, said: version.said },
                 );
             }
         }
@@ -98,7 +98,7 @@ impl Names {
 }
 
 fn findings_in(group: &Group) -> Vec<(ServerId, Arc<str>, Option<Finding>)> {
-    let owner = group.iter().min_by_key(|(id, seen)| (seen.first_seen, *id));
+    let owner = group.iter().min_by_key(|(id, seen)| (seen.since_ms, *id));
     let Some(owner) = owner else { return Vec::new() };
     let one = |tool: Member<'_>| {
         let (server, name) = tool.0.clone();

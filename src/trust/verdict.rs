@@ -66,6 +66,7 @@ enum Ruling {
 
 impl Court<'_> {
     /// Decides.
+    #[expect(clippy::too_many_lines, reason = "one decision, read from top to bottom")]
     pub fn decide(&self, offer: Offer<'_>) -> Verdict {
         let Offer { tool, entry, fresh, shadow, old } = offer;
         let is_fresh = fresh.is_some();
@@ -125,14 +126,13 @@ impl Court<'_> {
             Ruling::Serve if held.is_some() && is_same_served => events.push(EventKind::Withdrawn),
             Ruling::Serve if before.is_some() => events.push(EventKind::Changed),
             Ruling::Serve if held.is_some() => events.push(EventKind::Released),
-            Ruling::Serve => {}
             Ruling::Hold(why) if is_new || same_held.is_none_or(|held| held.why != *why) => {
                 events.push(match why {
                     Why::Pinned => EventKind::Held,
                     Why::Quarantined => EventKind::Quarantined,
                 });
             }
-            Ruling::Hold(_) => {}
+            Ruling::Serve | Ruling::Hold(_) => {}
         }
         let broken: Vec<Rule> = levels
             .iter()

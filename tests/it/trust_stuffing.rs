@@ -65,7 +65,7 @@ async fn stuffing_lifts_no_rank() {
     let mut lines = String::new();
     let mut line = |server: &str, name: &str, description: &str| {
         let tool = json!({"server": server, "name": name, "description": description});
-        lines += &format!("{tool}\n");
+        lines.extend([tool.to_string(), "\n".into()]);
     };
     for (name, description, _) in TOOLS {
         line("honest", name, description);

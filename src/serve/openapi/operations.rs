@@ -1,0 +1,391 @@
+//! Every operation: its path, its parameters, the types of its bodies.
+//!
+//! Invariant: a parameter that is not here is refused by the route.
+
+use serde_json::{Value, json};
+
+use super::super::admin::registry::Registries;
+use super::super::admin::{ConfigStatus, Done, NewServer};
+use super::super::decide::{Decide, DecidedList, PendingList};
+use super::super::http;
+use super::super::manifest::{Manifest, ServerCard};
+use super::super::trust::{ChangePage, FindingPage};
+use super::super::wire::{
+    BatchAnswer, Health, IndexStatus, KnownTool, SearchAnswer, SearchRequest, ServerList, ToolPage,
+};
+use super::{Operation, Schemas};
+use crate::roster::Reload;
+
+pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
+    let mut operations = api(schemas);
+    operations.extend(definitions(schemas));
+    operations.extend(logins());
+    operations.extend(ops(schemas));
+    operations.extend(admin(schemas));
+    operations.extend(registries(schemas));
+    operations
+}
+
+fn api(schemas: &mut Schemas) -> Vec<Operation> {
+    let answer = schemas.written::<SearchAnswer<'_>>();
+    let batch = schemas.written::<BatchAnswer<'_>>();
+    let servers = || many("server", "Only tools of this server; repeatable", false);
+    let limit = |max: usize| json!({ "type": "integer", "minimum": 1, "maximum": max });
+    vec![
+        Operation {
+            parameters: vec![
+                many(
+                    "q",
+                    "What the tool should do, or its name; several are phrasings of one need",
+                    true,
+                ),
+                query(
+                    "limit",
+                    "How many tools; without it 5 to 10, and up to 20 for a task of several needs",
+                    &limit(crate::search::MAX_LIMIT),
+                ),
+                servers(),
+                query(
+                    "explain",
+                    "Say of each tool how it came to its place",
+                    &json!({ "enum": [0, 1, false, true] }),
+                ),
+                query(
+                    "why",
+                    "A tool's id: say why it stands where it does, found or not",
+                    &json!({ "type": "string" }),
+                ),
+            ],
+            problems: &[400, 503],
+            ..Operation::get(
+                "/v1/search",
+                "search",
+                "Find the tools that fit a need",
+                answer.clone(),
+            )
+        },
+        Operation {
+            method: "post",
+            body: Some(schemas.read::<SearchRequest>()),
+            problems: &[400, 413, 415, 503],
+            ..Operation::get(
+                "/v1/search",
+                "searchMany",
+                "Find the tools that fit a need, or those that fit each of several",
+                json!({ "anyOf": [answer, batch] }),
+            )
+        },
+        Operation {
+            parameters: vec![
+                servers(),
+                query("cursor", "next_cursor of the page before", &json!({ "type": "string" })),
+                query("limit", "Tools in the page; without it 100", &limit(http::MAX_PAGE)),
+            ],
+            problems: &[400],
+            ..Operation::get(
+                "/v1/tools",
+                "listTools",
+                "All tools, by id",
+                schemas.written::<ToolPage<'_>>(),
+            )
+        },
+        Operation {
+            parameters: vec![json!({
+                "in": "path", "name": "id", "required": true, "schema": { "type": "string" },
+                "description": "server/name; the slash may be percent-encoded",
+            })],
+            problems: &[400, 404],
+            ..Operation::get(
+                "/v1/tools/{id}",
+                "getTool",
+                "One tool",
+                schemas.written::<KnownTool<'_>>(),
+            )
+        },
+        Operation::get(
+            "/v1/servers",
+            "listServers",
+            "Every configured server and its state",
+            schemas.written::<ServerList<'_>>(),
+        ),
+        Operation::get(
+            "/v1/status",
+            "getStatus",
+            "The state of the index",
+            schemas.written::<IndexStatus<'_>>(),
+        ),
+    ]
+}
+
+fn logins() -> Vec<Operation> {
+    let text = || json!({ "type": "string" });
+    vec![
+        Operation {
+            parameters: vec![json!({
+                "in": "path", "name": "server", "required": true, "schema": text(),
+                "description": "the server's id",
+            })],
+            status: "302",
+            kind: "text/plain",
+            problems: &[400, 404, 502, 503],
+            ..Operation::get(
+                "/oauth/start/{server}",
+                "startLogin",
+                "Begin a login at a server, in a browser; on a listener on loopback",
+                text(),
+            )
+        },
+        Operation {
+            parameters: ["code", "state", "iss", "error", "error_description"]
+                .map(|name| query(name, "As OAuth 2.1 has it", &text()))
+                .to_vec(),
+            kind: "text/plain",
+            problems: &[400, 502],
+            ..Operation::get(
+                "/oauth/callback",
+                "endLogin",
+                "Where the authorization server sends the browser back to",
+                text(),
+            )
+        },
+    ]
+}
+
+/// All of these want the token of the data folder.
+fn admin(schemas: &mut Schemas) -> Vec<Operation> {
+    let done = schemas.written::<Done>();
+    let change = |path, id, summary, problems| Operation {
+        method: "post",
+        parameters: vec![json!({
+            "in": "path", "name": "id", "required": true, "schema": { "type": "string" },
+            "description": "the server's id, percent-encoded",
+        })],
+        problems,
+        ..Operation::get(path, id, summary, done.clone())
+    };
+    vec![
+        Operation {
+            problems: &[401],
+            ..Operation::get(
+                "/v1/admin/config",
+                "getConfig",
+                "Since when the configuration is in force, and why a later one is not",
+                schemas.written::<ConfigStatus>(),
+            )
+        },
+        Operation {
+            method: "post",
+            problems: &[401, 422],
+            ..Operation::get(
+                "/v1/admin/reload",
+                "reload",
+                "Read the configuration anew and apply what changed of its servers",
+                schemas.written::<Reload>(),
+            )
+        },
+        Operation {
+            method: "post",
+            body: Some(schemas.read::<NewServer>()),
+            problems: &[400, 401, 409, 413],
+            ..Operation::get(
+                "/v1/admin/servers",
+                "addServer",
+                "Add a server over HTTP",
+                done.clone(),
+            )
+        },
+        Operation {
+            method: "delete",
+            ..change(
+                "/v1/admin/servers/{id}",
+                "removeServer",
+                "Remove a server that was added here",
+                &[401, 404, 409],
+            )
+        },
+        change(
+            "/v1/admin/servers/{id}/pause",
+            "pauseServer",
+            "Stop a server's crawls; its tools stay",
+            &[401, 404],
+        ),
+        change(
+            "/v1/admin/servers/{id}/resume",
+            "resumeServer",
+            "Let a server's crawls go on",
+            &[401, 404],
+        ),
+        change(
+            "/v1/admin/servers/{id}/refresh",
+            "refreshServer",
+            "Crawl a server now",
+            &[401, 404, 409],
+        ),
+        Operation {
+            parameters: vec![many("server", "Only tools of this server; repeatable", false)],
+            problems: &[400, 401],
+            ..Operation::get(
+                "/v1/admin/pending",
+                "listPending",
+                "Definitions that are held back",
+                schemas.written::<PendingList>(),
+            )
+        },
+        Operation {
+            body: Some(schemas.read::<Decide>()),
+            answer: schemas.written::<DecidedList>(),
+            ..change(
+                "/v1/admin/servers/{id}/approve",
+                "approveTools",
+                "Serve definitions that are held back",
+                &[400, 401, 404, 409],
+            )
+        },
+        Operation {
+            body: Some(schemas.read::<Decide>()),
+            answer: schemas.written::<DecidedList>(),
+            ..change(
+                "/v1/admin/servers/{id}/reject",
+                "rejectTools",
+                "Keep definitions back, and stop asking",
+                &[400, 401, 404, 409],
+            )
+        },
+    ]
+}
+
+/// These want the token as well.
+fn registries(schemas: &mut Schemas) -> Vec<Operation> {
+    let done = schemas.written::<Done>();
+    let change = |path, id, summary| Operation {
+        method: "post",
+        parameters: vec![json!({
+            "in": "path", "name": "id", "required": true, "schema": { "type": "string" },
+            "description": "the server's id, percent-encoded",
+        })],
+        problems: &[401, 404],
+        ..Operation::get(path, id, summary, done.clone())
+    };
+    vec![
+        Operation {
+            problems: &[401],
+            ..Operation::get(
+                "/v1/admin/registries",
+                "listRegistries",
+                "The registries that are followed, and how they do",
+                schemas.written::<Registries>(),
+            )
+        },
+        change(
+            "/v1/admin/registries/servers/{id}/approve",
+            "approveServer",
+            "Let a server that a registry lists be connected to, at the address that it has now",
+        ),
+        change(
+            "/v1/admin/registries/servers/{id}/revoke",
+            "revokeServer",
+            "Take such an approval back; the server's tools go",
+        ),
+    ]
+}
+
+/// What operators are told of definitions.
+fn definitions(schemas: &mut Schemas) -> Vec<Operation> {
+    let limit = json!({ "type": "integer", "minimum": 1, "maximum": http::MAX_PAGE });
+    vec![
+        Operation {
+            parameters: vec![
+                query(
+                    "since",
+                    "Only events after this number; without it from the oldest that is kept",
+                    &json!({ "type": "integer", "minimum": 0 }),
+                ),
+                many("server", "Only what happened to this server; repeatable", false),
+                query("limit", "Events in the page; without it 100", &limit),
+            ],
+            problems: &[400],
+            ..Operation::get(
+                "/v1/changes",
+                "listChanges",
+                "What happened to definitions, oldest first",
+                schemas.written::<ChangePage>(),
+            )
+        },
+        Operation {
+            parameters: vec![
+                many("server", "Only tools of this server; repeatable", false),
+                many("rule", "Only findings of this rule; repeatable", false),
+                many("level", "Only findings of this level: note, warn, quarantine", false),
+                query("cursor", "next_cursor of the page before", &json!({ "type": "string" })),
+                query("limit", "Tools in the page; without it 100", &limit),
+            ],
+            problems: &[400],
+            ..Operation::get(
+                "/v1/findings",
+                "listFindings",
+                "What is odd in definitions, served or held, by tool",
+                schemas.written::<FindingPage>(),
+            )
+        },
+    ]
+}
+
+fn ops(schemas: &mut Schemas) -> Vec<Operation> {
+    let message = json!({ "type": "object", "required": ["jsonrpc"] });
+    vec![
+        Operation {
+            method: "post",
+            body: Some(message.clone()),
+            problems: &[413, 415],
+            ..Operation::get(
+                "/mcp",
+                "mcp",
+                "Model Context Protocol, streamable HTTP: one JSON-RPC message",
+                message,
+            )
+        },
+        Operation::get(
+            "/mcp/server-card",
+            "getServerCard",
+            "MCP server card (SEP-2127)",
+            schemas.written::<ServerCard>(),
+        ),
+        Operation::get(
+            "/.well-known/mcp",
+            "getManifest",
+            "Where the MCP endpoint is",
+            schemas.written::<Manifest>(),
+        ),
+        Operation::get("/livez", "live", "The process answers", schemas.written::<Health>()),
+        Operation {
+            problems: &[503],
+            ..Operation::get(
+                "/readyz",
+                "ready",
+                "There is something to search",
+                schemas.written::<Health>(),
+            )
+        },
+        Operation {
+            kind: "text/plain",
+            ..Operation::get(
+                "/metrics",
+                "metrics",
+                "Prometheus metrics",
+                json!({ "type": "string" }),
+            )
+        },
+        Operation::get("/openapi.json", "openapi", "This document", json!({ "type": "object" })),
+    ]
+}
+
+fn query(name: &str, description: &str, schema: &Value) -> Value {
+    json!({ "in": "query", "name": name, "description": description, "schema": schema })
+}
+
+fn many(name: &str, description: &str, required: bool) -> Value {
+    json!({
+        "in": "query", "name": name, "description": description, "required": required,
+        "schema": { "type": "array", "items": { "type": "string" } }, "explode": true,
+    })
+}
