@@ -90,7 +90,8 @@ async fn crawl_forever(upstream: &mut Upstream, shared: &Shared, refresh: &Notif
         return;
     }
     loop {
-        let outcome = shared.in_turn(upstream.starts_a_child(), upstream.crawl(true)).await;
+        let outcome =
+            shared.in_turn(upstream.starts_a_child(), Box::pin(upstream.crawl(true))).await;
         let listed = matches!(outcome, Outcome::Listed(_));
         let wait = if let Outcome::Listed(listing) = &outcome {
             let ttl = listing.info.ttl.filter(|_| !upstream.announces());
