@@ -69,7 +69,7 @@ impl Vault {
     pub fn open(folder: PathBuf, given: Option<SecretString>) -> Result<Self, VaultError> {
         let vault = Self { folder, given, key: Mutex::default() };
         match fs::metadata(&vault.folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if is_absent(&error) => {
                 // A key that is none is told now, not at the first login.
                 key::given(vault.given.as_ref())?;
                 return Ok(vault);
@@ -91,7 +91,7 @@ impl Vault {
         let path = self.path(server, "login");
         let sealed = match fs::read(&path) {
             Ok(sealed) => sealed,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(io_error(&path)(error)),
         };
         let damaged = || VaultError::Sealed(path.display().to_string());
@@ -213,6 +213,11 @@ pub(super) fn closed(path: &Path, found: &Permissions, right: u32) -> Result<(),
         return Ok(());
     }
     Err(VaultError::Open { path: path.display().to_string(), mode, right })
+}
+
+/// There is no such file, nor can there be one where the data folder is none.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 #[cfg(test)]

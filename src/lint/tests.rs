@@ -128,9 +128,8 @@ fn parameters_that_say_nothing() {
 
 #[test]
 fn tools_that_their_own_words_do_not_find() {
-    // Each of the others says the same more often, in its name too.
-    let others =
-        (0..5).map(|at| tool(&format!("ship_{at}"), "Ship goods by sea. Ship goods by sea.", &[]));
+    // Each of the others says the same, and in its name too.
+    let others = (0..5).map(|at| tool(&format!("ship_goods_{at}"), "Ship goods by sea.", &[]));
     let lost = tool("zz", "Ship goods by sea.", &[]);
     let all: Vec<Value> = others.chain([lost]).collect();
     let lines = found(all.clone());

@@ -63,7 +63,7 @@ async fn an_http_server_that_fails_takes_no_tool_away() {
         ("stale", "HTTP 500", || Answer::Status(500, None)),
         ("stale", "`tools` is not an array", || Answer::Result(r#"{"tools":{}}"#.into())),
         ("stale", "refused `tools/list`", || Answer::Error(-32603, "the roof is on fire")),
-        ("auth_required", "HTTP 401", || Answer::Status(401, Some("Bearer"))),
+        ("auth_required", "wants a login", || Answer::Status(401, Some("Bearer"))),
     ];
     let ill = Arc::new(AtomicUsize::new(usize::MAX));
     let now = Arc::clone(&ill);
