@@ -27,7 +27,7 @@ mod vault;
 
 pub use account::{Account, Verdict};
 pub use error::AuthError;
-pub(crate) use error::clip;
+pub(crate) use error::{cause, clip};
 pub use key::Source as KeySource;
 pub use login::{Callback, Login, PATIENCE};
 pub use record::{Record, Secret, Tokens};

@@ -5,7 +5,6 @@
 use rmcp::transport::auth::AuthError as Rmcp;
 
 use super::guard::Refused;
-use super::manager::cause;
 use super::vault::VaultError;
 
 /// Why a login or a refresh failed.
@@ -95,4 +94,18 @@ pub(crate) fn clip(text: &str, max: usize) -> String {
         return line;
     }
     format!("{}…", &line[..line.floor_char_boundary(max)])
+}
+
+/// The innermost cause of a request that failed: the outer ones may name the URL, and with it what is
+/// secret in it.
+pub(crate) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    match cause.downcast_ref::<reqwest::Error>() {
+        Some(error) if error.is_timeout() => "timed out".into(),
+        Some(_) => "the request failed".into(),
+        None => clip(&cause.to_string(), 200),
+    }
 }

@@ -12,8 +12,8 @@ use secrecy::ExposeSecret;
 use url::Url;
 
 use super::account::{Account, configured};
-use super::error::{AuthError, clip};
-use super::manager::{self, Keeper, cause};
+use super::error::{AuthError, cause, clip};
+use super::manager::{self, Keeper};
 use super::record::Client;
 use crate::config::Grant;
 

@@ -15,7 +15,7 @@ use rmcp::transport::auth::{
 use url::Url;
 
 use super::account::Account;
-use super::error::{AuthError, clip};
+use super::error::{AuthError, cause, clip};
 use super::guard::{self, Client as Guarded, Policy, Redirects};
 use super::record::{Client, Tokens};
 use crate::config::NetworkConfig;
@@ -136,18 +136,5 @@ impl CredentialStore for Keeper {
 
     async fn clear(&self) -> Result<(), Rmcp> {
         Ok(())
-    }
-}
-
-/// The innermost cause: the outer ones only say that a request failed.
-pub(super) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    match cause.downcast_ref::<reqwest::Error>() {
-        Some(error) if error.is_timeout() => "timed out".into(),
-        Some(_) => "the request failed".into(),
-        None => clip(&cause.to_string(), 200),
     }
 }

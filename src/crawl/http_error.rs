@@ -11,6 +11,7 @@ use reqwest::header::RETRY_AFTER;
 use rmcp::transport::streamable_http_client::StreamableHttpError;
 
 use super::error::{CrawlError, clip};
+use crate::auth::cause;
 
 type HttpError = StreamableHttpError<reqwest::Error>;
 
@@ -23,7 +24,7 @@ pub(super) fn crawl_error(error: &HttpError) -> CrawlError {
         HttpError::ResponseBodyTooLarge { max_size } => CrawlError::TooManyBytes(*max_size),
         HttpError::UnexpectedEndOfStream => CrawlError::Closed(String::new()),
         HttpError::Client(error) => reqwest_error(error),
-        HttpError::Io(error) => CrawlError::Closed(format!(": {}", innermost(error))),
+        HttpError::Io(error) => CrawlError::Closed(format!(": {}", cause(error))),
         // rmcp reads the body of any other status into a text, challenge or not.
         HttpError::UnexpectedServerResponse(text) => match text.strip_prefix("HTTP ") {
             Some(said) => match said.split(' ').next().and_then(|code| code.parse().ok()) {
@@ -69,7 +70,7 @@ pub(super) fn reqwest_error(error: &reqwest::Error) -> CrawlError {
     if let Some(tls) = tls_error(error) {
         return CrawlError::Tls(said_of(tls));
     }
-    let cause = innermost(error);
+    let cause = cause(error);
     if cause.starts_with(ALERT) {
         CrawlError::Tls(alerted(&cause))
     } else if cause.starts_with("proxy auth") {
@@ -129,17 +130,4 @@ fn said_of(error: &rustls::Error) -> String {
         _ => return clip(&error.to_string(), 200),
     };
     said.into()
-}
-
-/// The cause of an error: the outer ones may name the URL, and with it what is secret in it.
-pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    match cause.downcast_ref::<reqwest::Error>() {
-        Some(error) if error.is_timeout() => "timed out".into(),
-        Some(_) => "the request failed".into(),
-        None => clip(&cause.to_string(), 200),
-    }
 }

@@ -27,6 +27,7 @@ use super::http::{self, EVENTS};
 use super::http_error;
 use super::session::Fault;
 use super::tap::LineTap;
+use crate::auth::cause;
 
 /// The `endpoint` event is the first, and comes at once.
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -177,12 +178,8 @@ impl Events {
                 Ok(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                     Err(CrawlError::TooManyBytes(self.max_bytes))
                 }
-                Ok(error) => {
-                    Err(CrawlError::Closed(format!(": {}", http_error::innermost(&*error))))
-                }
-                Err(error) => {
-                    Err(CrawlError::Closed(format!(": {}", http_error::innermost(&*error))))
-                }
+                Ok(error) => Err(CrawlError::Closed(format!(": {}", cause(&*error)))),
+                Err(error) => Err(CrawlError::Closed(format!(": {}", cause(&*error)))),
             },
             Some(Err(error)) => {
                 Err(CrawlError::Protocol(super::error::clip(&error.to_string(), 200)))
