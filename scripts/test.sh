@@ -35,6 +35,8 @@ system_packages() {
   command -v cc >/dev/null || missing+=(build-essential)
   command -v git >/dev/null || missing+=(git)
   command -v npm >/dev/null || missing+=(nodejs npm)
+  command -v gnome-keyring-daemon >/dev/null || missing+=(gnome-keyring)
+  command -v dbus-daemon >/dev/null || missing+=(dbus)
   command -v valgrind >/dev/null || missing+=(valgrind)
   python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
   ((${#missing[@]})) || return 0

@@ -20,6 +20,7 @@ mod account;
 mod error;
 pub mod guard;
 mod key;
+mod keyring;
 mod login;
 mod manager;
 mod record;
@@ -80,6 +81,11 @@ impl Accounts {
         ));
         known.insert(server.id.clone(), Arc::clone(&account));
         Some(account)
+    }
+
+    /// Who we are to this server by login ([`Account::who`]).
+    pub fn who(&self, server: &ServerConfig) -> String {
+        self.of(server).map(|account| account.who()).unwrap_or_default()
     }
 
     /// The account that [`Accounts::of`] gave for this id.

@@ -80,8 +80,19 @@ pub struct Config {
     pub rerank: Option<RerankConfig>,
     /// Registries that are followed.
     pub registries: Vec<RegistryConfig>,
-    /// What logins are encrypted with; absent, a key is made and kept in the data folder.
-    pub token_key: Option<SecretString>,
+    /// What logins are encrypted with.
+    pub token_key: TokenKey,
+}
+
+/// Where the key is that logins are encrypted with.
+#[derive(Debug, Clone)]
+pub enum TokenKey {
+    /// Here.
+    Given(SecretString),
+    /// In the keyring of the desktop, or as [`TokenKey::File`] where there is none.
+    Keyring,
+    /// In a file beside the logins.
+    File,
 }
 
 impl Config {
@@ -93,8 +104,11 @@ impl Config {
             (allowed_hosts.clone(), allowed_origins.clone())
         };
         let listens = |config: &Self| (config.listen, config.allow_anonymous);
-        let key =
-            |config: &Self| config.token_key.as_ref().map(|key| key.expose_secret().to_owned());
+        let key = |config: &Self| match &config.token_key {
+            TokenKey::Given(key) => Ok(key.expose_secret().to_owned()),
+            TokenKey::Keyring => Err(true),
+            TokenKey::File => Err(false),
+        };
         let shown = |section: &dyn std::fmt::Debug| format!("{section:?}");
         let differs = [
             ("listen", listens(self) != listens(next)),
@@ -103,7 +117,7 @@ impl Config {
             ("[crawl]", shown(&self.crawl) != shown(&next.crawl)),
             ("[embed]", shown(&self.embed) != shown(&next.embed)),
             ("[[registry]]", self.registries != next.registries),
-            ("token_key_file", key(self) != key(next)),
+            ("token_key_file, token_keyring", key(self) != key(next)),
             ("[rerank]", shown(&self.rerank) != shown(&next.rerank)),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
@@ -121,11 +135,18 @@ impl Config {
 
     /// A tool that an earlier run knew may still be offered: its server is configured and
     /// switched on, the name is allowed, and what was shown to us alone was shown to who we are
-    /// now. What a file lists is read from the file.
-    pub fn admits(&self, source: &Server, tool: &Tool) -> bool {
+    /// now (`who` logged in). What a file lists is read from the file.
+    pub fn admits(
+        &self,
+        source: &Server,
+        tool: &Tool,
+        who: impl Fn(&ServerConfig) -> String,
+    ) -> bool {
         let demo = self.demo && crate::demo::names().any(|name| name == tool.server.as_str());
         demo || self.servers.iter().find(|server| server.id == tool.server).is_some_and(|server| {
-            server.enabled && server.names.admits(&tool.name) && server.was_shown(&source.info)
+            server.enabled
+                && server.names.admits(&tool.name)
+                && server.was_shown(&source.info, || who(server))
         })
     }
 }

@@ -149,6 +149,10 @@ pub fn start_with(
     updates: mpsc::Sender<ServerUpdate>,
     shutdown: CancellationToken,
 ) -> Crawler {
+    // A child takes three open files, and many systems allow 1,024 to who does not ask for more.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     let shared = Shared {
         updates,
         permits: Arc::new(Semaphore::new(limits.concurrency.max(1))),

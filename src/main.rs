@@ -13,7 +13,6 @@ use toolscout::config::ConfigErrors;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    toolscout::memory::return_at_once();
     match cli::run(Cli::parse()) {
         Ok(code) => code,
         Err(error) if reader_left(&error) => ExitCode::SUCCESS,

@@ -14,6 +14,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use self::kept::Kept;
+use crate::auth::Accounts;
 use crate::catalog::Server;
 use crate::config::{AddedServer, Config, ConfigErrors, Loaded, ServerConfig};
 use crate::crawl::{Change, Crawler, Hold, Wanted};
@@ -129,14 +130,19 @@ impl Entries {
     }
 
     /// Whether what an earlier run was shown may be served to whoever is served now.
-    pub fn shown_to_us(&self) -> impl Fn(&Server) -> bool {
+    pub fn shown_to_us(&self, accounts: &Accounts) -> impl Fn(&Server) -> bool {
+        let accounts = accounts.clone();
         let servers: HashMap<ServerId, _> = self
             .wanted()
             .into_iter()
             .map(|entry| (entry.server.id.clone(), entry.server))
             .collect();
         // What a file lists is nobody's alone.
-        move |server| servers.get(&server.id).is_none_or(|entry| entry.was_shown(&server.info))
+        move |server| {
+            servers
+                .get(&server.id)
+                .is_none_or(|entry| entry.was_shown(&server.info, || accounts.who(entry)))
+        }
     }
 
     /// Makes these the servers that the registry of this name knows of.

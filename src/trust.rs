@@ -78,8 +78,8 @@ impl Trust {
     }
 
     /// Takes what an earlier run served into a book that knows nothing of it: of servers that are
-    /// pinned, this is what is pinned.
-    pub fn adopt(&mut self, catalog: &Catalog) {
+    /// pinned, this is what is pinned. True where there was something.
+    pub fn adopt(&mut self, catalog: &Catalog) -> bool {
         let mut adopted = false;
         for server in catalog.servers() {
             if self.book.servers.contains_key(&server.id) {
@@ -104,6 +104,7 @@ impl Trust {
         if adopted {
             self.read_names();
         }
+        adopted
     }
 
     /// Takes servers out that are no longer configured: no tool of theirs is in `catalog`, and

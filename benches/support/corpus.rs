@@ -113,8 +113,6 @@ pub fn vectors(encoder: &Fixed, catalog: &Catalog) -> Vec<Option<Arc<[f32]>>> {
 impl Corpus {
     /// The joined sets, else a generated catalog.
     pub fn load() -> Self {
-        // As in the program.
-        toolscout::memory::return_at_once();
         let folder = benchmarks();
         let corpus = if SETS.iter().all(|set| folder.join(set).exists()) {
             Self::joined()

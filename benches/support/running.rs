@@ -15,6 +15,7 @@ use toolscout::embed::{Embedder, Fixed};
 use toolscout::live::indexer::Indexer;
 use toolscout::live::{Encoder, Live};
 use toolscout::tool::{ServerId, Tool};
+use toolscout::trust::policy::Policy;
 
 /// The index, and where its writer takes updates.
 pub struct Running {
@@ -22,10 +23,15 @@ pub struct Running {
     pub updates: mpsc::Sender<ServerUpdate>,
 }
 
-/// Starts one on `catalog`, or on what `snapshot` has, with the encoder in the binary.
+/// Starts one on `catalog`, or on what `snapshot` has, with the encoder in the binary. The history
+/// of definitions is kept beside the snapshot.
 pub async fn start(catalog: Option<&Catalog>, snapshot: Option<PathBuf>) -> Running {
     let live = Live::new("no encoder yet");
+    let history = snapshot.as_ref().map(|path| path.with_extension("book"));
     let mut indexer = Indexer::new(live.clone(), snapshot);
+    if let Some(history) = history {
+        indexer.use_trust(Policy::default(), history).await;
+    }
     let encoder: Arc<dyn Embedder> = Arc::new(Fixed::in_binary().expect("the encoder"));
     let start = Encoder::start(encoder.clone(), 1, Duration::from_secs(1));
     live.set_encoder(start.expect("an encoder"));

@@ -193,6 +193,11 @@ impl Account {
         self.state().record.clone()
     }
 
+    /// Differs from login to login; empty where nobody logged in.
+    pub fn who(&self) -> String {
+        self.state().record.as_ref().map(|record| record.who.clone()).unwrap_or_default()
+    }
+
     /// What the server said when it refused last.
     pub(super) fn challenge(&self) -> Option<String> {
         self.state().challenge.clone()
@@ -267,8 +272,11 @@ impl Account {
             record.issuer = issuer;
             record.client = Some(client);
             record.tokens = Some(tokens);
-            if let Some(before) = state.record.take().filter(|_| !is_login) {
+            if is_login {
+                record.who = format!("{:032x}", fastrand::u128(..));
+            } else if let Some(before) = state.record.take() {
                 record.wanted = before.wanted;
+                record.who = before.who;
             }
             state.record = Some(record);
             state.unsaved = Some("not yet written".into());

@@ -1,6 +1,8 @@
-//! The key that logins are encrypted with: given, or made and kept in a file of the owner's.
+//! The key that logins are encrypted with: given, or made and kept in the desktop's keyring, or in a
+//! file of the owner's where there is none.
 //!
-//! Invariant: a key is never replaced, since what it sealed would be lost.
+//! Invariants: a key is never replaced, since what it sealed would be lost; the file beside the
+//! logins is what says where the key is.
 
 use std::fs;
 use std::io::{self, Write};
@@ -11,13 +13,16 @@ use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::XChaCha20Poly1305;
 use chacha20poly1305::aead::Generate;
 use chacha20poly1305::aead::Key as AeadKey;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
+use super::keyring;
 use super::vault::{VaultError, closed, io_error};
-use crate::config::TOKEN_KEY;
+use crate::config::{TOKEN_KEY, TokenKey};
 
 const FILE: &str = "key";
+/// The file holds this and a name where the key itself is in the keyring.
+const ELSEWHERE: &str = "keyring ";
 const LEN: usize = 32;
 
 /// A key.
@@ -28,6 +33,8 @@ pub(super) struct Key(Zeroizing<[u8; LEN]>);
 pub enum Source {
     /// Given by a variable or a file that the configuration names.
     Given,
+    /// The keyring of the desktop.
+    Keyring,
     /// A file beside the logins.
     File,
 }
@@ -54,23 +61,23 @@ impl Key {
 }
 
 /// The key that was given, if one was.
-pub(super) fn given(text: Option<&SecretString>) -> Result<Option<Key>, VaultError> {
-    let Some(text) = text else { return Ok(None) };
+pub(super) fn given(from: &TokenKey) -> Result<Option<Key>, VaultError> {
+    let TokenKey::Given(text) = from else { return Ok(None) };
     Key::parse(text.expose_secret()).map(Some).ok_or_else(|| VaultError::Key(TOKEN_KEY.into()))
 }
 
-/// The key that was given, or the one in the folder, which is made if it is to be.
+/// The key that was given, or the one that the folder says, which is made if it is to be.
 pub(super) fn find(
     folder: &Path,
-    text: Option<&SecretString>,
+    from: &TokenKey,
     create: bool,
 ) -> Result<Option<(Key, Source)>, VaultError> {
-    if let Some(key) = given(text)? {
+    if let Some(key) = given(from)? {
         return Ok(Some((key, Source::Given)));
     }
     let path = folder.join(FILE);
     if create && !path.exists() {
-        make(folder, &path).map_err(io_error(&path))?;
+        make(&path, matches!(from, TokenKey::Keyring)).map_err(io_error(&path))?;
     }
     let text = match fs::read_to_string(&path) {
         Ok(text) => Zeroizing::new(text),
@@ -79,20 +86,37 @@ pub(super) fn find(
     };
     let found = fs::metadata(&path).map_err(io_error(&path))?;
     closed(&path, &found.permissions(), 0o600)?;
-    let key = Key::parse(&text).ok_or_else(|| VaultError::Key(path.display().to_string()))?;
-    Ok(Some((key, Source::File)))
+    let bad = || VaultError::Key(path.display().to_string());
+    if let Some(name) = text.strip_prefix(ELSEWHERE) {
+        let text = keyring::read(name.trim()).map_err(VaultError::Keyring)?;
+        return Ok(Some((Key::parse(&text).ok_or_else(bad)?, Source::Keyring)));
+    }
+    Ok(Some((Key::parse(&text).ok_or_else(bad)?, Source::File)))
 }
 
 /// Two processes may be at it: the first one's key stands.
-fn make(folder: &Path, path: &Path) -> io::Result<()> {
+fn make(path: &Path, in_keyring: bool) -> io::Result<()> {
     let key = AeadKey::<XChaCha20Poly1305>::generate();
     let text = Zeroizing::new(STANDARD.encode(key));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    writeln!(file, "{}", *text)?;
+    let name = format!("login key {:016x}", fastrand::u64(..));
+    let kept = in_keyring && keyring::write(&name, text.clone()).is_ok();
+    let line = if kept { Zeroizing::new(format!("{ELSEWHERE}{name}")) } else { text };
+    let written = write(path, &line);
+    if kept && !matches!(written, Ok(true)) {
+        // Nobody will ask for it. Where it can't be removed, it opens nothing.
+        let _ = keyring::remove(&name);
+    }
+    written.map(drop)
+}
+
+/// False where there is one by now.
+fn write(path: &Path, line: &str) -> io::Result<bool> {
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    writeln!(file, "{line}")?;
     file.as_file().sync_all()?;
     match file.persist_noclobber(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Ok(_) => Ok(true),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error.error),
     }
 }

@@ -67,6 +67,9 @@ pub struct Record {
     pub server: String,
     /// Where the server was then: its tokens go nowhere else.
     pub url: String,
+    /// Differs from login to login, and stays through refreshes: who we are there.
+    #[serde(default)]
+    pub who: String,
     /// Who issued them.
     pub issuer: Option<String>,
     /// Who toolscout is there.
@@ -116,6 +119,7 @@ impl Record {
         Self {
             server: server.to_owned(),
             url: url.to_string(),
+            who: String::new(),
             issuer: None,
             client: None,
             tokens: None,

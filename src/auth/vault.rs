@@ -12,11 +12,11 @@ use std::time::SystemTime;
 
 use chacha20poly1305::aead::{Aead, Generate, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::key::{self, Key, Source};
 use super::record::Record;
+use crate::config::TokenKey;
 
 /// What a file begins with; the nonce and the ciphertext follow.
 const MAGIC: &[u8] = b"toolscout login 1\n";
@@ -42,6 +42,11 @@ pub enum VaultError {
         "{0} is no key: it must be 32 bytes in base64 or hex, as `openssl rand -base64 32` prints"
     )]
     Key(String),
+    /// The key is in the keyring, which did not give it.
+    #[error(
+        "the key of the logins is in the keyring, which can't be read ({0}): unlock it, or give the key as TOOLSCOUT_TOKEN_KEY"
+    )]
+    Keyring(String),
     /// Another key was used, or the file is damaged.
     #[error(
         "{0} can't be decrypted: it was written with another key, or is damaged; log in again to replace it"
@@ -60,18 +65,18 @@ pub enum VaultError {
 /// The folder of logins, and its key.
 pub struct Vault {
     folder: PathBuf,
-    given: Option<SecretString>,
+    from: TokenKey,
     key: Mutex<Option<(Key, Source)>>,
 }
 
 impl Vault {
     /// The folder need not be there yet. Where it is, it must be closed to others.
-    pub fn open(folder: PathBuf, given: Option<SecretString>) -> Result<Self, VaultError> {
-        let vault = Self { folder, given, key: Mutex::default() };
+    pub fn open(folder: PathBuf, from: TokenKey) -> Result<Self, VaultError> {
+        let vault = Self { folder, from, key: Mutex::default() };
         match fs::metadata(&vault.folder) {
             Err(error) if is_absent(&error) => {
                 // A key that is none is told now, not at the first login.
-                key::given(vault.given.as_ref())?;
+                key::given(&vault.from)?;
                 return Ok(vault);
             }
             Err(error) => return Err(io_error(&vault.folder)(error)),
@@ -174,7 +179,7 @@ impl Vault {
     fn find_key(&self, create: bool) -> Result<(), VaultError> {
         let mut slot = self.key.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.is_none() {
-            *slot = key::find(&self.folder, self.given.as_ref(), create)?;
+            *slot = key::find(&self.folder, &self.from, create)?;
         }
         Ok(())
     }

@@ -11,8 +11,9 @@ use url::Url;
 
 use super::local::Local;
 use super::{LogFormat, SearchArgs, crawl, log};
+use crate::auth::Accounts;
 use crate::catalog::{Catalog, file};
-use crate::config::{Config, Transport};
+use crate::config::{Config, ServerConfig, Transport};
 use crate::demo;
 use crate::index::snapshot;
 use crate::search::{Arms, Query};
@@ -84,8 +85,10 @@ pub(super) fn catalog(
         tracing::warn!("{error}: crawling instead");
         None
     });
+    let accounts = Accounts::open(config)?;
+    let who = |server: &ServerConfig| accounts.who(server);
     let known = saved
-        .map(|(_, saved)| saved.retain_of(|server, tool| live.admits(server, tool)))
+        .map(|(_, saved)| saved.retain_of(|server, tool| live.admits(server, tool, who)))
         .unwrap_or_default();
     live.servers.retain(|server| known.server(server.id.as_str()).is_none());
     if !live.servers.is_empty() {

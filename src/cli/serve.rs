@@ -169,7 +169,7 @@ impl Service {
                 indexer.use_vectors(cache, threads).await?;
             }
         }
-        indexer.restore(entries.admits(), entries.shown_to_us()).await;
+        indexer.restore(entries.admits(), entries.shown_to_us(&accounts)).await;
         let known: BTreeMap<_, _> = live
             .catalog()
             .servers()

@@ -13,8 +13,8 @@ use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
 use super::raw::{RawConfig, RawCrawl, RawServer};
 use super::server::{self, Defaults, Entry};
 use super::{
-    Config, CrawlConfig, EmbedConfig, Environment, RegistryConfig, client, encoder, file, network,
-    registry, trust,
+    Config, CrawlConfig, EmbedConfig, Environment, RegistryConfig, TokenKey, client, encoder, file,
+    network, registry, trust,
 };
 
 /// The file that is read when none is named.
@@ -117,7 +117,8 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let rerank = check.rerank(raw.rerank, sources);
     let registries = registry::resolve(raw.registry, &place, &mut errors);
     let mut check = Check { place: &place, errors: &mut errors };
-    let token_key = check.token_key(raw.token_key_file.as_deref(), &base, environment);
+    let token_key =
+        check.token_key(raw.token_key_file.as_deref(), raw.token_keyring, &base, environment);
 
     let mut trust = trust::general(&raw.trust, &place.at("trust"), &mut errors);
     for entry in &entries {
@@ -411,30 +412,34 @@ impl Check<'_> {
         None
     }
 
-    /// What logins are encrypted with, where it is given.
+    /// What logins are encrypted with.
     fn token_key(
         &mut self,
         file: Option<&str>,
+        keyring: Option<bool>,
         base: &Path,
         environment: &Environment<'_>,
-    ) -> Option<SecretString> {
+    ) -> TokenKey {
         let variable = environment(super::TOKEN_KEY).filter(|key| !key.is_empty());
         if let Some(key) = variable {
-            return Some(key.into());
+            return TokenKey::Given(key.into());
         }
-        let path = base.join(file?);
+        let Some(file) = file else {
+            return if keyring.unwrap_or(true) { TokenKey::Keyring } else { TokenKey::File };
+        };
+        let path = base.join(file);
         let open = |mode: u32| mode & 0o077 != 0;
         let read = std::fs::metadata(&path).and_then(|found| {
             let text = std::fs::read_to_string(&path)?;
             Ok((open(std::os::unix::fs::PermissionsExt::mode(&found.permissions())), text))
         });
         let problem = match read {
-            Ok((false, key)) => return Some(key.trim().to_owned().into()),
+            Ok((false, key)) => return TokenKey::Given(key.trim().to_owned().into()),
             Ok((true, _)) => Problem::OpenKey(path.display().to_string()),
             Err(error) => Problem::Unreadable(error.to_string()),
         };
         self.errors.push(self.place.at("token_key_file").error(problem));
-        None
+        TokenKey::File
     }
 
     fn data(

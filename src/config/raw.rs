@@ -22,6 +22,7 @@ pub(super) struct RawConfig {
     pub rerank: Option<RawRerank>,
     pub registry: Vec<RawRegistry>,
     pub token_key_file: Option<String>,
+    pub token_keyring: Option<bool>,
     pub servers: BTreeMap<String, RawServer>,
 }
 

@@ -12,7 +12,7 @@ use url::Url;
 
 use super::{
     Auth, Config, EndpointConfig, Grant, Loaded, NameFilter, OAuthConfig, Proxy, RegistryConfig,
-    ServerConfig, Transport, secret,
+    ServerConfig, TokenKey, Transport, secret,
 };
 use crate::embed::IN_BINARY;
 use crate::trust::policy::{Action, Rule, Rules};
@@ -32,7 +32,7 @@ struct Shown<'a> {
     rerank: Option<ShownRerank>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     registry: Vec<ShownRegistry>,
-    token_key: Option<&'static str>,
+    token_key: &'static str,
     servers: BTreeMap<&'a str, ShownServer>,
 }
 
@@ -178,7 +178,11 @@ impl Loaded {
                 deadline: time(rerank.deadline),
             }),
             registry: registries.iter().map(registry).collect(),
-            token_key: token_key.as_ref().map(|_| MASK),
+            token_key: match token_key {
+                TokenKey::Given(_) => MASK,
+                TokenKey::Keyring => "keyring, else file",
+                TokenKey::File => "file",
+            },
             servers: (servers.iter())
                 .map(|server| (server.id.as_str(), self.server(server)))
                 .collect(),

@@ -206,7 +206,8 @@ impl Fleet {
         self.triggers.add(&server.id, &refresh);
         if is_told {
             // What is not wanted any more goes at once, also where the server is down.
-            let names = if shared.marks.are_of_another(&server) {
+            let who = self.accounts.who(&server);
+            let names = if shared.marks.were_of_another(&server, &who) {
                 NameFilter::nothing()
             } else {
                 server.names.clone()

@@ -21,10 +21,11 @@ const MAX_DESCRIPTION: usize = 4 << 10;
 /// Defects that are reported; the rest is counted.
 const MAX_DEFECTS: usize = 100;
 
-/// Asks for every page.
+/// Asks for every page, as `who` logged in.
 pub(super) async fn list(
     session: &Session,
     server: &ServerConfig,
+    who: &str,
     limits: &CrawlConfig,
 ) -> Result<Listing, CrawlError> {
     let mut pages = Pages::new(server, limits);
@@ -43,7 +44,7 @@ pub(super) async fn list(
         event_stream: session.era == Era::EventStream,
         ..describe(session.info(), server)
     };
-    Ok(pages.finish(info))
+    Ok(pages.finish(info, who))
 }
 
 /// The pages read so far.
@@ -182,9 +183,9 @@ impl<'a> Pages<'a> {
         }
     }
 
-    fn finish(mut self, mut info: ServerInfo) -> Listing {
+    fn finish(mut self, mut info: ServerInfo, who: &str) -> Listing {
         info.ttl = self.ttl;
-        info.private_to = self.private.then(|| self.server.mark());
+        info.private_to = self.private.then(|| self.server.mark(who));
         if self.more_defects > 0 {
             self.defects.push(format!("and {} more", self.more_defects));
         }

@@ -16,7 +16,7 @@ use super::session::Event;
 use super::update;
 use super::upstream::Upstream;
 use crate::catalog::{Outcome, ServerInfo, ServerUpdate};
-use crate::config::ServerConfig;
+use crate::config::{NameFilter, ServerConfig};
 use crate::tool::ServerId;
 
 /// The first wait after a failure.
@@ -55,10 +55,16 @@ impl Marks {
         self.lock().insert(server.clone(), info.private_to.clone());
     }
 
-    /// What was listed was for somebody else than this entry stands for.
-    pub(super) fn are_of_another(&self, server: &ServerConfig) -> bool {
-        let mark = self.lock().get(&server.id).cloned().flatten();
-        mark.is_some_and(|mark| !server.is_marked(&mark))
+    /// What was listed was for somebody else than this entry stands for with `who` logged in. Told
+    /// once: it is to be forgotten then.
+    pub(super) fn were_of_another(&self, server: &ServerConfig, who: &str) -> bool {
+        let mut marks = self.lock();
+        let mark = marks.get(&server.id).and_then(Option::as_deref);
+        let of_another = mark.is_some_and(|mark| !server.is_marked(mark, who));
+        if of_another {
+            marks.remove(&server.id);
+        }
+        of_another
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ServerId, Option<String>>> {
@@ -90,6 +96,12 @@ async fn crawl_forever(upstream: &mut Upstream, shared: &Shared, refresh: &Notif
         return;
     }
     loop {
+        if shared.marks.were_of_another(&server, &upstream.who()) {
+            let nothing = Outcome::Narrowed(NameFilter::nothing());
+            if !shared.tell(&server, nothing, None).await {
+                return;
+            }
+        }
         let outcome =
             shared.in_turn(upstream.starts_a_child(), Box::pin(upstream.crawl(true))).await;
         let listed = matches!(outcome, Outcome::Listed(_));

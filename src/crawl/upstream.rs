@@ -79,8 +79,9 @@ impl Upstream {
     }
 
     async fn list(&mut self, watch: bool) -> Result<Listing, CrawlError> {
+        let who = self.who();
         if let Some(session) = &self.session {
-            match list(session, &self.server, &self.limits).await {
+            match list(session, &self.server, &who, &self.limits).await {
                 Ok(listing) => return Ok(listing),
                 // The connection may have gone stale: once more over a fresh one.
                 Err(error @ CrawlError::Login(_)) => return Err(error),
@@ -103,7 +104,12 @@ impl Upstream {
             // First, so that no change falls between the listing and the watch.
             session.subscribe().await;
         }
-        list(session, &self.server, &self.limits).await
+        list(session, &self.server, &who, &self.limits).await
+    }
+
+    /// Who logged in there.
+    pub(super) fn who(&self) -> String {
+        self.account.as_ref().map(|account| account.who()).unwrap_or_default()
     }
 
     /// How long the server asked to be left alone, if the last crawl failed for that.

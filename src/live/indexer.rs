@@ -21,6 +21,7 @@ use crate::embed::Cost;
 use crate::embed::cache::VectorCache;
 use crate::index::Index;
 use crate::index::snapshot;
+use crate::memory::Making;
 use crate::sealed::{self, SealedError};
 use crate::tool::{ServerId, Tool};
 use crate::trust::decide::{Choice, DecisionError, Word};
@@ -97,6 +98,7 @@ impl Indexer {
         let Some(path) = self.snapshot.clone() else {
             return;
         };
+        let _making = Making::begin();
         let loaded = tokio::task::spawn_blocking(move || {
             snapshot::load(&path).inspect_err(|error| {
                 set_aside(&path, &error.0, &error.to_string(), "starting empty and crawling");
@@ -292,6 +294,7 @@ impl Indexer {
     /// Builds and publishes the next generation, and has it saved. `reuse` is the published one when
     /// only vectors are new. Nothing waits for an encoder that is not instant.
     async fn publish(&mut self, reuse: Option<Arc<Index>>) {
+        let _making = Making::begin();
         self.generation += 1;
         let generation = self.generation;
         let catalog = Arc::clone(&self.catalog);

@@ -107,9 +107,12 @@ impl Gate {
     pub fn restore(&self, catalog: &Catalog, keep: impl Fn(&Tool) -> bool) -> Catalog {
         let mut trust = self.trust();
         let kept = catalog.retain(&keep);
-        trust.adopt(&kept);
+        let adopted = trust.adopt(&kept);
         let events = trust.forget_others(&kept, keep, SystemTime::now());
         tell(&events, &[]);
+        if let Some(keeper) = self.keeper.as_ref().filter(|_| adopted || !events.is_empty()) {
+            keeper.save(trust.book().clone());
+        }
         kept.retain(|tool| trust.admits(tool))
     }
 

@@ -46,6 +46,35 @@ async fn a_login_by_the_command_line_wakes_the_service() {
 }
 
 #[tokio::test]
+async fn what_was_listed_for_one_login_is_not_served_under_another() {
+    let Some(site) = Site::start().await else { return };
+    let folder = site.configured("refresh = \"1h\"");
+    site.control(json!({ "lists": "mine", "ttl": 3 })).await;
+    assert_eq!(log_in(folder.path()).await.code, 0);
+    let service = Service::start(folder.path(), &[]).await;
+    service.until_state("guarded", "ready").await;
+    assert_eq!(service.server("guarded").await["private"], json!(true));
+    service.stop().await;
+    // From now on nobody gets a listing. A refreshed token is the same login.
+    site.control(json!({ "lists": "none", "ttl": 3600 })).await;
+    let service = Service::start(folder.path(), &[]).await;
+    let refreshed = async || site.count("refresh").await > 0;
+    service.until("the token is refreshed", refreshed).await;
+    let failed = async || service.server("guarded").await["error"].is_string();
+    service.until("a crawl failed", failed).await;
+    assert_eq!(service.tools().await, ["guarded/diary"]);
+
+    assert_eq!(log_in(folder.path()).await.code, 0);
+    service.until("it is gone", async || service.tools().await.is_empty()).await;
+    service.stop().await;
+    let service = Service::start(folder.path(), &[]).await;
+    service
+        .until("a crawl failed", async || service.server("guarded").await["error"].is_string())
+        .await;
+    assert!(service.tools().await.is_empty());
+}
+
+#[tokio::test]
 async fn an_answer_counts_once_and_in_the_browser_that_asked() {
     let Some(site) = Site::start().await else { return };
     let folder = site.configured("refresh = \"1h\"");

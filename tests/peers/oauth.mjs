@@ -20,6 +20,7 @@ const mode = {
   registration: true, // tell of dynamic registration
   refreshFails: false, // the token endpoint answers 503 to refreshes
   endpoint: null, // the metadata name this token endpoint instead
+  lists: "all", // "mine": a listing for this login alone; "none": 503
 };
 const counts = { code: 0, refresh: 0, machine: 0, register: 0, reused: 0, list: 0, refused: 0 };
 
@@ -218,7 +219,15 @@ answerMcp = async (req, res) => {
   if (url.pathname === "/mcp" && req.method === "POST") {
     if (!(await guard(req, res))) return;
     const message = await body(req);
-    if (message.method === "tools/list") counts.list++;
+    if (message.method === "tools/list") {
+      counts.list++;
+      if (mode.lists === "none") return res.writeHead(503).end();
+      if (mode.lists === "mine") {
+        const tools = [{ name: "diary", inputSchema: { type: "object" } }];
+        const result = { tools, ttlMs: 3_600_000, cacheScope: "private" };
+        return json(res, { jsonrpc: "2.0", id: message.id, result });
+      }
+    }
     const transport = new StreamableHTTPServerTransport({
       sessionIdGenerator: undefined,
       enableJsonResponse: true,

@@ -18,7 +18,7 @@ fn record(access: &str) -> Record {
 }
 
 fn vault(folder: &Path) -> Vault {
-    Vault::open(folder.join("tokens"), None).unwrap()
+    Vault::open(folder.join("tokens"), TokenKey::File).unwrap()
 }
 
 #[test]
@@ -52,19 +52,21 @@ fn open_doors_are_refused_with_the_command_that_shuts_them() {
         let right = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
         for open in [right | 0o040, right | 0o004, right | 0o020] {
             fs::set_permissions(&path, Permissions::from_mode(open)).unwrap();
-            let error = Vault::open(tokens.clone(), None).err().unwrap().to_string();
+            let error = Vault::open(tokens.clone(), TokenKey::File).err().unwrap().to_string();
             let remedy = format!("run `chmod {right:o} {}`", path.display());
             assert!(error.contains(&remedy), "{error}");
         }
         fs::set_permissions(&path, Permissions::from_mode(right)).unwrap();
     }
-    assert!(Vault::open(tokens, None).is_ok());
+    assert!(Vault::open(tokens, TokenKey::File).is_ok());
 }
 
 #[test]
 fn a_given_key_is_used_and_another_one_opens_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let open = |key: &str| Vault::open(folder.path().join("tokens"), Some(SecretString::from(key)));
+    let open = |key: &str| {
+        Vault::open(folder.path().join("tokens"), TokenKey::Given(SecretString::from(key)))
+    };
     let hex = "0123456789abcdef".repeat(4);
     open(&hex).unwrap().write(&record("a")).unwrap();
     assert!(!folder.path().join("tokens/key").exists());

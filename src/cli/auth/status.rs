@@ -47,6 +47,7 @@ pub fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         folder: vault.map(|vault| vault.folder().display().to_string()).unwrap_or_default(),
         key: vault.and_then(crate::auth::Vault::source).map(|source| match source {
             KeySource::Given => "given",
+            KeySource::Keyring => "keyring",
             KeySource::File => "file",
         }),
     };
@@ -88,6 +89,7 @@ fn login(server: &ServerConfig, accounts: &Accounts) -> Login {
     let Record { issuer, client, wanted, ended, .. } = record.unwrap_or_else(|| Record {
         server: String::new(),
         url: String::new(),
+        who: String::new(),
         issuer: None,
         client: None,
         tokens: None,

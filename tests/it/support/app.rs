@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use toolscout::catalog::{Catalog, Outcome, Server, ServerInfo, ServerUpdate};
-use toolscout::config::{Config, CrawlConfig, EmbedConfig, NetworkConfig};
+use toolscout::config::{Config, CrawlConfig, EmbedConfig, NetworkConfig, TokenKey};
 use toolscout::live::Live;
 use toolscout::live::indexer::Indexer;
 use toolscout::serve;
@@ -81,7 +81,7 @@ pub fn config() -> Config {
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
         registries: Vec::new(),
-        token_key: None,
+        token_key: TokenKey::File,
         trust: toolscout::trust::policy::Policy::default(),
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use toolscout::catalog::{Listing, Outcome, ServerInfo, ServerUpdate};
 use toolscout::config::{
-    Config, CrawlConfig, EmbedConfig, NameFilter, NetworkConfig, ServerConfig, Transport,
+    Config, CrawlConfig, EmbedConfig, NameFilter, NetworkConfig, ServerConfig, TokenKey, Transport,
 };
 use toolscout::crawl::{self, Crawler, Wanted};
 use toolscout::tool::ServerId;
@@ -55,7 +55,7 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
         registries: Vec::new(),
-        token_key: None,
+        token_key: TokenKey::File,
         trust: toolscout::trust::policy::Policy::default(),
     }
 }

@@ -153,7 +153,14 @@ pub struct Waiting {
 
 /// Starts `toolscout auth login guarded`; its last words if it ends before it shows a URL.
 pub async fn begin(folder: &Path, args: &[&str]) -> Result<Waiting, String> {
-    let mut command = toolscout(folder);
+    begin_as(toolscout(folder), args).await
+}
+
+/// The same by a command with an environment of its own.
+pub async fn begin_as(
+    mut command: std::process::Command,
+    args: &[&str],
+) -> Result<Waiting, String> {
     command.args(["auth", "login", "guarded", "--data", "data"]).args(args);
     let mut child = Command::from(command)
         .stdin(Stdio::piped())
