@@ -162,8 +162,8 @@ pub struct Roster(Arc<Inner>);
 struct Inner {
     crawler: Crawler,
     reader: Reader,
-    /// Told when a reload finds other rules of trust.
-    policies: OnceLock<Box<dyn Fn(Policy) + Send + Sync>>,
+    /// Told when a reload finds other rules of trust; says whether it took them.
+    policies: OnceLock<Box<dyn Fn(Policy) -> bool + Send + Sync>>,
     /// Those of the demo, which no file names.
     demo: Vec<ServerConfig>,
     state: Mutex<State>,
@@ -197,8 +197,9 @@ impl Roster {
         Self(Arc::new(Inner { crawler, reader, policies, demo, state }))
     }
 
-    /// Has `told` know when a reload finds other rules of trust.
-    pub fn tell_policies(&self, told: impl Fn(Policy) + Send + Sync + 'static) {
+    /// Has `told` know when a reload finds other rules of trust. Where it answers that it could not
+    /// take them, the next reload tells them again.
+    pub fn tell_policies(&self, told: impl Fn(Policy) -> bool + Send + Sync + 'static) {
         let _ = self.0.policies.set(Box::new(told));
     }
 
@@ -219,8 +220,8 @@ impl Roster {
         state.entries.config.servers = config.servers;
         if state.entries.config.trust != config.trust
             && let Some(told) = self.0.policies.get()
+            && told(config.trust.clone())
         {
-            told(config.trust.clone());
             state.entries.config.trust = config.trust;
         }
         state.loaded = LoadedAt { at: SystemTime::now(), error: None };

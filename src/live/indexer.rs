@@ -209,6 +209,10 @@ impl Indexer {
                 Ok(None) | Err(_) => break,
             }
         }
+        // A listing is judged by the rules that were set before it came.
+        while let Ok(order) = self.orders.try_recv() {
+            self.obey(order).await;
+        }
         // The first complete listing makes the index ready even if it is empty.
         let listed = batch.iter().any(|update| matches!(update.outcome, Outcome::Listed(_)));
         let changed = self.fold(batch).await;
