@@ -37,9 +37,13 @@ pub(super) struct Resolved {
 }
 
 /// What entries have that do not say otherwise.
-pub(super) struct Defaults {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defaults {
+    /// Time for one whole crawl.
     pub timeout: Duration,
+    /// Time between crawls, before jitter.
     pub refresh: Duration,
+    /// What lies on the way, where that is HTTP.
     pub network: NetworkConfig,
 }
 

@@ -7,7 +7,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::crawling::page;
-use crate::support::mock_http::{MockHttp, Speaks};
+use crate::support::mock_http::{Answer, MockHttp, Speaks};
+use crate::support::mock_registry::{self, MockRegistry};
 use crate::support::service::{Service, catalog, configure, run};
 
 async fn mock(tools: &[&str]) -> MockHttp {
@@ -119,5 +120,48 @@ async fn what_takes_a_restart_is_named() {
     assert_eq!(told["needs_restart"], named, "{told}");
     // Nothing of the demo was asked to go.
     assert_eq!(told["removed"], serde_json::json!([]), "{told}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_crawl_says_holds_for_servers_that_no_file_names() {
+    let bell = MockHttp::start(Speaks::Stateless, false, |_| Answer::Hang).await;
+    let listed = vec![mock_registry::entry("a.b/lamp", bell.url.as_str(), 1)];
+    let registry = MockRegistry::start(listed).await;
+    let registry =
+        format!("[[registry]]\nname = \"ours\"\nurl = \"{}\"\napprove = \"all\"\n", registry.url);
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path(), &registry);
+    let service = Service::start(folder.path(), &[]).await;
+    let place = ["--data", "data", "--url", &service.url];
+    let add = ["server", "add", "bell", bell.url.as_str()];
+    assert_eq!(run(folder.path(), &[&add[..], &place].concat()).await.code, 0);
+    let both = ["bell", "a.b_lamp"];
+    for id in both {
+        service.until_state(id, "connecting").await;
+    }
+    let until_said = async |said: &str| {
+        for id in both {
+            let what = format!("{id}: {said}");
+            let error = async || service.server(id).await["error"].clone();
+            service
+                .until(&what, async || error().await.as_str().is_some_and(|e| e.contains(said)))
+                .await;
+        }
+    };
+    let crawl = format!("{registry}[crawl]\ntimeout = \"1s\"\n");
+    configure(folder.path(), &crawl);
+    let told = reload(folder.path(), &service).await;
+    assert_eq!(told["needs_restart"], serde_json::json!([]), "{told}");
+    until_said("within 1s").await;
+
+    // No certificate is read of a server that answers in the clear: the file only has to be one.
+    configure(folder.path(), &format!("{crawl}proxy = \"http://127.0.0.1:1\"\n"));
+    for _ in 0..2 {
+        let told = reload(folder.path(), &service).await;
+        let named = serde_json::json!(["[crawl], for [[registry]] alone"]);
+        assert_eq!(told["needs_restart"], named, "{told}");
+    }
+    until_said("can't reach").await;
     service.stop().await;
 }
