@@ -31,7 +31,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
-pub use self::sources::{CatalogArgs, ListenArgs, SourceArgs};
+pub use self::sources::{CatalogArgs, ListenArgs, PlaceArgs, SourceArgs};
 use crate::config::{Config, ConfigErrors, Loaded};
 use crate::search::Arms;
 

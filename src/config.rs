@@ -19,6 +19,7 @@ mod raw;
 mod registry;
 mod secret;
 mod server;
+mod service;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ pub use self::names::{NameFilter, Names};
 pub use self::network::{ClientCertificate, NetworkConfig, Proxy, Unusable, certificates};
 pub use self::registry::{Approve, RegistryConfig, RemoteKind};
 pub use self::server::Defaults;
+pub use self::service::{data_folder, followed_registries, service_address};
 
 /// Looks a variable up; `None` when it is unset.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;

@@ -204,3 +204,27 @@ async fn what_is_let_go_on_says_so_before_its_crawl_ends() {
     service.until_state("door", "connecting").await;
     service.stop().await;
 }
+
+#[tokio::test]
+async fn a_command_for_a_service_minds_only_where_that_is() {
+    let door = mock(&["open"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let service = service(folder.path(), &door).await;
+    let listen = service.url.trim_start_matches("http://");
+    let wrong = "[servers.door]\ncomand = \"sh\"\n[embed.endpoint]\napi_key_env = \"NOT_SET\"\n\
+                 [[registry]]\nname = \"ours\"\nurl = \"http://127.0.0.1:1\"\n";
+    configure(folder.path(), &format!("listen = \"{listen}\"\ndata = \"data\"\n{wrong}"));
+    for args in [&["server", "list"][..], &["trust", "pending"], &["registry", "pending"]] {
+        let ran = run(folder.path(), args).await;
+        assert_eq!(ran.code, 0, "{args:?}: {}", ran.stderr);
+    }
+    configure(folder.path(), &format!("listen = 7\n[[[{wrong}"));
+    assert_eq!(cli(folder.path(), &service, &["list"]).await.code, 0);
+    assert_ne!(run(folder.path(), &["server", "list", "--data", "data"]).await.code, 0);
+    // What would mean nothing is not offered.
+    for flag in ["--demo", "--mcp-config=x.json", "--catalog=x.jsonl", "--model=x"] {
+        let ran = cli(folder.path(), &service, &["list", flag]).await;
+        assert!(ran.code == 2 && ran.stderr.contains("unexpected argument"), "{}", ran.stderr);
+    }
+    service.stop().await;
+}
