@@ -122,11 +122,6 @@ pub struct ServeArgs {
 
 impl ServeArgs {
     /// The configuration that these arguments ask for.
-    pub fn resolve(&self) -> Result<Config, ConfigErrors> {
-        self.sources.resolve_with(self.listens())
-    }
-
-    /// The same, with the warnings handed back.
     fn load(&self) -> Result<Loaded, ConfigErrors> {
         self.sources.load(self.listens())
     }

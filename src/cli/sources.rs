@@ -85,11 +85,7 @@ pub struct ListenArgs {
 impl SourceArgs {
     /// The configuration that these arguments ask for, with its warnings logged.
     pub fn resolve(&self) -> Result<Config, ConfigErrors> {
-        self.resolve_with(None)
-    }
-
-    pub(super) fn resolve_with(&self, listen: Option<&ListenArgs>) -> Result<Config, ConfigErrors> {
-        let loaded = self.load(listen)?;
+        let loaded = self.load(None)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }

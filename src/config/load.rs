@@ -60,7 +60,8 @@ pub struct Loaded {
     pub config: Config,
     /// What is legal, and yet may not be meant.
     pub warnings: Vec<ConfigError>,
-    /// The files that were read.
+    /// The files that were read: the configuration's own, and those that it names for secrets,
+    /// variables and certificates.
     pub files: Vec<PathBuf>,
     /// Values that came from the environment: hidden wherever the configuration is shown.
     pub(super) filled_in: Vec<SecretString>,
@@ -111,11 +112,15 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let listen = check.listen(&raw, sources, environment);
     let data = check.data(&raw, &base, sources, environment);
     let data_folder = data.as_deref();
+    files.extend(defaults.network.files().cloned());
+    let key = raw.embed.endpoint.as_ref().and_then(|endpoint| endpoint.api_key_file.as_ref());
+    files.extend(key.map(|path| base.join(path)));
     let mut check =
         encoder::Check::new((&place, &base, data_folder), environment, &mut errors, &mut warnings);
     let embed = check.embed(raw.embed, sources);
     let rerank = check.rerank(raw.rerank, sources);
     let registries = registry::resolve(raw.registry, &place, &mut errors);
+    files.extend(raw.token_key_file.iter().map(|path| base.join(path)));
     let mut check = Check { place: &place, errors: &mut errors };
     let token_key =
         check.token_key(raw.token_key_file.as_deref(), raw.token_keyring, &base, environment);
@@ -133,6 +138,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             Ok(resolved) => {
                 servers.push(resolved.server);
                 filled_in.extend(resolved.filled_in);
+                files.extend(resolved.files);
             }
             Err(found) if off => {
                 let first = found.first().map(|error| error.problem.to_string());

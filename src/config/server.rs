@@ -34,6 +34,8 @@ pub(super) struct Resolved {
     pub server: ServerConfig,
     /// Values of variables that stand in it.
     pub filled_in: Vec<String>,
+    /// The files that it was read from, besides the one that it stands in.
+    pub files: Vec<PathBuf>,
 }
 
 /// What entries have that do not say otherwise.
@@ -86,6 +88,7 @@ pub(super) fn resolve(
         // Half-expanded values would only give errors that follow from these.
         return Err(errors);
     }
+    let files = raw.files().map(|path| base.join(path)).collect();
     let mut check = Check { place: &place, base: &base, environment, errors: &mut errors };
     let allow = raw.allow.take().map(|globs| check.globs("allow", &globs));
     let deny = check.globs("deny", &raw.deny.take().unwrap_or_default());
@@ -111,7 +114,7 @@ pub(super) fn resolve(
                 transport,
                 auth,
             };
-            Ok(Resolved { server, filled_in })
+            Ok(Resolved { server, filled_in, files })
         }
         _ => Err(errors),
     }
