@@ -54,7 +54,8 @@ impl NetworkConfig {
 
     /// The files that it names.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        let own = self.client.iter().flat_map(|own| std::iter::once(&own.certificate).chain(&own.key));
+        let own =
+            self.client.iter().flat_map(|own| std::iter::once(&own.certificate).chain(&own.key));
         self.ca.iter().chain(own)
     }
 

@@ -387,11 +387,14 @@ fn variables_of_a_file_go_behind_those_of_the_entry() {
 #[test]
 fn every_file_that_is_read_is_told() {
     let files = [
-        ("toolscout.toml", "[embed.endpoint]\nurl = 'https://e.test/v1'\nmodel = 'm'\n\
+        (
+            "toolscout.toml",
+            "[embed.endpoint]\nurl = 'https://e.test/v1'\nmodel = 'm'\n\
           dimensions = 3\napi_key_file = 'embed.key'\n[servers.a]\ncommand = 'sh'\n\
           env_file = '${NONE:-a.env}'\n[servers.b]\nurl = 'https://b.test/mcp'\n\
           bearer_token_file = 'b.token'\n[servers.c]\nurl = 'https://c.test/mcp'\n\
-          oauth = { client_id = 'c', client_secret_file = 'c.secret' }"),
+          oauth = { client_id = 'c', client_secret_file = 'c.secret' }",
+        ),
         ("embed.key", "k"),
         ("a.env", "A=1"),
         ("b.token", "t"),

@@ -183,7 +183,11 @@ async fn what_is_let_go_on_says_so_before_its_crawl_ends() {
     let hangs = Arc::new(AtomicBool::new(false));
     let now = Arc::clone(&hangs);
     let door = MockHttp::start(Speaks::Stateless, false, move |_| {
-        if now.load(Ordering::SeqCst) { Answer::Hang } else { Answer::Result(page(&["open"], None)) }
+        if now.load(Ordering::SeqCst) {
+            Answer::Hang
+        } else {
+            Answer::Result(page(&["open"], None))
+        }
     })
     .await;
     let folder = tempfile::tempdir().unwrap();
