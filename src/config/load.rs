@@ -13,8 +13,8 @@ use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
 use super::raw::{RawConfig, RawCrawl, RawServer};
 use super::server::{self, Defaults, Entry};
 use super::{
-    Config, CrawlConfig, EmbedConfig, Environment, RegistryConfig, TokenKey, client, encoder, file,
-    network, registry, trust,
+    Config, CrawlConfig, EmbedConfig, Environment, TokenKey, client, encoder, file, network,
+    registry, trust,
 };
 
 /// The file that is read when none is named.
@@ -60,7 +60,8 @@ pub struct Loaded {
     pub config: Config,
     /// What is legal, and yet may not be meant.
     pub warnings: Vec<ConfigError>,
-    /// The files that were read.
+    /// The files that were read: the configuration's own, and those that it names for secrets,
+    /// variables and certificates.
     pub files: Vec<PathBuf>,
     /// Values that came from the environment: hidden wherever the configuration is shown.
     pub(super) filled_in: Vec<SecretString>,
@@ -111,11 +112,15 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let listen = check.listen(&raw, sources, environment);
     let data = check.data(&raw, &base, sources, environment);
     let data_folder = data.as_deref();
+    files.extend(defaults.network.files().cloned());
+    let key = raw.embed.endpoint.as_ref().and_then(|endpoint| endpoint.api_key_file.as_ref());
+    files.extend(key.map(|path| base.join(path)));
     let mut check =
         encoder::Check::new((&place, &base, data_folder), environment, &mut errors, &mut warnings);
     let embed = check.embed(raw.embed, sources);
     let rerank = check.rerank(raw.rerank, sources);
     let registries = registry::resolve(raw.registry, &place, &mut errors);
+    files.extend(raw.token_key_file.iter().map(|path| base.join(path)));
     let mut check = Check { place: &place, errors: &mut errors };
     let token_key =
         check.token_key(raw.token_key_file.as_deref(), raw.token_keyring, &base, environment);
@@ -133,6 +138,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             Ok(resolved) => {
                 servers.push(resolved.server);
                 filled_in.extend(resolved.filled_in);
+                files.extend(resolved.files);
             }
             Err(found) if off => {
                 let first = found.first().map(|error| error.problem.to_string());
@@ -156,7 +162,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 data,
                 servers,
                 crawl,
-                network: defaults.network,
+                defaults,
                 trust,
                 embed,
                 rerank,
@@ -171,18 +177,14 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     }
 }
 
-/// The encoder of a configuration, and where it serves; its servers are left aside.
+/// The encoder of a configuration; its servers are left aside.
 pub struct EncoderPlaces {
-    /// Where it listens.
-    pub listen: SocketAddr,
     /// Where snapshots, caches and models live.
     pub data: PathBuf,
     /// The encoder.
     pub embed: EmbedConfig,
     /// The model that the file names, if it is not there: then there is none in `embed`.
     pub missing: Option<String>,
-    /// Registries that are followed.
-    pub registries: Vec<RegistryConfig>,
 }
 
 /// Reads what is said of the encoder. A model that is not there is no error here, so that it can
@@ -195,13 +197,11 @@ pub fn encoder_places(
     let (mut files, mut entries) = (Vec::new(), Vec::new());
     let (raw, place, base) = own_file(sources, environment, &mut files, &mut entries, &mut errors);
     let mut check = Check { place: &place, errors: &mut errors };
-    let listen = check.listen(&raw, sources, environment);
     let data = check.data(&raw, &base, sources, environment);
     let data_folder = data.as_deref();
     let mut check =
         encoder::Check::new((&place, &base, data_folder), environment, &mut errors, &mut warnings);
     let embed = check.embed(raw.embed, sources);
-    let registries = registry::resolve(raw.registry, &place, &mut errors);
     let mut missing = None;
     errors.retain(|error| match &error.problem {
         Problem::NoModel(name) => {
@@ -210,10 +210,8 @@ pub fn encoder_places(
         }
         _ => true,
     });
-    match (listen, data) {
-        (Some(listen), Some(data)) if errors.is_empty() => {
-            Ok(EncoderPlaces { listen, data, embed, missing, registries })
-        }
+    match data {
+        Some(data) if errors.is_empty() => Ok(EncoderPlaces { data, embed, missing }),
         _ => Err(in_order(errors)),
     }
 }
@@ -230,7 +228,7 @@ fn named(sources: &Sources, environment: &Environment<'_>) -> Option<PathBuf> {
 }
 
 /// Errors as a reader meets them: file by file, each from its first line on.
-fn in_order(mut errors: Vec<ConfigError>) -> ConfigErrors {
+pub(super) fn in_order(mut errors: Vec<ConfigError>) -> ConfigErrors {
     let mut files = Vec::new();
     for error in &errors {
         if !files.contains(&error.file) {
@@ -245,7 +243,7 @@ fn in_order(mut errors: Vec<ConfigError>) -> ConfigErrors {
 }
 
 /// `toolscout.toml`, wherever it is; its servers go to `entries`.
-fn own_file(
+pub(super) fn own_file(
     sources: &Sources,
     environment: &Environment<'_>,
     files: &mut Vec<PathBuf>,
@@ -342,9 +340,9 @@ fn refuse_duplicates(entries: &[Entry], demo: bool, errors: &mut Vec<ConfigError
 }
 
 /// Checks the values outside `[servers]`.
-struct Check<'a> {
-    place: &'a Place,
-    errors: &'a mut Vec<ConfigError>,
+pub(super) struct Check<'a> {
+    pub place: &'a Place,
+    pub errors: &'a mut Vec<ConfigError>,
 }
 
 impl Check<'_> {
@@ -383,7 +381,7 @@ impl Check<'_> {
         }
     }
 
-    fn listen(
+    pub(super) fn listen(
         &mut self,
         raw: &RawConfig,
         sources: &Sources,
@@ -442,7 +440,7 @@ impl Check<'_> {
         TokenKey::File
     }
 
-    fn data(
+    pub(super) fn data(
         &mut self,
         raw: &RawConfig,
         base: &Path,

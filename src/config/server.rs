@@ -34,12 +34,18 @@ pub(super) struct Resolved {
     pub server: ServerConfig,
     /// Values of variables that stand in it.
     pub filled_in: Vec<String>,
+    /// The files that it was read from, besides the one that it stands in.
+    pub files: Vec<PathBuf>,
 }
 
 /// What entries have that do not say otherwise.
-pub(super) struct Defaults {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defaults {
+    /// Time for one whole crawl.
     pub timeout: Duration,
+    /// Time between crawls, before jitter.
     pub refresh: Duration,
+    /// What lies on the way, where that is HTTP.
     pub network: NetworkConfig,
 }
 
@@ -82,6 +88,7 @@ pub(super) fn resolve(
         // Half-expanded values would only give errors that follow from these.
         return Err(errors);
     }
+    let files = raw.files().map(|path| base.join(path)).collect();
     let mut check = Check { place: &place, base: &base, environment, errors: &mut errors };
     let allow = raw.allow.take().map(|globs| check.globs("allow", &globs));
     let deny = check.globs("deny", &raw.deny.take().unwrap_or_default());
@@ -107,7 +114,7 @@ pub(super) fn resolve(
                 transport,
                 auth,
             };
-            Ok(Resolved { server, filled_in })
+            Ok(Resolved { server, filled_in, files })
         }
         _ => Err(errors),
     }
