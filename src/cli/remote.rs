@@ -34,15 +34,14 @@ impl Remote {
     /// The one that these arguments name.
     pub fn of(args: &RemoteArgs) -> anyhow::Result<Self> {
         let sources = args.place.sources();
-        let base = match &args.url {
-            Some(url) => url.clone(),
-            None => {
-                let mut listen = service_address(&sources, &variable)?;
-                if listen.ip().is_unspecified() {
-                    listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-                }
-                Url::parse(&format!("http://{listen}"))?
+        let base = if let Some(url) = &args.url {
+            url.clone()
+        } else {
+            let mut listen = service_address(&sources, &variable)?;
+            if listen.ip().is_unspecified() {
+                listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
             }
+            Url::parse(&format!("http://{listen}"))?
         };
         let data = data_folder(&sources, &variable)?;
         Ok(Self { base, token: AdminToken::read(&data)? })

@@ -112,15 +112,12 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let listen = check.listen(&raw, sources, environment);
     let data = check.data(&raw, &base, sources, environment);
     let data_folder = data.as_deref();
-    files.extend(defaults.network.files().cloned());
-    let key = raw.embed.endpoint.as_ref().and_then(|endpoint| endpoint.api_key_file.as_ref());
-    files.extend(key.map(|path| base.join(path)));
+    files.extend(named_files(&raw, &base).chain(defaults.network.files().cloned()));
     let mut check =
         encoder::Check::new((&place, &base, data_folder), environment, &mut errors, &mut warnings);
     let embed = check.embed(raw.embed, sources);
     let rerank = check.rerank(raw.rerank, sources);
     let registries = registry::resolve(raw.registry, &place, &mut errors);
-    files.extend(raw.token_key_file.iter().map(|path| base.join(path)));
     let mut check = Check { place: &place, errors: &mut errors };
     let token_key =
         check.token_key(raw.token_key_file.as_deref(), raw.token_keyring, &base, environment);
@@ -277,6 +274,12 @@ pub(super) fn own_file(
     }));
     files.push(path);
     (read.raw, read.place, base)
+}
+
+/// The files that the configuration's own names for secrets outside `[servers]`.
+fn named_files(raw: &RawConfig, base: &Path) -> impl Iterator<Item = PathBuf> {
+    let key = raw.embed.endpoint.as_ref().and_then(|endpoint| endpoint.api_key_file.as_ref());
+    key.into_iter().chain(&raw.token_key_file).map(move |path| base.join(path))
 }
 
 fn text_of(shown: &str, path: &Path, errors: &mut Vec<ConfigError>) -> Option<String> {
