@@ -63,6 +63,6 @@ impl AddedServer {
         let entry = Entry { id, place, base, raw, damaged: false };
         let nothing = |_: &str| None;
         let resolved = resolve(entry, &Defaults::default(), &nothing, &mut Vec::new());
-        resolved.map(|resolved| resolved.server).map_err(ConfigErrors)
+        resolved.map_err(ConfigErrors)
     }
 }

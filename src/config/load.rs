@@ -130,10 +130,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
         let at = entry.place.clone();
         let off = entry.raw.enabled == Some(false);
         match server::resolve(entry, &defaults, environment, &mut warnings) {
-            Ok(resolved) => {
-                servers.push(resolved.server);
-                filled_in.extend(resolved.filled_in);
-            }
+            Ok(server) => servers.push(server),
             Err(found) if off => {
                 let first = found.first().map(|error| error.problem.to_string());
                 let problem = Problem::LeftOut(first.unwrap_or_default());
@@ -145,6 +142,8 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     if servers.is_empty() && registries.is_empty() && !sources.demo {
         warnings.push(place.error(Problem::Nothing));
     }
+    let of_servers = servers.iter().flat_map(|server| server.filled_in.iter().cloned());
+    let filled_in = filled_in.into_iter().map(SecretString::from).chain(of_servers).collect();
     match (listen, data) {
         (Some(listen), Some(data)) if errors.is_empty() => Ok(Loaded {
             config: Config {
@@ -165,7 +164,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             },
             warnings,
             files,
-            filled_in: filled_in.into_iter().map(SecretString::from).collect(),
+            filled_in,
         }),
         _ => Err(in_order(errors)),
     }

@@ -29,13 +29,6 @@ pub(super) struct Entry {
     pub damaged: bool,
 }
 
-/// What an entry becomes.
-pub(super) struct Resolved {
-    pub server: ServerConfig,
-    /// Values of variables that stand in it.
-    pub filled_in: Vec<String>,
-}
-
 /// What entries have that do not say otherwise.
 pub(super) struct Defaults {
     pub timeout: Duration,
@@ -59,7 +52,7 @@ pub(super) fn resolve(
     defaults: &Defaults,
     environment: &Environment<'_>,
     warnings: &mut Vec<ConfigError>,
-) -> Result<Resolved, Vec<ConfigError>> {
+) -> Result<ServerConfig, Vec<ConfigError>> {
     let Entry { id, place, base, mut raw, damaged } = entry;
     let mut errors = Vec::new();
     if id.trim().is_empty() || id.chars().any(char::is_control) {
@@ -95,7 +88,7 @@ pub(super) fn resolve(
             if enabled {
                 warn(&place, &transport, environment, warnings);
             }
-            let server = ServerConfig {
+            Ok(ServerConfig {
                 id: id.into(),
                 enabled,
                 title,
@@ -106,8 +99,8 @@ pub(super) fn resolve(
                 guard: None,
                 transport,
                 auth,
-            };
-            Ok(Resolved { server, filled_in })
+                filled_in: filled_in.into_iter().map(SecretString::from).collect(),
+            })
         }
         _ => Err(errors),
     }
