@@ -1,7 +1,9 @@
 //! A running toolscout, asked to change something.
 //!
 //! Invariant: the token of the data folder goes to the address of the same configuration, or to the
-//! one that the user named.
+//! one that the user named, and through nobody's hands.
+
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -11,6 +13,15 @@ use url::Url;
 
 use super::SourceArgs;
 use crate::serve::token::AdminToken;
+
+/// Time for a whole answer.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The client that a running toolscout is asked with. No proxy is to see what it is told, and
+/// `HTTP_PROXY` would hold for this machine, too.
+pub(super) fn client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()
+}
 
 /// Which toolscout.
 #[derive(Debug, Clone, Args)]
@@ -54,7 +65,7 @@ impl Remote {
             segments.pop_if_empty().extend(path);
         }
         super::runtime()?.block_on(async {
-            let mut request = reqwest::Client::new().request(method, url);
+            let mut request = client()?.request(method, url);
             request = request.bearer_auth(self.token.expose());
             if let Some(body) = body {
                 request = request.json(body);

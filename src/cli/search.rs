@@ -10,7 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::local::Local;
-use super::{LogFormat, SearchArgs, crawl, log};
+use super::{LogFormat, SearchArgs, crawl, log, remote};
 use crate::auth::Accounts;
 use crate::catalog::{Catalog, file};
 use crate::config::{Config, ServerConfig, Transport};
@@ -119,7 +119,7 @@ fn ask_running(args: &SearchArgs, url: &Url) -> anyhow::Result<String> {
         }
     }
     super::runtime()?.block_on(async {
-        let response = reqwest::get(url.clone()).await.with_context(|| {
+        let response = remote::client()?.get(url.clone()).send().await.with_context(|| {
             format!("no toolscout answers at {}", url.origin().ascii_serialization())
         })?;
         let status = response.status();

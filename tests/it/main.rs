@@ -44,6 +44,7 @@ mod oauth_login;
 mod oauth_service;
 mod oauth_tokens;
 mod reload;
+mod secrets;
 mod serve_guard;
 mod serve_http;
 mod serve_mcp;
