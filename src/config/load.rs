@@ -82,7 +82,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
         };
         let base = folder_of(&path);
         let mut told = client::Told { errors: &mut errors, warnings: &mut warnings };
-        let read = client::read(&shown, &path, &text, &mut told).servers;
+        let read = client::read(&shown, &path, &text, &mut told).without_us(&mut told);
         entries.extend(read.into_iter().map(|(id, place, raw)| Entry {
             id,
             place,
