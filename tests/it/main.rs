@@ -41,6 +41,7 @@ mod model_pull;
 mod model_use;
 mod oauth_keyring;
 mod oauth_login;
+mod oauth_places;
 mod oauth_service;
 mod oauth_tokens;
 mod reload;
