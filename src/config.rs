@@ -10,6 +10,7 @@ mod encoder;
 mod error;
 mod expand;
 mod file;
+mod hidden;
 pub mod import;
 mod load;
 mod names;
@@ -159,8 +160,22 @@ impl Config {
 impl ServerConfig {
     /// Both are the same in every value, secrets included.
     pub fn same_as(&self, other: &Self) -> bool {
-        let Self { id, enabled, title, names, timeout, refresh, network, guard, transport, auth } =
-            self;
+        let Self {
+            id,
+            enabled,
+            title,
+            names,
+            timeout,
+            refresh,
+            network,
+            guard,
+            transport,
+            auth,
+            filled_in,
+        } = self;
+        let clear = |values: &[SecretString]| -> Vec<String> {
+            values.iter().map(|value| value.expose_secret().to_owned()).collect()
+        };
         *id == other.id
             && *enabled == other.enabled
             && *title == other.title
@@ -171,6 +186,7 @@ impl ServerConfig {
             && *guard == other.guard
             && transport.same_as(&other.transport)
             && *auth == other.auth
+            && clear(filled_in) == clear(&other.filled_in)
     }
 }
 
@@ -225,6 +241,8 @@ pub struct ServerConfig {
     pub transport: Transport,
     /// How to prove who we are, beside what its headers say.
     pub auth: Auth,
+    /// Values that variables filled in: no text shows them.
+    pub filled_in: Vec<SecretString>,
 }
 
 /// How toolscout proves to a server who it is.

@@ -177,5 +177,6 @@ fn entry(name: &str, transport: Transport) -> ServerConfig {
         guard: None,
         transport,
         auth: crate::config::Auth::Headers,
+        filled_in: Vec::new(),
     }
 }

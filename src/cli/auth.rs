@@ -16,7 +16,10 @@ use clap::{Args, Subcommand};
 use super::sources::variable;
 use super::{LogFormat, log};
 use crate::auth::{Account, Accounts};
-use crate::config::{Auth, Config, ServerConfig, Sources, Transport, load};
+use crate::config::{Auth, Loaded, ServerConfig, Sources, Transport, load};
+use crate::crawl::Hold;
+use crate::discover::follow::Follower;
+use crate::roster::Entries;
 
 /// What `auth` can do.
 #[derive(Debug, Subcommand)]
@@ -110,29 +113,59 @@ pub fn run(command: &AuthCommand) -> anyhow::Result<ExitCode> {
     done
 }
 
+/// Servers, and the logins at them.
+struct Known {
+    servers: Vec<Arc<ServerConfig>>,
+    accounts: Accounts,
+    /// Entries of the configuration are wrong, and not among the servers.
+    lacks: bool,
+}
+
+impl Known {
+    /// Those that a login is possible at.
+    fn candidates(&self) -> impl Iterator<Item = &ServerConfig> {
+        let servers = self.servers.iter().map(Arc::as_ref);
+        servers.filter(|server| matches!(server.auth, Auth::OAuth(_)))
+    }
+}
+
 impl PlaceArgs {
-    fn open(&self) -> anyhow::Result<(Config, Accounts)> {
+    /// Every server that a service with this data folder would connect to.
+    fn open(&self) -> anyhow::Result<Known> {
         let sources = Sources {
             // Where even the working folder is gone, relative paths stay relative.
             folder: std::env::current_dir().unwrap_or_default(),
             config: self.config.clone(),
             mcp_config: self.mcp_config.clone(),
             data: self.data.clone(),
+            leave_out: true,
             ..Sources::default()
         };
-        let config = load(&sources, &variable)?.config;
+        let Loaded { config, left_out, .. } = load(&sources, &variable)?;
+        for wrong in &left_out {
+            tracing::warn!("{wrong}");
+        }
         let accounts = Accounts::open(&config)?;
-        Ok((config, accounts))
+        let follower = Follower::open(&config);
+        let mut entries = Entries::open(config)?;
+        for (registry, found) in follower.found() {
+            entries.set_found(&registry, found);
+        }
+        let wanted = entries.wanted().into_iter();
+        let approved = wanted.filter(|wanted| wanted.hold != Some(Hold::Pending));
+        let servers = approved.map(|wanted| wanted.server).collect();
+        Ok(Known { servers, accounts, lacks: !left_out.is_empty() })
     }
 
     /// The login of the server with this id.
     fn account(&self, id: &str) -> anyhow::Result<Arc<Account>> {
-        let (config, accounts) = self.open()?;
-        let server = config.servers.iter().find(|server| server.id.as_str() == id);
+        let known = self.open()?;
+        let server = known.servers.iter().find(|server| server.id.as_str() == id);
         let server = server.ok_or_else(|| {
-            let known: Vec<_> = candidates(&config).map(|server| server.id.as_str()).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            anyhow!("no server {id:?} is configured; those that may want a login: {known}")
+            let ids: Vec<_> = known.candidates().map(|server| server.id.as_str()).collect();
+            let ids = if ids.is_empty() { "none".to_owned() } else { ids.join(", ") };
+            let or = if known.lacks { ", or its entry is wrong (see above)" } else { "" };
+            anyhow!("no server {id:?} is configured{or}; those that may want a login: {ids}")
         })?;
         match (&server.transport, &server.auth) {
             (Transport::Http { .. }, Auth::OAuth(_)) => {}
@@ -142,13 +175,8 @@ impl PlaceArgs {
             ),
             _ => bail!("{id} is not reached over HTTP: it wants no login"),
         }
-        accounts.of(server).ok_or_else(|| anyhow!("{id} wants no login"))
+        known.accounts.of(server).ok_or_else(|| anyhow!("{id} wants no login"))
     }
-}
-
-/// Servers that a login is possible at.
-fn candidates(config: &Config) -> impl Iterator<Item = &ServerConfig> {
-    config.servers.iter().filter(|server| matches!(server.auth, Auth::OAuth(_)))
 }
 
 fn logout(args: &ServerArgs) -> anyhow::Result<ExitCode> {

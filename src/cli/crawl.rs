@@ -51,6 +51,23 @@ pub struct OfTool {
     finding: Finding,
 }
 
+impl Crawled {
+    fn has_failed(&self) -> bool {
+        self.tools.is_none() && self.state != "disabled"
+    }
+}
+
+/// Warns of each server that could not be crawled, and names them.
+pub fn warn_of_failed(crawled: &[Crawled]) -> Vec<ServerId> {
+    let failed = crawled.iter().filter(|server| server.has_failed());
+    let told = failed.map(|server| {
+        let why = server.error.as_deref().unwrap_or(server.state);
+        tracing::warn!("{}: its tools are missing here: {why}", server.server);
+        server.server.clone()
+    });
+    told.collect()
+}
+
 /// Runs the subcommand.
 pub fn run(args: &CrawlArgs) -> anyhow::Result<ExitCode> {
     let lines = log::start(LogFormat::Text, true);
@@ -79,7 +96,7 @@ pub fn run(args: &CrawlArgs) -> anyhow::Result<ExitCode> {
             crawled.len() - whole
         )?;
     }
-    let failed = crawled.iter().any(|server| server.tools.is_none() && server.state != "disabled");
+    let failed = crawled.iter().any(Crawled::has_failed);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::local::Local;
 use super::{LogFormat, SourceArgs, log, search};
 use crate::lint::{Finding, Level, Rule, Settings, lint};
+use crate::tool::ServerId;
 
 /// Arguments of `lint`.
 #[derive(Debug, Args)]
@@ -26,7 +27,7 @@ Rules, and the level of what they find:
   large-definition        warning  a definition of many bytes
   large-schema            warning  an input schema of many bytes
 
-Exit code: 1 when there is a finding of level error, else 0.
+Exit code: 1 when there is a finding of level error or a server can't be crawled, else 0.
 
 Examples:
   toolscout lint                               The servers of ./toolscout.toml
@@ -86,6 +87,8 @@ struct Report<'a> {
     errors: usize,
     warnings: usize,
     by_rule: BTreeMap<&'static str, usize>,
+    /// Servers whose tools could not be looked through.
+    not_crawled: &'a [ServerId],
     findings: &'a [Finding],
 }
 
@@ -93,7 +96,8 @@ struct Report<'a> {
 pub fn run(args: &LintArgs) -> anyhow::Result<ExitCode> {
     let lines = log::start(LogFormat::Text, true);
     let config = args.sources.resolve()?;
-    let local = Local::build(search::catalog(&config, &lines)?, &config, false)?;
+    let (catalog, not_crawled) = search::catalog_now(&config, &lines)?;
+    let local = Local::build(catalog, &config, false)?;
     let catalog = &local.index.catalog;
     let bar = lines.add(ProgressBar::new(catalog.len() as u64));
     if let Ok(style) = ProgressStyle::with_template("searching {pos}/{len} {wide_bar} {eta}") {
@@ -112,7 +116,8 @@ pub fn run(args: &LintArgs) -> anyhow::Result<ExitCode> {
     let mut out = anstream::stdout().lock();
     if args.json {
         let findings = &findings[..];
-        let report = Report { tools, servers, errors, warnings, by_rule, findings };
+        let not_crawled = &not_crawled[..];
+        let report = Report { tools, servers, errors, warnings, by_rule, not_crawled, findings };
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;
     } else {
@@ -127,13 +132,17 @@ pub fn run(args: &LintArgs) -> anyhow::Result<ExitCode> {
         let rules: Vec<_> = by_rule.iter().map(|(rule, count)| format!("{rule} {count}")).collect();
         let rules =
             if rules.is_empty() { String::new() } else { format!(" ({})", rules.join(", ")) };
+        let missing = match not_crawled.len() {
+            0 => String::new(),
+            count => format!(", {count} servers not crawled"),
+        };
         let took = begun.elapsed().as_secs_f32();
         writeln!(
             out,
-            "{errors} errors, {warnings} warnings{rules} in {tools} tools of {servers} servers, {took:.1} s"
+            "{errors} errors, {warnings} warnings{rules} in {tools} tools of {servers} servers{missing}, {took:.1} s"
         )?;
     }
-    Ok(if errors > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if errors > 0 || !not_crawled.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn settings(args: &LintArgs) -> Settings {

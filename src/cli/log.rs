@@ -13,17 +13,21 @@ use super::LogFormat;
 /// The variable that says what is logged, as `RUST_LOG` does elsewhere.
 pub(super) const VARIABLE: &str = "TOOLSCOUT_LOG";
 
+/// What rmcp may write. Its transports and services quote URLs and what servers answered, where
+/// credentials may stand: crawls tell of the same without those. Below a warning, its logins write
+/// codes and what came with tokens.
+const RMCP: [&str; 3] = ["rmcp::transport=off", "rmcp::service=off", "rmcp::transport::auth=warn"];
+
 /// Starts the log; `quiet` shows only warnings unless the variable says more. Progress lines are
 /// to be drawn on what is returned; it draws nothing where stderr is no terminal.
 pub fn start(format: LogFormat, quiet: bool) -> MultiProgress {
     let lines = MultiProgress::new();
     let filter = EnvFilter::try_from_env(VARIABLE)
         .unwrap_or_else(|_| EnvFilter::new(if quiet { "warn" } else { "warn,toolscout=info" }));
-    // Below that, rmcp writes codes and what came with tokens.
-    let filter = match "rmcp::transport::auth=warn".parse() {
-        Ok(directive) => filter.add_directive(directive),
-        Err(_) => filter,
-    };
+    let filter = RMCP
+        .iter()
+        .filter_map(|directive| directive.parse().ok())
+        .fold(filter, EnvFilter::add_directive);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())

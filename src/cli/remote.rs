@@ -1,7 +1,10 @@
 //! A running toolscout, asked to change something.
 //!
 //! Invariant: the token of the data folder goes to the address of the same configuration, or to the
-//! one that the user named; nothing else of that configuration has to be right.
+//! one that the user named, and through nobody's hands; nothing else of that configuration has to be
+//! right.
+
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -12,6 +15,15 @@ use url::Url;
 use super::sources::{PlaceArgs, variable};
 use crate::config::{data_folder, service_address};
 use crate::serve::token::AdminToken;
+
+/// Time for a whole answer.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The client that a running toolscout is asked with. No proxy is to see what it is told, and
+/// `HTTP_PROXY` would hold for this machine, too.
+pub(super) fn client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()
+}
 
 /// Which toolscout.
 #[derive(Debug, Clone, Args)]
@@ -59,7 +71,7 @@ impl Remote {
             segments.pop_if_empty().extend(path);
         }
         super::runtime()?.block_on(async {
-            let mut request = reqwest::Client::new().request(method, url);
+            let mut request = client()?.request(method, url);
             request = request.bearer_auth(self.token.expose());
             if let Some(body) = body {
                 request = request.json(body);

@@ -10,7 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::local::Local;
-use super::{LogFormat, SearchArgs, crawl, log};
+use super::{LogFormat, SearchArgs, crawl, log, remote};
 use crate::auth::Accounts;
 use crate::catalog::{Catalog, file};
 use crate::config::{Config, ServerConfig, Transport};
@@ -56,10 +56,45 @@ fn query(args: &SearchArgs) -> Query {
 
 /// The tools of the configuration: from files, from the demo, from the snapshot of a service that
 /// has crawled them; only what is nowhere else is crawled.
-pub(super) fn catalog(
+fn catalog(config: &Config, lines: &indicatif::MultiProgress) -> anyhow::Result<Catalog> {
+    let (mut catalog, mut live) = at_hand(config)?;
+    if live.servers.is_empty() {
+        return Ok(catalog);
+    }
+    let path = config.snapshot_path();
+    let saved = snapshot::load(&path).unwrap_or_else(|error| {
+        tracing::warn!("{error}: crawling instead");
+        None
+    });
+    let accounts = Accounts::open(config)?;
+    let who = |server: &ServerConfig| accounts.who(server);
+    let known = saved
+        .map(|(_, saved)| saved.retain_of(|server, tool| live.admits(server, tool, who)))
+        .unwrap_or_default();
+    live.servers.retain(|server| known.server(server.id.as_str()).is_none());
+    if !live.servers.is_empty() {
+        let (crawled, rows) = crawl::crawl_all(&live, lines)?;
+        crawl::warn_of_failed(&rows);
+        catalog = catalog.join(&crawled);
+    }
+    Ok(catalog.join(&known))
+}
+
+/// The tools of the configuration as its servers offer them now, and the servers that did not say.
+pub(super) fn catalog_now(
     config: &Config,
     lines: &indicatif::MultiProgress,
-) -> anyhow::Result<Catalog> {
+) -> anyhow::Result<(Catalog, Vec<ServerId>)> {
+    let (catalog, live) = at_hand(config)?;
+    if live.servers.is_empty() {
+        return Ok((catalog, Vec::new()));
+    }
+    let (crawled, rows) = crawl::crawl_all(&live, lines)?;
+    Ok((catalog.join(&crawled), crawl::warn_of_failed(&rows)))
+}
+
+/// The tools of files and of the demo, and the configuration of what has to be crawled.
+fn at_hand(config: &Config) -> anyhow::Result<(Catalog, Config)> {
     let mut listings = Vec::new();
     let mut live = Config { servers: Vec::new(), demo: false, ..config.clone() };
     for server in config.servers.iter().filter(|server| server.enabled) {
@@ -76,26 +111,7 @@ pub(super) fn catalog(
     if config.demo {
         listings.extend(demo::catalog()?);
     }
-    let mut catalog = Catalog::from_listings(listings);
-    if live.servers.is_empty() {
-        return Ok(catalog);
-    }
-    let path = config.snapshot_path();
-    let saved = snapshot::load(&path).unwrap_or_else(|error| {
-        tracing::warn!("{error}: crawling instead");
-        None
-    });
-    let accounts = Accounts::open(config)?;
-    let who = |server: &ServerConfig| accounts.who(server);
-    let known = saved
-        .map(|(_, saved)| saved.retain_of(|server, tool| live.admits(server, tool, who)))
-        .unwrap_or_default();
-    live.servers.retain(|server| known.server(server.id.as_str()).is_none());
-    if !live.servers.is_empty() {
-        let (crawled, _) = crawl::crawl_all(&live, lines)?;
-        catalog = catalog.join(&crawled);
-    }
-    Ok(catalog.join(&known))
+    Ok((Catalog::from_listings(listings), live))
 }
 
 fn ask_running(args: &SearchArgs, url: &Url) -> anyhow::Result<String> {
@@ -119,7 +135,7 @@ fn ask_running(args: &SearchArgs, url: &Url) -> anyhow::Result<String> {
         }
     }
     super::runtime()?.block_on(async {
-        let response = reqwest::get(url.clone()).await.with_context(|| {
+        let response = remote::client()?.get(url.clone()).send().await.with_context(|| {
             format!("no toolscout answers at {}", url.origin().ascii_serialization())
         })?;
         let status = response.status();

@@ -66,6 +66,7 @@ async fn run_until_stopped(
     let service = Service::start(&watch, config.clone(), &shutdown).await?;
     let shown = tokio::spawn(progress::show(service.live.clone(), lines, shutdown.clone()));
     let live = service.live.clone();
+    reload::follow(watch, service.roster.clone(), shutdown.clone())?;
     match listener {
         None => {
             serve::run_stdio(live, shutdown.clone()).await?;
@@ -74,7 +75,6 @@ async fn run_until_stopped(
         Some(listener) => {
             let address = listener.local_addr()?;
             let config = Config { listen: address, ..config };
-            reload::follow(watch, service.roster.clone(), shutdown.clone())?;
             let admin = admin(&config, &service)?;
             writeln!(
                 anstream::stdout(),

@@ -15,12 +15,14 @@ mod variables;
 use std::path::Path;
 
 use serde_json::{Map, Value};
+use url::Url;
 
 use self::fields::Fields;
 use self::variables::Variables;
 pub(super) use self::variables::variable;
 use super::error::{ConfigError, Place, Problem};
 use super::raw::RawServer;
+use super::server::is_loopback;
 
 /// How a list of servers is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +62,17 @@ pub(super) struct Read {
     pub format: Option<Format>,
     /// Every entry that could be read.
     pub servers: Vec<(String, Place, RawServer)>,
+}
+
+impl Read {
+    /// The entries but for this program's own, of which it is warned: crawled, it would start
+    /// itself without end.
+    pub(super) fn without_us(self, told: &mut Told<'_>) -> Vec<(String, Place, RawServer)> {
+        let (us, others): (Vec<_>, Vec<_>) =
+            self.servers.into_iter().partition(|(_, _, server)| is_ourselves(server));
+        told.warnings.extend(us.iter().map(|(_, place, _)| place.error(Problem::Ourselves)));
+        others
+    }
 }
 
 /// What is wrong, and what is odd.
@@ -201,6 +214,14 @@ pub(super) fn free(id: &str, is_taken: impl Fn(&str) -> bool) -> String {
         free = format!("{id}-{number}");
     }
     free
+}
+
+/// It is this program: crawled, it would list what it found.
+pub(super) fn is_ourselves(raw: &RawServer) -> bool {
+    let program = raw.command.as_deref().map(Path::new).and_then(Path::file_stem);
+    let url = raw.url.as_deref().and_then(|url| Url::parse(url).ok());
+    program.is_some_and(|name| name == "toolscout")
+        || url.is_some_and(|url| is_loopback(&url) && url.port() == Some(7420))
 }
 
 /// Something that it is started with is looked for from the working folder.

@@ -203,7 +203,7 @@ impl Plan<'_> {
         path: &Path,
         place: &super::error::Place,
     ) -> Result<ImportedServer, ConfigError> {
-        if entry::is_ourselves(&raw) {
+        if client::is_ourselves(&raw) {
             return Err(place.error(Problem::Ourselves));
         }
         let base = path.parent().unwrap_or(Path::new(""));

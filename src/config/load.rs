@@ -52,6 +52,8 @@ pub struct Sources {
     pub reranker: Option<PathBuf>,
     /// `--runtime`.
     pub runtime: Option<PathBuf>,
+    /// An entry of a server that is wrong takes nothing with it but itself.
+    pub leave_out: bool,
 }
 
 /// A resolved configuration, and what is worth knowing of how it came to be.
@@ -60,6 +62,8 @@ pub struct Loaded {
     pub config: Config,
     /// What is legal, and yet may not be meant.
     pub warnings: Vec<ConfigError>,
+    /// What is wrong with entries that were left out for it.
+    pub left_out: Vec<ConfigError>,
     /// The files that were read: the configuration's own, and those that it names for secrets,
     /// variables and certificates.
     pub files: Vec<PathBuf>,
@@ -83,7 +87,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
         };
         let base = folder_of(&path);
         let mut told = client::Told { errors: &mut errors, warnings: &mut warnings };
-        let read = client::read(&shown, &path, &text, &mut told).servers;
+        let read = client::read(&shown, &path, &text, &mut told).without_us(&mut told);
         entries.extend(read.into_iter().map(|(id, place, raw)| Entry {
             id,
             place,
@@ -128,13 +132,14 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     }
     refuse_duplicates(&entries, sources.demo, &mut errors);
     let mut servers = Vec::new();
+    // What an error was told of would be another server without it.
+    entries.retain(|entry| !(sources.leave_out && entry.damaged));
     for entry in entries {
         let at = entry.place.clone();
         let off = entry.raw.enabled == Some(false);
         match server::resolve(entry, &defaults, environment, &mut warnings) {
             Ok(resolved) => {
                 servers.push(resolved.server);
-                filled_in.extend(resolved.filled_in);
                 files.extend(resolved.files);
             }
             Err(found) if off => {
@@ -148,6 +153,9 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     if servers.is_empty() && registries.is_empty() && !sources.demo {
         warnings.push(place.error(Problem::Nothing));
     }
+    let left_out = if sources.leave_out { of_entries(&mut errors, sources) } else { Vec::new() };
+    let of_servers = servers.iter().flat_map(|server| server.filled_in.iter().cloned());
+    let filled_in = filled_in.into_iter().map(SecretString::from).chain(of_servers).collect();
     match (listen, data) {
         (Some(listen), Some(data)) if errors.is_empty() => Ok(Loaded {
             config: Config {
@@ -167,8 +175,9 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 token_key,
             },
             warnings,
+            left_out,
             files,
-            filled_in: filled_in.into_iter().map(SecretString::from).collect(),
+            filled_in,
         }),
         _ => Err(in_order(errors)),
     }
@@ -222,6 +231,15 @@ pub fn file_of(sources: &Sources, environment: &Environment<'_>) -> (PathBuf, Pa
 
 fn named(sources: &Sources, environment: &Environment<'_>) -> Option<PathBuf> {
     sources.config.clone().or_else(|| set(environment, "TOOLSCOUT_CONFIG"))
+}
+
+/// Takes those errors that are about one entry.
+fn of_entries(errors: &mut Vec<ConfigError>, sources: &Sources) -> Vec<ConfigError> {
+    let of_client = |error: &ConfigError| {
+        let files = sources.mcp_config.iter().map(|path| path.display().to_string());
+        !error.key.is_empty() && files.into_iter().any(|file| file == error.file)
+    };
+    errors.extract_if(.., |error| error.key.starts_with("servers.") || of_client(error)).collect()
 }
 
 /// Errors as a reader meets them: file by file, each from its first line on.

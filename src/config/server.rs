@@ -32,8 +32,6 @@ pub(super) struct Entry {
 /// What an entry becomes.
 pub(super) struct Resolved {
     pub server: ServerConfig,
-    /// Values of variables that stand in it.
-    pub filled_in: Vec<String>,
     /// The files that it was read from, besides the one that it stands in.
     pub files: Vec<PathBuf>,
 }
@@ -65,7 +63,7 @@ pub(super) fn resolve(
     defaults: &Defaults,
     environment: &Environment<'_>,
     warnings: &mut Vec<ConfigError>,
-) -> Result<Resolved, Vec<ConfigError>> {
+) -> Result<ServerConfig, Vec<ConfigError>> {
     let Entry { id, place, base, mut raw, damaged } = entry;
     let mut errors = Vec::new();
     if id.trim().is_empty() || id.chars().any(char::is_control) {
@@ -102,7 +100,7 @@ pub(super) fn resolve(
             if enabled {
                 warn(&place, &transport, environment, warnings);
             }
-            let server = ServerConfig {
+            Ok(ServerConfig {
                 id: id.into(),
                 enabled,
                 title,
@@ -113,8 +111,9 @@ pub(super) fn resolve(
                 guard: None,
                 transport,
                 auth,
+                filled_in: filled_in.into_iter().map(SecretString::from).collect(),
             };
-            Ok(Resolved { server, filled_in, files })
+            Ok(Resolved { server, files })
         }
         _ => Err(errors),
     }

@@ -6,11 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
-
 use crate::auth::Account;
 pub(super) use crate::auth::clip;
-use crate::config::{Proxy, ServerConfig, Transport};
+use crate::config::ServerConfig;
 
 /// Why a crawl failed.
 #[derive(Debug, thiserror::Error)]
@@ -132,29 +130,7 @@ impl Secrets {
     const MAX_TEXT: usize = 400;
 
     pub(super) fn of(server: &ServerConfig, account: Option<Arc<Account>>) -> Self {
-        let mut secrets = Vec::new();
-        match &server.transport {
-            Transport::Stdio { env, .. } => {
-                secrets.extend(env.iter().map(|(_, value)| value.expose_secret().to_owned()));
-            }
-            Transport::Http { url, headers } => {
-                for (_, value) in headers {
-                    let value = value.expose_secret();
-                    secrets.push(value.to_owned());
-                    secrets.extend(value.split_once(' ').map(|(_, token)| token.to_owned()));
-                }
-                secrets.extend(url.query().map(str::to_owned));
-                secrets.extend(url.query_pairs().map(|(_, value)| value.into_owned()));
-                secrets.extend(url.password().map(str::to_owned));
-                secrets.push(url.username().to_owned());
-                if let Proxy::Through(proxy) = &server.network.proxy {
-                    secrets.extend(proxy.password().map(str::to_owned));
-                    secrets.push(proxy.username().to_owned());
-                }
-            }
-            Transport::Catalog { .. } => {}
-        }
-        Self { fixed: secrets, account }
+        Self { fixed: server.secrets(), account }
     }
 
     /// `text` in one line, of bounded length, without any of the values.

@@ -78,6 +78,8 @@ impl TappedHttp {
         F: Future<Output = Result<T, HttpError>>,
     {
         self.http.call(call).await.map_err(|failure| match failure {
+            // rmcp makes texts of it, and the URL may hold a secret.
+            Failure::Request(HttpError::Client(error)) => HttpError::Client(error.without_url()),
             Failure::Request(error) => error,
             Failure::Login(error) => {
                 self.fault.set(error);

@@ -222,6 +222,7 @@ fn config(url: &Url, headers: Vec<(String, String)>, guard: Option<Policy>) -> S
             headers: headers.into_iter().map(|(name, value)| (name, value.into())).collect(),
         },
         auth: config::Auth::Headers,
+        filled_in: Vec::new(),
     }
 }
 

@@ -6,7 +6,9 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use serde_json::{Value, json};
 
-use crate::support::service::run;
+use crate::support::crawling::page;
+use crate::support::mock_http::{MockHttp, Speaks};
+use crate::support::service::{Service, configure, run};
 use crate::support::shared::shared;
 
 fn write(folder: &Path, tools: &[Value]) {
@@ -67,6 +69,41 @@ async fn errors_fail_and_warnings_do_not() {
     for wrong in [&["--rule", "nonsense"][..], &["--similar", "2"], &["--first", "0"]] {
         assert_eq!(lint(wrong).await.code, 2, "{wrong:?}");
     }
+}
+
+#[tokio::test]
+async fn what_can_not_be_crawled_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = vec![(None, page(&["open"], None))];
+    let door = MockHttp::pages(Speaks::Stateless, false, pages).await;
+    let away = MockHttp::pages(Speaks::Nothing(503, None), false, Vec::new()).await;
+    let entry = |id: &str, mock: &MockHttp| format!("[servers.{id}]\nurl = \"{}\"\n", mock.url);
+    configure(folder.path(), &entry("door", &door));
+    // What a service has kept is not what the server says now.
+    let service = Service::start(folder.path(), &[]).await;
+    service.until_state("door", "ready").await;
+    service.stop().await;
+    let lint = ["lint", "--json", "--data", "data", "--allow", "no-description"];
+    let report = run(folder.path(), &lint).await.json();
+    assert_eq!((&report["tools"], &report["not_crawled"]), (&json!(1), &json!([])));
+    let asked = door.count("tools/list");
+    configure(folder.path(), &(entry("door", &door) + &entry("away", &away)));
+    let ran = run(folder.path(), &lint).await;
+    assert_eq!(ran.code, 1, "{}", ran.stdout);
+    assert!(ran.stderr.contains("away: its tools are missing here: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("HTTP 503"), "{}", ran.stderr);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&report["errors"], &report["tools"]), (&json!(0), &json!(1)));
+    assert_eq!(report["not_crawled"], json!(["away"]));
+    assert!(door.count("tools/list") > asked);
+    let text = run(folder.path(), &["lint", "--data", "data", "--rule", "near-duplicate"]).await;
+    assert_eq!(text.code, 1);
+    assert!(text.stdout.contains("of 1 servers, 1 servers not crawled, "), "{}", text.stdout);
+
+    // A search goes on with what there is, and says so.
+    let found = run(folder.path(), &["search", "--json", "--data", "data", "open"]).await;
+    assert!(found.stderr.contains("away: its tools are missing here: "), "{}", found.stderr);
+    assert_eq!(found.json()["tools"][0]["id"], "door/open");
 }
 
 #[tokio::test]

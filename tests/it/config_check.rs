@@ -80,9 +80,7 @@ deny = ["*_delete"]
         &[("GIT_TOKEN", "sk-3")],
     );
     assert_eq!((code, complaints.as_str()), (0, ""));
-    for secret in ["sk-", "u:p"] {
-        assert!(!shown.contains(secret), "{secret} is told: {shown}");
-    }
+    assert!(!shown.contains("sk-") && !shown.contains("u:p"), "{shown}");
     let readable: toml::Table = toml::from_str(&shown).unwrap();
     assert_eq!(readable["servers"].as_table().unwrap().len(), 5);
     insta::assert_snapshot!(shown, @r#"
@@ -259,4 +257,24 @@ fn strangers_are_let_in_only_on_purpose() {
     };
     assert!(refused(&["config", "check"]));
     assert!(!refused(&["crawl"]));
+}
+
+#[test]
+fn a_client_that_lists_toolscout_does_not_make_it_start_itself() {
+    let folder = folder(&[(
+        "mcp.json",
+        r#"{"mcpServers": {
+            "finder": {"command": "/opt/bin/toolscout", "args": ["serve", "--stdio"]},
+            "here": {"url": "http://localhost:7420/mcp"},
+            "other": {"command": "sh"}
+        }}"#,
+    )]);
+    let (code, shown, told) = check(folder.path(), &["--mcp-config", "mcp.json"], &[]);
+    assert_eq!(code, 0, "{told}");
+    assert!(shown.contains("[servers.other]"), "{shown}");
+    for id in ["finder", "here"] {
+        assert!(!shown.contains(&format!("[servers.{id}]")), "{shown}");
+        let said = format!("mcpServers.{id}: it is toolscout itself, so it is left out");
+        assert!(told.contains(&said), "{told}");
+    }
 }

@@ -8,16 +8,23 @@ use std::time::Duration;
 
 use rmcp::ServiceError;
 use rmcp::model::{CallToolRequestParams, CallToolResult, ProtocolVersion};
-use rmcp::service::{ClientLifecycleMode, ClientServiceExt, RoleClient, RunningService};
+use rmcp::service::{
+    ClientLifecycleMode, ClientServiceExt, RoleClient, RunningService, ServiceExt,
+};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
+use crate::support::crawling::PATIENCE;
+use crate::support::service::{catalog, configure};
+
 type Client = RunningService<RoleClient, ()>;
 
-fn start(data: &std::path::Path) -> Child {
+fn start(data: &std::path::Path, args: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_toolscout"))
-        .args(["serve", "--stdio", "--demo", "--data"])
+        .args(["serve", "--stdio", "--data"])
         .arg(data)
+        .args(args)
         .env_remove("TOOLSCOUT_MODEL")
         .env_remove("TOOLSCOUT_CONFIG")
         .current_dir(data)
@@ -89,7 +96,7 @@ async fn a_host_is_served_over_pipes_until_it_closes_them() {
         ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] };
     for era in [ClientLifecycleMode::Initialize, modern] {
         let data = tempfile::tempdir().unwrap();
-        let mut child = start(data.path());
+        let mut child = start(data.path(), &["--demo"]);
         let children = wait_for_children(child.id().unwrap()).await;
         let pipes = (child.stdout.take().unwrap(), child.stdin.take().unwrap());
         let client = ().serve_with_lifecycle(pipes, era).await.unwrap();
@@ -115,4 +122,38 @@ async fn a_host_is_served_over_pipes_until_it_closes_them() {
         let left: Vec<_> = children.iter().filter(|pid| runs(pid)).collect();
         assert!(left.is_empty(), "left running: {left:?}");
     }
+}
+
+#[tokio::test]
+async fn a_hangup_has_it_read_its_configuration_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    catalog(folder.path(), &[("door", "knock", "Knock on wood"), ("bell", "ring", "Ring it")]);
+    let entry = "[servers.all]\ncatalog = \"catalog.jsonl\"\n";
+    configure(folder.path(), &format!("{entry}deny = [\"ring\"]"));
+    let mut child = start(folder.path(), &[]);
+    let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
+    let pipes = (child.stdout.take().unwrap(), child.stdin.take().unwrap());
+    let client: Client = ().serve(pipes).await.unwrap();
+    let found = |query, id| tokio::time::timeout(PATIENCE, search_until(&client, query, id));
+    found("door/knock", "door/knock").await.unwrap();
+
+    configure(folder.path(), entry);
+    kill_process(pid, Signal::HUP).unwrap();
+    found("bell/ring", "bell/ring").await.unwrap();
+    // Without a signal its files are looked at.
+    configure(folder.path(), &format!("{entry}deny = [\"knock\"]"));
+    let gone = async {
+        loop {
+            let found = call(&client, "search_tools", &json!({ "query": "door/knock" })).await;
+            let found = found.unwrap().structured_content.unwrap();
+            let mut tools = found["tools"].as_array().unwrap().iter();
+            if !tools.any(|tool| tool["id"] == "door/knock") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.unwrap();
+    client.cancel().await.unwrap();
+    assert!(child.wait().await.unwrap().success());
 }

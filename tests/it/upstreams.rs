@@ -47,6 +47,7 @@ fn server(id: &str, transport: Transport) -> ServerConfig {
         guard: None,
         transport,
         auth: toolscout::config::Auth::Headers,
+        filled_in: Vec::new(),
     }
 }
 

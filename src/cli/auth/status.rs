@@ -7,7 +7,7 @@ use std::time::Duration;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use super::{StatusArgs, candidates};
+use super::StatusArgs;
 use crate::auth::{Accounts, KeySource, Record};
 use crate::config::{Auth, Grant, ServerConfig};
 
@@ -40,9 +40,9 @@ struct Login {
 
 /// Runs the subcommand.
 pub fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    let (config, accounts) = args.place.open()?;
-    let servers: Vec<_> = candidates(&config).map(|server| login(server, &accounts)).collect();
-    let vault = accounts.vault();
+    let known = args.place.open()?;
+    let servers: Vec<_> = known.candidates().map(|server| login(server, &known.accounts)).collect();
+    let vault = known.accounts.vault();
     let store = Store {
         folder: vault.map(|vault| vault.folder().display().to_string()).unwrap_or_default(),
         key: vault.and_then(crate::auth::Vault::source).map(|source| match source {

@@ -4,11 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use toml_edit::{Array, Value};
-use url::Url;
 
 use super::super::edit::NewServer;
 use super::super::raw::RawServer;
-use super::super::server::is_loopback;
 
 /// Writes out what depends on where the client's file is: `base`, unless our own is in `folder`
 /// as well.
@@ -22,14 +20,6 @@ pub(super) fn settle(raw: &mut RawServer, base: &Path, folder: &Path) {
     for (_, text) in raw.strings() {
         *text = text.replace("${env:", "${");
     }
-}
-
-/// It is this program: crawled, it would list what it found.
-pub(super) fn is_ourselves(raw: &RawServer) -> bool {
-    let program = raw.command.as_deref().map(Path::new).and_then(Path::file_stem);
-    let url = raw.url.as_deref().and_then(|url| Url::parse(url).ok());
-    program.is_some_and(|name| name == "toolscout")
-        || url.is_some_and(|url| is_loopback(&url) && url.port() == Some(7420))
 }
 
 /// Both connect to the same server in the same way, whatever else was set.

@@ -31,6 +31,7 @@ pub fn server(id: &str, transport: Transport) -> ServerConfig {
         guard: None,
         transport,
         auth: toolscout::config::Auth::Headers,
+        filled_in: Vec::new(),
     }
 }
 
