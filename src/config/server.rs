@@ -15,6 +15,7 @@ use super::expand::expand;
 use super::network::{self, Keys};
 use super::raw::RawServer;
 use super::{Auth, Environment, NameFilter, Names, NetworkConfig, ServerConfig, Transport};
+use crate::auth::guard::is_loopback;
 
 mod credentials;
 
@@ -367,14 +368,5 @@ fn warn(
             }
         }
         Transport::Catalog { .. } => {}
-    }
-}
-
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::super::edit::NewServer;
 use super::super::raw::RawServer;
-use super::super::server::is_loopback;
+use crate::auth::guard::is_loopback;
 
 /// Writes out what depends on where the client's file is: `base`, unless our own is in `folder`
 /// as well.
