@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use crate::config::{Auth, Config, ServerConfig, Transport};
 use crate::tool::ServerId;
@@ -30,6 +31,7 @@ pub use account::{Account, Verdict};
 pub use error::AuthError;
 pub(crate) use error::{cause, clip};
 pub use key::Source as KeySource;
+pub(crate) use key::write_new;
 pub use login::{Callback, Login, PATIENCE};
 pub use record::{Record, Secret, Tokens};
 pub use vault::{Vault, VaultError};
@@ -43,6 +45,8 @@ pub struct Accounts {
     vault: Option<Arc<Vault>>,
     known: Arc<Mutex<BTreeMap<ServerId, Arc<Account>>>>,
     news: News,
+    /// Tokens that are on their way.
+    tasks: TaskTracker,
 }
 
 impl Accounts {
@@ -54,7 +58,8 @@ impl Accounts {
 
     /// No logins: servers that want one are told of as such.
     pub fn none() -> Self {
-        Self { vault: None, known: Arc::default(), news: News::default() }
+        let (known, news, tasks) = (Arc::default(), News::default(), TaskTracker::new());
+        Self { vault: None, known, news, tasks }
     }
 
     /// The login of a server; `None` where it is not to use OAuth. The same server has the same
@@ -77,7 +82,7 @@ impl Accounts {
             (url.clone(), server.network.clone()),
             config.clone(),
             Arc::clone(vault),
-            self.news.clone(),
+            (self.news.clone(), self.tasks.clone()),
         ));
         known.insert(server.id.clone(), Arc::clone(&account));
         Some(account)
@@ -119,6 +124,15 @@ impl Accounts {
             if !found.is_empty() {
                 return found;
             }
+        }
+    }
+
+    /// Waits until tokens that were asked for are here and kept: a server that rotates them has
+    /// forgotten the old ones.
+    pub async fn settled(&self, patience: Duration) {
+        self.tasks.close();
+        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+            tracing::warn!("a token was asked for and did not come: somebody may have to log in");
         }
     }
 

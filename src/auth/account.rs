@@ -1,23 +1,22 @@
-//! One server's login: the token that goes with its requests, and how the next one is got.
+//! One server's login: the token that goes with its requests, and what follows where the server
+//! refuses it.
 //!
-//! Invariants: one refresh at a time, over all processes that share the data folder; a new token is
-//! used even if it can't be kept on disk, and the old one is only replaced by it; the server, not
-//! our clock, decides whether a token is good.
+//! Invariant: the server, not our clock, decides whether a token is good.
+
+mod keep;
+mod renew;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use oauth2::TokenResponse;
-use rmcp::transport::auth::{
-    AuthError as Rmcp, ClientCredentialsConfig, OAuthClientConfig, WWWAuthenticateParams,
-};
+use rmcp::transport::auth::WWWAuthenticateParams;
 use secrecy::ExposeSecret;
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::News;
 use super::error::{AuthError, clip};
-use super::manager::{self, Keeper};
-use super::record::{Client, Record, Secret, Tokens};
+use super::record::{Record, Secret, Tokens};
 use super::vault::Vault;
 use crate::config::{Grant, NetworkConfig, OAuthConfig};
 use crate::tool::ServerId;
@@ -37,9 +36,13 @@ pub struct Account {
     pub network: NetworkConfig,
     vault: Arc<Vault>,
     news: News,
+    /// Work that goes on where nobody waits for it any more.
+    pub(super) tasks: TaskTracker,
     state: Mutex<State>,
     /// Held during a refresh.
-    renewal: tokio::sync::Mutex<()>,
+    renewal: Arc<tokio::sync::Mutex<()>>,
+    /// Held while a record goes to disk.
+    writing: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -67,10 +70,11 @@ impl Account {
         (url, network): (Url, NetworkConfig),
         config: OAuthConfig,
         vault: Arc<Vault>,
-        news: News,
+        (news, tasks): (News, TaskTracker),
     ) -> Self {
-        let (state, renewal) = (Mutex::default(), tokio::sync::Mutex::default());
-        let account = Self { server, url, config, network, vault, news, state, renewal };
+        let (state, renewal, writing) = (Mutex::default(), Arc::default(), Mutex::default());
+        let account =
+            Self { server, url, config, network, vault, news, tasks, state, renewal, writing };
         if let Err(error) = account.reload() {
             tracing::warn!(server = %account.server, %error, "the login is not used");
         }
@@ -133,9 +137,22 @@ impl Account {
         sent: Option<&Secret>,
         challenge: &str,
     ) -> Result<Option<Verdict>, AuthError> {
+        let Some(why) = self.lacks_scope_again(challenge) else { return Ok(None) };
+        self.save().await;
+        if self.config.grant == Grant::ClientCredentials
+            && let Some(fresh) = self.renew(sent).await?
+        {
+            return Ok(Some(Verdict::Retry(fresh)));
+        }
+        Ok(Some(Verdict::Login(why)))
+    }
+
+    /// What follows from a 403 to the token that [`Account::lacks_scope`] gave, too: `None` where it
+    /// is not about scopes.
+    pub fn lacks_scope_again(&self, challenge: &str) -> Option<String> {
         let said = WWWAuthenticateParams::parse(challenge, &self.url);
         if !said.is_insufficient_scope() {
-            return Ok(None);
+            return None;
         }
         let wanted: Vec<String> = said
             .scope
@@ -144,33 +161,14 @@ impl Account {
             .map(str::to_owned)
             .collect();
         let has = self.tokens().map(|tokens| tokens.scopes).unwrap_or_default();
-        let news = {
-            let mut state = self.state();
-            state.challenge = Some(challenge.to_owned());
-            let record = state.record.get_or_insert_with(|| self.nothing());
-            let before = record.wanted.len();
-            for scope in &wanted {
-                if !record.wanted.contains(scope) {
-                    record.wanted.push(scope.clone());
-                }
-            }
-            let news = record.wanted.len() > before;
-            if news {
-                state.unsaved = Some("not yet written".into());
-            }
-            news
-        };
-        if news {
-            self.save().await;
-            if self.config.grant == Grant::ClientCredentials
-                && let Some(fresh) = self.renew(sent).await?
-            {
-                return Ok(Some(Verdict::Retry(fresh)));
-            }
+        let mut state = self.state();
+        state.challenge = Some(challenge.to_owned());
+        if state.record.get_or_insert_with(|| self.nothing()).want(&wanted) {
+            state.unsaved = Some("not yet written".into());
         }
         let (wanted, has) = (clip(&wanted.join(" "), 200), clip(&has.join(" "), 200));
         let why = format!("it wants the scopes `{wanted}`, and the login has `{has}`");
-        Ok(Some(Verdict::Login(format!("{why}; {}", self.remedy()))))
+        Some(format!("{why}; {}", self.remedy()))
     }
 
     /// Gets the next token now; `None` where only a login helps.
@@ -231,207 +229,6 @@ impl Account {
         secrets
     }
 
-    /// Takes over what another process wrote; true where that is another token.
-    pub(super) fn reload(&self) -> Result<bool, AuthError> {
-        let found = self.vault.read(self.server.as_str())?;
-        // Tokens of where the server was before go nowhere.
-        let found = found.filter(|record| record.url == self.url.as_str());
-        let mut state = self.state();
-        if state.unsaved.is_some() {
-            return Ok(false);
-        }
-        let access = |record: &Option<Record>| {
-            record.as_ref().and_then(|record| record.tokens.as_ref().map(|t| t.access.clone()))
-        };
-        let (before, after) = (access(&state.record), access(&found));
-        state.record = found;
-        if after != before {
-            state.tried = None;
-        }
-        Ok(after.is_some() && after != before)
-    }
-
-    /// As [`Account::reload`]; where nothing can be read, what is known here will do.
-    fn look(&self) {
-        if let Err(error) = self.reload() {
-            tracing::warn!(server = %self.server, %error, "the kept login can't be read");
-        }
-    }
-
-    /// Keeps new tokens: here first, then on disk.
-    pub(super) async fn keep(
-        self: &Arc<Self>,
-        tokens: Tokens,
-        issuer: Option<String>,
-        client: Client,
-        is_login: bool,
-    ) {
-        {
-            let mut state = self.state();
-            let mut record = self.nothing();
-            record.issuer = issuer;
-            record.client = Some(client);
-            record.tokens = Some(tokens);
-            if is_login {
-                record.who = format!("{:032x}", fastrand::u128(..));
-            } else if let Some(before) = state.record.take() {
-                record.wanted = before.wanted;
-                record.who = before.who;
-            }
-            state.record = Some(record);
-            state.unsaved = Some("not yet written".into());
-            state.challenge = None;
-            state.tried = None;
-        }
-        self.save().await;
-        if is_login {
-            self.news.tell(&self.server);
-        }
-    }
-
-    /// Writes what is not on disk yet.
-    async fn save(self: &Arc<Self>) {
-        let record = {
-            let state = self.state();
-            match (&state.unsaved, &state.record) {
-                (Some(_), Some(record)) => record.clone(),
-                _ => return,
-            }
-        };
-        let account = Arc::clone(self);
-        let written = tokio::task::spawn_blocking(move || {
-            let written = account.vault.write(&record);
-            let mut state = account.state();
-            if state.record.as_ref() == Some(&record) {
-                state.unsaved = written.err().map(|error| error.to_string());
-            }
-            state.unsaved.clone()
-        });
-        if let Ok(Some(error)) = written.await {
-            let server = &self.server;
-            tracing::error!(%server, error, "the token is in use, but not kept: free the disk, or a restart needs a new login");
-        }
-    }
-
-    /// Another token than `stale`, if one can be had without anybody's help.
-    async fn renew(self: &Arc<Self>, stale: Option<&Secret>) -> Result<Option<Secret>, AuthError> {
-        let _one = self.renewal.lock().await;
-        let other = |account: &Self| {
-            account.tokens().map(|tokens| tokens.access).filter(|access| Some(access) != stale)
-        };
-        if let Some(fresh) = other(self) {
-            return Ok(Some(fresh));
-        }
-        let _other_processes = self.lock().await?;
-        self.look();
-        if let Some(fresh) = other(self) {
-            return Ok(Some(fresh));
-        }
-        self.state().tried = Some(Instant::now());
-        match self.config.grant {
-            Grant::AuthorizationCode => self.refresh_once().await,
-            Grant::ClientCredentials => self.fetch().await.map(Some),
-        }
-    }
-
-    /// A folder that can't be written to has no other process that writes.
-    async fn lock(self: &Arc<Self>) -> Result<Option<std::fs::File>, AuthError> {
-        let account = Arc::clone(self);
-        let lock = tokio::task::spawn_blocking(move || account.vault.lock(account.server.as_str()));
-        Ok(lock.await.ok().and_then(Result::ok))
-    }
-
-    async fn refresh_once(self: &Arc<Self>) -> Result<Option<Secret>, AuthError> {
-        let Some(record) = self.record() else { return Ok(None) };
-        let (Some(client), Some(tokens)) = (record.client, record.tokens) else { return Ok(None) };
-        if tokens.refresh.is_none() {
-            return Ok(None);
-        }
-        let mut manager = manager::of(self).await?;
-        let metadata = manager::discover(&mut manager, self, None, false).await?;
-        if metadata.issuer != record.issuer {
-            self.end("the server has another authorization server now").await;
-            return Ok(None);
-        }
-        manager.configure_client(configured(&client))?;
-        manager.set_credential_store(Keeper { account: Arc::clone(self), client, is_login: false });
-        match manager.refresh_token().await {
-            Ok(fresh) => Ok(Some(fresh.access_token().secret().as_str().into())),
-            Err(Rmcp::TokenRefreshRejected(why)) => {
-                self.end(&format!(
-                    "the authorization server refused to go on ({})",
-                    clip(&why, 200)
-                ))
-                .await;
-                Ok(None)
-            }
-            Err(Rmcp::AuthorizationRequired) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// A token for the machine itself.
-    async fn fetch(self: &Arc<Self>) -> Result<Secret, AuthError> {
-        let (Some(id), Some(secret)) = (&self.config.client_id, &self.config.client_secret) else {
-            return Err(AuthError::NoRegistration);
-        };
-        let challenge = self.challenge();
-        let mut manager = manager::of(self).await?;
-        manager::discover(&mut manager, self, challenge.as_deref(), false).await?;
-        let client = Client {
-            id: id.clone(),
-            secret: Some(secret.expose_secret().into()),
-            redirect: String::new(),
-            registered: false,
-        };
-        let mut scopes = self.config.scopes.clone();
-        if scopes.is_empty() {
-            scopes = manager.select_initial_scopes(&[]).await;
-            scopes.retain(|scope| scope != "offline_access");
-        }
-        let wanted = self.record().map(|record| record.wanted).unwrap_or_default();
-        scopes
-            .extend(wanted.into_iter().filter(|scope| !scopes.contains(scope)).collect::<Vec<_>>());
-        let asked = ClientCredentialsConfig::ClientSecret {
-            client_id: id.clone(),
-            client_secret: secret.expose_secret().to_owned(),
-            scopes: scopes.clone(),
-            resource: Some(self.resource(&mut manager).await),
-        };
-        manager.validate_client_credentials_metadata(&asked)?;
-        manager.configure_client_credentials(&asked)?;
-        manager.set_credential_store(Keeper { account: Arc::clone(self), client, is_login: false });
-        let fresh = manager.exchange_client_credentials(&asked).await?;
-        Ok(fresh.access_token().secret().as_str().into())
-    }
-
-    /// What the server calls itself: rmcp tells it in authorization URLs only.
-    async fn resource(&self, manager: &mut rmcp::transport::auth::AuthorizationManager) -> String {
-        let named = async {
-            let client = OAuthClientConfig::new("-", "http://127.0.0.1/");
-            manager.configure_client(client).ok()?;
-            let url = Url::parse(&manager.get_authorization_url(&[]).await.ok()?).ok()?;
-            let resource = url.query_pairs().find(|(name, _)| name == "resource")?.1.into_owned();
-            Some(resource).filter(|resource| !resource.is_empty())
-        };
-        named.await.unwrap_or_else(|| self.url.to_string())
-    }
-
-    /// The refresh token is worth nothing any more. The access token may be: its server decides.
-    async fn end(self: &Arc<Self>, why: &str) {
-        tracing::warn!(server = %self.server, why, "the login has ended");
-        {
-            let mut state = self.state();
-            let Some(record) = &mut state.record else { return };
-            record.ended = Some(why.to_owned());
-            if let Some(tokens) = &mut record.tokens {
-                tokens.refresh = None;
-            }
-            state.unsaved = Some("not yet written".into());
-        }
-        self.save().await;
-    }
-
     fn why(&self, had_token: bool, challenge: &str) -> String {
         let ended = self.record().and_then(|record| record.ended);
         let said = WWWAuthenticateParams::parse(challenge, &self.url);
@@ -461,14 +258,5 @@ impl Account {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A client as rmcp wants it.
-pub(super) fn configured(client: &Client) -> OAuthClientConfig {
-    let config = OAuthClientConfig::new(client.id.clone(), client.redirect.clone());
-    match &client.secret {
-        Some(secret) => config.with_client_secret(secret.expose()),
-        None => config,
     }
 }

@@ -101,7 +101,7 @@ fn make(path: &Path, in_keyring: bool) -> io::Result<()> {
     let name = format!("login key {:016x}", fastrand::u64(..));
     let kept = in_keyring && keyring::write(&name, text.clone()).is_ok();
     let line = if kept { Zeroizing::new(format!("{ELSEWHERE}{name}")) } else { text };
-    let written = write(path, &line);
+    let written = write_new(path, &line);
     if kept && !matches!(written, Ok(true)) {
         // Nobody will ask for it. Where it can't be removed, it opens nothing.
         let _ = keyring::remove(&name);
@@ -109,8 +109,9 @@ fn make(path: &Path, in_keyring: bool) -> io::Result<()> {
     written.map(drop)
 }
 
-/// False where there is one by now.
-fn write(path: &Path, line: &str) -> io::Result<bool> {
+/// A file with this line, for its owner alone, there as a whole or not at all; false where there is
+/// one by now.
+pub(crate) fn write_new(path: &Path, line: &str) -> io::Result<bool> {
     let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
     writeln!(file, "{line}")?;
     file.as_file().sync_all()?;

@@ -11,9 +11,9 @@ use rmcp::transport::auth::{AuthError as Rmcp, AuthorizationManager, Authorizati
 use secrecy::ExposeSecret;
 use url::Url;
 
-use super::account::{Account, configured};
-use super::error::{AuthError, cause, clip};
-use super::manager::{self, Keeper};
+use super::account::Account;
+use super::error::{AuthError, cause, clip, told};
+use super::manager::{self, Keeper, configured};
 use super::record::Client;
 use crate::config::Grant;
 
@@ -51,6 +51,7 @@ pub struct Login {
 }
 
 /// What an authorization server sends back through a browser.
+#[derive(Clone)]
 pub struct Callback(Url);
 
 impl Callback {
@@ -93,7 +94,7 @@ impl Login {
         let scopes = scopes(&manager, account).await;
         let client = client(&mut manager, &metadata, account, redirect, &scopes).await?;
         manager.configure_client(configured(&client))?;
-        let keeper = Keeper { account: Arc::clone(account), client, is_login: true };
+        let keeper = Keeper { account: Arc::clone(account), client, challenge, refreshes: None };
         manager.set_credential_store(keeper);
         let asked: Vec<&str> = scopes.iter().map(String::as_str).collect();
         let url = manager.get_authorization_url(&asked).await?;
@@ -113,6 +114,11 @@ impl Login {
         &self.state
     }
 
+    /// When it began.
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
     /// Nobody has answered in time.
     pub fn is_over(&self) -> bool {
         self.begun.elapsed() > PATIENCE
@@ -123,23 +129,30 @@ impl Login {
         &self.account
     }
 
-    /// Turns the answer into tokens, which are in use from then on.
+    /// Turns the answer into tokens, which are in use from then on. A code counts once, so this goes
+    /// on where nobody waits for it any more.
     pub async fn finish(self, callback: &Callback) -> Result<(), AuthError> {
         if self.is_over() || callback.state().as_deref() != Some(&self.state) {
             return Err(AuthError::State);
         }
         if let Some(error) = callback.get("error") {
             let more = callback.get("error_description");
-            let more = more.map(|text| format!(": {}", clip(&text, 200))).unwrap_or_default();
+            let more = more.map(|text| format!(": {}", told(&text, 200))).unwrap_or_default();
             return Err(AuthError::Denied(format!("{}{more}", clip(&error, 60))));
         }
         let (code, issuer) = (callback.get("code").unwrap_or_default(), callback.get("iss"));
+        let tasks = self.account.tasks.clone();
+        let exchanged = tasks.spawn(self.exchange(code, issuer)).await;
+        exchanged.unwrap_or_else(|_| Err(AuthError::Exchange("it was given up".into())))
+    }
+
+    async fn exchange(self, code: String, issuer: Option<String>) -> Result<(), AuthError> {
         let exchange =
             self.manager.exchange_code_for_token_with_issuer(&code, &self.state, issuer.as_deref());
         match exchange.await {
             Ok(_) => self.account.saved(),
             // The issuer was named although none can be expected.
-            Err(Rmcp::AuthorizationFailed(text)) => Err(AuthError::Issuer(clip(&text, 200))),
+            Err(Rmcp::AuthorizationFailed(text)) => Err(AuthError::Issuer(told(&text, 200))),
             Err(error) => Err(error.into()),
         }
     }

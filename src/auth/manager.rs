@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use rmcp::transport::auth::{
     AuthError as Rmcp, AuthorizationManager, AuthorizationMetadata, CredentialStore,
-    OAuthHttpClient, OAuthHttpClientError, OAuthHttpClientFuture, OAuthHttpRequest,
-    StoredCredentials,
+    OAuthClientConfig, OAuthHttpClient, OAuthHttpClientError, OAuthHttpClientFuture,
+    OAuthHttpRequest, StoredCredentials,
 };
 use url::Url;
 
@@ -112,12 +112,23 @@ fn boxed(error: impl std::error::Error + Send + Sync + 'static) -> OAuthHttpClie
     Box::new(error)
 }
 
+/// A client as rmcp wants it.
+pub(super) fn configured(client: &Client) -> OAuthClientConfig {
+    let config = OAuthClientConfig::new(client.id.clone(), client.redirect.clone());
+    match &client.secret {
+        Some(secret) => config.with_client_secret(secret.expose()),
+        None => config,
+    }
+}
+
 /// Hands rmcp what is kept, and keeps what it gets.
 pub(super) struct Keeper {
     pub(super) account: Arc<Account>,
     pub(super) client: Client,
-    /// The tokens come from a login, not from a refresh.
-    pub(super) is_login: bool,
+    /// How the server refused before it was asked who issues tokens.
+    pub(super) challenge: Option<String>,
+    /// Whose tokens these replace ([`Account::who`]); `None` where they come from a login.
+    pub(super) refreshes: Option<String>,
 }
 
 #[async_trait]
@@ -129,8 +140,7 @@ impl CredentialStore for Keeper {
     async fn save(&self, credentials: StoredCredentials) -> Result<(), Rmcp> {
         let tokens = Tokens::of(&credentials)
             .ok_or_else(|| Rmcp::InvalidTokenType("not a bearer token".into()))?;
-        let issuer = credentials.issuer;
-        self.account.keep(tokens, issuer, self.client.clone(), self.is_login).await;
+        self.account.keep(tokens, credentials.issuer, self).await;
         Ok(())
     }
 

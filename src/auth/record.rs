@@ -70,10 +70,16 @@ pub struct Record {
     /// Differs from login to login, and stays through refreshes: who we are there.
     #[serde(default)]
     pub who: String,
+    /// When somebody logged in, in seconds since 1970; 0 where nobody had to.
+    #[serde(default)]
+    pub since: u64,
     /// Who issued them.
     pub issuer: Option<String>,
     /// Who toolscout is there.
     pub client: Option<Client>,
+    /// How the server refused before it was found who issues tokens: that may stand there alone.
+    #[serde(default)]
+    pub challenge: Option<String>,
     /// What it got.
     pub tokens: Option<Tokens>,
     /// Scopes that the server asked for and the tokens lack.
@@ -120,12 +126,30 @@ impl Record {
             server: server.to_owned(),
             url: url.to_string(),
             who: String::new(),
+            since: 0,
             issuer: None,
             client: None,
+            challenge: None,
             tokens: None,
             wanted: Vec::new(),
             ended: None,
         }
+    }
+
+    /// Adds to the scopes that the server asked for; false where it had asked for all of them.
+    pub(super) fn want(&mut self, scopes: &[String]) -> bool {
+        let before = self.wanted.len();
+        for scope in scopes {
+            if !self.wanted.contains(scope) {
+                self.wanted.push(scope.clone());
+            }
+        }
+        self.wanted.len() > before
+    }
+
+    /// The later login is the greater one, and of one login the later token.
+    pub(super) fn age(&self) -> (u64, Option<u64>) {
+        (self.since, self.tokens.as_ref().and_then(|tokens| tokens.received))
     }
 
     /// As rmcp wants it.
@@ -176,7 +200,7 @@ impl Tokens {
     }
 }
 
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 

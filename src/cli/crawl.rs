@@ -27,6 +27,9 @@ use crate::trust::history::Book;
 use crate::trust::policy::Level;
 use crate::{crawl, demo};
 
+/// How long tokens that were asked for may take to come when all else is done.
+const TOKENS: Duration = Duration::from_secs(5);
+
 /// What became of one server.
 #[derive(Debug, Serialize)]
 pub struct Crawled {
@@ -169,6 +172,7 @@ pub fn crawl_all(
                 }
             }
         }
+        accounts.settled(TOKENS).await;
         Ok((Catalog::from_listings(listings), crawled.into_values().collect()))
     })
 }

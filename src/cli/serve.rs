@@ -200,11 +200,12 @@ impl Service {
         Ok(Self { live, roster, follower, crawler, accounts, indexer })
     }
 
-    /// Waits until the children are gone and what was published is saved.
+    /// Waits until the children are gone, and tokens and what was published are saved.
     async fn stopped(self) {
         if tokio::time::timeout(STOP, self.crawler.stopped()).await.is_err() {
             tracing::warn!("some servers did not end in {} s", STOP.as_secs());
         }
+        self.accounts.settled(STOP).await;
         let _ = tokio::time::timeout(STOP, self.indexer).await;
     }
 }

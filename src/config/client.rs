@@ -22,7 +22,7 @@ use self::variables::Variables;
 pub(super) use self::variables::variable;
 use super::error::{ConfigError, Place, Problem};
 use super::raw::RawServer;
-use super::server::is_loopback;
+use crate::auth::guard::is_loopback;
 
 /// How a list of servers is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

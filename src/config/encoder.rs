@@ -13,7 +13,8 @@ use url::Url;
 use super::error::{ConfigError, Place, Problem};
 use super::load::{Sources, set};
 use super::raw::{RawEmbed, RawEndpoint, RawRerank};
-use super::server::{duration, is_loopback};
+use super::server::duration;
+use crate::auth::guard::is_loopback;
 use crate::embed::{IN_BINARY, RUNTIME, models_in};
 
 use super::{EmbedConfig, EndpointConfig, Environment, RerankConfig};

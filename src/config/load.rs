@@ -80,23 +80,8 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
 
     let (mut raw, place, base) =
         own_file(sources, environment, &mut files, &mut entries, &mut errors);
-    for path in &sources.mcp_config {
-        let (shown, path) = (path.display().to_string(), sources.folder.join(path));
-        let Some(text) = text_of(&shown, &path, &mut errors) else {
-            continue;
-        };
-        let base = folder_of(&path);
-        let mut told = client::Told { errors: &mut errors, warnings: &mut warnings };
-        let read = client::read(&shown, &path, &text, &mut told).without_us(&mut told);
-        entries.extend(read.into_iter().map(|(id, place, raw)| Entry {
-            id,
-            place,
-            base: base.clone(),
-            raw,
-            damaged: false,
-        }));
-        files.push(path);
-    }
+    let mut told = client::Told { errors: &mut errors, warnings: &mut warnings };
+    of_clients(sources, &mut files, &mut entries, &mut told);
     entries.extend(
         (sources.catalogs.iter())
             .map(|(path, servers)| catalog_entry(&sources.folder, path, servers.as_deref())),
@@ -180,6 +165,31 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             filled_in,
         }),
         _ => Err(in_order(errors)),
+    }
+}
+
+/// Reads the files of other clients.
+fn of_clients(
+    sources: &Sources,
+    files: &mut Vec<PathBuf>,
+    entries: &mut Vec<Entry>,
+    told: &mut client::Told<'_>,
+) {
+    for path in &sources.mcp_config {
+        let (shown, path) = (path.display().to_string(), sources.folder.join(path));
+        let Some(text) = text_of(&shown, &path, told.errors) else {
+            continue;
+        };
+        let base = folder_of(&path);
+        let read = client::read(&shown, &path, &text, told).without_us(told);
+        entries.extend(read.into_iter().map(|(id, place, raw)| Entry {
+            id,
+            place,
+            base: base.clone(),
+            raw,
+            damaged: false,
+        }));
+        files.push(path);
     }
 }
 

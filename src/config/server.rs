@@ -15,6 +15,7 @@ use super::expand::expand;
 use super::network::{self, Keys};
 use super::raw::RawServer;
 use super::{Auth, Environment, NameFilter, Names, NetworkConfig, ServerConfig, Transport};
+use crate::auth::guard::is_loopback;
 
 mod credentials;
 
@@ -63,7 +64,7 @@ pub(super) fn resolve(
     defaults: &Defaults,
     environment: &Environment<'_>,
     warnings: &mut Vec<ConfigError>,
-) -> Result<ServerConfig, Vec<ConfigError>> {
+) -> Result<Resolved, Vec<ConfigError>> {
     let Entry { id, place, base, mut raw, damaged } = entry;
     let mut errors = Vec::new();
     if id.trim().is_empty() || id.chars().any(char::is_control) {
@@ -100,7 +101,7 @@ pub(super) fn resolve(
             if enabled {
                 warn(&place, &transport, environment, warnings);
             }
-            Ok(ServerConfig {
+            let server = ServerConfig {
                 id: id.into(),
                 enabled,
                 title,
@@ -373,14 +374,5 @@ fn warn(
             }
         }
         Transport::Catalog { .. } => {}
-    }
-}
-
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }

@@ -307,7 +307,8 @@ fn strangers_are_let_in_only_on_purpose() {
 fn what_is_legal_but_odd_is_a_warning() {
     let loaded = try_toml(
         "[servers.a]\ncommand = 'no-such-program-here'\n[servers.b]\n\
-         url = 'http://mcp.x.test'\nbearer_token = 'x'\n[servers.c]\ncommand = 'sh'",
+         url = 'http://mcp.x.test'\nbearer_token = 'x'\n[servers.c]\ncommand = 'sh'\n\
+         [servers.d]\nurl = 'http://localhost.:9/mcp'\nbearer_token = 'x'",
     )
     .unwrap();
     let shown: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();

@@ -128,7 +128,11 @@ impl Authorized {
             Some(Refusal { status: 401, challenge }) => {
                 Err(CrawlError::Login(account.refused_again(&challenge)))
             }
-            _ => Ok(second),
+            Some(Refusal { challenge, .. }) => match account.lacks_scope_again(&challenge) {
+                Some(why) => Err(CrawlError::Login(why)),
+                None => Ok(second),
+            },
+            None => Ok(second),
         }
     }
 }

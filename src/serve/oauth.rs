@@ -1,7 +1,7 @@
 //! Logins at upstreams, begun and ended in the browser of whoever runs this machine.
 //!
 //! Invariants: only a listener on loopback offers them; an answer counts once, in time, and in the
-//! browser that began the login.
+//! browser that began the login; logins that nobody answers keep nobody from beginning one.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,19 +10,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, LOCATION, SET_COOKIE};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, COOKIE, HOST, HeaderName, LOCATION, SET_COOKIE,
+};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::problem::Problem;
 use crate::auth::{Accounts, AuthError, Callback, Login};
 use crate::config::Grant;
 
-/// Logins that wait for an answer.
+/// Logins that wait for an answer; the oldest gives way.
 const MOST: usize = 32;
-const COOKIE_NAME: &str = "toolscout_login";
+/// Logins that begin at once: each asks an authorization server, and may register there.
+const MOST_BEGIN: usize = 8;
+/// What a browser says of where a page that it asks for is to go.
+const INTO: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// The logins that wait for an answer, and whose they are.
@@ -30,6 +36,8 @@ pub struct Logins {
     accounts: Accounts,
     /// Of the listener, if it is on loopback.
     base: Option<Url>,
+    begins: Semaphore,
+    /// By their `state`.
     pending: Mutex<BTreeMap<String, Pending>>,
 }
 
@@ -43,13 +51,17 @@ impl Logins {
     /// Logins over this listener.
     pub fn new(accounts: Accounts, listen: SocketAddr) -> Arc<Self> {
         let base = listen.ip().is_loopback().then(|| format!("http://{listen}/"));
-        let base = base.and_then(|base| Url::parse(&base).ok());
-        Arc::new(Self { accounts, base, pending: Mutex::default() })
+        Self::over(accounts, base.and_then(|base| Url::parse(&base).ok()))
     }
 
     /// None at all.
     pub fn none() -> Arc<Self> {
-        Arc::new(Self { accounts: Accounts::none(), base: None, pending: Mutex::default() })
+        Self::over(Accounts::none(), None)
+    }
+
+    fn over(accounts: Accounts, base: Option<Url>) -> Arc<Self> {
+        let (begins, pending) = (Semaphore::new(MOST_BEGIN), Mutex::default());
+        Arc::new(Self { accounts, base, begins, pending })
     }
 
     /// Where to log in at this server.
@@ -62,31 +74,32 @@ impl Logins {
         self.base.as_ref()?.join(&format!("oauth/start/{id}")).ok()
     }
 
+    /// Where to go, and the cookie to go with.
     async fn start(&self, server: &str) -> Result<(Url, String), Problem> {
         let (account, base) = (self.accounts.get(server), self.base.as_ref());
         let (Some(account), Some(base)) = (account, base) else {
             return Err(none_here());
         };
         let redirect = base.join("oauth/callback").map_err(|_| Problem::internal())?;
+        let _begins = self.begins.try_acquire().map_err(|_| too_many())?;
         let login = Login::begin(&account, &redirect).await.map_err(|error| failed(&error))?;
-        let (url, state) = (login.url.clone(), login.state().to_owned());
-        let browser = random();
+        let (url, state, browser) = (login.url.clone(), login.state().to_owned(), random());
+        let cookie = cookie(&state, &browser, 600);
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         pending.retain(|_, pending| !pending.login.is_over());
         if pending.len() >= MOST {
-            return Err(Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too-many-logins",
-                "too many logins wait for an answer: try again in ten minutes",
-            ));
+            let oldest = pending.iter().min_by_key(|(_, pending)| pending.login.begun());
+            if let Some(oldest) = oldest.map(|(state, _)| state.clone()) {
+                pending.remove(&oldest);
+            }
         }
-        pending.insert(state, Pending { login, browser: browser.clone() });
-        Ok((url, browser))
+        pending.insert(state, Pending { login, browser });
+        Ok((url, cookie))
     }
 
-    fn take(&self, callback: &Callback, browser: Option<&str>) -> Option<Login> {
+    fn take(&self, state: &str, browser: Option<&str>) -> Option<Login> {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let (state, found) = pending.remove_entry(&callback.state()?)?;
+        let (state, found) = pending.remove_entry(state)?;
         if browser == Some(&found.browser) {
             return Some(found.login);
         }
@@ -110,9 +123,10 @@ pub async fn start(
     if host.is_some_and(|host| host != authority(&here)) {
         return Ok(found(&here, None));
     }
-    let (url, browser) = logins.start(&server).await?;
-    let cookie =
-        format!("{COOKIE_NAME}={browser}; path=/oauth/; Max-Age=600; HttpOnly; SameSite=Lax");
+    if headers.get(INTO).is_some_and(|into| into != "document") {
+        return Err(in_passing());
+    }
+    let (url, cookie) = logins.start(&server).await?;
     Ok(found(&url, Some(cookie)))
 }
 
@@ -125,7 +139,8 @@ pub async fn callback(
     let unasked = || failed(&AuthError::State);
     let callback =
         Callback::parse(&format!("?{}", query.unwrap_or_default())).ok_or_else(unasked)?;
-    let login = logins.take(&callback, browser(&headers).as_deref()).ok_or_else(unasked)?;
+    let state = callback.state().ok_or_else(unasked)?;
+    let login = logins.take(&state, browser(&headers, &state).as_deref()).ok_or_else(unasked)?;
     let server = login.account().server.clone();
     match login.finish(&callback).await {
         Ok(()) => tracing::info!(%server, "logged in"),
@@ -137,7 +152,9 @@ pub async fn callback(
     let text = format!(
         "toolscout is logged in at {server}, and reads its tools now. This page can be closed.\n"
     );
-    Ok(([(CONTENT_TYPE, TEXT), (CACHE_CONTROL, "no-store")], text).into_response())
+    let over = cookie(&state, "", 0);
+    let headers = [(CONTENT_TYPE, TEXT), (CACHE_CONTROL, "no-store"), (SET_COOKIE, &over)];
+    Ok((headers, text).into_response())
 }
 
 fn found(url: &Url, cookie: Option<String>) -> Response {
@@ -153,11 +170,22 @@ fn found(url: &Url, cookie: Option<String>) -> Response {
     response
 }
 
-fn browser(headers: &HeaderMap) -> Option<String> {
+/// Every login has a cookie of its own: there may be some side by side.
+fn cookie_name(state: &str) -> String {
+    format!("toolscout_login_{state}")
+}
+
+fn cookie(state: &str, browser: &str, seconds: u32) -> String {
+    let name = cookie_name(state);
+    format!("{name}={browser}; path=/oauth/; Max-Age={seconds}; HttpOnly; SameSite=Lax")
+}
+
+fn browser(headers: &HeaderMap, state: &str) -> Option<String> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs =
         cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
-    pairs.find(|(name, _)| name.trim() == COOKIE_NAME).map(|(_, value)| value.trim().to_owned())
+    let wanted = cookie_name(state);
+    pairs.find(|(name, _)| name.trim() == wanted).map(|(_, value)| value.trim().to_owned())
 }
 
 /// 128 bits that nobody can guess.
@@ -171,6 +199,23 @@ fn none_here() -> Problem {
         "no-login",
         "there is no login here: GET /v1/servers shows the `login_url` of servers that want one, \
          to callers on the machine that toolscout runs on; else use `toolscout auth login`",
+    )
+}
+
+fn too_many() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "too-many-logins",
+        "too many logins begin at once: try again in a moment",
+    )
+}
+
+/// A page of somebody else's must not begin a login by showing a picture.
+fn in_passing() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "login-in-passing",
+        "a login begins in a window of its own: open this address there",
     )
 }
 

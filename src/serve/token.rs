@@ -3,11 +3,13 @@
 //! Invariant: its file is its owner's alone, or nothing is served; it is compared in constant time
 //! and never shown.
 
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::auth::write_new;
 
 /// The token's name in the data folder.
 const FILE: &str = "admin.token";
@@ -90,12 +92,7 @@ fn make(path: &Path) -> std::io::Result<()> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
     let token = blake3::Hash::from(bytes).to_hex();
-    let mut options = std::fs::OpenOptions::new();
-    match options.write(true).create_new(true).mode(0o600).open(path) {
-        Ok(mut file) => writeln!(file, "{token}"),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-    }
+    write_new(path, &token).map(drop)
 }
 
 #[cfg(test)]
@@ -111,6 +108,23 @@ mod tests {
         assert!(again.is(token.expose()) && !again.is("") && !again.is(&"0".repeat(64)));
         let path = data.path().join(FILE);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn many_that_start_at_once_have_the_same() {
+        for _ in 0..50 {
+            let data = tempfile::tempdir().unwrap();
+            let start = std::sync::Barrier::new(8);
+            let open = || {
+                start.wait();
+                AdminToken::open(data.path()).unwrap()
+            };
+            let tokens: Vec<_> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            assert!(tokens.iter().all(|token| token.is(tokens[0].expose())));
+        }
     }
 
     #[test]

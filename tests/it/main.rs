@@ -39,6 +39,7 @@ mod failure_server;
 mod model_list;
 mod model_pull;
 mod model_use;
+mod oauth_kept;
 mod oauth_keyring;
 mod oauth_login;
 mod oauth_places;

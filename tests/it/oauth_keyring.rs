@@ -80,7 +80,7 @@ async fn the_key_is_in_the_keyring_and_not_on_disk() {
     let file = std::fs::read_to_string(folder.path().join("data/tokens/key")).unwrap();
     assert!(file.starts_with("keyring login key "), "{file}");
     let said = status(desktop.toolscout(folder.path()));
-    assert!(said.contains(r#""state": "logged_in""#), "{said}");
+    assert!(said.contains(r#""state": "logged in""#), "{said}");
     assert!(said.contains(r#""key": "keyring""#), "{said}");
     // Elsewhere the login is of no use, and nothing is lost by trying.
     let mut elsewhere = toolscout(folder.path());
@@ -89,5 +89,5 @@ async fn the_key_is_in_the_keyring_and_not_on_disk() {
     assert!(said.contains("the key of the logins is in the keyring"), "{said}");
     assert!(said.contains("TOOLSCOUT_TOKEN_KEY"), "{said}");
     let said = status(desktop.toolscout(folder.path()));
-    assert!(said.contains(r#""state": "logged_in""#), "{said}");
+    assert!(said.contains(r#""state": "logged in""#), "{said}");
 }

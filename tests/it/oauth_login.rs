@@ -198,6 +198,25 @@ async fn a_machine_logs_in_by_itself() {
 }
 
 #[tokio::test]
+async fn a_machine_asks_for_more_scopes_until_it_gets_them() {
+    let Some(site) = Site::start().await else { return };
+    let machine = "[servers.guarded.oauth]\ngrant = \"client_credentials\"\nclient_id = \"machine\"\n\
+        client_secret = \"machine-secret-0123456789\"";
+    let folder = site.configured(machine);
+    assert_crawled(folder.path()).await;
+    site.control(json!({ "need": "tools:read tools:admin", "fails": "client_credentials" })).await;
+    assert_ne!(crawl(folder.path()).await.0, "ready");
+    site.control(json!({ "fails": null })).await;
+    assert_crawled(folder.path()).await;
+    assert_eq!(site.count("machine").await, 2);
+    // What it gets and is not enough is said.
+    site.control(json!({ "need": "tools:read tools:none" })).await;
+    let (state, error) = crawl(folder.path()).await;
+    assert_eq!(state, "auth_required");
+    assert!(error.contains("it wants the scopes `tools:read tools:none`"), "{error}");
+}
+
+#[tokio::test]
 async fn more_scopes_take_another_login_that_asks_for_all_of_them() {
     let Some(site) = Site::start().await else { return };
     let folder = site.configured("");

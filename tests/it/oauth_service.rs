@@ -135,6 +135,68 @@ async fn a_login_that_is_revoked_while_it_serves_is_asked_for_again() {
 }
 
 #[tokio::test]
+async fn logins_go_on_side_by_side_and_nobody_locks_them() {
+    let Some(site) = Site::start().await else { return };
+    let folder = site.configured("refresh = \"1h\"");
+    let service = Service::start(folder.path(), &[]).await;
+    let url = login_url(&service).await;
+    let callback = format!("{}/oauth/callback", service.url);
+    // Two windows of one browser.
+    let mine = Browser::new();
+    let one = mine.open_until(&url, &callback).await;
+    let other = mine.open_until(&url, &callback).await;
+    assert_eq!(mine.open(one.url.as_str()).await.status, 200);
+    assert_eq!(mine.open(other.url.as_str()).await.status, 200);
+    // More than wait at a time, none of which is ever answered.
+    for _ in 0..40 {
+        assert_eq!(Browser::new().open_until(&url, &site.issuer).await.status, 0);
+    }
+    assert_eq!(Browser::new().open(&url).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_page_can_not_begin_a_login_in_passing() {
+    let Some(site) = Site::start().await else { return };
+    let folder = site.configured("refresh = \"1h\"");
+    let service = Service::start(folder.path(), &[]).await;
+    let url = login_url(&service).await;
+    let client = reqwest::Client::builder().no_proxy();
+    let client = client.redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    for (within, status) in [("image", 403), ("iframe", 403), ("empty", 403), ("document", 302)] {
+        let request = client.get(&url).header("sec-fetch-dest", within);
+        assert_eq!(request.send().await.unwrap().status().as_u16(), status, "{within}");
+        assert_eq!(site.count("register").await, u64::from(status == 302), "{within}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_in_the_url_of_a_server_is_told_nobody() {
+    let Some(site) = Site::start().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    site.configure(folder.path(), "mcp?api_key=s3cr3t", "refresh = \"1s\"");
+    assert_eq!(log_in(folder.path()).await.code, 0);
+    let service = Service::start(folder.path(), &[]).await;
+    service.until_state("guarded", "ready").await;
+    let start = format!("{}/oauth/start/guarded", service.url);
+    for (change, said) in [
+        (json!({ "resource": "https://elsewhere.example/mcp" }), "resource mismatch"),
+        (json!({ "resource": null, "gone": 503 }), "503"),
+    ] {
+        site.control(change).await;
+        let page = Browser::new().open(&start).await;
+        assert!(page.status >= 400 && page.text.contains(said), "{page:?}");
+        assert!(!page.text.contains("s3cr3t"), "{page:?}");
+    }
+    // A refresh that fails for the same reasons is told in the log and to everybody who asks.
+    site.control(json!({ "gone": null, "resource": "https://elsewhere.example/mcp" })).await;
+    site.control(json!({ "revokeAccess": true })).await;
+    let failed = async || service.server("guarded").await["error"].to_string();
+    service.until("it failed", async || failed().await.contains("resource mismatch")).await;
+    assert!(!failed().await.contains("s3cr3t"), "{}", failed().await);
+    assert!(!service.log().contains("s3cr3t"), "{}", service.log());
+}
+
+#[tokio::test]
 async fn only_this_machine_is_shown_where_to_log_in() {
     let Some(site) = Site::start().await else { return };
     let folder = site.configured("");

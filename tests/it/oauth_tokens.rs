@@ -14,7 +14,7 @@ use crate::support::oauth::{Site, assert_crawled, crawl, log_in};
 use crate::support::service::run;
 
 /// The login of a folder that `toolscout` ran in, as another process would have it.
-fn account(site: &Site, folder: &Path) -> Arc<Account> {
+pub fn account(site: &Site, folder: &Path) -> Arc<Account> {
     let url = format!("{}/mcp", site.mcp).parse().unwrap();
     let mut server = crawling::server("guarded", Transport::Http { url, headers: Vec::new() });
     server.auth = Auth::OAuth(OAuthConfig::default());
@@ -23,7 +23,7 @@ fn account(site: &Site, folder: &Path) -> Arc<Account> {
     Accounts::open(&config).unwrap().of(&server).unwrap()
 }
 
-fn login_file(folder: &Path) -> std::path::PathBuf {
+pub fn login_file(folder: &Path) -> std::path::PathBuf {
     let files = std::fs::read_dir(folder.join("data/tokens")).unwrap();
     let mut files = files.map(|entry| entry.unwrap().path());
     files.find(|path| path.extension().is_some_and(|kind| kind == "login")).unwrap()
@@ -134,7 +134,7 @@ async fn an_outage_of_the_authorization_server_ends_no_login() {
     let folder = site.configured("");
     site.control(json!({ "ttl": 4 })).await;
     assert_eq!(log_in(folder.path()).await.code, 0);
-    site.control(json!({ "refreshFails": true })).await;
+    site.control(json!({ "fails": "refresh_token" })).await;
     let account = account(&site, folder.path());
     until_due(&account).await;
     let old = account.record().unwrap().tokens.unwrap();
@@ -144,7 +144,7 @@ async fn an_outage_of_the_authorization_server_ends_no_login() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (state, error) = crawl(folder.path()).await;
     assert!(state == "failed" && error.contains("could not be refreshed"), "{state}: {error}");
-    site.control(json!({ "refreshFails": false, "ttl": 3600 })).await;
+    site.control(json!({ "fails": null, "ttl": 3600 })).await;
     assert_crawled(folder.path()).await;
 }
 

@@ -18,9 +18,14 @@ const mode = {
   ttl: 3600, // seconds of an access token
   need: "tools:read", // the scope that the MCP server wants
   registration: true, // tell of dynamic registration
-  refreshFails: false, // the token endpoint answers 503 to refreshes
+  fails: null, // the token endpoint answers 503 to this grant
+  hold: null, // the token endpoint does what this grant asks, and answers when this is over
   endpoint: null, // the metadata name this token endpoint instead
   lists: "all", // "mine": a listing for this login alone; "none": 503
+  gone: null, // the MCP server answers everything with this status, 200 being a page for people
+  hidden: false, // only the refusal of a POST says where the resource's metadata are
+  as: null, // the resource's metadata name this authorization server instead
+  resource: null, // they are about this resource instead
 };
 const counts = { code: 0, refresh: 0, machine: 0, register: 0, reused: 0, list: 0, refused: 0 };
 
@@ -97,12 +102,12 @@ provider.on("refresh_token.saved", (token) => given.refresh.add(token));
 provider.on("grant.revoked", () => counts.reused++);
 
 provider.use(async (ctx, next) => {
-  if (ctx.path === "/token" && ctx.method === "POST" && mode.refreshFails) {
+  if (ctx.path === "/token" && ctx.method === "POST" && mode.fails) {
     const body = await new Promise((done) => {
       let text = "";
       ctx.req.on("data", (chunk) => (text += chunk)).on("end", () => done(text));
     });
-    if (body.includes("grant_type=refresh_token")) {
+    if (body.includes(`grant_type=${mode.fails}`)) {
       ctx.status = 503;
       return;
     }
@@ -114,6 +119,7 @@ provider.use(async (ctx, next) => {
   if (grant === "refresh_token") counts.refresh++;
   if (grant === "client_credentials") counts.machine++;
   if (ctx.path === "/reg") counts.register++;
+  while (grant && grant === mode.hold) await new Promise((done) => setTimeout(done, 10));
   if (ctx.path.includes("/.well-known/") && ctx.body && typeof ctx.body === "object") {
     const body = { ...ctx.body };
     if (!mode.pkce) delete body.code_challenge_methods_supported;
@@ -168,7 +174,8 @@ const tools = () => {
 // RFC 9728 metadata; 401 and 403 as RFC 6750 has them.
 const refuse = (res, name, status, error, scope) => {
   counts.refused++;
-  const parts = [`resource_metadata="${mcp}/.well-known/oauth-protected-resource/${name}"`];
+  const folder = mode.hidden ? "/hidden" : "/.well-known/oauth-protected-resource";
+  const parts = [`resource_metadata="${mcp}${folder}/${name}"`];
   if (error) parts.unshift(`error="${error}"`);
   if (scope) parts.push(`scope="${scope}"`);
   res.writeHead(status, { "www-authenticate": `Bearer ${parts.join(", ")}` }).end();
@@ -208,10 +215,13 @@ answerMcp = async (req, res) => {
     }
     return json(res, { ...counts, mode });
   }
-  if (url.pathname.startsWith("/.well-known/oauth-protected-resource")) {
+  if (mode.gone) {
+    return res.writeHead(mode.gone, { "content-type": "text/html" }).end("<p>Come back later</p>");
+  }
+  if (url.pathname.startsWith(mode.hidden ? "/hidden" : "/.well-known/oauth-protected-resource")) {
     return json(res, {
-      resource: url.pathname.endsWith("/sse") ? resources.sse : resource,
-      authorization_servers: [as],
+      resource: mode.resource ?? (url.pathname.endsWith("/sse") ? resources.sse : resource),
+      authorization_servers: [mode.as ?? as],
       scopes_supported: ["tools:read"],
       bearer_methods_supported: ["header"],
     });

@@ -157,3 +157,15 @@ async fn redirects_are_checked_too() {
     assert!(cause(&error).contains("not https"), "{error:?}");
     assert!(listener.accept().is_err());
 }
+
+#[test]
+fn this_machine_has_many_names() {
+    for name in
+        ["localhost", "LOCALHOST.", "a.localhost.", "127.9.9.9", "[::1]", "[::ffff:127.0.0.1]"]
+    {
+        assert!(is_loopback(&format!("http://{name}:1/").parse().unwrap()), "{name}");
+    }
+    for name in ["localhost.example.com", "10.0.0.1", "[::]", "[::ffff:10.0.0.1]"] {
+        assert!(!is_loopback(&format!("http://{name}:1/").parse().unwrap()), "{name}");
+    }
+}
