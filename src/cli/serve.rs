@@ -158,7 +158,7 @@ impl Service {
         }
         let live = Live::new("the encoder is being loaded");
         let mut indexer = Indexer::new(live.clone(), Some(config.snapshot_path()));
-        indexer.use_trust(config.trust.clone(), config.trust_path()).await;
+        indexer.use_trust(config.trust.clone(), config.trust_path()).await?;
         let threads = config.embed.threads;
         let (loaded, mut vectors) = oneshot::channel();
         let loading = load_encoder(config.clone(), live.clone(), loaded);
