@@ -1,6 +1,6 @@
 //! `toolscout serve`: the rooms put together, from configuration to listener.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::num::NonZero;
 use std::process::ExitCode;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::local::cached;
 use super::{ServeArgs, log, progress, reload};
 use crate::auth::Accounts;
+use crate::catalog::ServerInfo;
 use crate::config::{Config, EmbedConfig};
 use crate::crawl::{self, Crawler, Wanted};
 use crate::discover::follow::Follower;
@@ -29,6 +30,7 @@ use crate::roster::{Entries, Roster};
 use crate::serve::admin::Admin;
 use crate::serve::token::{AdminToken, TokenError};
 use crate::serve::{Logins, Rooms};
+use crate::tool::ServerId;
 use crate::{demo, serve};
 
 /// How long the crawler's children may take to end.
@@ -170,13 +172,9 @@ impl Service {
             }
         }
         indexer.restore(entries.admits(), entries.shown_to_us(&accounts)).await;
-        let known: BTreeMap<_, _> = live
-            .catalog()
-            .servers()
-            .map(|server| (server.id.clone(), server.info.clone()))
-            .collect();
         let (updates, received) = mpsc::channel(UPDATES);
         let wanted = entries.wanted();
+        let known = known(&live, &wanted);
         if !live.is_ready() && !wanted.iter().any(Wanted::is_crawled) {
             indexer.publish_as_is().await;
         }
@@ -201,6 +199,21 @@ impl Service {
         }
         let _ = tokio::time::timeout(STOP, self.indexer).await;
     }
+}
+
+/// What is remembered of servers from before.
+fn known(live: &Live, wanted: &[Wanted]) -> BTreeMap<ServerId, ServerInfo> {
+    let catalog = live.catalog();
+    let served = catalog.servers().map(|server| (server.id.clone(), server.info.clone()));
+    let mut known: BTreeMap<_, _> = served.collect();
+    // Of what a file lists all may be held: once the file is read it stays or goes with the rest.
+    let entries: BTreeSet<_> = wanted.iter().map(|wanted| &wanted.server.id).collect();
+    for (server, ..) in live.known().book.offered() {
+        if !entries.contains(server) {
+            known.entry(server.clone()).or_default();
+        }
+    }
+    known
 }
 
 /// A server is crawled the moment that somebody has logged in, here or by `toolscout auth login`.
