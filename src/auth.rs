@@ -28,7 +28,7 @@ mod vault;
 
 pub use account::{Account, Verdict};
 pub use error::AuthError;
-pub(crate) use error::{cause, clip};
+pub(crate) use error::{cause, clip, innermost};
 pub use key::Source as KeySource;
 pub use login::{Callback, Login, PATIENCE};
 pub use record::{Record, Secret, Tokens};
