@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Candidate, Kept, KeptError, MOST_KNOWN, Picked, State, pick};
 use crate::config::{Config, NetworkConfig, RegistryConfig};
 use crate::discover::fetch::FetchError;
-use crate::discover::registry::{Listing, Most, Registry, RegistryError, Wanted};
+use crate::discover::registry::{Most, Registry, RegistryError, Wanted};
 use crate::roster::{Found, Roster};
 
 /// A registry is read as a whole this often: not all tell of everything that changed.
@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// The first and the longest wait after a failure.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LAST_RETRY: Duration = Duration::from_mins(15);
-const MOST: Most = Most { pages: 2_000, servers: MOST_KNOWN };
+const MOST: Most = Most { pages: 2_000, servers: MOST_KNOWN, bytes: 128 << 20 };
 
 /// How a registry does.
 #[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
@@ -206,7 +206,7 @@ impl One {
     }
 
     /// Asks for what changed, or for everything, and takes it only if it came to its end.
-    async fn ask(&self, state: &mut State) -> Result<Listing, RegistryError> {
+    async fn ask(&self, state: &mut State) -> Result<Vec<String>, RegistryError> {
         let config = self.kept.config();
         let registry =
             Registry::new(&config.url, &self.network).map_err(|source: FetchError| {
@@ -224,24 +224,21 @@ impl One {
         } else {
             Wanted { search: None, since: since.checked_sub(OVERLAP) }
         };
-        let mut listing = registry.list(&wanted, MOST).await?;
         let mut next = if is_whole {
             State { asked, whole_at: now, ..State::default() }
         } else {
             state.clone()
         };
-        for listed in std::mem::take(&mut listing.servers) {
-            next.fold(listed);
-        }
+        let defects = registry.list(&wanted, MOST, |listed| next.fold(listed)).await?;
         // What a registry says of times to come must not keep us from asking about today.
         next.since = next.since.min(now);
         *state = next;
-        Ok(listing)
+        Ok(defects)
     }
 
-    fn told(&self, listing: &Listing) {
+    fn told(&self, defects: &[String]) {
         let name = &self.kept.config().name;
-        for defect in &listing.defects {
+        for defect in defects {
             tracing::debug!(registry = name, defect, "an entry was left out");
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
