@@ -29,7 +29,7 @@ mod vault;
 
 pub use account::{Account, Verdict};
 pub use error::AuthError;
-pub(crate) use error::{cause, clip};
+pub(crate) use error::{cause, clip, innermost};
 pub use key::Source as KeySource;
 pub(crate) use key::write_new;
 pub use login::{Callback, Login, PATIENCE};

@@ -184,7 +184,8 @@ impl Wanted {
         self.server.enabled && self.hold.is_none()
     }
 
-    fn reads_a_file(&self) -> bool {
+    /// It is a catalog file, and will be read.
+    pub fn reads_a_file(&self) -> bool {
         self.is_crawled() && matches!(self.server.transport, Transport::Catalog { .. })
     }
 }

@@ -122,14 +122,20 @@ impl Entries {
     }
 
     /// Whether a tool that an earlier run knew may still be offered: its server is there and
-    /// switched on, and the name is allowed. What a file lists is read from the file.
+    /// switched on, and the name is allowed. A server that is no entry may be in a catalog file:
+    /// once all of them are read, the crawler says which are in none.
     pub fn admits(&self) -> impl Fn(&Tool) -> bool {
-        let wanted = self.wanted().into_iter();
-        let usable =
-            wanted.filter(|entry| entry.server.enabled && entry.hold != Some(Hold::Pending));
-        let names: HashMap<ServerId, _> =
-            usable.map(|entry| (entry.server.id.clone(), entry.server.names.clone())).collect();
-        move |tool| names.get(&tool.server).is_some_and(|names| names.admits(&tool.name))
+        let wanted = self.wanted();
+        let names = |entry: &Wanted| entry.server.names.clone();
+        let files: Vec<_> = wanted.iter().filter(|entry| entry.reads_a_file()).map(names).collect();
+        let usable = |entry: &Wanted| entry.server.enabled && entry.hold != Some(Hold::Pending);
+        let entries: HashMap<ServerId, _> = (wanted.iter())
+            .map(|entry| (entry.server.id.clone(), usable(entry).then(|| names(entry))))
+            .collect();
+        move |tool| match entries.get(&tool.server) {
+            Some(names) => names.as_ref().is_some_and(|names| names.admits(&tool.name)),
+            None => files.iter().any(|names| names.admits(&tool.name)),
+        }
     }
 
     /// Whether what an earlier run was shown may be served to whoever is served now.
@@ -140,11 +146,10 @@ impl Entries {
             .into_iter()
             .map(|entry| (entry.server.id.clone(), entry.server))
             .collect();
-        // What a file lists is nobody's alone.
-        move |server| {
-            servers
-                .get(&server.id)
-                .is_none_or(|entry| entry.was_shown(&server.info, || accounts.who(entry)))
+        move |server| match servers.get(&server.id) {
+            Some(entry) => entry.was_shown(&server.info, || accounts.who(entry)),
+            // What a file lists is nobody's alone.
+            None => server.info.private_to.is_none(),
         }
     }
 

@@ -230,6 +230,7 @@ impl Trust {
             match verdict.serve {
                 Serve::New => kept.push(tool),
                 Serve::Old => kept.extend(before),
+                Serve::Nothing => {}
             }
         }
         listing.tools = kept;
@@ -378,6 +379,8 @@ fn served(
         match &update.outcome {
             Outcome::Listed(listing) => return listing.tools.iter().find(is_it).cloned(),
             Outcome::Disabled | Outcome::Removed | Outcome::Pending => return None,
+            // It may have been shown to somebody else.
+            Outcome::Narrowed(names) if !names.admits(name) => return None,
             _ => {}
         }
     }

@@ -30,7 +30,7 @@ pub async fn start(catalog: Option<&Catalog>, snapshot: Option<PathBuf>) -> Runn
     let history = snapshot.as_ref().map(|path| path.with_extension("book"));
     let mut indexer = Indexer::new(live.clone(), snapshot);
     if let Some(history) = history {
-        indexer.use_trust(Policy::default(), history).await;
+        indexer.use_trust(Policy::default(), history).await.expect("a history");
     }
     let encoder: Arc<dyn Embedder> = Arc::new(Fixed::in_binary().expect("the encoder"));
     let start = Encoder::start(encoder.clone(), 1, Duration::from_secs(1));

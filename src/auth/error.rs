@@ -165,13 +165,20 @@ pub(crate) fn clip(text: &str, max: usize) -> String {
     format!("{}…", &line[..line.floor_char_boundary(max)])
 }
 
-/// The innermost cause of a request that failed: the outer ones may name the URL, and with it what is
-/// secret in it.
-pub(crate) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+/// The innermost cause of a request that failed.
+pub(crate) fn innermost<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> &'a (dyn std::error::Error + 'static) {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
+    cause
+}
+
+/// The same in words: the outer ones may name the URL, and with it what is secret in it.
+pub(crate) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let cause = innermost(error);
     match cause.downcast_ref::<reqwest::Error>() {
         Some(error) if error.is_timeout() => "timed out".into(),
         Some(_) => "the request failed".into(),

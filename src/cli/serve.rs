@@ -1,6 +1,6 @@
 //! `toolscout serve`: the rooms put together, from configuration to listener.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::num::NonZero;
 use std::process::ExitCode;
@@ -18,6 +18,7 @@ use super::local::cached;
 use super::reload::{self, Watch};
 use super::{ServeArgs, log, progress};
 use crate::auth::Accounts;
+use crate::catalog::ServerInfo;
 use crate::config::{Config, EmbedConfig};
 use crate::crawl::{self, Crawler, Wanted};
 use crate::discover::follow::Follower;
@@ -30,6 +31,7 @@ use crate::roster::{Entries, Roster};
 use crate::serve::admin::Admin;
 use crate::serve::token::{AdminToken, TokenError};
 use crate::serve::{Logins, Rooms};
+use crate::tool::ServerId;
 use crate::{demo, serve};
 
 /// How long the crawler's children may take to end.
@@ -164,7 +166,7 @@ impl Service {
         }
         let live = Live::new("the encoder is being loaded");
         let mut indexer = Indexer::new(live.clone(), Some(config.snapshot_path()));
-        indexer.use_trust(config.trust.clone(), config.trust_path()).await;
+        indexer.use_trust(config.trust.clone(), config.trust_path()).await?;
         let threads = config.embed.threads;
         let (loaded, mut vectors) = oneshot::channel();
         let loading = load_encoder(config.clone(), live.clone(), loaded);
@@ -176,13 +178,9 @@ impl Service {
             }
         }
         indexer.restore(entries.admits(), entries.shown_to_us(&accounts)).await;
-        let known: BTreeMap<_, _> = live
-            .catalog()
-            .servers()
-            .map(|server| (server.id.clone(), server.info.clone()))
-            .collect();
         let (updates, received) = mpsc::channel(UPDATES);
         let wanted = entries.wanted();
+        let known = known(&live, &wanted);
         if !live.is_ready() && !wanted.iter().any(Wanted::is_crawled) {
             indexer.publish_as_is().await;
         }
@@ -208,6 +206,21 @@ impl Service {
         self.accounts.settled(STOP).await;
         let _ = tokio::time::timeout(STOP, self.indexer).await;
     }
+}
+
+/// What is remembered of servers from before.
+fn known(live: &Live, wanted: &[Wanted]) -> BTreeMap<ServerId, ServerInfo> {
+    let catalog = live.catalog();
+    let served = catalog.servers().map(|server| (server.id.clone(), server.info.clone()));
+    let mut known: BTreeMap<_, _> = served.collect();
+    // Of what a file lists all may be held: once the file is read it stays or goes with the rest.
+    let entries: BTreeSet<_> = wanted.iter().map(|wanted| &wanted.server.id).collect();
+    for (server, ..) in live.known().book.offered() {
+        if !entries.contains(server) {
+            known.entry(server.clone()).or_default();
+        }
+    }
+    known
 }
 
 /// A server is crawled the moment that somebody has logged in, here or by `toolscout auth login`.

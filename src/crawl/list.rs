@@ -16,6 +16,8 @@ use crate::catalog::{Listing, ServerInfo};
 use crate::config::{CrawlConfig, ServerConfig};
 use crate::tool::Tool;
 
+/// The longest name of a tool, in bytes: the protocol asks for 128 characters at most.
+const MAX_NAME: usize = 1 << 10;
 /// What is kept of a server's own description.
 const MAX_DESCRIPTION: usize = 4 << 10;
 /// Defects that are reported; the rest is counted.
@@ -163,6 +165,9 @@ impl<'a> Pages<'a> {
             return;
         }
         let name = clip(&tool.name, 200);
+        if tool.name.len() > MAX_NAME {
+            return self.defect(format!("{name} left out: its name has over {MAX_NAME} bytes"));
+        }
         if reply.rejected.iter().any(|rejected| **rejected == *tool.name) {
             return self.defect(format!("{name} left out: its x-mcp-header is invalid"));
         }

@@ -10,8 +10,8 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use url::{Origin, Url};
 
-use super::one_line;
 use crate::auth::guard::{Client, Policy, Redirects, Refused};
+use crate::auth::{cause, innermost};
 use crate::config::NetworkConfig;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -93,7 +93,7 @@ impl Fetcher {
         let settings = || network.client().unwrap_or_default().connect_timeout(CONNECT_TIMEOUT);
         // Redirects are followed by hand: between origins, and each looked at.
         let client = Client::with(policy.clone(), Redirects::Stop, settings);
-        let client = client.map_err(|error| FetchError::Unreachable(cause(&error)))?;
+        let client = client.map_err(|error| failed(&error))?;
         Ok(Self { client, policy, home: home.origin() })
     }
 
@@ -151,7 +151,7 @@ async fn within<T>(
 }
 
 async fn send(request: RequestBuilder) -> Result<Response, FetchError> {
-    request.send().await.map_err(|error| FetchError::Unreachable(cause(&error)))
+    request.send().await.map_err(|error| failed(&error))
 }
 
 async fn read(mut response: Response, limit: usize) -> Result<Fetched, FetchError> {
@@ -164,8 +164,7 @@ async fn read(mut response: Response, limit: usize) -> Result<Fetched, FetchErro
     let mut body = Vec::new();
     // An event stream has no end: its head is all that is wanted of it.
     while kind != "text/event-stream"
-        && let Some(chunk) =
-            response.chunk().await.map_err(|error| FetchError::Unreachable(cause(&error)))?
+        && let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))?
     {
         if body.len() + chunk.len() > limit {
             return Err(FetchError::TooLong(limit));
@@ -186,17 +185,10 @@ fn target(from: &Url, response: &Response) -> Result<Url, FetchError> {
     }
 }
 
-/// The cause of an error: the outer ones name the whole URL, and what is secret in it.
-fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    if cause.is::<reqwest::Error>() {
-        "the request failed".into()
-    } else if let Some(refused) = cause.downcast_ref::<Refused>() {
-        FetchError::from(refused.clone()).to_string()
-    } else {
-        one_line(&cause.to_string(), 200)
+/// Why a request failed.
+fn failed(error: &reqwest::Error) -> FetchError {
+    match innermost(error).downcast_ref::<Refused>() {
+        Some(refused) => refused.clone().into(),
+        None => FetchError::Unreachable(cause(error)),
     }
 }

@@ -15,7 +15,7 @@ use url::Url;
 
 pub use approvals::Approvals;
 pub use kept::{Kept, KeptError};
-pub use task::{Followed, Follower};
+pub use task::{Followed, Follower, Waiting};
 
 use super::entry::is_free_header;
 use super::input::fixed;
@@ -196,6 +196,11 @@ fn as_it_is(remote: &Remote) -> Option<(Url, BTreeMap<String, String>)> {
 }
 
 impl Candidate {
+    /// This is its address, however it is written.
+    pub fn is_at(&self, url: &str) -> bool {
+        Url::parse(url).is_ok_and(|url| url.as_str() == self.url)
+    }
+
     /// As the roster takes it; `None` where the configuration would not take it as an entry.
     pub fn found(&self, config: &RegistryConfig) -> Option<roster::Found> {
         let added = AddedServer {

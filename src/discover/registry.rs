@@ -1,18 +1,20 @@
 //! Asks an MCP registry (`/v0.1/servers`).
 //!
-//! Invariant: a listing that is handed over was read to its end; one malformed entry is named and
-//! left out, and takes no other with it.
+//! Invariant: what was taken of a listing counts only if it was read to its end; a listing is bounded
+//! in pages, entries and bytes.
+
+mod page;
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use url::Url;
 
+pub use self::page::Page;
+use self::page::entry;
 use super::fetch::{Bounds, FetchError, Fetched, Fetcher};
-use super::one_line;
 use super::server::Server;
 use crate::config::NetworkConfig;
 
@@ -28,7 +30,6 @@ const FIRST_RETRY: Duration = Duration::from_millis(300);
 /// Names of defects that are kept.
 const MAX_DEFECTS: usize = 20;
 const JSON: &str = "application/json";
-const OFFICIAL: &str = "io.modelcontextprotocol.registry/official";
 /// What may stand in a segment of a path as it is.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_');
 
@@ -140,7 +141,7 @@ pub struct Wanted<'a> {
     pub since: Option<SystemTime>,
 }
 
-/// A listing that was read to its end.
+/// The beginning of a listing.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
     /// Its entries, in the order they came.
@@ -156,6 +157,8 @@ pub struct Most {
     pub pages: usize,
     /// Its entries.
     pub servers: usize,
+    /// The bytes of its pages.
+    pub bytes: usize,
 }
 
 /// A registry.
@@ -195,29 +198,42 @@ impl Registry {
         Ok(Some(listed))
     }
 
-    /// Everything that is wanted, page by page to the end.
-    pub async fn list(&self, wanted: &Wanted<'_>, most: Most) -> Result<Listing, RegistryError> {
-        let mut listing = Listing::default();
+    /// Gives everything that is wanted to `take`, page by page; what was taken is all there is only
+    /// if no error follows. The answer is what could not be read: a line each, the first few.
+    pub async fn list(
+        &self,
+        wanted: &Wanted<'_>,
+        most: Most,
+        mut take: impl FnMut(Listed),
+    ) -> Result<Vec<String>, RegistryError> {
+        let too_many = |most, what| {
+            let at = shown(&self.url("/servers"));
+            RegistryError::TooMany { at, most, what }
+        };
+        let mut defects = Vec::new();
         let mut followed = HashSet::new();
         let mut cursor: Option<String> = None;
+        let (mut servers, mut bytes) = (0, 0);
         for _ in 0..most.pages {
             let page = self.page(wanted, cursor.as_deref()).await?;
-            let at = || shown(&self.url("/servers"));
-            listing.servers.extend(page.servers);
-            listing.defects.extend(page.defects);
-            listing.defects.truncate(MAX_DEFECTS);
-            if listing.servers.len() > most.servers {
-                let most = most.servers;
-                return Err(RegistryError::TooMany { at: at(), most, what: "servers" });
+            servers += page.servers.len();
+            bytes += page.bytes;
+            if servers > most.servers {
+                return Err(too_many(most.servers, "servers"));
             }
-            let Some(next) = page.next else { return Ok(listing) };
+            if bytes > most.bytes {
+                return Err(too_many(most.bytes, "bytes"));
+            }
+            page.servers.into_iter().for_each(&mut take);
+            defects.extend(page.defects);
+            defects.truncate(MAX_DEFECTS);
+            let Some(next) = page.next else { return Ok(defects) };
             if !followed.insert(next.clone()) {
-                return Err(RegistryError::Loop(at()));
+                return Err(RegistryError::Loop(shown(&self.url("/servers"))));
             }
             cursor = Some(next);
         }
-        let at = shown(&self.url("/servers"));
-        Err(RegistryError::TooMany { at, most: most.pages, what: "pages" })
+        Err(too_many(most.pages, "pages"))
     }
 
     /// The first few of what is wanted.
@@ -300,157 +316,8 @@ impl Registry {
     }
 }
 
-/// One page of a listing.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Page {
-    /// Its entries.
-    pub servers: Vec<Listed>,
-    /// Entries that could not be read: a line each.
-    pub defects: Vec<String>,
-    /// Where the next one begins; `None` at the end.
-    pub next: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RawPage<'a> {
-    #[serde(borrow)]
-    servers: Option<Vec<&'a RawValue>>,
-    #[serde(default)]
-    metadata: Option<RawMetadata>,
-}
-
-#[derive(Deserialize)]
-struct RawMetadata {
-    #[serde(rename = "nextCursor", default)]
-    next_cursor: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RawListed {
-    server: Server,
-    #[serde(rename = "_meta", default)]
-    meta: Option<serde_json::Map<String, serde_json::Value>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct RawOfficial {
-    status: Option<String>,
-    status_message: Option<String>,
-    updated_at: Option<String>,
-    published_at: Option<String>,
-    status_changed_at: Option<String>,
-    is_latest: Option<bool>,
-}
-
-impl Page {
-    fn read(body: &[u8]) -> Result<Self, String> {
-        let text = std::str::from_utf8(body).map_err(|_| "not UTF-8".to_owned())?;
-        let raw: RawPage<'_> =
-            serde_json::from_str(text).map_err(|error| one_line(&error.to_string(), 160))?;
-        let Some(entries) = raw.servers else { return Err("there is no `servers` list".into()) };
-        let mut page = Self::default();
-        for raw in entries {
-            match entry(raw.get()) {
-                Ok(listed) => page.servers.push(listed),
-                Err(defect) => page.defects.push(defect),
-            }
-        }
-        let next = raw.metadata.and_then(|metadata| metadata.next_cursor);
-        page.next = next.filter(|next| !next.is_empty());
-        Ok(page)
-    }
-}
-
-/// One entry, or what is wrong with it.
-fn entry(text: &str) -> Result<Listed, String> {
-    let raw: RawListed = serde_json::from_str(text).map_err(|error| {
-        let name = serde_json::from_str::<serde_json::Value>(text).ok();
-        let name = name.as_ref().and_then(|entry| entry["server"]["name"].as_str());
-        let name = name.map_or("an entry".to_owned(), |name| one_line(name, 100));
-        format!("{name}: {}", one_line(&error.to_string(), 160))
-    })?;
-    if !raw.server.is_named() {
-        return Err(format!("{:?} is not a server's name", one_line(&raw.server.name, 100)));
-    }
-    let official = raw.meta.and_then(|mut meta| meta.remove(OFFICIAL)).unwrap_or_default();
-    let official = RawOfficial::deserialize(official).unwrap_or_default();
-    let status = match official.status.as_deref() {
-        None | Some("active") => Status::Active,
-        Some("deleted") => Status::Deleted,
-        // Whatever else a registry may say, it is not that all is well.
-        Some(_) => Status::Deprecated,
-    };
-    let times = [official.updated_at, official.status_changed_at, official.published_at];
-    let updated = times.iter().flatten().filter_map(|time| millis(time)).max().unwrap_or(0);
-    Ok(Listed {
-        server: raw.server,
-        status,
-        message: official.status_message.filter(|message| !message.is_empty()),
-        updated,
-        superseded: official.is_latest == Some(false),
-    })
-}
-
-/// Milliseconds since 1970 of an RFC 3339 time.
-fn millis(time: &str) -> Option<u64> {
-    let (local, offset) = if let Some(local) = time.strip_suffix(['Z', 'z']) {
-        (local, 0)
-    } else {
-        let at = time.len().checked_sub(6).filter(|at| time.is_char_boundary(*at))?;
-        let (local, offset) = time.split_at(at);
-        let sign = if offset.starts_with('-') { -1 } else { 1 };
-        let (hours, minutes) = offset.get(1..)?.split_once(':')?;
-        let minutes = u32::from(hours.parse::<u16>().ok()?) * 60 + minutes.parse::<u32>().ok()?;
-        (local, sign * i64::from(minutes) * 60)
-    };
-    let time = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
-    let millis = time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_millis();
-    u64::try_from(i64::try_from(millis).ok()? - offset * 1000).ok()
-}
-
 /// Host and path: a query may hold what is nobody's business.
 pub fn shown(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}{port}{}", url.host_str().unwrap_or_default(), url.path())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_with_and_without_an_offset_are_the_same_moment() {
-        assert_eq!(millis("1970-01-01T00:00:01.5Z"), Some(1500));
-        assert_eq!(
-            millis("2026-07-28T12:00:00.123456789Z"),
-            millis("2026-07-28T14:00:00.123456789+02:00")
-        );
-        assert_eq!(millis("2026-07-28T12:00:00Z"), millis("2026-07-28T11:30:00-00:30"));
-        for odd in ["", "yesterday", "2026-07-28", "é+02:00", "1960-01-01T00:00:00Z"] {
-            assert_eq!(millis(odd), None, "{odd}");
-        }
-    }
-
-    #[test]
-    fn a_malformed_entry_takes_no_other_with_it() {
-        let body = br#"{"servers":[
-            {"server":{"name":"a/one","version":"1"},"_meta":{"io.modelcontextprotocol.registry/official":
-                {"status":"deprecated","statusMessage":"use two","updatedAt":"2026-01-01T00:00:00Z","isLatest":true}}},
-            {"server":{"name":"a/two","remotes":"none"}},
-            {"server":{"name":"no slash"}},
-            7,
-            {"server":{"name":"a/three"},"_meta":null}],
-            "metadata":{"nextCursor":"","count":5}}"#;
-        let page = Page::read(body).unwrap();
-        let names: Vec<_> = page.servers.iter().map(|listed| listed.server.name.as_str()).collect();
-        assert_eq!(names, ["a/one", "a/three"]);
-        assert_eq!(page.servers[0].status, Status::Deprecated);
-        assert_eq!(page.servers[0].message.as_deref(), Some("use two"));
-        assert_eq!(page.servers[1].status, Status::Active);
-        assert_eq!(page.defects.len(), 3);
-        assert!(page.defects[0].starts_with("a/two: "), "{:?}", page.defects);
-        assert_eq!(page.next, None);
-        assert!(Page::read(b"{}").is_err() && Page::read(b"[]").is_err());
-    }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::saver::Saver;
-use super::trusted::{Gate, Known, Order};
+use super::trusted::{Gate, HistoryUnreadable, Known, Order};
 use super::vectors::{self, Progress, VectorWorker};
 use super::{Live, ServerState, ServerStatus};
 use crate::catalog::{Catalog, Diff, Listing, Outcome, Server, ServerUpdate};
@@ -85,10 +85,15 @@ impl Indexer {
 
     /// Judges definitions by `policy`, and goes on with the history at `path`. Before
     /// [`Indexer::restore`].
-    pub async fn use_trust(&mut self, policy: Policy, path: PathBuf) {
-        self.gate = Gate::open(policy, path).await;
+    pub async fn use_trust(
+        &mut self,
+        policy: Policy,
+        path: PathBuf,
+    ) -> Result<(), HistoryUnreadable> {
+        self.gate = Gate::open(policy, path).await?;
         self.known = Arc::new(self.gate.known());
         self.tell();
+        Ok(())
     }
 
     /// Publishes what the snapshot has of the tools that `keep` lets through and of the servers

@@ -3,6 +3,7 @@
 //! Invariant: books are saved in the order they were made in, and what an operator decided is on
 //! disk before it is answered; a disk that can't be written costs a warning, never a listing.
 
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -70,12 +71,22 @@ pub struct Admitted {
     pub known: Option<Known>,
 }
 
+/// There is a history of definitions, and it can't be read. Without it nothing would be pinned, and
+/// the next one would take its place.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "can't read the history of definitions {0}: run as the user that it belongs to, or move it \
+     away to start without what was approved and held"
+)]
+pub struct HistoryUnreadable(SealedError);
+
 impl Gate {
-    /// Goes on with the book at `path`. One that can't be used is set aside with a warning.
-    pub async fn open(policy: Policy, path: PathBuf) -> Self {
+    /// Goes on with the book at `path`. One that makes no sense is set aside with a warning.
+    pub async fn open(policy: Policy, path: PathBuf) -> Result<Self, HistoryUnreadable> {
         let from = path.clone();
         let loaded = tokio::task::spawn_blocking(move || match file::load(&from) {
-            Ok(book) => book.unwrap_or_default(),
+            Ok(book) => Ok(book.unwrap_or_default()),
+            Err(error) if may_be_there(&error) => Err(HistoryUnreadable(error)),
             Err(error) => {
                 let then = "what was approved or held is known by the snapshot alone";
                 set_aside(&from, &error, &format!("history of definitions {error}"), then);
@@ -84,14 +95,17 @@ impl Gate {
                     SealedError::Io { .. } => 0,
                     _ => millis(SystemTime::now()),
                 };
-                Book { feed: Arc::new(Feed::after(newest)), ..Book::default() }
+                Ok(Book { feed: Arc::new(Feed::after(newest)), ..Book::default() })
             }
         });
-        let book = loaded.await.unwrap_or_default();
-        Self {
+        let book = loaded.await.unwrap_or_else(|error| {
+            let (path, source) = (path.clone(), io::Error::other(error));
+            Err(HistoryUnreadable(SealedError::Io { path, source }))
+        })?;
+        Ok(Self {
             trust: Arc::new(Mutex::new(Trust::new(policy, book))),
             keeper: Some(Keeper::start(path)),
-        }
+        })
     }
 
     fn trust(&self) -> MutexGuard<'_, Trust> {
@@ -173,6 +187,14 @@ impl Gate {
         if let Some(keeper) = self.keeper {
             keeper.finish().await;
         }
+    }
+}
+
+/// A file that can't be read is there, or could be: a data folder that is none has no files.
+fn may_be_there(error: &SealedError) -> bool {
+    match error {
+        SealedError::Io { source, .. } => source.kind() != ErrorKind::NotADirectory,
+        _ => false,
     }
 }
 
@@ -267,6 +289,10 @@ fn log(event: &Event) {
     let rules = rules.join(", ");
     let found = if rules.is_empty() { String::new() } else { format!(" (found: {rules})") };
     match event.kind {
+        // Of what comes back there is nothing to compare with.
+        EventKind::Changed if parts.is_empty() => {
+            tracing::warn!(tool, "came back with another definition{found}");
+        }
         EventKind::Changed => tracing::warn!(tool, "the definition changed: {parts}{found}"),
         EventKind::Held => {
             tracing::warn!(tool, "held until approved{found}: toolscout trust show {tool}");

@@ -18,8 +18,8 @@ use crate::text::stuffing;
 use crate::tool::{ContentHash, Tool};
 
 /// Which checks these are.
-pub const VERSION: u32 = 1;
-/// Findings of one definition that are kept.
+pub const VERSION: u32 = 2;
+/// Findings of one definition that are kept; of notes no more than this are ever held.
 const MOST_FINDINGS: usize = 8;
 
 /// Something odd in a definition.
@@ -31,7 +31,8 @@ pub struct Finding {
     pub note: bool,
     /// What it is, as a sentence about the tool.
     pub what: String,
-    /// Where, as a JSON pointer into the definition.
+    /// Where, as a JSON pointer into the definition; of a very long one the beginning, which points
+    /// at what the place is in.
     pub pointer: String,
     /// The place itself, with what can't be seen written out.
     pub excerpt: String,
@@ -47,6 +48,13 @@ pub fn inspect(tool: &Tool) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     strings::each(json, |string| {
         let mut find = |rule, note, what: &str, at: &Range<usize>| {
+            // Of one kind of thing in many places the first. Definitions may be made to have very
+            // many, each with a long pointer: what is not kept is not written out.
+            let is_known = |f: &Finding| f.rule == rule && f.note == note && f.what == what;
+            let alike = found.iter().filter(|finding| finding.note == note).count();
+            if alike >= MOST_FINDINGS || found.iter().any(is_known) {
+                return;
+            }
             let (pointer, excerpt) = (string.pointer(), excerpt(&string.text, at));
             found.push(Finding { rule, note, what: what.into(), pointer, excerpt });
         };
@@ -69,10 +77,8 @@ pub fn inspect(tool: &Tool) -> Vec<Finding> {
     worst(found)
 }
 
-/// The worst of them, in the order of the definition; of one kind of thing in many places the first.
+/// The worst of them, in the order of the definition.
 fn worst(mut found: Vec<Finding>) -> Vec<Finding> {
-    let mut seen = std::collections::HashSet::new();
-    found.retain(|finding| seen.insert((finding.rule, finding.note, finding.what.clone())));
     if found.len() > MOST_FINDINGS {
         found.sort_by_key(|finding| finding.note);
         found.truncate(MOST_FINDINGS);
@@ -131,4 +137,49 @@ pub fn visible(text: &str) -> String {
 /// The lines of a text, each as [`visible`] shows it.
 pub fn visible_lines(text: &str) -> Vec<String> {
     text.lines().map(visible).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `keys` nested under one name of `name` bytes, each a text with something hidden in it.
+    fn hostile(name: usize, keys: usize) -> (Tool, serde_json::Value) {
+        let members: Vec<String> = (0..keys)
+            .map(|key| {
+                let written: String = format!("{key:05}")
+                    .chars()
+                    .filter_map(|c| char::from_u32(0xE0000 + u32::from(c)))
+                    .collect();
+                format!(r#""{key}":"a{written}""#)
+            })
+            .collect();
+        let (name, members) = ("n".repeat(name), members.join(","));
+        let json = format!(r#"{{"name":"x","{name}":{{{members}}}}}"#);
+        (Tool::parse(&"s".into(), &json).unwrap(), serde_json::from_str(&json).unwrap())
+    }
+
+    #[test]
+    fn a_definition_made_to_be_found_fault_with_takes_little_memory() {
+        // Each of these texts is another thing to tell, and the pointer to each has a megabyte:
+        // all of them together would be 20 GB.
+        let (tool, json) = hostile(1 << 20, 20_000);
+        let found = inspect(&tool);
+        assert_eq!(found.len(), MOST_FINDINGS);
+        for finding in &found {
+            assert!(finding.pointer.len() <= strings::MOST_POINTER, "{}", finding.pointer.len());
+            assert!(json.pointer(&finding.pointer).is_some(), "{}", finding.pointer);
+        }
+        assert!(found[0].what.contains("00000") && found[7].what.contains("00007"), "{found:?}");
+    }
+
+    #[test]
+    fn of_one_kind_of_thing_the_first_place_is_told() {
+        let notes: Vec<String> = (0..20).map(|n| format!("\"a{n}\":\"\u{E000}\"")).collect();
+        let notes = notes.join(",");
+        let json = format!(r#"{{"name":"x",{notes},"y":"a\u202eb","z":"c\u202ed"}}"#);
+        let found = inspect(&Tool::parse(&"s".into(), &json).unwrap());
+        let rows: Vec<_> = found.iter().map(|f| (f.note, f.pointer.as_str())).collect();
+        assert_eq!(rows, [(true, "/a0"), (false, "/y")]);
+    }
 }

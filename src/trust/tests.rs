@@ -9,16 +9,23 @@ use super::*;
 use crate::catalog::ServerInfo;
 
 const PINNED: &str = "pinned";
-const SERVERS: [&str; 3] = ["open", PINNED, "pinned/too"];
+const STRICT: &str = "strict";
+const SERVERS: [&str; 4] = ["open", PINNED, "pinned/too", STRICT];
+/// The version of a strict server that has something hidden in it.
+const BAD: u8 = 2;
 
 fn policy() -> Policy {
     let pinned = Rules { pin: true, ..Rules::default() };
-    let servers = SERVERS[1..].iter().map(|id| (ServerId::from(*id), pinned.clone()));
+    let strict = Rules { actions: [(Rule::HiddenText, Action::Quarantine)].into(), pin: false };
+    let servers = SERVERS[1..3].iter().map(|id| (ServerId::from(*id), pinned.clone()));
+    let servers = servers.chain([(STRICT.into(), strict)]);
     Policy { servers: servers.collect(), ..Policy::default() }
 }
 
 fn tool(server: &str, name: &str, version: u8) -> Tool {
-    Tool::parse(&server.into(), &format!(r#"{{"name":"{name}","v":{version}}}"#)).unwrap()
+    let hidden = if (server, version) == (STRICT, BAD) { r#","d":"a\u202eb""# } else { "" };
+    let definition = format!(r#"{{"name":"{name}","v":{version}{hidden}}}"#);
+    Tool::parse(&server.into(), &definition).unwrap()
 }
 
 fn listed(server: &str, tools: Vec<Tool>) -> ServerUpdate {
@@ -112,6 +119,8 @@ struct Remembered {
     first: u64,
     changes: u32,
     accepted: Option<u8>,
+    /// An operator accepted it.
+    approved: bool,
     /// The accepted definition is in the catalog.
     is_served: bool,
     waits: Option<(u8, bool)>,
@@ -152,11 +161,24 @@ fn remember(model: &mut Model, known: &mut BTreeSet<usize>, step: &Step, now: u6
                     .or_insert_with(|| Remembered { first: now, ..Remembered::default() });
                 let before = tool.waits.map(|(version, _)| version).or(tool.accepted);
                 tool.changes += u32::from(before.is_some_and(|before| before != *version));
-                let is_pinned = *server > 0;
+                let is_pinned = (1..3).contains(server);
+                let is_same = tool.accepted == Some(*version);
                 if tool.waits.is_some_and(|(waits, _)| waits == *version) {
                     // As it was.
-                } else if !is_pinned || (is_first && is_new) || tool.accepted == Some(*version) {
+                } else if SERVERS[*server] == STRICT
+                    && *version == BAD
+                    && !(is_same && tool.approved)
+                {
+                    *tool = Remembered {
+                        waits: Some((*version, false)),
+                        accepted: None,
+                        approved: false,
+                        is_served: false,
+                        ..tool.clone()
+                    };
+                } else if !is_pinned || (is_first && is_new) || is_same {
                     tool.accepted = Some(*version);
+                    tool.approved &= is_same;
                     tool.is_served = true;
                     tool.waits = None;
                 } else {
@@ -183,6 +205,7 @@ fn remember(model: &mut Model, known: &mut BTreeSet<usize>, step: &Step, now: u6
             {
                 if *word == Word::Approve {
                     tool.accepted = Some(*version);
+                    tool.approved = true;
                     tool.is_served = true;
                     tool.waits = None;
                 } else {
@@ -285,6 +308,54 @@ fn two_listings_of_a_server_in_one_batch() {
     let wanted = [(EventKind::ServerAdded, None), (EventKind::Held, Some("pinned/a"))];
     assert_eq!(kinds(&events), wanted);
     assert_eq!(world.served(), [r#"{"name":"a","v":1}"#]);
+}
+
+#[test]
+fn what_comes_back_changed_is_told_as_changed() {
+    let mut world = World::new(Policy::default());
+    let b = || tool("open", "b", 1);
+    world.list("open", vec![tool("open", "a", 1), b()]);
+    // Gone from one listing alone.
+    world.list("open", vec![b()]);
+    let events = world.list("open", vec![tool("open", "a", 2), b()]);
+    assert_eq!(kinds(&events), [(EventKind::Changed, Some("open/a"))]);
+    assert_eq!(events[0].old, Some(tool("open", "a", 1).hash.0));
+    // The server itself was gone.
+    world.take(vec![removed("open")]);
+    let events = world.list("open", vec![tool("open", "a", 3), b(), tool("open", "c", 1)]);
+    let wanted = [(EventKind::Changed, Some("open/a")), (EventKind::ServerAdded, None)];
+    assert_eq!(kinds(&events), wanted);
+    // What comes back as it was is added, as ever.
+    world.list("open", vec![b()]);
+    let events = world.list("open", vec![tool("open", "a", 3), b()]);
+    assert_eq!(kinds(&events), [(EventKind::Added, Some("open/a"))]);
+    assert_eq!(world.trust.book().entry("open", "a").unwrap().changes, 2);
+}
+
+#[test]
+fn who_logs_in_anew_is_not_served_what_another_was_shown() {
+    let mut world = World::new(policy());
+    world.list(PINNED, vec![tool(PINNED, "a", 1)]);
+    let outcome = Outcome::Narrowed(NameFilter::nothing());
+    let narrowed = ServerUpdate { outcome, ..removed(PINNED) };
+    let events = world.take(vec![narrowed, listed(PINNED, vec![tool(PINNED, "a", 2)])]);
+    let wanted = [
+        (EventKind::Removed, Some("pinned/a")),
+        (EventKind::Held, Some("pinned/a")),
+        (EventKind::ServerAdded, None),
+    ];
+    assert_eq!(kinds(&events), wanted);
+    assert!(world.served().is_empty(), "{:?}", world.served());
+}
+
+#[test]
+fn what_is_quarantined_takes_the_definition_before_it_along_at_once() {
+    let mut world = World::new(policy());
+    world.list(STRICT, vec![tool(STRICT, "a", 1)]);
+    let events = world.list(STRICT, vec![tool(STRICT, "a", BAD)]);
+    assert_eq!(kinds(&events), [(EventKind::Quarantined, Some("strict/a"))]);
+    assert_eq!(events[0].parts, [Part::Other]);
+    assert!(world.served().is_empty(), "{:?}", world.served());
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub enum Serve {
     New,
     /// What was served before, if that is there.
     Old,
+    /// Nothing.
+    Nothing,
 }
 
 /// What becomes of it.
@@ -122,7 +124,8 @@ impl Court<'_> {
         let is_new = entry.is_none_or(|entry| entry.gone_ms.is_some());
         let mut events = Vec::new();
         match &ruling {
-            Ruling::Serve if is_new => events.push(EventKind::Added),
+            // What comes back as another is no new tool: it changed while nobody looked.
+            Ruling::Serve if is_new && before.is_none() => events.push(EventKind::Added),
             Ruling::Serve if held.is_some() && is_same_served => events.push(EventKind::Withdrawn),
             Ruling::Serve if before.is_some() => events.push(EventKind::Changed),
             Ruling::Serve if held.is_some() => events.push(EventKind::Released),
@@ -158,7 +161,12 @@ impl Court<'_> {
                 Serve::New
             }
             Ruling::Hold(why) => {
-                if why == Why::Pinned {
+                let serve = match why {
+                    Why::Pinned => Serve::Old,
+                    // Who offers such a thing is not trusted with what was there before.
+                    Why::Quarantined => Serve::Nothing,
+                };
+                if serve == Serve::Old {
                     next.served = served.cloned();
                     next.approved = entry.is_some_and(|entry| entry.approved);
                 }
@@ -169,7 +177,7 @@ impl Court<'_> {
                     parts: parts.clone(),
                     rejected: same_held.is_some_and(|held| held.rejected),
                 });
-                Serve::Old
+                serve
             }
         };
         let mut rules = broken;

@@ -132,6 +132,17 @@ async fn neighbours_of_a_malformed_tool_stay() {
 }
 
 #[tokio::test]
+async fn a_name_of_more_than_a_kilobyte_is_left_out() {
+    let (long, longest) = ("n".repeat(1025), "m".repeat(1024));
+    let outcome = of_pages(vec![(None, page(&[&long, &longest, "a"], None))]).await;
+    let listing = listing(outcome);
+    assert_eq!(names(&listing), [&longest, "a"]);
+    let [defect] = &listing.defects[..] else { panic!("{:?}", listing.defects) };
+    assert!(defect.starts_with("nnn") && defect.len() < 300, "{defect}");
+    assert!(defect.ends_with("left out: its name has over 1024 bytes"), "{defect}");
+}
+
+#[tokio::test]
 async fn reported_defects_are_bounded() {
     let page = format!(r#"{{"tools":[{}1]}}"#, "1,".repeat(499));
     let listing = listing(of_pages(vec![(None, page)]).await);

@@ -176,6 +176,53 @@ async fn an_approval_is_of_one_address_and_outlives_a_restart() {
 }
 
 #[tokio::test]
+async fn what_is_approved_is_the_address_that_was_looked_at() {
+    let (one, two) = (server("one").await, server("two").await);
+    let registry = MockRegistry::start(vec![
+        entry("a.b/one", one.url.as_str(), 1),
+        entry("a.b/two", two.url.as_str(), 2),
+    ])
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let service = follow(folder.path(), &registry, "").await;
+    service.until_state("a.b_two", "pending_approval").await;
+    let (_, status) = admin(folder.path(), &service, false, "registries").await;
+    let (one_url, two_url) = (one.url.as_str(), two.url.as_str());
+    let waiting = json!([{"id": "a.b_one", "url": one_url}, {"id": "a.b_two", "url": two_url}]);
+    assert_eq!(status["registries"][0]["waiting"], waiting, "{status}");
+
+    let url = format!("{}/v1/admin/registries/servers/a.b_one/approve", service.url);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let approve = async |body: Value| {
+        let request = client.post(&url).bearer_auth(token(folder.path())).json(&body);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
+    };
+    for (body, status, code) in [
+        (json!({"url": two_url}), 409, "server-moved"),
+        (json!({"url": "elsewhere"}), 409, "server-moved"),
+        (json!({"address": one_url}), 400, "invalid-request"),
+    ] {
+        let (got, problem) = approve(body).await;
+        assert_eq!(got, status, "{problem}");
+        assert_eq!(problem["type"], format!("urn:toolscout:problem:{code}"));
+    }
+    let at = |id, url| ["registry", "approve", id, "--data", "data", "--at", url];
+    let ran = run(folder.path(), &at("a.b_two", one_url)).await;
+    assert!(ran.code == 1 && ran.stderr.contains(two_url), "{}", ran.stderr);
+    let both = [&at("a.b_two", two_url)[..], &["a.b_one"]].concat();
+    assert_eq!(run(folder.path(), &both).await.code, 1);
+    assert_eq!((one.seen().len(), two.seen().len()), (0, 0));
+
+    assert_eq!(approve(json!({"url": one_url})).await.0, 200);
+    service.until_state("a.b_one", "ready").await;
+    let ran = run(folder.path(), &at("a.b_two", two_url)).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    service.until_state("a.b_two", "ready").await;
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_configured_server_is_never_shadowed_and_a_cap_holds() {
     let (mine, theirs) = (server("mine").await, server("theirs").await);
     let entries = ["a", "b", "c"].map(|name| entry(&format!("x.y/{name}"), theirs.url.as_str(), 1));

@@ -1,6 +1,8 @@
 //! `toolscout registry search` and `add`: from a registry's list to an entry.
 
 use serde_json::{Value, json};
+use toolscout::config::NetworkConfig;
+use toolscout::discover::registry::{Most, Registry, RegistryError, Wanted};
 
 use crate::support::mock_registry::{MockRegistry, Mood, entry, said};
 use crate::support::service::{Ran, run};
@@ -224,4 +226,24 @@ async fn an_address_that_is_there_already_is_not_added_twice() {
         "{}",
         again.stderr
     );
+}
+
+#[tokio::test]
+async fn a_listing_is_bounded_in_bytes_and_in_entries() {
+    let entries = (0..6).map(|n| entry(&format!("a.b/w{n}"), "https://x.test/", n)).collect();
+    let registry = MockRegistry::start(entries).await;
+    registry.change(|entries| entries[1]["server"]["description"] = "x".repeat(70_000).into());
+    let url = registry.url.parse().unwrap();
+    let asked = Registry::new(&url, &NetworkConfig::default()).unwrap();
+    let most = Most { pages: 10, servers: 10, bytes: 1 << 20 };
+    let mut names = Vec::new();
+    let everything = Wanted::default();
+    let list = asked.list(&everything, most, |listed| names.push(listed.server.name));
+    assert_eq!(list.await.unwrap(), ["a.b/w1: more than 65536 bytes"]);
+    assert_eq!(names, ["a.b/w0", "a.b/w2", "a.b/w3", "a.b/w4", "a.b/w5"]);
+    // The first page alone has more.
+    for most in [Most { bytes: 70_000, ..most }, Most { servers: 4, ..most }] {
+        let error = asked.list(&everything, most, drop).await.unwrap_err();
+        assert!(matches!(error, RegistryError::TooMany { .. }), "{error}");
+    }
 }

@@ -60,6 +60,7 @@ mod service_restart;
 mod support;
 mod trust_checks;
 mod trust_decide;
+mod trust_files;
 mod trust_history;
 mod trust_quarantine;
 mod trust_rules;

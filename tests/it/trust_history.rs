@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use crate::support::mock_http::{Answer, MockHttp, Speaks};
-use crate::support::service::{Service, configure};
+use crate::support::service::{Service, configure, run};
 
 /// A server whose tools a test can change: name and description.
 pub struct Shop {
@@ -200,5 +200,24 @@ async fn a_history_that_cant_be_used_is_set_aside() {
     let aside = aside.map(|entry| entry.unwrap().path());
     let aside = aside.filter(|path| path.to_string_lossy().contains("definitions.bad-")).count();
     assert_eq!(aside, 1);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_history_that_cant_be_read_is_not_started_without() {
+    let shop = Shop::open(&[("buy", "Buy a book")]).await;
+    let folder = tempfile::tempdir().unwrap();
+    shop.configure(folder.path(), "pin = true");
+    // A folder can't be read by anybody; another user's file can't by who is not root.
+    let path = folder.path().join("data/trust/definitions.book");
+    std::fs::create_dir_all(&path).unwrap();
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--data", "data"];
+    let ran = run(folder.path(), &serve).await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{}", ran.stderr);
+    let said = format!("can't read the history of definitions {}", path.display());
+    assert!(ran.stderr.contains(&said) && ran.stderr.contains("move it away"), "{}", ran.stderr);
+    std::fs::remove_dir(&path).unwrap();
+    let service = Service::start(folder.path(), &[]).await;
+    service.until_state("shop", "ready").await;
     service.stop().await;
 }

@@ -39,11 +39,15 @@ pub struct PendingArgs {
 #[command(after_help = "\
 Examples:
   toolscout registry approve io.github.user_weather
+  toolscout registry approve io.github.user_weather --at https://weather.example/mcp
   toolscout registry approve --all")]
 pub struct ApproveArgs {
     /// Ids, as `registry pending` shows them.
     #[arg(value_name = "ID", required_unless_present = "all")]
     pub ids: Vec<String>,
+    /// The address that was looked at: a server that is elsewhere by now is not approved.
+    #[arg(long, value_name = "URL", conflicts_with = "all")]
+    pub at: Option<String>,
     /// Every server that waits now; later ones are asked for again.
     #[arg(long, conflicts_with = "ids")]
     pub all: bool,
@@ -131,6 +135,9 @@ pub(super) fn list(args: &PendingArgs) -> anyhow::Result<ExitCode> {
 
 /// Approves servers, each at the address that it has now.
 pub(super) fn approve(args: &ApproveArgs) -> anyhow::Result<ExitCode> {
+    if args.at.is_some() && args.ids.len() > 1 {
+        bail!("--at is the address of one server: name one ID");
+    }
     let followed = followed(&args.place)?;
     let mut out = anstream::stdout().lock();
     let mut left: Vec<&String> = args.ids.iter().collect();
@@ -139,7 +146,7 @@ pub(super) fn approve(args: &ApproveArgs) -> anyhow::Result<ExitCode> {
             let is_meant = args.ids.contains(&candidate.id) || (args.all && !candidate.approved);
             left.retain(|id| **id != candidate.id);
             if is_meant {
-                kept.approve(candidate)?;
+                kept.approve(candidate, args.at.as_deref())?;
                 let address = candidate.url.split('?').next().unwrap_or_default();
                 writeln!(out, "approved {} at {address}", candidate.id)?;
             }

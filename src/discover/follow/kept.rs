@@ -25,6 +25,14 @@ pub enum KeptError {
     /// No such server waits.
     #[error("no server {0:?} is listed by a registry that is followed: see `registry pending`")]
     Unknown(String),
+    /// It is not where it was looked at.
+    #[error("{id} is at {url} by now: look at that, and approve it there")]
+    Moved {
+        /// Its id.
+        id: String,
+        /// Where it is.
+        url: String,
+    },
     /// The data folder.
     #[error("can't keep it in {0}: {1}")]
     Io(PathBuf, io::Error),
@@ -91,8 +99,12 @@ impl Kept {
         pick(&self.state(), &self.config, &self.approvals())
     }
 
-    /// Approves a server where it is now.
-    pub fn approve(&self, candidate: &Candidate) -> Result<(), KeptError> {
+    /// Approves a server where it is now; with `at` only if it is there.
+    pub fn approve(&self, candidate: &Candidate, at: Option<&str>) -> Result<(), KeptError> {
+        if at.is_some_and(|at| !candidate.is_at(at)) {
+            let (id, url) = (candidate.id.clone(), candidate.url.clone());
+            return Err(KeptError::Moved { id, url });
+        }
         Approvals::add(&self.approved, &candidate.id, &candidate.url)
             .map_err(|error| KeptError::Io(self.approved.clone(), error))
     }

@@ -10,10 +10,10 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{Candidate, Kept, KeptError, MOST_KNOWN, Picked, State, pick};
+use super::{Kept, KeptError, MOST_KNOWN, Picked, State, pick};
 use crate::config::{Config, NetworkConfig, RegistryConfig};
 use crate::discover::fetch::FetchError;
-use crate::discover::registry::{Listing, Most, Registry, RegistryError, Wanted};
+use crate::discover::registry::{Most, Registry, RegistryError, Wanted};
 use crate::roster::{Found, Roster};
 
 /// A registry is read as a whole this often: not all tell of everything that changed.
@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// The first and the longest wait after a failure.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LAST_RETRY: Duration = Duration::from_mins(15);
-const MOST: Most = Most { pages: 2_000, servers: MOST_KNOWN };
+const MOST: Most = Most { pages: 2_000, servers: MOST_KNOWN, bytes: 128 << 20 };
 
 /// How a registry does.
 #[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
@@ -39,6 +39,8 @@ pub struct Followed {
     pub servers: usize,
     /// How many of those wait for approval.
     pub pending: usize,
+    /// Which, and where they are.
+    pub waiting: Vec<Waiting>,
     /// How many more there are than `max`.
     pub beyond_max: usize,
     /// How many want values first: `toolscout registry add NAME` writes them down.
@@ -50,6 +52,15 @@ pub struct Followed {
     pub checked_age_s: Option<u64>,
     /// Why it could not be asked since then.
     pub error: Option<String>,
+}
+
+/// A server that waits for approval.
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
+pub struct Waiting {
+    /// Its id.
+    pub id: String,
+    /// Where it is now.
+    pub url: String,
 }
 
 /// A handle on the registries that are followed; cheap to clone.
@@ -106,17 +117,18 @@ impl Follower {
         self.0.iter().map(|one| one.status()).collect()
     }
 
-    /// Approves a server, which is then connected to. It reads and writes files.
-    pub fn approve(&self, id: &str) -> Result<Candidate, KeptError> {
+    /// Approves a server, which is then connected to; with `at` only if it is there. It reads and
+    /// writes files.
+    pub fn approve(&self, id: &str, at: Option<&str>) -> Result<(), KeptError> {
         for one in self.0.iter() {
             let found = {
                 let seen = one.seen.lock().unwrap_or_else(PoisonError::into_inner);
                 seen.picked.servers.iter().find(|candidate| candidate.id == id).cloned()
             };
             if let Some(candidate) = found {
-                one.kept.approve(&candidate)?;
+                one.kept.approve(&candidate, at)?;
                 one.approved.notify_one();
-                return Ok(candidate);
+                return Ok(());
             }
         }
         Err(KeptError::Unknown(id.to_owned()))
@@ -146,6 +158,10 @@ impl One {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let config = self.kept.config();
         let servers = &seen.picked.servers;
+        let waiting = servers.iter().filter(|candidate| !candidate.approved);
+        let waiting: Vec<_> = waiting
+            .map(|candidate| Waiting { id: candidate.id.clone(), url: candidate.url.clone() })
+            .collect();
         let deprecated = servers
             .iter()
             .filter_map(|candidate| Some((candidate.id.clone(), candidate.deprecated.clone()?)));
@@ -153,7 +169,8 @@ impl One {
             name: config.name.clone(),
             host: config.url.host_str().unwrap_or_default().to_owned(),
             servers: servers.len(),
-            pending: servers.iter().filter(|candidate| !candidate.approved).count(),
+            pending: waiting.len(),
+            waiting,
             beyond_max: seen.picked.beyond,
             need_values: seen.picked.wanting,
             deprecated: deprecated.collect(),
@@ -206,7 +223,7 @@ impl One {
     }
 
     /// Asks for what changed, or for everything, and takes it only if it came to its end.
-    async fn ask(&self, state: &mut State) -> Result<Listing, RegistryError> {
+    async fn ask(&self, state: &mut State) -> Result<Vec<String>, RegistryError> {
         let config = self.kept.config();
         let registry =
             Registry::new(&config.url, &self.network).map_err(|source: FetchError| {
@@ -224,24 +241,21 @@ impl One {
         } else {
             Wanted { search: None, since: since.checked_sub(OVERLAP) }
         };
-        let mut listing = registry.list(&wanted, MOST).await?;
         let mut next = if is_whole {
             State { asked, whole_at: now, ..State::default() }
         } else {
             state.clone()
         };
-        for listed in std::mem::take(&mut listing.servers) {
-            next.fold(listed);
-        }
+        let defects = registry.list(&wanted, MOST, |listed| next.fold(listed)).await?;
         // What a registry says of times to come must not keep us from asking about today.
         next.since = next.since.min(now);
         *state = next;
-        Ok(listing)
+        Ok(defects)
     }
 
-    fn told(&self, listing: &Listing) {
+    fn told(&self, defects: &[String]) {
         let name = &self.kept.config().name;
-        for defect in &listing.defects {
+        for defect in defects {
             tracing::debug!(registry = name, defect, "an entry was left out");
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,11 +2,12 @@
 //!
 //! Invariant: what is approved here is one server at one address, and only the token can do it.
 
-use axum::extract::rejection::PathRejection;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Admin, Done};
 use crate::discover::follow::{Followed, Follower, KeptError};
@@ -20,6 +21,15 @@ pub struct Registries {
     registries: Vec<Followed>,
 }
 
+/// What is approved.
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApproveServer {
+    /// The address that was looked at: where the server is elsewhere by now, nothing is done.
+    #[serde(default)]
+    pub url: Option<String>,
+}
+
 /// `GET /v1/admin/registries`
 pub(super) async fn list(State(admin): State<Admin>) -> Response {
     json(&Registries { registries: admin.follower.status() })
@@ -29,8 +39,17 @@ pub(super) async fn list(State(admin): State<Admin>) -> Response {
 pub(super) async fn approve(
     State(admin): State<Admin>,
     path: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    act(admin, path, "approved", |follower, id| follower.approve(id).map(drop)).await
+    let body = body?;
+    let asked: ApproveServer = if body.is_empty() {
+        ApproveServer::default()
+    } else {
+        serde_json::from_slice(&body)
+            .map_err(|error| Problem::invalid(format!("the body is no approval: {error}")))?
+    };
+    let work = move |follower: &Follower, id: &str| follower.approve(id, asked.url.as_deref());
+    act(admin, path, "approved", work).await
 }
 
 /// `POST /v1/admin/registries/servers/{id}/revoke`
@@ -55,6 +74,9 @@ async fn act(
         Ok(()) => Ok(json(&Done { id, done })),
         Err(error @ KeptError::Unknown(_)) => {
             Err(Problem::new(StatusCode::NOT_FOUND, "unknown-server", error.to_string()))
+        }
+        Err(error @ KeptError::Moved { .. }) => {
+            Err(Problem::new(StatusCode::CONFLICT, "server-moved", error.to_string()))
         }
         Err(error) => {
             tracing::error!("{error}");

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::admin::registry::Registries;
+use super::super::admin::registry::{ApproveServer, Registries};
 use super::super::admin::{ConfigStatus, Done, NewServer};
 use super::super::decide::{Decide, DecidedList, PendingList};
 use super::super::http;
@@ -276,11 +276,15 @@ fn registries(schemas: &mut Schemas) -> Vec<Operation> {
                 schemas.written::<Registries>(),
             )
         },
-        change(
-            "/v1/admin/registries/servers/{id}/approve",
-            "approveServer",
-            "Let a server that a registry lists be connected to, at the address that it has now",
-        ),
+        Operation {
+            body: Some(schemas.read::<ApproveServer>()),
+            problems: &[400, 401, 404, 409],
+            ..change(
+                "/v1/admin/registries/servers/{id}/approve",
+                "approveServer",
+                "Let a server that a registry lists be connected to, at the address that it has now",
+            )
+        },
         change(
             "/v1/admin/registries/servers/{id}/revoke",
             "revokeServer",

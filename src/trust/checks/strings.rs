@@ -4,7 +4,9 @@
 //! however deep it lies, and nothing else is read.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+
+/// Longer pointers are cut at a name.
+pub const MOST_POINTER: usize = 1 << 10;
 
 /// A string.
 pub struct Found<'a, 'p> {
@@ -23,20 +25,24 @@ enum Step<'a> {
 }
 
 impl Found<'_, '_> {
-    /// Where it stands, as a JSON pointer; that of its value for a name.
+    /// Where it stands, as a JSON pointer; that of its value for a name. Where that would be longer
+    /// than [`MOST_POINTER`], what it is in.
     pub fn pointer(&self) -> String {
         let mut pointer = String::new();
         for step in self.path {
-            pointer.push('/');
-            match step {
+            let step: Cow<'_, str> = match step {
+                // Read, it would be longer than a sixth of this.
+                Step::Member(Some(name)) if name.len() > 6 * MOST_POINTER => break,
                 Step::Member(name) => {
-                    let name = read(name.unwrap_or(""));
-                    pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+                    read(name.unwrap_or("")).replace('~', "~0").replace('/', "~1").into()
                 }
-                Step::Item(at) => {
-                    let _ = write!(pointer, "{at}");
-                }
+                Step::Item(at) => at.to_string().into(),
+            };
+            if pointer.len() + 1 + step.len() > MOST_POINTER {
+                break;
             }
+            pointer.push('/');
+            pointer.push_str(&step);
         }
         pointer
     }
