@@ -31,7 +31,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
-pub use self::sources::{CatalogArgs, ListenArgs, SourceArgs};
+pub use self::sources::{CatalogArgs, ListenArgs, PlaceArgs, SourceArgs};
 use crate::config::{Config, ConfigErrors, Loaded};
 use crate::search::Arms;
 
@@ -122,11 +122,6 @@ pub struct ServeArgs {
 
 impl ServeArgs {
     /// The configuration that these arguments ask for.
-    pub fn resolve(&self) -> Result<Config, ConfigErrors> {
-        self.sources.resolve_with(self.listens())
-    }
-
-    /// The same, with the warnings handed back.
     fn load(&self) -> Result<Loaded, ConfigErrors> {
         self.sources.load(self.listens())
     }

@@ -20,6 +20,7 @@ mod raw;
 mod registry;
 mod secret;
 mod server;
+mod service;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,8 @@ pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_place
 pub use self::names::{NameFilter, Names};
 pub use self::network::{ClientCertificate, NetworkConfig, Proxy, Unusable, certificates};
 pub use self::registry::{Approve, RegistryConfig, RemoteKind};
+pub use self::server::Defaults;
+pub use self::service::{data_folder, followed_registries, service_address};
 
 /// Looks a variable up; `None` when it is unset.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -71,8 +74,8 @@ pub struct Config {
     pub servers: Vec<ServerConfig>,
     /// Bounds on every crawl.
     pub crawl: CrawlConfig,
-    /// How servers are reached that say nothing of it, as those that are added later.
-    pub network: NetworkConfig,
+    /// How servers are crawled that say nothing of it, as those that are added later.
+    pub defaults: Defaults,
     /// What is to be done about definitions that changed or are odd.
     pub trust: Policy,
     /// The query and tool encoder.
@@ -111,6 +114,7 @@ impl Config {
             TokenKey::File => Err(false),
         };
         let shown = |section: &dyn std::fmt::Debug| format!("{section:?}");
+        let reached_anew = self.defaults.network != next.defaults.network;
         let differs = [
             ("listen", listens(self) != listens(next)),
             ("allowed_hosts, allowed_origins", hosts(self) != hosts(next)),
@@ -118,6 +122,7 @@ impl Config {
             ("[crawl]", shown(&self.crawl) != shown(&next.crawl)),
             ("[embed]", shown(&self.embed) != shown(&next.embed)),
             ("[[registry]]", self.registries != next.registries),
+            ("[crawl], for [[registry]] alone", reached_anew && !self.registries.is_empty()),
             ("token_key_file, token_keyring", key(self) != key(next)),
             ("[rerank]", shown(&self.rerank) != shown(&next.rerank)),
         ];

@@ -232,12 +232,15 @@ impl Live {
         decided.await.ok()
     }
 
-    /// Has definitions judged by other rules, from the next listings on.
-    pub fn set_policy(&self, policy: Policy) {
+    /// Has definitions judged by other rules, from the next listings on; false where the one writer
+    /// is too busy to be told.
+    pub fn set_policy(&self, policy: Policy) -> bool {
         let sent = self.0.orders.get().map(|orders| orders.try_send(Order::Policy(policy)));
-        if !matches!(sent, Some(Ok(()))) {
+        let told = matches!(sent, Some(Ok(())));
+        if !told {
             tracing::warn!("the rules of [trust] are as before: reload once more, or restart");
         }
+        told
     }
 
     /// The index as a whole.

@@ -16,7 +16,7 @@ use serde::Serialize;
 use self::kept::Kept;
 use crate::auth::Accounts;
 use crate::catalog::Server;
-use crate::config::{AddedServer, Config, ConfigErrors, Loaded, ServerConfig};
+use crate::config::{AddedServer, Config, ConfigErrors, Defaults, Loaded, ServerConfig};
 use crate::crawl::{Change, Crawler, Hold, Wanted};
 use crate::tool::{ServerId, Tool};
 use crate::trust::policy::Policy;
@@ -82,6 +82,9 @@ pub struct Reload {
 /// The servers before anything is crawled.
 pub struct Entries {
     config: Config,
+    /// How servers are crawled that no file names, as it was last read; `config` has how it was at
+    /// the start.
+    defaults: Defaults,
     kept: Kept,
     /// By the name of the registry.
     found: BTreeMap<String, Vec<Found>>,
@@ -91,7 +94,8 @@ impl Entries {
     /// The servers of `config`, and what was kept in its data folder.
     pub fn open(config: Config) -> Result<Self, RosterError> {
         let kept = Kept::open(&config.data)?;
-        Ok(Self { config, kept, found: BTreeMap::new() })
+        let defaults = config.defaults.clone();
+        Ok(Self { config, defaults, kept, found: BTreeMap::new() })
     }
 
     /// Every server that is to be there, with why it is not crawled. The configuration comes
@@ -99,14 +103,13 @@ impl Entries {
     pub fn wanted(&self) -> Vec<Wanted> {
         let mut wanted: BTreeMap<ServerId, Wanted> = BTreeMap::new();
         let configured = self.config.servers.iter().cloned().map(|server| (server, true));
-        let added = self.kept.servers().map(|server| (server, true));
-        let found = self.found.values().flatten().cloned();
-        let found = found.map(|found| (found.server, found.approved));
-        // Neither can say how they are reached.
-        let later = added.chain(found).map(|(server, approved)| {
-            (ServerConfig { network: self.config.network.clone(), ..server }, approved)
+        let added = self.kept.servers(&self.defaults).map(|server| (server, true));
+        // A registry does not say how its servers are crawled.
+        let found = self.found.values().flatten().map(|Found { server, approved }| {
+            let Defaults { timeout, refresh, network } = self.defaults.clone();
+            (ServerConfig { timeout, refresh, network, ..server.clone() }, *approved)
         });
-        for (server, approved) in configured.chain(later) {
+        for (server, approved) in configured.chain(added).chain(found) {
             let hold = match (approved, self.kept.is_paused(&server.id)) {
                 (false, _) => Some(Hold::Pending),
                 (true, true) => Some(Hold::Paused),
@@ -162,8 +165,8 @@ pub struct Roster(Arc<Inner>);
 struct Inner {
     crawler: Crawler,
     reader: Reader,
-    /// Told when a reload finds other rules of trust.
-    policies: OnceLock<Box<dyn Fn(Policy) + Send + Sync>>,
+    /// Told when a reload finds other rules of trust; says whether it took them.
+    policies: OnceLock<Box<dyn Fn(Policy) -> bool + Send + Sync>>,
     /// Those of the demo, which no file names.
     demo: Vec<ServerConfig>,
     state: Mutex<State>,
@@ -197,8 +200,9 @@ impl Roster {
         Self(Arc::new(Inner { crawler, reader, policies, demo, state }))
     }
 
-    /// Has `told` know when a reload finds other rules of trust.
-    pub fn tell_policies(&self, told: impl Fn(Policy) + Send + Sync + 'static) {
+    /// Has `told` know when a reload finds other rules of trust. Where it answers that it could not
+    /// take them, the next reload tells them again.
+    pub fn tell_policies(&self, told: impl Fn(Policy) -> bool + Send + Sync + 'static) {
         let _ = self.0.policies.set(Box::new(told));
     }
 
@@ -217,10 +221,11 @@ impl Roster {
         config.servers.extend(self.0.demo.iter().cloned());
         let needs_restart = state.entries.config.needs_restart(&config);
         state.entries.config.servers = config.servers;
+        state.entries.defaults = config.defaults;
         if state.entries.config.trust != config.trust
             && let Some(told) = self.0.policies.get()
+            && told(config.trust.clone())
         {
-            told(config.trust.clone());
             state.entries.config.trust = config.trust;
         }
         state.loaded = LoadedAt { at: SystemTime::now(), error: None };

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use clap::{Args, Subcommand, ValueEnum};
 use url::Url;
 
-use super::sources::variable;
+use super::sources::{PlaceArgs, variable};
 use crate::config::{ConfigErrors, EncoderPlaces, Sources, encoder_places};
 use crate::hub::{MINILM, PoolingChoice, Repository};
 
@@ -29,28 +29,7 @@ pub enum ModelCommand {
     Texts(TextsArgs),
 }
 
-/// Where models are.
-#[derive(Debug, Clone, Default, Args)]
-pub struct PlaceArgs {
-    /// The configuration [env: `TOOLSCOUT_CONFIG`] [default: ./toolscout.toml if there].
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Where snapshots, caches and models are kept [env: `TOOLSCOUT_DATA`].
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-}
-
 impl PlaceArgs {
-    fn sources(&self) -> Sources {
-        Sources {
-            // Where even the working folder is gone, relative paths stay relative.
-            folder: std::env::current_dir().unwrap_or_default(),
-            config: self.config.clone(),
-            data: self.data.clone(),
-            ..Sources::default()
-        }
-    }
-
     fn resolve(&self, runtime: Option<&PathBuf>) -> Result<EncoderPlaces, ConfigErrors> {
         let sources = Sources { runtime: runtime.cloned(), ..self.sources() };
         encoder_places(&sources, &variable)

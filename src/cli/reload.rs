@@ -2,40 +2,84 @@
 //!
 //! Invariant: a configuration that is wrong is told of once, and changes nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::ServeArgs;
+use crate::config::{ConfigErrors, Loaded};
 use crate::roster::{Reload, Roster, RosterError};
 
 /// The files are looked at this often. Looking works where nothing announces a change: on network
 /// and container volumes, and where a link is moved to another folder.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Follows the files that `args` name until `shutdown`.
-pub fn follow(
-    args: &ServeArgs,
-    roster: Roster,
-    shutdown: CancellationToken,
-) -> std::io::Result<()> {
+/// What changes when a file does; `None` where it is not there.
+type Stamp = Option<(SystemTime, u64, u64)>;
+
+/// The files of a configuration, as they were before it was read last. Clones watch the same.
+#[derive(Clone)]
+pub struct Watch {
+    args: Arc<ServeArgs>,
+    seen: Arc<Mutex<BTreeMap<PathBuf, Stamp>>>,
+}
+
+impl Watch {
+    /// Nothing has been read yet.
+    pub fn new(args: &ServeArgs) -> Self {
+        Self { args: Arc::new(args.clone()), seen: Arc::default() }
+    }
+
+    /// Reads the configuration; what changes of its files from now on is a change.
+    pub fn load(&self) -> Result<Loaded, ConfigErrors> {
+        let named = self.args.sources.files();
+        let mut files: BTreeSet<_> = self.seen().keys().chain(&named).cloned().collect();
+        loop {
+            let mut seen: BTreeMap<_, _> =
+                files.iter().map(|path| (path.clone(), stamp(path))).collect();
+            let loaded = self.args.load();
+            if let Ok(loaded) = &loaded {
+                let known = files.len();
+                files.extend(loaded.files.iter().cloned());
+                if files.len() > known {
+                    // How these were before they were read is not known.
+                    continue;
+                }
+                seen.retain(|path, _| named.contains(path) || loaded.files.contains(path));
+            }
+            *self.seen() = seen;
+            return loaded;
+        }
+    }
+
+    /// A file is not as it was.
+    fn changed(&self) -> bool {
+        self.seen().iter().any(|(path, seen)| stamp(path) != *seen)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Stamp>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Has `roster`, whose configuration is read by `watch`, follow its files until `shutdown`.
+pub fn follow(watch: Watch, roster: Roster, shutdown: CancellationToken) -> std::io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
-    let files = args.sources.files();
     tokio::spawn(async move {
-        let mut seen = stamps(&files);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = hangup.recv() => {}
                 () = tokio::time::sleep(LOOK) => {
-                    if stamps(&files) == seen {
+                    if !watch.changed() {
                         continue;
                     }
                 }
             }
-            seen = stamps(&files);
             let roster = roster.clone();
             if let Ok(reloaded) = tokio::task::spawn_blocking(move || roster.reload()).await {
                 tell(&reloaded);
@@ -67,13 +111,9 @@ fn tell(reloaded: &Result<Reload, RosterError>) {
     }
 }
 
-/// What changes when a file does.
-fn stamps(files: &[PathBuf]) -> Vec<Option<(SystemTime, u64, u64)>> {
+fn stamp(path: &Path) -> Stamp {
     use std::os::unix::fs::MetadataExt;
 
-    let stamp = |path: &Path| {
-        let meta = std::fs::metadata(path).ok()?;
-        Some((meta.modified().ok()?, meta.len(), meta.ino()))
-    };
-    files.iter().map(|path| stamp(path)).collect()
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.modified().ok()?, meta.len(), meta.ino()))
 }

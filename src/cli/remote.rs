@@ -1,7 +1,8 @@
 //! A running toolscout, asked to change something.
 //!
 //! Invariant: the token of the data folder goes to the address of the same configuration, or to the
-//! one that the user named, and through nobody's hands.
+//! one that the user named, and through no proxy; nothing else of that configuration has to be
+//! right.
 
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use reqwest::Method;
 use serde_json::Value;
 use url::Url;
 
-use super::SourceArgs;
+use super::sources::{PlaceArgs, variable};
+use crate::config::{data_folder, service_address};
 use crate::serve::token::AdminToken;
 
 /// Time for a whole answer.
@@ -31,7 +33,7 @@ pub struct RemoteArgs {
     pub url: Option<Url>,
     /// Its configuration and data folder.
     #[command(flatten)]
-    pub sources: SourceArgs,
+    pub place: PlaceArgs,
 }
 
 /// A running toolscout.
@@ -43,14 +45,18 @@ pub struct Remote {
 impl Remote {
     /// The one that these arguments name.
     pub fn of(args: &RemoteArgs) -> anyhow::Result<Self> {
-        let places = args.sources.places()?;
-        let mut listen = places.listen;
-        if listen.ip().is_unspecified() {
-            listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-        }
-        let configured = Url::parse(&format!("http://{listen}"))?;
-        let base = args.url.clone().unwrap_or(configured);
-        Ok(Self { base, token: AdminToken::read(&places.data)? })
+        let sources = args.place.sources();
+        let base = if let Some(url) = &args.url {
+            url.clone()
+        } else {
+            let mut listen = service_address(&sources, &variable)?;
+            if listen.ip().is_unspecified() {
+                listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+            }
+            Url::parse(&format!("http://{listen}"))?
+        };
+        let data = data_folder(&sources, &variable)?;
+        Ok(Self { base, token: AdminToken::read(&data)? })
     }
 
     /// The answer to a request, or what its problem says. Each of `path` is one segment.

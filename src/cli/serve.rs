@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::local::cached;
-use super::{ServeArgs, log, progress, reload};
+use super::reload::{self, Watch};
+use super::{ServeArgs, log, progress};
 use crate::auth::Accounts;
 use crate::config::{Config, EmbedConfig};
 use crate::crawl::{self, Crawler, Wanted};
@@ -41,9 +42,13 @@ const REMOTE_LANES: usize = 16;
 /// Runs the subcommand until Ctrl-C, SIGTERM or, with `--stdio`, the end of stdin.
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let lines = log::start(args.log_format, false);
-    let config = args.resolve()?;
+    let watch = Watch::new(args);
+    let loaded = watch.load()?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
     let runtime = super::runtime()?;
-    let served = runtime.block_on(run_until_stopped(args, config, lines));
+    let served = runtime.block_on(run_until_stopped(args, watch, loaded.config, lines));
     // Work on blocking threads (an encoder at a text, a build) has no one to answer to any more.
     runtime.shutdown_background();
     served.map(|()| ExitCode::SUCCESS)
@@ -51,16 +56,17 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 
 async fn run_until_stopped(
     args: &ServeArgs,
+    watch: Watch,
     config: Config,
     lines: MultiProgress,
 ) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     stop_on_signal(shutdown.clone())?;
     let listener = if args.stdio { None } else { Some(listen(&config).await?) };
-    let service = Service::start(args, config.clone(), &shutdown).await?;
+    let service = Service::start(&watch, config.clone(), &shutdown).await?;
     let shown = tokio::spawn(progress::show(service.live.clone(), lines, shutdown.clone()));
     let live = service.live.clone();
-    reload::follow(args, service.roster.clone(), shutdown.clone())?;
+    reload::follow(watch, service.roster.clone(), shutdown.clone())?;
     match listener {
         None => {
             serve::run_stdio(live, shutdown.clone()).await?;
@@ -141,7 +147,7 @@ struct Service {
 impl Service {
     /// Serves from the snapshot if there is one, then crawls and embeds in the background.
     async fn start(
-        args: &ServeArgs,
+        watch: &Watch,
         mut config: Config,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Self> {
@@ -183,8 +189,8 @@ impl Service {
         let stop = shutdown.clone();
         let crawler = crawl::start_with(wanted, &config.crawl, &accounts, known, updates, stop);
         tokio::spawn(crawl_after_logins(accounts.clone(), crawler.clone(), shutdown.clone()));
-        let read = args.clone();
-        let reader = Box::new(move || read.load());
+        let watch = watch.clone();
+        let reader = Box::new(move || watch.load());
         let roster = Roster::new(entries, demo, crawler.clone(), reader);
         let judge = live.clone();
         roster.tell_policies(move |policy| judge.set_policy(policy));

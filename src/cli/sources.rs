@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, value_parser};
 
-use crate::config::{
-    Config, ConfigErrors, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load,
-};
+use crate::config::{Config, ConfigErrors, Loaded, Sources, file_of, load};
 
 /// What to crawl and search.
 #[derive(Debug, Clone, Default, Args)]
@@ -50,6 +48,29 @@ pub struct EncoderArgs {
     pub runtime: Option<PathBuf>,
 }
 
+/// A configuration and its data folder.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PlaceArgs {
+    /// The configuration [env: `TOOLSCOUT_CONFIG`] [default: ./toolscout.toml if there].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where snapshots, caches and models are kept [env: `TOOLSCOUT_DATA`].
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+impl PlaceArgs {
+    pub(super) fn sources(&self) -> Sources {
+        Sources {
+            // Where even the working folder is gone, relative paths stay relative.
+            folder: std::env::current_dir().unwrap_or_default(),
+            config: self.config.clone(),
+            data: self.data.clone(),
+            ..Sources::default()
+        }
+    }
+}
+
 /// Where to listen.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ListenArgs {
@@ -64,11 +85,7 @@ pub struct ListenArgs {
 impl SourceArgs {
     /// The configuration that these arguments ask for, with its warnings logged.
     pub fn resolve(&self) -> Result<Config, ConfigErrors> {
-        self.resolve_with(None)
-    }
-
-    pub(super) fn resolve_with(&self, listen: Option<&ListenArgs>) -> Result<Config, ConfigErrors> {
-        let loaded = self.load(listen)?;
+        let loaded = self.load(None)?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
@@ -78,11 +95,6 @@ impl SourceArgs {
     /// As [`SourceArgs::resolve`], with the warnings handed back.
     pub(super) fn load(&self, listen: Option<&ListenArgs>) -> Result<Loaded, ConfigErrors> {
         load(&self.sources(listen), &variable)
-    }
-
-    /// Where a service of this configuration is, whatever may be wrong with its servers.
-    pub(super) fn places(&self) -> Result<EncoderPlaces, ConfigErrors> {
-        encoder_places(&self.sources(None), &variable)
     }
 
     /// The files that the configuration is read from, whether they are there or not.

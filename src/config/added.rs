@@ -44,8 +44,13 @@ pub struct AddedServer {
 }
 
 impl AddedServer {
-    /// The server that this is under that id, or everything that is wrong with it.
-    pub fn resolve(&self, id: &ServerId) -> Result<ServerConfig, ConfigErrors> {
+    /// The server that this is under that id, crawled by `defaults` where it says nothing of it; or
+    /// everything that is wrong with it.
+    pub fn resolve(
+        &self,
+        id: &ServerId,
+        defaults: &Defaults,
+    ) -> Result<ServerConfig, ConfigErrors> {
         let added = self.clone();
         let raw = RawServer {
             url: Some(added.url),
@@ -62,7 +67,7 @@ impl AddedServer {
         let (base, id) = (PathBuf::new(), id.to_string());
         let entry = Entry { id, place, base, raw, damaged: false };
         let nothing = |_: &str| None;
-        let resolved = resolve(entry, &Defaults::default(), &nothing, &mut Vec::new());
-        resolved.map_err(ConfigErrors)
+        let resolved = resolve(entry, defaults, &nothing, &mut Vec::new());
+        resolved.map(|resolved| resolved.server).map_err(ConfigErrors)
     }
 }

@@ -13,8 +13,8 @@ use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
 use super::raw::{RawConfig, RawCrawl, RawServer};
 use super::server::{self, Defaults, Entry};
 use super::{
-    Config, CrawlConfig, EmbedConfig, Environment, RegistryConfig, TokenKey, client, encoder, file,
-    network, registry, trust,
+    Config, CrawlConfig, EmbedConfig, Environment, TokenKey, client, encoder, file, network,
+    registry, trust,
 };
 
 /// The file that is read when none is named.
@@ -64,7 +64,8 @@ pub struct Loaded {
     pub warnings: Vec<ConfigError>,
     /// What is wrong with entries that were left out for it.
     pub left_out: Vec<ConfigError>,
-    /// The files that were read.
+    /// The files that were read: the configuration's own, and those that it names for secrets,
+    /// variables and certificates.
     pub files: Vec<PathBuf>,
     /// Values that came from the environment: hidden wherever the configuration is shown.
     pub(super) filled_in: Vec<SecretString>,
@@ -79,23 +80,8 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
 
     let (mut raw, place, base) =
         own_file(sources, environment, &mut files, &mut entries, &mut errors);
-    for path in &sources.mcp_config {
-        let (shown, path) = (path.display().to_string(), sources.folder.join(path));
-        let Some(text) = text_of(&shown, &path, &mut errors) else {
-            continue;
-        };
-        let base = folder_of(&path);
-        let mut told = client::Told { errors: &mut errors, warnings: &mut warnings };
-        let read = client::read(&shown, &path, &text, &mut told).without_us(&mut told);
-        entries.extend(read.into_iter().map(|(id, place, raw)| Entry {
-            id,
-            place,
-            base: base.clone(),
-            raw,
-            damaged: false,
-        }));
-        files.push(path);
-    }
+    let mut told = client::Told { errors: &mut errors, warnings: &mut warnings };
+    entries.extend(client_entries(sources, &mut files, &mut told));
     entries.extend(
         (sources.catalogs.iter())
             .map(|(path, servers)| catalog_entry(&sources.folder, path, servers.as_deref())),
@@ -115,11 +101,15 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let listen = check.listen(&raw, sources, environment);
     let data = check.data(&raw, &base, sources, environment);
     let data_folder = data.as_deref();
+    files.extend(defaults.network.files().cloned());
+    let key = raw.embed.endpoint.as_ref().and_then(|endpoint| endpoint.api_key_file.as_ref());
+    files.extend(key.map(|path| base.join(path)));
     let mut check =
         encoder::Check::new((&place, &base, data_folder), environment, &mut errors, &mut warnings);
     let embed = check.embed(raw.embed, sources);
     let rerank = check.rerank(raw.rerank, sources);
     let registries = registry::resolve(raw.registry, &place, &mut errors);
+    files.extend(raw.token_key_file.iter().map(|path| base.join(path)));
     let mut check = Check { place: &place, errors: &mut errors };
     let token_key =
         check.token_key(raw.token_key_file.as_deref(), raw.token_keyring, &base, environment);
@@ -136,7 +126,10 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
         let at = entry.place.clone();
         let off = entry.raw.enabled == Some(false);
         match server::resolve(entry, &defaults, environment, &mut warnings) {
-            Ok(server) => servers.push(server),
+            Ok(resolved) => {
+                servers.push(resolved.server);
+                files.extend(resolved.files);
+            }
             Err(found) if off => {
                 let first = found.first().map(|error| error.problem.to_string());
                 let problem = Problem::LeftOut(first.unwrap_or_default());
@@ -162,7 +155,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 data,
                 servers,
                 crawl,
-                network: defaults.network,
+                defaults,
                 trust,
                 embed,
                 rerank,
@@ -178,18 +171,14 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     }
 }
 
-/// The encoder of a configuration, and where it serves; its servers are left aside.
+/// The encoder of a configuration; its servers are left aside.
 pub struct EncoderPlaces {
-    /// Where it listens.
-    pub listen: SocketAddr,
     /// Where snapshots, caches and models live.
     pub data: PathBuf,
     /// The encoder.
     pub embed: EmbedConfig,
     /// The model that the file names, if it is not there: then there is none in `embed`.
     pub missing: Option<String>,
-    /// Registries that are followed.
-    pub registries: Vec<RegistryConfig>,
 }
 
 /// Reads what is said of the encoder. A model that is not there is no error here, so that it can
@@ -202,13 +191,11 @@ pub fn encoder_places(
     let (mut files, mut entries) = (Vec::new(), Vec::new());
     let (raw, place, base) = own_file(sources, environment, &mut files, &mut entries, &mut errors);
     let mut check = Check { place: &place, errors: &mut errors };
-    let listen = check.listen(&raw, sources, environment);
     let data = check.data(&raw, &base, sources, environment);
     let data_folder = data.as_deref();
     let mut check =
         encoder::Check::new((&place, &base, data_folder), environment, &mut errors, &mut warnings);
     let embed = check.embed(raw.embed, sources);
-    let registries = registry::resolve(raw.registry, &place, &mut errors);
     let mut missing = None;
     errors.retain(|error| match &error.problem {
         Problem::NoModel(name) => {
@@ -217,10 +204,8 @@ pub fn encoder_places(
         }
         _ => true,
     });
-    match (listen, data) {
-        (Some(listen), Some(data)) if errors.is_empty() => {
-            Ok(EncoderPlaces { listen, data, embed, missing, registries })
-        }
+    match data {
+        Some(data) if errors.is_empty() => Ok(EncoderPlaces { data, embed, missing }),
         _ => Err(in_order(errors)),
     }
 }
@@ -246,7 +231,7 @@ fn of_entries(errors: &mut Vec<ConfigError>, sources: &Sources) -> Vec<ConfigErr
 }
 
 /// Errors as a reader meets them: file by file, each from its first line on.
-fn in_order(mut errors: Vec<ConfigError>) -> ConfigErrors {
+pub(super) fn in_order(mut errors: Vec<ConfigError>) -> ConfigErrors {
     let mut files = Vec::new();
     for error in &errors {
         if !files.contains(&error.file) {
@@ -261,7 +246,7 @@ fn in_order(mut errors: Vec<ConfigError>) -> ConfigErrors {
 }
 
 /// `toolscout.toml`, wherever it is; its servers go to `entries`.
-fn own_file(
+pub(super) fn own_file(
     sources: &Sources,
     environment: &Environment<'_>,
     files: &mut Vec<PathBuf>,
@@ -295,6 +280,32 @@ fn own_file(
     }));
     files.push(path);
     (read.raw, read.place, base)
+}
+
+/// The servers of `--mcp-config`.
+fn client_entries(
+    sources: &Sources,
+    files: &mut Vec<PathBuf>,
+    told: &mut client::Told<'_>,
+) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for path in &sources.mcp_config {
+        let (shown, path) = (path.display().to_string(), sources.folder.join(path));
+        let Some(text) = text_of(&shown, &path, told.errors) else {
+            continue;
+        };
+        let base = folder_of(&path);
+        let read = client::read(&shown, &path, &text, told).without_us(told);
+        entries.extend(read.into_iter().map(|(id, place, raw)| Entry {
+            id,
+            place,
+            base: base.clone(),
+            raw,
+            damaged: false,
+        }));
+        files.push(path);
+    }
+    entries
 }
 
 fn text_of(shown: &str, path: &Path, errors: &mut Vec<ConfigError>) -> Option<String> {
@@ -358,9 +369,9 @@ fn refuse_duplicates(entries: &[Entry], demo: bool, errors: &mut Vec<ConfigError
 }
 
 /// Checks the values outside `[servers]`.
-struct Check<'a> {
-    place: &'a Place,
-    errors: &'a mut Vec<ConfigError>,
+pub(super) struct Check<'a> {
+    pub place: &'a Place,
+    pub errors: &'a mut Vec<ConfigError>,
 }
 
 impl Check<'_> {
@@ -399,7 +410,7 @@ impl Check<'_> {
         }
     }
 
-    fn listen(
+    pub(super) fn listen(
         &mut self,
         raw: &RawConfig,
         sources: &Sources,
@@ -458,7 +469,7 @@ impl Check<'_> {
         TokenKey::File
     }
 
-    fn data(
+    pub(super) fn data(
         &mut self,
         raw: &RawConfig,
         base: &Path,

@@ -52,6 +52,13 @@ impl NetworkConfig {
         Self { proxy: Proxy::None, ..Self::default() }
     }
 
+    /// The files that it names.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let own =
+            self.client.iter().flat_map(|own| std::iter::once(&own.certificate).chain(&own.key));
+        self.ca.iter().chain(own)
+    }
+
     /// The same way for somebody who need not know who we are.
     #[must_use]
     pub fn anonymous(&self) -> Self {

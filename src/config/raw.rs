@@ -227,4 +227,19 @@ impl RawServer {
         }
         all
     }
+
+    /// The files whose text is part of the entry.
+    pub(super) fn files(&self) -> impl Iterator<Item = &String> {
+        let oauth = self.oauth.as_ref().and_then(|oauth| oauth.client_secret_file.as_ref());
+        let files = [
+            &self.env_file,
+            &self.bearer_token_file,
+            &self.basic_password_file,
+            &self.api_key_file,
+            &self.ca_file,
+            &self.client_cert_file,
+            &self.client_key_file,
+        ];
+        files.into_iter().flatten().chain(oauth)
+    }
 }

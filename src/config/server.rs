@@ -29,10 +29,21 @@ pub(super) struct Entry {
     pub damaged: bool,
 }
 
+/// What an entry becomes.
+pub(super) struct Resolved {
+    pub server: ServerConfig,
+    /// The files that it was read from, besides the one that it stands in.
+    pub files: Vec<PathBuf>,
+}
+
 /// What entries have that do not say otherwise.
-pub(super) struct Defaults {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defaults {
+    /// Time for one whole crawl.
     pub timeout: Duration,
+    /// Time between crawls, before jitter.
     pub refresh: Duration,
+    /// What lies on the way, where that is HTTP.
     pub network: NetworkConfig,
 }
 
@@ -52,7 +63,7 @@ pub(super) fn resolve(
     defaults: &Defaults,
     environment: &Environment<'_>,
     warnings: &mut Vec<ConfigError>,
-) -> Result<ServerConfig, Vec<ConfigError>> {
+) -> Result<Resolved, Vec<ConfigError>> {
     let Entry { id, place, base, mut raw, damaged } = entry;
     let mut errors = Vec::new();
     if id.trim().is_empty() || id.chars().any(char::is_control) {
@@ -75,6 +86,7 @@ pub(super) fn resolve(
         // Half-expanded values would only give errors that follow from these.
         return Err(errors);
     }
+    let files = raw.files().map(|path| base.join(path)).collect();
     let mut check = Check { place: &place, base: &base, environment, errors: &mut errors };
     let allow = raw.allow.take().map(|globs| check.globs("allow", &globs));
     let deny = check.globs("deny", &raw.deny.take().unwrap_or_default());
@@ -88,7 +100,7 @@ pub(super) fn resolve(
             if enabled {
                 warn(&place, &transport, environment, warnings);
             }
-            Ok(ServerConfig {
+            let server = ServerConfig {
                 id: id.into(),
                 enabled,
                 title,
@@ -100,7 +112,8 @@ pub(super) fn resolve(
                 transport,
                 auth,
                 filled_in: filled_in.into_iter().map(SecretString::from).collect(),
-            })
+            };
+            Ok(Resolved { server, files })
         }
         _ => Err(errors),
     }

@@ -143,7 +143,7 @@ impl Loaded {
             demo: _,
             servers,
             crawl,
-            network: _,
+            defaults: _,
             trust,
             embed,
             rerank,

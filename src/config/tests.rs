@@ -383,3 +383,28 @@ fn variables_of_a_file_go_behind_those_of_the_entry() {
     let told = errors("[servers.a]\nurl = 'https://x.test/'\nenv_file = 'none.env'");
     assert!(told.contains("servers.a.env_file: means nothing for a server with `url`"), "{told}");
 }
+
+#[test]
+fn every_file_that_is_read_is_told() {
+    let files = [
+        (
+            "toolscout.toml",
+            "[embed.endpoint]\nurl = 'https://e.test/v1'\nmodel = 'm'\n\
+          dimensions = 3\napi_key_file = 'embed.key'\n[servers.a]\ncommand = 'sh'\n\
+          env_file = '${NONE:-a.env}'\n[servers.b]\nurl = 'https://b.test/mcp'\n\
+          bearer_token_file = 'b.token'\n[servers.c]\nurl = 'https://c.test/mcp'\n\
+          oauth = { client_id = 'c', client_secret_file = 'c.secret' }",
+        ),
+        ("embed.key", "k"),
+        ("a.env", "A=1"),
+        ("b.token", "t"),
+        ("c.secret", "s"),
+    ];
+    let folder = folder(&files);
+    let loaded = load(&sources(folder.path()), &environment).map_err(|errors| errors.to_string());
+    let mut read = loaded.unwrap().files;
+    let mut expected: Vec<_> = files.iter().map(|(name, _)| folder.path().join(name)).collect();
+    read.sort();
+    expected.sort();
+    assert_eq!(read, expected);
+}

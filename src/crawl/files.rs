@@ -106,6 +106,9 @@ fn read(config: &ServerConfig, seen: Option<Stamp>) -> Result<(Stamp, Option<Lis
     Ok((stamp, Some(listings)))
 }
 
+/// Whether a server has an entry of its own.
+pub(super) type StandsFor<'a> = dyn Fn(&ServerId) -> bool + Sync + 'a;
+
 /// Reads a catalog file again and again until shutdown; the servers that it told of, once it has
 /// read the file.
 pub(super) async fn run(
@@ -114,11 +117,12 @@ pub(super) async fn run(
     refresh: Arc<Notify>,
     triggers: Triggers,
     leftovers: Arc<Leftovers>,
+    stands_for: &StandsFor<'_>,
 ) -> Option<BTreeSet<ServerId>> {
     let shutdown = shared.shutdown.clone();
     let mut catalog = CatalogFile::new(config);
     tokio::select! {
-        () = read_forever(&mut catalog, &shared, refresh, triggers, leftovers) => {}
+        () = read_forever(&mut catalog, &shared, refresh, triggers, leftovers, stands_for) => {}
         () = shutdown.cancelled() => {}
     }
     catalog.told()
@@ -130,6 +134,7 @@ async fn read_forever(
     refresh: Arc<Notify>,
     triggers: Triggers,
     leftovers: Arc<Leftovers>,
+    stands_for: &StandsFor<'_>,
 ) {
     let config = Arc::clone(&catalog.config);
     let mut retry = retries(config.refresh);
@@ -158,6 +163,11 @@ async fn read_forever(
             let left = leftovers.account(catalog.ids());
             updates.extend(left.into_iter().map(|id| update(&config, id, Outcome::Removed, None)));
         }
+        // What left the file may speak for itself by now.
+        updates.retain(|update| {
+            let is_gone = matches!(update.outcome, Outcome::Removed);
+            !is_gone || update.server == config.id || !stands_for(&update.server)
+        });
         for update in updates {
             if shared.updates.send(update).await.is_err() {
                 return;

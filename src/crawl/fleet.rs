@@ -198,7 +198,8 @@ impl Fleet {
             let left = begin.left.clone().unwrap_or_else(|| Arc::new(Leftovers::new(left, 1)));
             let triggers = self.triggers.clone();
             triggers.add(&server.id, &refresh);
-            let read = files::run(server, shared, refresh, triggers, left).await;
+            let stands_for = |id: &ServerId| self.stands_for(id);
+            let read = files::run(server, shared, refresh, triggers, left, &stands_for).await;
             return read.unwrap_or(told);
         }
         let is_told = told.remove(&server.id);

@@ -237,6 +237,18 @@ async fn refusal(
     Err(failed.into())
 }
 
+/// The server has no stream of news, unlike one that has it and can't give it now.
+fn gives_no_stream(error: &HttpError) -> bool {
+    let status = match error {
+        HttpError::ServerDoesNotSupportSse | HttpError::UnexpectedContentType(_) => return true,
+        HttpError::HttpStatus(error) => Some(error.status),
+        HttpError::Client(error) => error.status().map(|status| status.as_u16()),
+        _ => None,
+    };
+    // Logins, timeouts and crowds pass.
+    matches!(status, Some(400..=499 | 501)) && !matches!(status, Some(401 | 407 | 408 | 429))
+}
+
 pub(super) fn content_type(response: &Response) -> String {
     let value = response.headers().get(CONTENT_TYPE);
     value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
@@ -360,7 +372,11 @@ impl StreamableHttpClient for TappedHttp {
         match stream {
             Ok(stream) => Ok(self.news.opened(stream)),
             Err(error) => {
-                self.news.refused();
+                if gives_no_stream(&error) {
+                    self.news.refused();
+                } else {
+                    self.news.failed();
+                }
                 Err(error)
             }
         }

@@ -37,8 +37,14 @@ impl NewsStream {
         self.0.send_replace(State::Awaited);
     }
 
+    /// The server gives none.
     pub(super) fn refused(&self) {
         self.0.send_replace(State::None);
+    }
+
+    /// There may be one, and it can't be had: what is said on it is lost, as after its end.
+    pub(super) fn failed(&self) {
+        self.0.send_replace(State::Ended);
     }
 
     /// `stream`, of which we notice the end.

@@ -83,8 +83,8 @@ impl Upstream {
         if let Some(session) = &self.session {
             match list(session, &self.server, &who, &self.limits).await {
                 Ok(listing) => return Ok(listing),
+                Err(error) if is_final(&error) => return Err(error),
                 // The connection may have gone stale: once more over a fresh one.
-                Err(error @ CrawlError::Login(_)) => return Err(error),
                 Err(_) => self.close().await,
             }
         }
@@ -148,4 +148,20 @@ impl Upstream {
             session.close().await;
         }
     }
+}
+
+/// Over a fresh connection it would be the same, or the server asked to be left alone.
+fn is_final(error: &CrawlError) -> bool {
+    matches!(
+        error,
+        CrawlError::Login(_)
+            | CrawlError::Token(_)
+            | CrawlError::AuthRequired(_)
+            | CrawlError::ProxyAuth
+            | CrawlError::Busy { .. }
+            | CrawlError::CursorLoop(_)
+            | CrawlError::TooManyPages(_)
+            | CrawlError::TooManyTools(_)
+            | CrawlError::TooManyBytes(_)
+    )
 }

@@ -23,7 +23,7 @@ use super::one_line;
 use super::registry::{Listed, Status};
 use super::server::Remote;
 use crate::auth::guard::Policy;
-use crate::config::{AddedServer, Approve, RegistryConfig, ServerConfig};
+use crate::config::{AddedServer, Approve, Defaults, RegistryConfig, ServerConfig};
 use crate::roster;
 
 /// Entries that are remembered of a registry.
@@ -208,7 +208,8 @@ impl Candidate {
             timeout: None,
             refresh: None,
         };
-        let server = added.resolve(&self.id.as_str().into()).ok()?;
+        // The roster knows how such servers are crawled.
+        let server = added.resolve(&self.id.as_str().into(), &Defaults::default()).ok()?;
         let server = ServerConfig { guard: Some(policy(config)), ..server };
         Some(roster::Found { server, approved: self.approved })
     }

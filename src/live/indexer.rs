@@ -209,6 +209,10 @@ impl Indexer {
                 Ok(None) | Err(_) => break,
             }
         }
+        // A listing is judged by the rules that were set before it came.
+        while let Ok(order) = self.orders.try_recv() {
+            self.obey(order).await;
+        }
         // The first complete listing makes the index ready even if it is empty.
         let listed = batch.iter().any(|update| matches!(update.outcome, Outcome::Listed(_)));
         let changed = self.fold(batch).await;
@@ -386,6 +390,11 @@ pub(super) fn set_aside(path: &Path, error: &SealedError, said: &str, then: &str
     }
 }
 
+/// A server in this state is not crawled.
+fn is_idle(state: ServerState) -> bool {
+    matches!(state, ServerState::Paused | ServerState::Disabled | ServerState::PendingApproval)
+}
+
 /// The server's status after `update`; `catalog` has been updated already.
 fn status(update: &ServerUpdate, old: Option<&ServerStatus>, catalog: &Catalog) -> ServerStatus {
     let listed = catalog.server(update.server.as_str());
@@ -400,10 +409,11 @@ fn status(update: &ServerUpdate, old: Option<&ServerStatus>, catalog: &Catalog) 
         Outcome::Disabled | Outcome::Removed => (ServerState::Disabled, None),
         Outcome::Paused => (ServerState::Paused, None),
         Outcome::Pending => (ServerState::PendingApproval, None),
-        Outcome::Narrowed(_) => (
-            old.map_or(known(ServerState::Stale, ServerState::Connecting), |old| old.state),
-            old.and_then(|old| old.error.clone()),
-        ),
+        // Whatever kept it from being crawled is over.
+        Outcome::Narrowed(_) => match old {
+            Some(old) if !is_idle(old.state) => (old.state, old.error.clone()),
+            _ => (known(ServerState::Stale, ServerState::Connecting), None),
+        },
     };
     let defects = match &update.outcome {
         Outcome::Listed(listing) => listing.defects.clone(),

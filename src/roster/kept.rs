@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::RosterError;
-use crate::config::{AddedServer, ServerConfig};
+use crate::config::{AddedServer, Defaults, ServerConfig};
 use crate::tool::ServerId;
 
 /// What is written down.
@@ -39,9 +39,8 @@ impl Book {
 /// The file, and what it says.
 pub(super) struct Kept {
     path: PathBuf,
+    /// Each of its servers can be resolved.
     book: Book,
-    /// The servers of the book.
-    resolved: BTreeMap<ServerId, ServerConfig>,
 }
 
 impl Kept {
@@ -60,20 +59,20 @@ impl Kept {
             }
             Err(error) => return Err(unreadable(error.to_string())),
         };
-        let resolve = |(id, added): (&ServerId, &AddedServer)| {
-            added.resolve(id).map(|server| (id.clone(), server))
-        };
-        let resolved = book.servers.iter().map(resolve).collect::<Result<_, _>>();
-        let resolved = resolved.map_err(|errors| unreadable(errors.to_string()))?;
-        Ok(Self { path, book, resolved })
+        for (id, added) in &book.servers {
+            let resolved = added.resolve(id, &Defaults::default());
+            resolved.map_err(|errors| unreadable(errors.to_string()))?;
+        }
+        Ok(Self { path, book })
     }
 
-    pub(super) fn servers(&self) -> impl Iterator<Item = ServerConfig> {
-        self.resolved.values().cloned()
+    /// The servers, crawled by `defaults` where they say nothing of it.
+    pub(super) fn servers(&self, defaults: &Defaults) -> impl Iterator<Item = ServerConfig> {
+        self.book.servers.iter().filter_map(|(id, added)| added.resolve(id, defaults).ok())
     }
 
     pub(super) fn has(&self, id: &ServerId) -> bool {
-        self.resolved.contains_key(id)
+        self.book.servers.contains_key(id)
     }
 
     pub(super) fn is_paused(&self, id: &ServerId) -> bool {
@@ -81,10 +80,8 @@ impl Kept {
     }
 
     pub(super) fn add(&mut self, id: ServerId, added: AddedServer) -> Result<(), RosterError> {
-        let server = added.resolve(&id).map_err(RosterError::Entry)?;
-        self.change(|book| drop(book.servers.insert(id.clone(), added)))?;
-        self.resolved.insert(id, server);
-        Ok(())
+        added.resolve(&id, &Defaults::default()).map_err(RosterError::Entry)?;
+        self.change(|book| drop(book.servers.insert(id, added)))
     }
 
     /// Writes the changed book down; what is in force changes only when that worked.
@@ -93,7 +90,6 @@ impl Kept {
         change(&mut book);
         write(&self.path, &book).map_err(|error| RosterError::Kept(self.path.clone(), error))?;
         self.book = book;
-        self.resolved.retain(|id, _| self.book.servers.contains_key(id));
         Ok(())
     }
 }
@@ -132,7 +128,7 @@ mod tests {
         let mode = std::fs::metadata(folder.path().join("servers.json")).unwrap().permissions();
         assert_eq!(mode.mode() & 0o777, 0o600);
         let again = Kept::open(folder.path()).unwrap();
-        let ids: Vec<_> = again.servers().map(|server| server.id).collect();
+        let ids: Vec<_> = again.servers(&Defaults::default()).map(|server| server.id).collect();
         assert_eq!(ids, ["b".into()]);
         assert!(again.is_paused(&"b".into()) && !again.has(&"a".into()));
     }

@@ -50,19 +50,16 @@ pub fn lexical<'a>(
 /// Characters of a description that are embedded: the encoder reads about a hundred words.
 const EMBEDDED_DESCRIPTION: usize = 400;
 
-/// The text that is embedded: `server: name. description Parameters: names`; of a tool that is
-/// stuffed with words its server alone.
+/// The text that is embedded: `server: name. description Parameters: names`. A word of the
+/// description counts once, so that saying it again lifts nobody.
 pub fn embedded(tool: &Tool, view: &ToolView<'_>, server: Option<&Server>) -> String {
     let server = server.and_then(|server| server.info.title.as_deref());
     let mut text = format!("{}: ", server.unwrap_or_else(|| tool.server.as_str()));
     let description = view.description.as_deref().unwrap_or("");
-    if stuffing::find(description).is_some() {
-        // Found by its words alone, of which each counts once.
-        return text;
-    }
     let _ = write!(text, "{}. ", readable(view.title.as_deref().unwrap_or(&tool.name)));
+    let description = stuffing::once(description);
     let end = description.char_indices().nth(EMBEDDED_DESCRIPTION);
-    text.push_str(end.map_or(description, |(end, _)| &description[..end]));
+    text.push_str(end.map_or(&description, |(end, _)| &description[..end]));
     if !view.params.is_empty() {
         text.push_str(" Parameters:");
         for param in view.params.iter().take(20) {

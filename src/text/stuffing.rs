@@ -1,6 +1,6 @@
-//! Whether a text says the same few words over and over.
+//! Words that are said again, and whether a text says the same few over and over.
 //!
-//! Invariant: it takes words that hardly differ, in a window or from the beginning on, as hardly any
+//! Invariant: to be stuffing it takes words that hardly differ, in a window or from the beginning on, as hardly any
 //! honest text has them (`docs/trust.md` has the figures).
 
 use std::collections::HashSet;
@@ -50,6 +50,23 @@ pub fn find(text: &str) -> Option<std::ops::Range<usize>> {
         found.is_none()
     });
     found.or_else(|| repeated(text))
+}
+
+/// The text without the words that it has said before.
+pub fn once(text: &str) -> String {
+    let mut said: HashSet<u64, foldhash::fast::FixedState> =
+        HashSet::with_capacity_and_hasher(text.len() / 6, foldhash::fast::FixedState::default());
+    let mut kept = String::with_capacity(text.len());
+    let mut from = 0;
+    each_word(text, |word, start, end| {
+        if !said.insert(word) {
+            kept.push_str(&text[from..start]);
+            from = end;
+        }
+        true
+    });
+    kept.push_str(&text[from..]);
+    kept
 }
 
 /// The beginning of a text that says everything many times.
@@ -135,6 +152,31 @@ mod tests {
                 prop_assert_eq!(find(text).is_some(), naive(text), "{}", text);
             }
         }
+    }
+
+    proptest! {
+        #[test]
+        fn saying_words_again_adds_none(
+            words in prop::collection::vec("[a-zA-Zß]{3,9}", 1..20),
+            again in prop::collection::vec(any::<prop::sample::Index>(), 0..40),
+        ) {
+            let text = words.join(" ");
+            let again: Vec<&str> = again.iter().map(|at| words[at.index(words.len())].as_str()).collect();
+            let stuffed = once(&format!("{text}, {}", again.join(" ")));
+            let told = |text: &str| {
+                let mut told = Vec::new();
+                each_word(text, |word, _, _| { told.push(word); true });
+                told
+            };
+            prop_assert_eq!(told(&stuffed), told(&once(&text)));
+        }
+    }
+
+    #[test]
+    fn a_word_is_kept_once_and_all_else_as_it_was() {
+        assert_eq!(once("Send mail, send MAIL: to 3 to 3."), "Send mail,  : to 3 to 3.");
+        assert_eq!(once("Überblick überblick"), "Überblick ");
+        assert_eq!(once("nothing twice"), "nothing twice");
     }
 
     #[test]

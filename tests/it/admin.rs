@@ -2,12 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::crawling::page;
-use crate::support::mock_http::{MockHttp, Speaks};
+use crate::support::mock_http::{Answer, MockHttp, Speaks};
 use crate::support::service::{Ran, Service, configure, run};
 
 async fn mock(tools: &[&str]) -> MockHttp {
@@ -173,5 +175,60 @@ async fn a_server_is_added_and_removed_and_no_secret_is_told() {
     assert_eq!(service.tools().await, ["door/open"]);
     let refused = cli(folder.path(), &service, &["remove", "bell"]).await;
     assert!(refused.code != 0 && refused.stderr.contains("no server `bell`"), "{}", refused.stderr);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_let_go_on_says_so_before_its_crawl_ends() {
+    let hangs = Arc::new(AtomicBool::new(false));
+    let now = Arc::clone(&hangs);
+    let door = MockHttp::start(Speaks::Stateless, false, move |_| {
+        if now.load(Ordering::SeqCst) {
+            Answer::Hang
+        } else {
+            Answer::Result(page(&["open"], None))
+        }
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let entry = format!("[servers.door]\nurl = \"{}\"\ntimeout = \"10m\"\n", door.url);
+    configure(folder.path(), &entry);
+    let service = Service::start(folder.path(), &[]).await;
+    service.until_state("door", "ready").await;
+    cli(folder.path(), &service, &["pause", "door"]).await;
+    service.until_state("door", "paused").await;
+    hangs.store(true, Ordering::SeqCst);
+    cli(folder.path(), &service, &["resume", "door"]).await;
+    service.until_state("door", "stale").await;
+    assert_eq!(service.tools().await, ["door/open"]);
+
+    configure(folder.path(), &(entry.clone() + "enabled = false"));
+    service.until_state("door", "disabled").await;
+    configure(folder.path(), &entry);
+    service.until_state("door", "connecting").await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_for_a_service_minds_only_where_that_is() {
+    let door = mock(&["open"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let service = service(folder.path(), &door).await;
+    let listen = service.url.trim_start_matches("http://");
+    let wrong = "[servers.door]\ncomand = \"sh\"\n[embed.endpoint]\napi_key_env = \"NOT_SET\"\n\
+                 [[registry]]\nname = \"ours\"\nurl = \"http://127.0.0.1:1\"\n";
+    configure(folder.path(), &format!("listen = \"{listen}\"\ndata = \"data\"\n{wrong}"));
+    for args in [&["server", "list"][..], &["trust", "pending"], &["registry", "pending"]] {
+        let ran = run(folder.path(), args).await;
+        assert_eq!(ran.code, 0, "{args:?}: {}", ran.stderr);
+    }
+    configure(folder.path(), &format!("listen = 7\n[[[{wrong}"));
+    assert_eq!(cli(folder.path(), &service, &["list"]).await.code, 0);
+    assert_ne!(run(folder.path(), &["server", "list", "--data", "data"]).await.code, 0);
+    // What would mean nothing is not offered.
+    for flag in ["--demo", "--mcp-config=x.json", "--catalog=x.jsonl", "--model=x"] {
+        let ran = cli(folder.path(), &service, &["list", flag]).await;
+        assert!(ran.code == 2 && ran.stderr.contains("unexpected argument"), "{}", ran.stderr);
+    }
     service.stop().await;
 }

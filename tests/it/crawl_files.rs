@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use toolscout::catalog::{Outcome, ServerInfo};
 use toolscout::config::{Names, Transport};
-use toolscout::crawl::crawl_once;
+use toolscout::crawl::{Wanted, crawl_once};
 
-use crate::support::crawling::{Crawls, failure, limits, listing, names, server};
+use crate::support::crawling::{Crawls, failure, http, limits, listing, names, page, server};
+use crate::support::mock_http::{MockHttp, Speaks};
 
 fn catalog(path: &Path) -> Transport {
     Transport::Catalog { path: path.into(), servers: None }
@@ -92,6 +93,33 @@ async fn a_file_is_read_again_when_it_changed() {
         let update = crawls.next().await;
         assert_eq!(update.server.as_str(), "a");
         if matches!(update.outcome, Outcome::Failed { .. }) {
+            break;
+        }
+    }
+    crawls.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_leaves_the_file_for_an_entry_of_its_own_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tools.jsonl");
+    write(&path, &(line("bell", "ring") + &line("door", "knock")));
+    let file = server("file", catalog(&path));
+    let mut crawls = Crawls::start(vec![file.clone()], BTreeMap::new());
+    crawls.listing_of("bell").await;
+
+    let door = MockHttp::pages(Speaks::Quiet, false, vec![(None, page(&["open"], None))]).await;
+    let own = server("door", http(&door.url));
+    crawls.crawler.apply(vec![Wanted::crawled(file), Wanted::crawled(own)]);
+    while names(&crawls.listing_of("door").await) != ["open"] {}
+    write(&path, &line("bell", "chime"));
+    assert!(crawls.crawler.refresh(&"bell".into()));
+    loop {
+        let update = crawls.next().await;
+        let is_gone = matches!(update.outcome, Outcome::Removed);
+        assert!(!is_gone, "{} was taken away", update.server);
+        if let (Outcome::Listed(listing), "bell") = (&update.outcome, update.server.as_str()) {
+            assert_eq!(names(listing), ["chime"]);
             break;
         }
     }

@@ -195,3 +195,73 @@ async fn what_is_known_is_not_connecting_and_what_left_is_removed() {
     assert_eq!(mock.count("tools/list"), 1);
     crawls.stop().await;
 }
+
+#[tokio::test]
+async fn news_that_can_not_be_had_now_are_asked_for_again() {
+    let mock = growing(Speaks::Handshake(404, -32601)).await;
+    mock.refuse_news(503);
+    let mut crawls = Crawls::start(vec![server("srv", http(&mock.url))], [].into());
+    assert_eq!(names(&crawls.listing_of("srv").await), ["t0"]);
+    assert!(!mock.has_listener());
+    mock.refuse_news(0);
+    let mut listed = 1;
+    while !mock.has_listener() {
+        listed = crawls.listing_of("srv").await.tools.len();
+    }
+    mock.announce();
+    assert_eq!(crawls.listing_of("srv").await.tools.len(), listed + 1);
+    crawls.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_without_news_keeps_its_session() {
+    for status in [405, 404, 501] {
+        let mock = growing(Speaks::Handshake(404, -32601)).await;
+        mock.refuse_news(status);
+        let mut crawls = Crawls::start(vec![server("srv", http(&mock.url))], [].into());
+        for listed in 1..=5 {
+            assert_eq!(crawls.listing_of("srv").await.tools.len(), listed);
+            assert!(crawls.crawler.refresh(&"srv".into()));
+        }
+        assert_eq!(mock.count("initialize"), 1, "{status}");
+        crawls.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_fresh_connection_would_not_mend_is_asked_once() {
+    type Bad = Box<dyn Fn() -> Answer + Send + Sync>;
+
+    let many: Vec<_> = (0..1_001).map(|n| format!("t{n}")).collect();
+    let many = page(&many.iter().map(String::as_str).collect::<Vec<_>>(), None);
+    let cases: [(Bad, usize, &str); 4] = [
+        (Box::new(|| Answer::Busy(429, "300".into())), 1, "left alone"),
+        (Box::new(|| Answer::Status(401, None)), 1, "credentials"),
+        (Box::new(move || Answer::Result(many.clone())), 1, "more than 1000 tools"),
+        (Box::new(|| Answer::Result(page(&["a"], Some("again")))), 2, "no end"),
+    ];
+    for (bad, asked, said) in cases {
+        let is_bad = Arc::new(AtomicBool::new(false));
+        let now = Arc::clone(&is_bad);
+        let mock = MockHttp::start(Speaks::Stateless, false, move |_| {
+            if now.load(Ordering::SeqCst) { bad() } else { Answer::Result(page(&["a"], None)) }
+        })
+        .await;
+        let mut crawls = Crawls::start(vec![server("srv", http(&mock.url))], [].into());
+        crawls.listing_of("srv").await;
+        is_bad.store(true, Ordering::SeqCst);
+        assert!(crawls.crawler.refresh(&"srv".into()));
+        let update = crawls.next().await;
+        let (Outcome::Failed { error } | Outcome::AuthRequired { error }) = update.outcome else {
+            panic!("{said}: {:?}", update.outcome);
+        };
+        assert!(error.contains(said), "{error}");
+        assert_eq!(mock.count("tools/list"), 1 + asked, "{said}");
+        assert_eq!(mock.count("server/discover"), 1, "{said}");
+        if said == "left alone" {
+            let due = update.next_crawl.unwrap().duration_since(SystemTime::now()).unwrap();
+            assert!(due > Duration::from_secs(290), "{due:?}");
+        }
+        crawls.stop().await;
+    }
+}

@@ -61,5 +61,6 @@ mod trust_checks;
 mod trust_decide;
 mod trust_history;
 mod trust_quarantine;
+mod trust_rules;
 mod trust_stuffing;
 mod upstreams;

@@ -7,7 +7,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::crawling::page;
-use crate::support::mock_http::{MockHttp, Speaks};
+use crate::support::mock_http::{Answer, MockHttp, Speaks};
+use crate::support::mock_registry::{self, MockRegistry};
 use crate::support::service::{Service, catalog, configure, run};
 
 async fn mock(tools: &[&str]) -> MockHttp {
@@ -119,5 +120,95 @@ async fn what_takes_a_restart_is_named() {
     assert_eq!(told["needs_restart"], named, "{told}");
     // Nothing of the demo was asked to go.
     assert_eq!(told["removed"], serde_json::json!([]), "{told}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_crawl_says_holds_for_servers_that_no_file_names() {
+    let bell = MockHttp::start(Speaks::Stateless, false, |_| Answer::Hang).await;
+    let listed = vec![mock_registry::entry("a.b/lamp", bell.url.as_str(), 1)];
+    let registry = MockRegistry::start(listed).await;
+    let registry =
+        format!("[[registry]]\nname = \"ours\"\nurl = \"{}\"\napprove = \"all\"\n", registry.url);
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path(), &registry);
+    let service = Service::start(folder.path(), &[]).await;
+    let place = ["--data", "data", "--url", &service.url];
+    let add = ["server", "add", "bell", bell.url.as_str()];
+    assert_eq!(run(folder.path(), &[&add[..], &place].concat()).await.code, 0);
+    let both = ["bell", "a.b_lamp"];
+    for id in both {
+        service.until_state(id, "connecting").await;
+    }
+    let until_said = async |said: &str| {
+        for id in both {
+            let what = format!("{id}: {said}");
+            let error = async || service.server(id).await["error"].clone();
+            service
+                .until(&what, async || error().await.as_str().is_some_and(|e| e.contains(said)))
+                .await;
+        }
+    };
+    let crawl = format!("{registry}[crawl]\ntimeout = \"1s\"\n");
+    configure(folder.path(), &crawl);
+    let told = reload(folder.path(), &service).await;
+    assert_eq!(told["needs_restart"], serde_json::json!([]), "{told}");
+    until_said("within 1s").await;
+
+    // Nobody is behind that proxy.
+    configure(folder.path(), &format!("{crawl}proxy = \"http://127.0.0.1:1\"\n"));
+    for _ in 0..2 {
+        let told = reload(folder.path(), &service).await;
+        let named = serde_json::json!(["[crawl], for [[registry]] alone"]);
+        assert_eq!(told["needs_restart"], named, "{told}");
+    }
+    until_said("can't reach").await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_secret_in_a_file_of_its_own_is_followed() {
+    let door = mock(&["open"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("door.token");
+    std::fs::write(&token, "first\n").unwrap();
+    configure(folder.path(), &entry("door", &door, "bearer_token_file = \"door.token\""));
+    let service = Service::start(folder.path(), &[]).await;
+    service.until_state("door", "ready").await;
+    for next in ["second", "third"] {
+        std::fs::write(&token, next).unwrap();
+        let sent = format!("Bearer {next}");
+        let is_sent = async || {
+            let seen = door.seen();
+            seen.iter().any(|request| {
+                request.headers.get("authorization").is_some_and(|value| *value == *sent)
+            })
+        };
+        service.until("the new token is sent", is_sent).await;
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_edited_while_it_starts_is_read() {
+    let (door, bell) = (mock(&["open"]).await, mock(&["ring"]).await);
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path(), &entry("door", &door, ""));
+    // It reads what operators did after the configuration, and waits there for the other end.
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    let pipe = folder.path().join("data/servers.json");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let next = entry("bell", &bell, "");
+    let path = folder.path().to_owned();
+    let edit = tokio::task::spawn_blocking(move || {
+        let mut opened = std::fs::File::options().write(true).open(&pipe).unwrap();
+        configure(&path, &next);
+        std::io::Write::write_all(&mut opened, b"{}").unwrap();
+    });
+    let (service, edited) = tokio::join!(Service::start(folder.path(), &[]), edit);
+    edited.unwrap();
+    service.until_state("bell", "ready").await;
+    assert_eq!(service.tools().await, ["bell/ring"]);
     service.stop().await;
 }

@@ -12,7 +12,8 @@ use clap::Args;
 use comfy_table::{Table, presets};
 use serde_json::json;
 
-use crate::cli::SourceArgs;
+use crate::cli::sources::{PlaceArgs, variable};
+use crate::config::{data_folder, followed_registries};
 use crate::discover::follow::{Candidate, Kept, Picked};
 
 /// Arguments of `registry pending`.
@@ -30,7 +31,7 @@ pub struct PendingArgs {
     pub json: bool,
     /// The configuration and its data folder.
     #[command(flatten)]
-    pub sources: SourceArgs,
+    pub place: PlaceArgs,
 }
 
 /// Arguments of `registry approve`.
@@ -48,7 +49,7 @@ pub struct ApproveArgs {
     pub all: bool,
     /// The configuration and its data folder.
     #[command(flatten)]
-    pub sources: SourceArgs,
+    pub place: PlaceArgs,
 }
 
 /// Arguments of `registry revoke`.
@@ -62,22 +63,24 @@ pub struct RevokeArgs {
     pub ids: Vec<String>,
     /// The configuration and its data folder.
     #[command(flatten)]
-    pub sources: SourceArgs,
+    pub place: PlaceArgs,
 }
 
 /// The registries that are followed, each with what is taken of it.
-fn followed(sources: &SourceArgs) -> anyhow::Result<Vec<(Kept, Picked)>> {
-    let places = sources.places()?;
-    if places.registries.is_empty() {
+fn followed(place: &PlaceArgs) -> anyhow::Result<Vec<(Kept, Picked)>> {
+    let sources = place.sources();
+    let registries = followed_registries(&sources, &variable)?;
+    if registries.is_empty() {
         bail!("no registry is followed: add [[registry]] to toolscout.toml");
     }
-    let kept = places.registries.iter().map(|registry| Kept::new(&places.data, registry));
+    let data = data_folder(&sources, &variable)?;
+    let kept = registries.iter().map(|registry| Kept::new(&data, registry));
     Ok(kept.map(|kept| (kept.clone(), kept.picked())).collect())
 }
 
 /// Lists the servers that wait, or those that do not.
 pub(super) fn list(args: &PendingArgs) -> anyhow::Result<ExitCode> {
-    let followed = followed(&args.sources)?;
+    let followed = followed(&args.place)?;
     let wanted = |candidate: &&Candidate| candidate.approved == args.approved;
     let mut out = anstream::stdout().lock();
     if args.json {
@@ -128,7 +131,7 @@ pub(super) fn list(args: &PendingArgs) -> anyhow::Result<ExitCode> {
 
 /// Approves servers, each at the address that it has now.
 pub(super) fn approve(args: &ApproveArgs) -> anyhow::Result<ExitCode> {
-    let followed = followed(&args.sources)?;
+    let followed = followed(&args.place)?;
     let mut out = anstream::stdout().lock();
     let mut left: Vec<&String> = args.ids.iter().collect();
     for (kept, picked) in &followed {
@@ -150,7 +153,7 @@ pub(super) fn approve(args: &ApproveArgs) -> anyhow::Result<ExitCode> {
 
 /// Takes approvals back.
 pub(super) fn revoke(args: &RevokeArgs) -> anyhow::Result<ExitCode> {
-    let followed = followed(&args.sources)?;
+    let followed = followed(&args.place)?;
     let mut out = anstream::stdout().lock();
     for id in &args.ids {
         let mut taken = false;

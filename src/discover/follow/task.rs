@@ -74,7 +74,7 @@ struct Seen {
 impl Follower {
     /// The registries that are configured, as they were known at the end of the last run.
     pub fn open(config: &Config) -> Self {
-        let network = &config.network;
+        let network = &config.defaults.network;
         let one = |registry: &RegistryConfig| {
             let kept = Kept::new(&config.data, registry);
             let seen = Mutex::new(Seen { picked: kept.picked(), ..Seen::default() });

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use toolscout::catalog::{Catalog, Outcome, Server, ServerInfo, ServerUpdate};
-use toolscout::config::{Config, CrawlConfig, EmbedConfig, NetworkConfig, TokenKey};
+use toolscout::config::{Config, CrawlConfig, Defaults, EmbedConfig, TokenKey};
 use toolscout::live::Live;
 use toolscout::live::indexer::Indexer;
 use toolscout::serve;
@@ -77,7 +77,7 @@ pub fn config() -> Config {
         servers: Vec::new(),
         demo: false,
         crawl: CrawlConfig { concurrency: 1, max_pages: 1, max_tools: 1, max_bytes: 1 },
-        network: NetworkConfig::default(),
+        defaults: Defaults::default(),
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
         registries: Vec::new(),

@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use toolscout::catalog::{Listing, Outcome, ServerInfo, ServerUpdate};
 use toolscout::config::{
-    Config, CrawlConfig, EmbedConfig, NameFilter, NetworkConfig, ServerConfig, TokenKey, Transport,
+    Config, CrawlConfig, Defaults, EmbedConfig, NameFilter, NetworkConfig, ServerConfig, TokenKey,
+    Transport,
 };
 use toolscout::crawl::{self, Crawler, Wanted};
 use toolscout::tool::ServerId;
@@ -52,7 +53,7 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         data: PathBuf::new(),
         servers,
         crawl: limits(),
-        network: NetworkConfig::direct(),
+        defaults: Defaults { network: NetworkConfig::direct(), ..Defaults::default() },
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
         registries: Vec::new(),

@@ -1,7 +1,7 @@
 //! An MCP server over HTTP that does what a test tells it, byte for byte.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -71,6 +71,7 @@ pub struct MockHttp {
     pub url: Url,
     seen: Arc<Mutex<Vec<Request>>>,
     changes: broadcast::Sender<News>,
+    refuses_news: Arc<AtomicU16>,
     connections: Arc<AtomicUsize>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -89,6 +90,8 @@ struct Mock {
     lister: Box<Lister>,
     seen: Arc<Mutex<Vec<Request>>>,
     changes: broadcast::Sender<News>,
+    /// A GET comes to this status; 0 to a stream.
+    refuses_news: Arc<AtomicU16>,
 }
 
 impl MockHttp {
@@ -110,12 +113,14 @@ impl MockHttp {
     ) -> Self {
         let seen = Arc::default();
         let (changes, _) = broadcast::channel(16);
+        let refuses_news = Arc::<AtomicU16>::default();
         let mock = Arc::new(Mock {
             speaks,
             events,
             lister: Box::new(lister),
             seen: Arc::clone(&seen),
             changes: changes.clone(),
+            refuses_news: Arc::clone(&refuses_news),
         });
         // Any number of servers, at paths of their own.
         let app = Router::new()
@@ -123,7 +128,8 @@ impl MockHttp {
             .route("/{server}/mcp", any(serve))
             .with_state(mock);
         let (origin, task, connections) = front::serve(app, tls).await;
-        Self { url: format!("{origin}/mcp").parse().unwrap(), seen, changes, connections, task }
+        let url = format!("{origin}/mcp").parse().unwrap();
+        Self { url, seen, changes, refuses_news, connections, task }
     }
 
     /// One page after another, by cursor: the first has none.
@@ -164,6 +170,11 @@ impl MockHttp {
         let _ = self.changes.send(News::Cut);
     }
 
+    /// From now on whoever wants to listen (as before 2026) gets this status; 0 lets them.
+    pub fn refuse_news(&self, status: u16) {
+        self.refuses_news.store(status, Ordering::SeqCst);
+    }
+
     /// How many connections were made.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
@@ -195,7 +206,12 @@ async fn serve(
     mock.seen.lock().unwrap().push(request.clone());
     let id = &message["id"];
     match http {
-        Method::GET => return changes(&mock, &json!({}), None),
+        Method::GET => {
+            return match mock.refuses_news.load(Ordering::SeqCst) {
+                0 => changes(&mock, &json!({}), None),
+                code => status(code, None),
+            };
+        }
         Method::DELETE => return status(200, None),
         _ => {}
     }

@@ -1,0 +1,97 @@
+//! Where a running toolscout is, for the commands that ask it.
+//!
+//! Invariant: only what stands in the way of that is an error; the rest of the configuration may be
+//! as wrong as it likes.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::load::{Check, Sources, in_order, own_file};
+use super::raw::RawConfig;
+use super::{ConfigErrors, Environment, RegistryConfig, registry};
+
+/// Where a service of this configuration listens.
+pub fn service_address(
+    sources: &Sources,
+    environment: &Environment<'_>,
+) -> Result<SocketAddr, ConfigErrors> {
+    find("listen", sources, environment, |check, raw, _| check.listen(&raw, sources, environment))
+}
+
+/// Where it keeps what it keeps.
+pub fn data_folder(
+    sources: &Sources,
+    environment: &Environment<'_>,
+) -> Result<PathBuf, ConfigErrors> {
+    if let Some(data) = &sources.data {
+        return Ok(sources.folder.join(data));
+    }
+    find("data", sources, environment, |check, raw, base| {
+        check.data(&raw, base, sources, environment)
+    })
+}
+
+/// The registries that it follows.
+pub fn followed_registries(
+    sources: &Sources,
+    environment: &Environment<'_>,
+) -> Result<Vec<RegistryConfig>, ConfigErrors> {
+    find("registry", sources, environment, |check, raw, _| {
+        Some(registry::resolve(raw.registry, check.place, check.errors))
+    })
+}
+
+/// What `take` makes of the file, where neither that key nor the file as a whole is wrong.
+fn find<T>(
+    key: &str,
+    sources: &Sources,
+    environment: &Environment<'_>,
+    take: impl FnOnce(&mut Check<'_>, RawConfig, &Path) -> Option<T>,
+) -> Result<T, ConfigErrors> {
+    let mut errors = Vec::new();
+    let (raw, place, base) =
+        own_file(sources, environment, &mut Vec::new(), &mut Vec::new(), &mut errors);
+    errors.retain(|error| error.key.is_empty() || error.key.split('.').next() == Some(key));
+    let found = take(&mut Check { place: &place, errors: &mut errors }, raw, &base);
+    found.filter(|_| errors.is_empty()).ok_or_else(|| in_order(errors))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_asked_for_has_to_be_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let nothing = |_: &str| None;
+        let said = |text: &str| Sources {
+            folder: folder.path().to_owned(),
+            text: Some(text.to_owned()),
+            ..Sources::default()
+        };
+        let elsewhere = "data = 'kept'\nlisten = '127.0.0.1:9'\nodd = 1\n[servers.a]\ncomand = 'sh'\n\
+                         [embed.endpoint]\napi_key_env = 'NOT_SET'\n[crawl]\ntimeout = 'soon'\n\
+                         [[registry]]\nname = 'r'\nurl = 'https://r.test'";
+        let sources = said(elsewhere);
+        assert_eq!(data_folder(&sources, &nothing).unwrap(), folder.path().join("kept"));
+        assert_eq!(service_address(&sources, &nothing).unwrap().port(), 9);
+        assert_eq!(followed_registries(&sources, &nothing).unwrap()[0].name, "r");
+
+        let wrong = said("listen = 'here'\ndata = 7\n[[registry]]\nname = 'r'");
+        let told = [
+            service_address(&wrong, &nothing).unwrap_err(),
+            data_folder(&wrong, &nothing).unwrap_err(),
+            followed_registries(&wrong, &nothing).unwrap_err(),
+        ];
+        for (ConfigErrors(errors), key) in told.iter().zip(["listen", "data", "registry.url"]) {
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert_eq!(errors[0].key, key);
+        }
+        // Of what is no TOML nothing is known, but nothing has to be.
+        let garbage = said("[[[");
+        assert!(service_address(&garbage, &nothing).is_err());
+        assert!(data_folder(&garbage, &nothing).is_err());
+        let told = Sources { data: Some("given".into()), ..garbage };
+        assert_eq!(data_folder(&told, &nothing).unwrap(), folder.path().join("given"));
+    }
+}
