@@ -86,6 +86,7 @@ deny = ["*_delete"]
     insta::assert_snapshot!(shown, @r#"
     # read: HERE/toolscout.toml
     # read: HERE/mcp.json
+    # read: HERE/token
     listen = "127.0.0.1:7420"
     allow_anonymous = false
     allowed_hosts = []
