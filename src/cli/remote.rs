@@ -1,7 +1,7 @@
 //! A running toolscout, asked to change something.
 //!
 //! Invariant: the token of the data folder goes to the address of the same configuration, or to the
-//! one that the user named, and through nobody's hands; nothing else of that configuration has to be
+//! one that the user named, and through no proxy; nothing else of that configuration has to be
 //! right.
 
 use std::time::Duration;

@@ -25,7 +25,6 @@ async fn growing(speaks: Speaks) -> MockHttp {
 }
 
 /// An answer that can be given again and again.
-type Answering = Box<dyn Fn() -> Answer + Send + Sync>;
 
 fn is_connecting(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Connecting)
@@ -233,9 +232,11 @@ async fn a_server_without_news_keeps_its_session() {
 
 #[tokio::test]
 async fn what_a_fresh_connection_would_not_mend_is_asked_once() {
+    type Bad = Box<dyn Fn() -> Answer + Send + Sync>;
+
     let many: Vec<_> = (0..1_001).map(|n| format!("t{n}")).collect();
     let many = page(&many.iter().map(String::as_str).collect::<Vec<_>>(), None);
-    let cases: [(Answering, usize, &str); 4] = [
+    let cases: [(Bad, usize, &str); 4] = [
         (Box::new(|| Answer::Busy(429, "300".into())), 1, "left alone"),
         (Box::new(|| Answer::Status(401, None)), 1, "credentials"),
         (Box::new(move || Answer::Result(many.clone())), 1, "more than 1000 tools"),
