@@ -51,11 +51,16 @@ pub fn lexical<'a>(
 const EMBEDDED_DESCRIPTION: usize = 400;
 
 /// The text that is embedded: `server: name. description Parameters: names`. A word of the
-/// description counts once, so that saying it again lifts nobody.
+/// description counts once, so that saying it again lifts nobody; of a tool that is stuffed with
+/// words only the server is embedded.
 pub fn embedded(tool: &Tool, view: &ToolView<'_>, server: Option<&Server>) -> String {
     let server = server.and_then(|server| server.info.title.as_deref());
     let mut text = format!("{}: ", server.unwrap_or_else(|| tool.server.as_str()));
     let description = view.description.as_deref().unwrap_or("");
+    if stuffing::find(description).is_some() {
+        // Found by its words alone: among tools that are alike it is not to come first.
+        return text;
+    }
     let _ = write!(text, "{}. ", readable(view.title.as_deref().unwrap_or(&tool.name)));
     let description = stuffing::once(description);
     let end = description.char_indices().nth(EMBEDDED_DESCRIPTION);

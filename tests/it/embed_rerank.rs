@@ -152,6 +152,7 @@ async fn without_it_or_without_time_the_order_stays_and_says_so() {
         names.iter().map(|name| ("forge", name.as_str(), "Do this to a git branch")).collect();
     let model = tiny("tiny-reranker", None);
     let config = format!("[rerank]\nmodel = {:?}\ndeadline = '1ms'\ndepth = 200", model.path());
+    let folder = tempfile::tempdir().unwrap();
     let service = start(folder.path(), &many, &config).await;
     until_loaded(&service).await;
     let answer = service.search(&"git branch ".repeat(1000)).await;
