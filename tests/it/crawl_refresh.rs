@@ -24,8 +24,6 @@ async fn growing(speaks: Speaks) -> MockHttp {
     .await
 }
 
-/// An answer that can be given again and again.
-
 fn is_connecting(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Connecting)
 }
