@@ -145,7 +145,38 @@ impl Secrets {
             if text.contains(secret.as_str()) {
                 text = text.replace(secret.as_str(), "***");
             }
+            if let Some(begun) = begun(&text, secret) {
+                text.replace_range(begun, "***");
+            }
         }
         clip(&text, Self::MAX_TEXT)
+    }
+}
+
+/// Where a text that was cut ([`clip`]) has the beginning of a secret before the cut.
+fn begun(text: &str, secret: &str) -> Option<std::ops::Range<usize>> {
+    let mut cuts = text.match_indices('…').map(|(at, _)| at);
+    cuts.find_map(|cut| {
+        let shown = secret.char_indices().map(|(at, _)| at).rev();
+        let mut shown = shown.filter(|length| *length >= Secrets::MIN_LEN);
+        let length = shown.find(|length| text[..cut].ends_with(&secret[..*length]))?;
+        Some(cut - length..cut)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_hidden_also_where_a_text_was_cut_in_it() {
+        let secrets = Secrets { fixed: vec!["s3cret-välue-12345".into()], account: None };
+        let said = "no such path: s3cret-välue-12345 here";
+        for most in 0..=said.len() {
+            let shown = secrets.mask(&clip(said, most));
+            assert!(!shown.contains("s3cret"), "{shown}");
+        }
+        assert_eq!(secrets.mask(said), "no such path: *** here");
+        assert_eq!(secrets.mask("as it was…"), "as it was…");
     }
 }
