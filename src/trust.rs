@@ -81,6 +81,7 @@ impl Trust {
     /// pinned, this is what is pinned. True where there was something.
     pub fn adopt(&mut self, catalog: &Catalog) -> bool {
         let mut adopted = false;
+        let _kept = checks::injection::regexes();
         for server in catalog.servers() {
             if self.book.servers.contains_key(&server.id) {
                 continue;
@@ -149,6 +150,7 @@ impl Trust {
     ) -> Vec<Arc<Event>> {
         let now = millis(now);
         let mut events = Vec::new();
+        let _kept = checks::injection::regexes();
         for at in 0..batch.len() {
             let (before, rest) = batch.split_at_mut(at);
             let Some(update) = rest.first_mut() else { continue };
@@ -358,6 +360,7 @@ fn check(tools: &[Tool], entries: &[Option<&Entry>]) -> Vec<Option<Vec<Finding>>
 
 /// What the checks find, tool by tool.
 pub fn inspect(tools: &[&Tool]) -> Vec<Vec<Finding>> {
+    let _kept = checks::injection::regexes();
     let one = |tool: &&Tool| checks::inspect(tool);
     if tools.len() <= CHECK_ALONE {
         tools.iter().map(one).collect()

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::indexer::set_aside;
 use crate::catalog::{Catalog, Diff, ServerUpdate};
+use crate::memory::Making;
 use crate::sealed::SealedError;
 use crate::tool::{ServerId, Tool};
 use crate::trust::decide::{Choice, Decided, DecisionError, Word};
@@ -139,6 +140,7 @@ impl Gate {
     ) -> Option<Admitted> {
         let trust = Arc::clone(&self.trust);
         let admitted = tokio::task::spawn_blocking(move || {
+            let _making = Making::begin();
             let mut trust = trust.lock().unwrap_or_else(PoisonError::into_inner);
             let events = trust.admit(&mut batch, &catalog, SystemTime::now());
             let (catalog, diffs) = catalog.fold_all(&batch);

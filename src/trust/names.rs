@@ -24,10 +24,10 @@ pub struct Names {
     hasher: foldhash::fast::RandomState,
 }
 
-/// Tools that look alike.
-type Group = BTreeMap<(ServerId, Arc<str>), Seen>;
+/// Tools that look alike, ordered by server and name; mostly it is one.
+type Group = Vec<Member>;
 /// One of them.
-type Member<'a> = (&'a (ServerId, Arc<str>), &'a Seen);
+type Member = ((ServerId, Arc<str>), Seen);
 
 /// What is seen of a tool.
 #[derive(Debug, Clone, Copy)]
@@ -60,14 +60,24 @@ impl Names {
     /// A tool that came, or offers another definition.
     pub fn set(&mut self, server: &ServerId, name: &Arc<str>, seen: Seen) {
         let group = self.alike.entry(self.hasher.hash_one(looks(name))).or_default();
-        group.insert((server.clone(), Arc::clone(name)), seen);
+        match place(group, server, name) {
+            Ok(at) => group[at].1 = seen,
+            Err(at) => {
+                if group.is_empty() {
+                    group.reserve_exact(1);
+                }
+                group.insert(at, ((server.clone(), Arc::clone(name)), seen));
+            }
+        }
     }
 
     /// A tool that went.
     pub fn remove(&mut self, server: &ServerId, name: &Arc<str>) {
         let look = self.hasher.hash_one(looks(name));
         if let Some(group) = self.alike.get_mut(&look) {
-            group.remove(&(server.clone(), Arc::clone(name)));
+            if let Ok(at) = place(group, server, name) {
+                group.remove(at);
+            }
             if group.is_empty() {
                 self.alike.remove(&look);
             }
@@ -97,18 +107,23 @@ impl Names {
     }
 }
 
+/// Where a tool is in its group, or would be.
+fn place(group: &Group, server: &ServerId, name: &Arc<str>) -> Result<usize, usize> {
+    group.binary_search_by(|((of, known), _)| (of, known).cmp(&(server, name)))
+}
+
 fn findings_in(group: &Group) -> Vec<(ServerId, Arc<str>, Option<Finding>)> {
-    let owner = group.iter().min_by_key(|(id, seen)| (seen.since_ms, *id));
+    let owner = group.iter().min_by_key(|(id, seen)| (seen.since_ms, id));
     let Some(owner) = owner else { return Vec::new() };
-    let one = |tool: Member<'_>| {
+    let one = |tool: &Member| {
         let (server, name) = tool.0.clone();
         (server, name, (tool.0.0 != owner.0.0).then(|| finding(owner, tool)))
     };
     group.iter().map(one).collect()
 }
 
-fn finding(owner: Member<'_>, tool: Member<'_>) -> Finding {
-    let ((server, name), own) = (owner.0, &tool.0.1);
+fn finding(owner: &Member, tool: &Member) -> Finding {
+    let ((server, name), own) = (&owner.0, &tool.0.1);
     let (rule, how) = if name == own {
         (Rule::Shadow, "has the name of")
     } else if name_key(name) == name_key(own) {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError, Weak};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use regex::Regex;
@@ -54,12 +54,29 @@ struct Compiled {
     words: AhoCorasick,
     /// The patterns that each word calls for.
     called: Vec<Set>,
-    orders: Vec<(Regex, &'static Pattern)>,
+    /// As they are compiled, and what they stand for.
+    orders: Vec<(String, &'static Pattern)>,
     what: &'static BTreeMap<String, String>,
 }
 
 /// A set of patterns, by place.
 type Set = u128;
+
+/// The patterns that were called for, compiled. With what matching remembers they take 50 MB after
+/// some thousand tools, so they go when nobody has one of these any more.
+pub struct Regexes(Vec<OnceLock<Option<Regex>>>);
+
+/// Those in use, or new ones: to be kept for as long as there are definitions to look at.
+pub fn regexes() -> Arc<Regexes> {
+    static IN_USE: Mutex<Weak<Regexes>> = Mutex::new(Weak::new());
+    let mut used = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+    used.upgrade().unwrap_or_else(|| {
+        let orders = COMPILED.as_ref().map_or(0, |compiled| compiled.orders.len());
+        let regexes = Arc::new(Regexes((0..orders).map(|_| OnceLock::new()).collect()));
+        *used = Arc::downgrade(&regexes);
+        regexes
+    })
+}
 
 /// `None` never comes to be: the patterns are compiled in, and a test reads them.
 static COMPILED: LazyLock<Option<Compiled>> = LazyLock::new(|| compile().ok());
@@ -88,7 +105,7 @@ fn compile() -> Result<Compiled, Box<dyn std::error::Error>> {
                 regex = regex.replace(&format!("%{name}%"), &piece.replace('\n', ""));
             }
         }
-        orders.push((Regex::new(&normal(&regex))?, pattern));
+        orders.push((normal(&regex), pattern));
     }
     let words = AhoCorasick::builder()
         .ascii_case_insensitive(true)
@@ -118,8 +135,9 @@ pub fn find(text: &str, is_name: bool) -> Vec<Order> {
     let mut found = far_out_of_sight(text);
     let read = Read::of(text, is_name);
     let imitated = read.imitated();
-    for order in [Some(read), imitated].into_iter().flatten().flat_map(|read| read.orders(compiled))
-    {
+    let regexes = regexes();
+    let reads = [Some(read), imitated].into_iter().flatten();
+    for order in reads.flat_map(|read| read.orders(compiled, &regexes)) {
         if !found.iter().any(|known| known.what == order.what && known.note <= order.note) {
             found.push(order);
         }
@@ -170,14 +188,15 @@ impl Read {
         self.places.extend(std::iter::repeat_n(at, c.len_utf8()));
     }
 
-    fn orders(&self, compiled: &Compiled) -> Vec<Order> {
+    fn orders(&self, compiled: &Compiled, regexes: &Regexes) -> Vec<Order> {
         let mut set = called_for(compiled, &self.text);
         let mut found = Vec::new();
         while set != 0 {
             let at = set.trailing_zeros() as usize;
             set &= set - 1;
-            let (regex, pattern) = &compiled.orders[at];
-            if let Some(hit) = regex.find(&self.text) {
+            let (source, pattern) = &compiled.orders[at];
+            let regex = regexes.0[at].get_or_init(|| Regex::new(source).ok());
+            if let Some(hit) = regex.as_ref().and_then(|regex| regex.find(&self.text)) {
                 let place = |at: usize| self.places.get(at).copied().unwrap_or(self.length);
                 let at = place(hit.start())..place(hit.end());
                 let what = compiled.what.get(&pattern.what).map_or("", String::as_str);
@@ -261,8 +280,9 @@ mod tests {
     fn every_pattern_compiles_and_is_called_for() {
         let compiled = compile().unwrap();
         assert!(compiled.orders.len() <= 128);
-        for (regex, pattern) in &compiled.orders {
-            assert!(!regex.as_str().contains('%'), "{}", pattern.regex);
+        for (source, pattern) in &compiled.orders {
+            assert!(Regex::new(source).is_ok(), "{source}");
+            assert!(!source.contains('%'), "{}", pattern.regex);
             assert!(!pattern.words.is_empty(), "{}", pattern.regex);
             assert!(compiled.what.contains_key(&pattern.what), "{}", pattern.what);
         }
@@ -271,6 +291,8 @@ mod tests {
     #[test]
     fn no_pattern_is_passed_over_for_want_of_a_word() {
         let compiled = compile().unwrap();
+        let regexes: Vec<Regex> =
+            compiled.orders.iter().map(|(source, _)| Regex::new(source).unwrap()).collect();
         for samples in [
             include_str!("../../../tests/fixtures/trust/malicious.jsonl"),
             include_str!("../../../tests/fixtures/trust/held-out.jsonl"),
@@ -280,7 +302,7 @@ mod tests {
                 let read = Read::of(&string.text, string.is_name());
                 for text in [Some(&read), read.imitated().as_ref()].into_iter().flatten() {
                     let called = called_for(&compiled, &text.text);
-                    for (at, (regex, _)) in compiled.orders.iter().enumerate() {
+                    for (at, regex) in regexes.iter().enumerate() {
                         let is_called = called & (1 << at) != 0;
                         let matches = regex.is_match(&text.text);
                         assert!(is_called || !matches, "{} {}", text.text, regex.as_str());
