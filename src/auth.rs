@@ -31,7 +31,6 @@ pub use account::{Account, Verdict};
 pub use error::AuthError;
 pub(crate) use error::{cause, clip, innermost};
 pub use key::Source as KeySource;
-pub(crate) use key::write_new;
 pub use login::{Callback, Login, PATIENCE};
 pub use record::{Record, Secret, Tokens};
 pub use vault::{Vault, VaultError};

@@ -101,6 +101,19 @@ impl Kind {
     }
 }
 
+/// A file with this line, for its owner alone, there as a whole or not at all; false where there is
+/// one by now.
+pub fn write_new(path: &Path, line: &str) -> io::Result<bool> {
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    writeln!(file, "{line}")?;
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error.error),
+    }
+}
+
 /// Moves a file that can't be used out of the way, keeping it for inspection; gives its new path.
 pub fn set_aside(path: &Path) -> Result<PathBuf, SealedError> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

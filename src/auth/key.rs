@@ -5,7 +5,7 @@
 //! logins is what says where the key is.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use base64::Engine;
@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use super::keyring;
 use super::vault::{VaultError, closed, io_error};
 use crate::config::{TOKEN_KEY, TokenKey};
+use crate::sealed::write_new;
 
 const FILE: &str = "key";
 /// The file holds this and a name where the key itself is in the keyring.
@@ -107,17 +108,4 @@ fn make(path: &Path, in_keyring: bool) -> io::Result<()> {
         let _ = keyring::remove(&name);
     }
     written.map(drop)
-}
-
-/// A file with this line, for its owner alone, there as a whole or not at all; false where there is
-/// one by now.
-pub(crate) fn write_new(path: &Path, line: &str) -> io::Result<bool> {
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-    writeln!(file, "{line}")?;
-    file.as_file().sync_all()?;
-    match file.persist_noclobber(path) {
-        Ok(_) => Ok(true),
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error.error),
-    }
 }

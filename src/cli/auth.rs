@@ -13,7 +13,7 @@ use std::sync::Arc;
 use anyhow::{anyhow, bail};
 use clap::{Args, Subcommand};
 
-use super::sources::variable;
+use super::sources::{PlaceArgs, variable};
 use super::{LogFormat, log};
 use crate::auth::{Account, Accounts};
 use crate::config::{Auth, Loaded, ServerConfig, Sources, Transport, load};
@@ -36,16 +36,13 @@ pub enum AuthCommand {
 
 /// Where the servers and the logins are.
 #[derive(Debug, Clone, Default, Args)]
-pub struct PlaceArgs {
-    /// The configuration [env: `TOOLSCOUT_CONFIG`] [default: ./toolscout.toml if there].
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+pub struct KnownArgs {
+    /// The configuration and its data folder.
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// Servers of an MCP client's configuration; may be repeated.
     #[arg(long, value_name = "FILE")]
     pub mcp_config: Vec<PathBuf>,
-    /// Where logins are kept [env: `TOOLSCOUT_DATA`].
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
 }
 
 /// Arguments of `auth login`.
@@ -69,7 +66,7 @@ pub struct LoginArgs {
     pub no_browser: bool,
     /// Where the servers and the logins are.
     #[command(flatten)]
-    pub place: PlaceArgs,
+    pub known: KnownArgs,
 }
 
 /// Arguments of `auth status`.
@@ -84,7 +81,7 @@ pub struct StatusArgs {
     pub json: bool,
     /// Where the servers and the logins are.
     #[command(flatten)]
-    pub place: PlaceArgs,
+    pub known: KnownArgs,
 }
 
 /// Arguments of `auth logout` and `auth refresh`.
@@ -95,7 +92,7 @@ pub struct ServerArgs {
     pub server: String,
     /// Where the servers and the logins are.
     #[command(flatten)]
-    pub place: PlaceArgs,
+    pub known: KnownArgs,
 }
 
 /// Runs the subcommand.
@@ -129,17 +126,13 @@ impl Known {
     }
 }
 
-impl PlaceArgs {
+impl KnownArgs {
     /// Every server that a service with this data folder would connect to.
     fn open(&self) -> anyhow::Result<Known> {
         let sources = Sources {
-            // Where even the working folder is gone, relative paths stay relative.
-            folder: std::env::current_dir().unwrap_or_default(),
-            config: self.config.clone(),
             mcp_config: self.mcp_config.clone(),
-            data: self.data.clone(),
             leave_out: true,
-            ..Sources::default()
+            ..self.place.sources()
         };
         let Loaded { config, left_out, .. } = load(&sources, &variable)?;
         for wrong in &left_out {
@@ -180,14 +173,14 @@ impl PlaceArgs {
 }
 
 fn logout(args: &ServerArgs) -> anyhow::Result<ExitCode> {
-    let account = args.place.account(&args.server)?;
+    let account = args.known.account(&args.server)?;
     let text = if account.forget()? { "logged out" } else { "there was no login" };
     writeln!(anstream::stdout(), "{}: {text}", args.server)?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn refresh(args: &ServerArgs) -> anyhow::Result<ExitCode> {
-    let account = args.place.account(&args.server)?;
+    let account = args.known.account(&args.server)?;
     if !account.refresh().await? {
         let ended = account.record().and_then(|record| record.ended);
         let why = ended.map(|why| format!(" ({why})")).unwrap_or_default();

@@ -54,7 +54,7 @@ pub struct PlaceArgs {
     /// The configuration [env: `TOOLSCOUT_CONFIG`] [default: ./toolscout.toml if there].
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where snapshots, caches and models are kept [env: `TOOLSCOUT_DATA`].
+    /// Where snapshots, caches, models and logins are kept [env: `TOOLSCOUT_DATA`].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 }

@@ -174,13 +174,12 @@ impl Events {
         match event {
             Some(Ok(event)) => Ok(event),
             None => Err(CrawlError::Closed(String::new())),
-            Some(Err(SseError::Body(error))) => match error.downcast::<io::Error>() {
-                Ok(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                    Err(CrawlError::TooManyBytes(self.max_bytes))
+            Some(Err(SseError::Body(error))) => Err(match error.downcast_ref::<io::Error>() {
+                Some(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                    CrawlError::TooManyBytes(self.max_bytes)
                 }
-                Ok(error) => Err(CrawlError::Closed(format!(": {}", cause(&*error)))),
-                Err(error) => Err(CrawlError::Closed(format!(": {}", cause(&*error)))),
-            },
+                _ => CrawlError::Closed(format!(": {}", cause(&*error))),
+            }),
             Some(Err(error)) => {
                 Err(CrawlError::Protocol(super::error::clip(&error.to_string(), 200)))
             }

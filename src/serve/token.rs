@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::auth::write_new;
+use crate::sealed::write_new;
 
 /// The token's name in the data folder.
 const FILE: &str = "admin.token";

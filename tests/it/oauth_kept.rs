@@ -1,5 +1,6 @@
 //! What must not cost a login: outages, requests and pages that are given up, and logins elsewhere.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +15,12 @@ use crate::support::service::{Service, run};
 
 const REFRESH: [&str; 5] = ["auth", "refresh", "guarded", "--data", "data"];
 const REFUSED: &str = "Bearer error=\"invalid_token\"";
+
+/// Fails unless the login can be gone on with.
+async fn assert_refreshes(folder: &Path) {
+    let ran = run(folder, &REFRESH).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+}
 
 async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     let waiting = async {
@@ -38,8 +45,7 @@ async fn a_page_in_place_of_the_server_ends_no_login() {
         assert_eq!(account(&site, folder.path()).record(), before);
     }
     site.control(json!({ "gone": null })).await;
-    let ran = run(folder.path(), &REFRESH).await;
-    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_refreshes(folder.path()).await;
 }
 
 #[tokio::test]
@@ -50,8 +56,7 @@ async fn metadata_that_only_a_refusal_names_are_found_again() {
     assert_eq!(log_in(folder.path()).await.code, 0);
     // Nobody was refused in these processes.
     for _ in 0..2 {
-        let ran = run(folder.path(), &REFRESH).await;
-        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert_refreshes(folder.path()).await;
     }
     site.control(json!({ "revokeAccess": true })).await;
     assert_crawled(folder.path()).await;
@@ -95,8 +100,7 @@ async fn a_refresh_outlives_the_request_that_began_it() {
     let kept = async || self::account(&site, folder.path()).record() != before;
     until("kept", kept).await;
     // It goes on from there.
-    let ran = run(folder.path(), &REFRESH).await;
-    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_refreshes(folder.path()).await;
 }
 
 #[tokio::test]
@@ -112,8 +116,7 @@ async fn a_refresh_outlives_the_end_of_the_service() {
     service.until_logged("stopping").await;
     site.control(json!({ "hold": null })).await;
     assert_eq!(service.ended().await, Some(0));
-    let ran = run(folder.path(), &REFRESH).await;
-    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_refreshes(folder.path()).await;
     assert_eq!(site.count("refresh").await, 2);
 }
 

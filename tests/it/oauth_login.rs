@@ -5,6 +5,10 @@ use serde_json::json;
 use crate::support::oauth::{Browser, Site, assert_crawled, begin, crawl, log_in};
 use crate::support::service::run;
 
+/// A login without anybody's help.
+const MACHINE: &str = "[servers.guarded.oauth]\ngrant = \"client_credentials\"\n\
+    client_id = \"machine\"\nclient_secret = \"machine-secret-0123456789\"";
+
 #[tokio::test]
 async fn a_login_is_all_that_it_takes() {
     let Some(site) = Site::start().await else { return };
@@ -176,9 +180,7 @@ async fn a_client_is_registered_or_known_and_else_says_what_is_missing() {
 #[tokio::test]
 async fn a_machine_logs_in_by_itself() {
     let Some(site) = Site::start().await else { return };
-    let machine = "[servers.guarded.oauth]\ngrant = \"client_credentials\"\nclient_id = \"machine\"\n\
-        client_secret = \"machine-secret-0123456789\"";
-    let folder = site.configured(machine);
+    let folder = site.configured(MACHINE);
     assert_crawled(folder.path()).await;
     assert_crawled(folder.path()).await;
     assert_eq!(site.count("machine").await, 1);
@@ -189,7 +191,7 @@ async fn a_machine_logs_in_by_itself() {
     assert_crawled(folder.path()).await;
     assert_eq!(site.count("machine").await, 2);
 
-    site.configure(folder.path(), "mcp", &machine.replace("0123456789", "wrong"));
+    site.configure(folder.path(), "mcp", &MACHINE.replace("0123456789", "wrong"));
     site.control(json!({ "revoke": true })).await;
     run(folder.path(), &["auth", "logout", "guarded", "--data", "data"]).await;
     let (state, error) = crawl(folder.path()).await;
@@ -200,9 +202,7 @@ async fn a_machine_logs_in_by_itself() {
 #[tokio::test]
 async fn a_machine_asks_for_more_scopes_until_it_gets_them() {
     let Some(site) = Site::start().await else { return };
-    let machine = "[servers.guarded.oauth]\ngrant = \"client_credentials\"\nclient_id = \"machine\"\n\
-        client_secret = \"machine-secret-0123456789\"";
-    let folder = site.configured(machine);
+    let folder = site.configured(MACHINE);
     assert_crawled(folder.path()).await;
     site.control(json!({ "need": "tools:read tools:admin", "fails": "client_credentials" })).await;
     assert_ne!(crawl(folder.path()).await.0, "ready");

@@ -14,12 +14,18 @@ async fn login_url(service: &Service) -> String {
     server["login_url"].as_str().unwrap_or_else(|| panic!("{server}")).to_owned()
 }
 
-#[tokio::test]
-async fn a_browser_logs_in_and_the_tools_are_there() {
-    let Some(site) = Site::start().await else { return };
+/// A service whose server wants a login, and where to log in.
+async fn logged_out() -> Option<(Site, tempfile::TempDir, Service, String)> {
+    let site = Site::start().await?;
     let folder = site.configured("refresh = \"1h\"");
     let service = Service::start(folder.path(), &[]).await;
     let url = login_url(&service).await;
+    Some((site, folder, service, url))
+}
+
+#[tokio::test]
+async fn a_browser_logs_in_and_the_tools_are_there() {
+    let Some((site, folder, service, url)) = logged_out().await else { return };
     assert!(url.starts_with(&format!("{}/oauth/start/guarded", service.url)), "{url}");
     // By another name of the same machine it comes to the same.
     let page = Browser::new().open(&url.replace("127.0.0.1", "localhost")).await;
@@ -76,10 +82,7 @@ async fn what_was_listed_for_one_login_is_not_served_under_another() {
 
 #[tokio::test]
 async fn an_answer_counts_once_and_in_the_browser_that_asked() {
-    let Some(site) = Site::start().await else { return };
-    let folder = site.configured("refresh = \"1h\"");
-    let service = Service::start(folder.path(), &[]).await;
-    let url = login_url(&service).await;
+    let Some((site, folder, service, url)) = logged_out().await else { return };
     let callback = format!("{}/oauth/callback", service.url);
     let mine = Browser::new();
     let page = mine.open_until(&url, &callback).await;
@@ -103,10 +106,7 @@ async fn an_answer_counts_once_and_in_the_browser_that_asked() {
 
 #[tokio::test]
 async fn a_refused_login_leaves_the_url_for_the_next_try() {
-    let Some(site) = Site::start().await else { return };
-    let folder = site.configured("refresh = \"1h\"");
-    let service = Service::start(folder.path(), &[]).await;
-    let url = login_url(&service).await;
+    let Some((site, folder, service, url)) = logged_out().await else { return };
     site.control(json!({ "consent": false })).await;
     let page = Browser::new().open(&url).await;
     assert!(page.status == 400 && page.text.contains("the user said no"), "{page:?}");
@@ -136,10 +136,7 @@ async fn a_login_that_is_revoked_while_it_serves_is_asked_for_again() {
 
 #[tokio::test]
 async fn logins_go_on_side_by_side_and_nobody_locks_them() {
-    let Some(site) = Site::start().await else { return };
-    let folder = site.configured("refresh = \"1h\"");
-    let service = Service::start(folder.path(), &[]).await;
-    let url = login_url(&service).await;
+    let Some((site, folder, service, url)) = logged_out().await else { return };
     let callback = format!("{}/oauth/callback", service.url);
     // Two windows of one browser.
     let mine = Browser::new();
@@ -156,10 +153,7 @@ async fn logins_go_on_side_by_side_and_nobody_locks_them() {
 
 #[tokio::test]
 async fn a_page_can_not_begin_a_login_in_passing() {
-    let Some(site) = Site::start().await else { return };
-    let folder = site.configured("refresh = \"1h\"");
-    let service = Service::start(folder.path(), &[]).await;
-    let url = login_url(&service).await;
+    let Some((site, folder, service, url)) = logged_out().await else { return };
     let client = reqwest::Client::builder().no_proxy();
     let client = client.redirect(reqwest::redirect::Policy::none()).build().unwrap();
     for (within, status) in [("image", 403), ("iframe", 403), ("empty", 403), ("document", 302)] {

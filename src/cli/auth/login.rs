@@ -25,7 +25,7 @@ const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Runs the subcommand.
 pub async fn run(args: &LoginArgs) -> anyhow::Result<ExitCode> {
-    let account = args.place.account(&args.server)?;
+    let account = args.known.account(&args.server)?;
     let port = account.config.redirect_port;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.with_context(|| {
         format!("can't listen on 127.0.0.1:{port}: free it, or change `oauth.redirect_port`")

@@ -8,7 +8,7 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use super::StatusArgs;
-use crate::auth::{Accounts, KeySource, Record};
+use crate::auth::{Accounts, KeySource};
 use crate::config::{Auth, Grant, ServerConfig};
 
 #[derive(Serialize)]
@@ -40,7 +40,7 @@ struct Login {
 
 /// Runs the subcommand.
 pub fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    let known = args.place.open()?;
+    let known = args.known.open()?;
     let servers: Vec<_> = known.candidates().map(|server| login(server, &known.accounts)).collect();
     let vault = known.accounts.vault();
     let store = Store {
@@ -86,18 +86,9 @@ fn login(server: &ServerConfig, accounts: &Accounts) -> Login {
     let tokens = record.as_ref().and_then(|record| record.tokens.clone());
     let left = tokens.as_ref().and_then(crate::auth::Tokens::left);
     let refreshable = by_itself || tokens.as_ref().is_some_and(|tokens| tokens.refresh.is_some());
-    let Record { issuer, client, wanted, ended, .. } = record.unwrap_or_else(|| Record {
-        server: String::new(),
-        url: String::new(),
-        who: String::new(),
-        since: 0,
-        issuer: None,
-        client: None,
-        challenge: None,
-        tokens: None,
-        wanted: Vec::new(),
-        ended: None,
-    });
+    let (issuer, client, wanted, ended) = record
+        .map(|record| (record.issuer, record.client, record.wanted, record.ended))
+        .unwrap_or_default();
     let state = match &tokens {
         None if by_itself => "logs in by itself",
         None => "not logged in",
