@@ -82,7 +82,7 @@ async fn what_was_listed_for_one_login_is_not_served_under_another() {
 
 #[tokio::test]
 async fn an_answer_counts_once_and_in_the_browser_that_asked() {
-    let Some((site, folder, service, url)) = logged_out().await else { return };
+    let Some((site, _folder, service, url)) = logged_out().await else { return };
     let callback = format!("{}/oauth/callback", service.url);
     let mine = Browser::new();
     let page = mine.open_until(&url, &callback).await;
@@ -106,7 +106,7 @@ async fn an_answer_counts_once_and_in_the_browser_that_asked() {
 
 #[tokio::test]
 async fn a_refused_login_leaves_the_url_for_the_next_try() {
-    let Some((site, folder, service, url)) = logged_out().await else { return };
+    let Some((site, _folder, service, url)) = logged_out().await else { return };
     site.control(json!({ "consent": false })).await;
     let page = Browser::new().open(&url).await;
     assert!(page.status == 400 && page.text.contains("the user said no"), "{page:?}");
@@ -136,7 +136,7 @@ async fn a_login_that_is_revoked_while_it_serves_is_asked_for_again() {
 
 #[tokio::test]
 async fn logins_go_on_side_by_side_and_nobody_locks_them() {
-    let Some((site, folder, service, url)) = logged_out().await else { return };
+    let Some((site, _folder, service, url)) = logged_out().await else { return };
     let callback = format!("{}/oauth/callback", service.url);
     // Two windows of one browser.
     let mine = Browser::new();
@@ -153,7 +153,7 @@ async fn logins_go_on_side_by_side_and_nobody_locks_them() {
 
 #[tokio::test]
 async fn a_page_can_not_begin_a_login_in_passing() {
-    let Some((site, folder, service, url)) = logged_out().await else { return };
+    let Some((site, _folder, _service, url)) = logged_out().await else { return };
     let client = reqwest::Client::builder().no_proxy();
     let client = client.redirect(reqwest::redirect::Policy::none()).build().unwrap();
     for (within, status) in [("image", 403), ("iframe", 403), ("empty", 403), ("document", 302)] {
