@@ -16,6 +16,7 @@ mod load;
 mod names;
 mod network;
 mod places;
+mod profile;
 mod raw;
 mod registry;
 mod secret;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::access::profile::Profiles;
 use crate::catalog::Server;
 use crate::tool::{ServerId, Tool};
 use crate::trust::policy::Policy;
@@ -84,6 +86,8 @@ pub struct Config {
     pub rerank: Option<RerankConfig>,
     /// Registries that are followed.
     pub registries: Vec<RegistryConfig>,
+    /// Views of the catalog.
+    pub profiles: Profiles,
     /// What logins are encrypted with.
     pub token_key: TokenKey,
 }

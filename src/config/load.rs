@@ -14,7 +14,7 @@ use super::raw::{RawConfig, RawCrawl, RawServer};
 use super::server::{self, Defaults, Entry};
 use super::{
     Config, CrawlConfig, EmbedConfig, Environment, TokenKey, client, encoder, file, network,
-    registry, trust,
+    profile, registry, trust,
 };
 
 /// The file that is read when none is named.
@@ -107,6 +107,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let embed = check.embed(raw.embed, sources);
     let rerank = check.rerank(raw.rerank, sources);
     let registries = registry::resolve(raw.registry, &place, &mut errors);
+    let profiles = profile::resolve(raw.profiles, &place, &mut errors);
     let mut check = Check { place: &place, errors: &mut errors };
     let token_key =
         check.token_key(raw.token_key_file.as_deref(), raw.token_keyring, &base, environment);
@@ -157,6 +158,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 embed,
                 rerank,
                 registries,
+                profiles,
                 token_key,
             },
             warnings,

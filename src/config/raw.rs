@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::profile::RawProfile;
+
 /// `toolscout.toml`.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -21,6 +23,7 @@ pub(super) struct RawConfig {
     pub embed: RawEmbed,
     pub rerank: Option<RawRerank>,
     pub registry: Vec<RawRegistry>,
+    pub profiles: BTreeMap<String, RawProfile>,
     pub token_key_file: Option<String>,
     pub token_keyring: Option<bool>,
     pub servers: BTreeMap<String, RawServer>,

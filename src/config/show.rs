@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
 
+use super::profile::RawProfile;
 use super::{
     Auth, Config, EndpointConfig, Grant, Loaded, NameFilter, OAuthConfig, Proxy, RegistryConfig,
     ServerConfig, TokenKey, Transport, secret,
@@ -32,6 +33,8 @@ struct Shown<'a> {
     rerank: Option<ShownRerank>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     registry: Vec<ShownRegistry>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    profiles: BTreeMap<&'a str, RawProfile>,
     token_key: &'static str,
     servers: BTreeMap<&'a str, ShownServer>,
 }
@@ -148,6 +151,7 @@ impl Loaded {
             embed,
             rerank,
             registries,
+            profiles,
             token_key,
         } = &self.config;
         let path = |path: &std::path::PathBuf| path.display().to_string();
@@ -178,6 +182,7 @@ impl Loaded {
                 deadline: time(rerank.deadline),
             }),
             registry: registries.iter().map(registry).collect(),
+            profiles: profiles.iter().map(|(name, profile)| (&**name, (&**profile).into())).collect(),
             token_key: match token_key {
                 TokenKey::Given(_) => MASK,
                 TokenKey::Keyring => "keyring, else file",

@@ -57,6 +57,7 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
         rerank: None,
         registries: Vec::new(),
+        profiles: Default::default(),
         token_key: TokenKey::File,
         trust: toolscout::trust::policy::Policy::default(),
     }
