@@ -4,4 +4,6 @@
 //! has a score, a count or a name in it.
 
 pub mod profile;
+#[cfg(test)]
+mod tests;
 pub mod view;

@@ -213,7 +213,7 @@ impl Live {
     /// What is known of definitions: their history, what was found in them, what waits. That is for
     /// operators: who sees what a profile shows sees nothing of it, since it speaks of all tools.
     pub fn known(&self) -> Arc<Known> {
-        if self.is_scoped() { Arc::default() } else { self.0.known.load_full() }
+        if self.scope().is_some() { Arc::default() } else { self.0.known.load_full() }
     }
 
     /// Has the one writer decide on definitions of a server that wait; `None` is all of them.

@@ -7,11 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any_service, get};
+use axum::routing::{MethodRouter, any, get};
 use axum::{Extension, Router};
 use rmcp::ServiceExt;
 use rmcp::service::ServerInitializeError;
@@ -26,6 +27,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use self::admin::Admin;
+use self::scope::Scoped;
 use crate::config::Config;
 use crate::live::Live;
 use crate::search::Answer;
@@ -43,8 +45,10 @@ mod oauth;
 mod observe;
 mod openapi;
 mod problem;
+mod profiles;
 mod raw;
 mod reduce;
+mod scope;
 pub mod token;
 mod trust;
 mod wire;
@@ -102,7 +106,7 @@ pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationT
     let Rooms { live, admin, logins } = rooms.into();
     let mut router = Router::new();
     for (path, route) in routes(&live, shutdown) {
-        router = router.route(path, route);
+        router = router.route(&path, route);
     }
     let mut router = router.with_state(live);
     if let Some(admin) = admin {
@@ -136,25 +140,53 @@ fn cors(guard: guard::Guard) -> CorsLayer {
         .max_age(Duration::from_mins(10))
 }
 
-fn routes(live: &Live, shutdown: &CancellationToken) -> Vec<(&'static str, MethodRouter<Live>)> {
+fn routes(live: &Live, shutdown: &CancellationToken) -> Vec<(String, MethodRouter<Live>)> {
+    let whole = [
+        ("/oauth/start/{*server}", get(oauth::start)),
+        ("/oauth/callback", get(oauth::callback)),
+        ("/v1/changes", get(trust::changes)),
+        ("/v1/findings", get(trust::findings)),
+        ("/.well-known/mcp", get(manifest::manifest)),
+        ("/livez", get(livez)),
+        ("/readyz", get(readyz)),
+        ("/metrics", get(tell_metrics)),
+        ("/openapi.json", get(openapi::serve)),
+    ];
+    let mut routes: Vec<_> =
+        whole.into_iter().map(|(path, route)| (path.to_owned(), route)).collect();
+    for (path, route) in scoped_routes(live, shutdown) {
+        routes.push((format!("{}{path}", scope::PREFIX), route.clone()));
+        routes.push((path.to_owned(), route));
+    }
+    routes
+}
+
+/// What is served of everything, and of each profile below its own path.
+fn scoped_routes(
+    live: &Live,
+    shutdown: &CancellationToken,
+) -> Vec<(&'static str, MethodRouter<Live>)> {
     vec![
         ("/v1/search", get(http::search_get).post(http::search_post)),
         ("/v1/tools", get(http::tools)),
         ("/v1/tools/{*id}", get(http::tool)),
         ("/v1/servers", get(http::servers)),
         ("/v1/status", get(http::status)),
-        ("/oauth/start/{*server}", get(oauth::start)),
-        ("/oauth/callback", get(oauth::callback)),
-        ("/v1/changes", get(trust::changes)),
-        ("/v1/findings", get(trust::findings)),
-        ("/mcp", any_service(mcp_service(live, shutdown)).layer(from_fn(raw::put_in))),
+        ("/mcp", mcp_route(live, shutdown).layer(from_fn(raw::put_in))),
         ("/mcp/server-card", get(manifest::server_card)),
-        ("/.well-known/mcp", get(manifest::manifest)),
-        ("/livez", get(livez)),
-        ("/readyz", get(readyz)),
-        ("/metrics", get(tell_metrics)),
-        ("/openapi.json", get(openapi::serve)),
     ]
+}
+
+/// MCP of the whole is one service; that of a profile is made for each request.
+fn mcp_route(live: &Live, shutdown: &CancellationToken) -> MethodRouter<Live> {
+    let (whole, shutdown) = (mcp_service(live, shutdown), shutdown.clone());
+    any(async move |Scoped(live): Scoped, request: Request| {
+        let service = match live.scope() {
+            None => whole,
+            Some(_) => mcp_service(&live, &shutdown),
+        };
+        service.handle(request).await.map(Body::new)
+    })
 }
 
 /// MCP without sessions: any instance can answer any request, in one JSON body.
@@ -235,7 +267,7 @@ pub async fn run_stream(
 mod tests {
     use std::collections::BTreeSet;
 
-    use axum::body::{Body, to_bytes};
+    use axum::body::to_bytes;
     use axum::http::{Request, StatusCode};
     use tower::ServiceExt as _;
 
@@ -283,7 +315,7 @@ mod tests {
         let live = Live::new("not crawled yet");
         let token = CancellationToken::new();
         let open = routes(&live, &token).into_iter().map(|(path, _)| path);
-        let admin = admin::routes().into_iter().map(|(path, _)| path);
+        let admin = admin::routes().into_iter().map(|(path, _)| path.to_owned());
         let routes: BTreeSet<String> =
             open.chain(admin).map(|path| path.replace("{*", "{")).collect();
         let document = openapi::document();

@@ -161,9 +161,9 @@ impl Tool {
             return ToolView::default();
         };
         let annotations = members.get("annotations");
-        let title = members.text("title").or_else(|| {
-            Members::of(annotations?)?.text("title").filter(|title| !title.is_empty())
-        });
+        let title = members
+            .text("title")
+            .or_else(|| Members::of(annotations?)?.text("title").filter(|title| !title.is_empty()));
         ToolView {
             title,
             description: members.text("description"),

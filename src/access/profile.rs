@@ -177,9 +177,8 @@ mod tests {
             toolsets: [("files".into(), Toolset { enabled: false, tools: tools.clone() })].into(),
             ..Profile::default()
         };
-        let admits = |profile: &Profile, server, name| {
-            profile.admits(&tool(server, name), Hints::default())
-        };
+        let admits =
+            |profile: &Profile, server, name| profile.admits(&tool(server, name), Hints::default());
         assert!(admits(&profile, "files", "read") && !admits(&profile, "files", "write"));
         assert!(!admits(&profile, "mail", "send"), "it has no toolset");
         profile.servers = Some(Names::new(&["mail".to_owned()]).unwrap());
@@ -206,7 +205,8 @@ mod tests {
 
     #[test]
     fn boosts_multiply_within_bounds() {
-        let boosts = vec![(globs(&["read"]), 1.5), (globs(&["files/*"]), 1.2), (globs(&["x"]), 0.5)];
+        let boosts =
+            vec![(globs(&["read"]), 1.5), (globs(&["files/*"]), 1.2), (globs(&["x"]), 0.5)];
         let profile = Profile { boosts, ..Profile::default() };
         assert!((profile.boost(&tool("files", "read")) - 1.8).abs() < 1e-6);
         assert!((profile.boost(&tool("mail", "send")) - 1.0).abs() < 1e-6);

@@ -149,7 +149,8 @@ fn emphasis(catalog: &Catalog, profile: &Profile, warnings: &mut Vec<String>) ->
     for id in profile.descriptions.keys() {
         find("describe", id);
     }
-    let factors = (0..).map(ToolIdx).zip(catalog.tools()).map(|(at, tool)| (at, profile.boost(tool)));
+    let factors =
+        (0..).map(ToolIdx).zip(catalog.tools()).map(|(at, tool)| (at, profile.boost(tool)));
     let boosts = if profile.boosts.is_empty() {
         BTreeMap::new()
     } else {

@@ -312,7 +312,9 @@ impl Problem {
                 "write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves"
             }
             Self::RegistryName => "use letters, digits, dashes and underscores, at most 64",
-            Self::ProfileName => "use lower-case letters, digits, dashes and underscores, at most 64",
+            Self::ProfileName => {
+                "use lower-case letters, digits, dashes and underscores, at most 64"
+            }
             Self::ToolName => "use letters, digits, dashes, underscores and dots, at most 128",
             Self::TooMany(most) => return format!("use {most} or fewer"),
             Self::RegistryTwice(_) => "give one of them another name",

@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Names;
 use super::error::{ConfigError, Place, Problem};
-use crate::access::profile::{
-    BOOSTS, HostDefaults, Limits, Profile, Profiles, ToolGlobs, Toolset,
-};
+use crate::access::profile::{BOOSTS, HostDefaults, Limits, Profile, Profiles, ToolGlobs, Toolset};
 use crate::search::MAX_LIMIT;
 use crate::tool::hints::HintFilter;
 use crate::tool::{ServerId, ToolId};
@@ -116,7 +114,11 @@ impl Check<'_> {
             },
             pinned: self.pinned(raw.pinned),
             boosts: self.boosts(raw.boost),
-            descriptions: raw.describe.into_iter().map(|(id, text)| (ToolId::from(id), text)).collect(),
+            descriptions: raw
+                .describe
+                .into_iter()
+                .map(|(id, text)| (ToolId::from(id), text))
+                .collect(),
             renames: self.renames(raw.rename),
             defaults: HostDefaults {
                 limit: self.count("limit", raw.limit, Some(MAX_LIMIT)),
@@ -127,7 +129,11 @@ impl Check<'_> {
             limits: Limits {
                 servers: self.count("max_servers", raw.max_servers, None),
                 tools: self.count("max_tools", raw.max_tools, None),
-                concurrent_calls: self.count("max_concurrent_calls", raw.max_concurrent_calls, None),
+                concurrent_calls: self.count(
+                    "max_concurrent_calls",
+                    raw.max_concurrent_calls,
+                    None,
+                ),
             },
         }
     }
@@ -168,9 +174,9 @@ impl Check<'_> {
             }
             match ToolGlobs::new(&[glob]) {
                 Ok(globs) => boosts.push((globs, factor)),
-                Err(wrong) => self.errors.extend(
-                    wrong.iter().map(|glob| place.error(Problem::Glob(glob.to_string()))),
-                ),
+                Err(wrong) => self
+                    .errors
+                    .extend(wrong.iter().map(|glob| place.error(Problem::Glob(glob.to_string())))),
             }
         }
         boosts

@@ -182,7 +182,10 @@ impl Loaded {
                 deadline: time(rerank.deadline),
             }),
             registry: registries.iter().map(registry).collect(),
-            profiles: profiles.iter().map(|(name, profile)| (&**name, (&**profile).into())).collect(),
+            profiles: profiles
+                .iter()
+                .map(|(name, profile)| (&**name, (&**profile).into()))
+                .collect(),
             token_key: match token_key {
                 TokenKey::Given(_) => MASK,
                 TokenKey::Keyring => "keyring, else file",

@@ -97,9 +97,9 @@ impl Live {
         Some(Arc::clone(&view.profile))
     }
 
-    /// It sees what a profile shows, not everything.
-    pub fn is_scoped(&self) -> bool {
-        self.1.is_some()
+    /// The name of the profile that this handle is scoped to; `None` where it sees everything.
+    pub fn scope(&self) -> Option<&str> {
+        self.1.as_deref()
     }
 
     /// Every view, by the names of their profiles: for operators.

@@ -99,6 +99,9 @@ struct Described {
     /// Ids of the same tool on other servers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     duplicates: Vec<String>,
+    /// It is in every answer, whatever is asked.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pinned: bool,
     /// The definition as its server sent it, unless `reduced` says otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Map<String, Value>>")]
@@ -133,6 +136,7 @@ impl Described {
             score: None,
             confidence: None,
             duplicates: Vec::new(),
+            pinned: false,
             definition_text: (!plain).then(|| tool.definition.get().to_owned()),
             definition: plain.then(|| Definition::Stored(Arc::clone(&tool.definition))),
             reduced: None,
@@ -146,6 +150,7 @@ impl Described {
             score: Some(hit.score),
             confidence: Some(hit.confidence),
             duplicates: hit.duplicates.iter().map(ToString::to_string).collect(),
+            pinned: hit.pinned,
             ..Self::whole(tool)
         };
         let text = tool.definition.get();

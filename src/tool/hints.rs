@@ -96,7 +96,13 @@ mod tests {
         }
         assert_eq!(hints(r#"{"readOnlyHint":true}"#), all(true, false, true));
         assert_eq!(hints(r#"{"readOnlyHint":true,"destructiveHint":true}"#), all(true, true, true));
-        assert_eq!(hints(r#"{"destructiveHint":false,"openWorldHint":false}"#), all(false, false, false));
-        assert_eq!(Tool::parse(&"s".into(), r#"{"name":"x"}"#).unwrap().view().hints, Hints::default());
+        assert_eq!(
+            hints(r#"{"destructiveHint":false,"openWorldHint":false}"#),
+            all(false, false, false)
+        );
+        assert_eq!(
+            Tool::parse(&"s".into(), r#"{"name":"x"}"#).unwrap().view().hints,
+            Hints::default()
+        );
     }
 }

@@ -9,6 +9,7 @@ use super::super::admin::{ConfigStatus, Done, NewServer};
 use super::super::decide::{Decide, DecidedList, PendingList};
 use super::super::http;
 use super::super::manifest::{Manifest, ServerCard};
+use super::super::profiles::ProfileList;
 use super::super::trust::{ChangePage, FindingPage};
 use super::super::wire::{
     BatchAnswer, Health, IndexStatus, KnownTool, SearchAnswer, SearchRequest, ServerList, ToolPage,
@@ -45,16 +46,15 @@ fn api(schemas: &mut Schemas) -> Vec<Operation> {
                     &limit(crate::search::MAX_LIMIT),
                 ),
                 servers(),
-                query(
-                    "explain",
-                    "Say of each tool how it came to its place",
-                    &json!({ "enum": [0, 1, false, true] }),
-                ),
+                switch("explain", "Say of each tool how it came to its place"),
                 query(
                     "why",
                     "A tool's id: say why it stands where it does, found or not",
                     &json!({ "type": "string" }),
                 ),
+                switch("read_only", "Only tools that say, or do not say, that they change nothing"),
+                switch("destructive", "Only tools that may, or do not, delete or overwrite"),
+                switch("open_world", "Only tools that reach, or do not, beyond their server"),
             ],
             problems: &[400, 503],
             ..Operation::get(
@@ -222,6 +222,15 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
             &[401, 404, 409],
         ),
         Operation {
+            problems: &[401],
+            ..Operation::get(
+                "/v1/admin/profiles",
+                "listProfiles",
+                "What each profile shows, and what of it can't be done",
+                schemas.written::<ProfileList>(),
+            )
+        },
+        Operation {
             parameters: vec![many("server", "Only tools of this server; repeatable", false)],
             problems: &[400, 401],
             ..Operation::get(
@@ -385,6 +394,10 @@ fn ops(schemas: &mut Schemas) -> Vec<Operation> {
 
 fn query(name: &str, description: &str, schema: &Value) -> Value {
     json!({ "in": "query", "name": name, "description": description, "schema": schema })
+}
+
+fn switch(name: &str, description: &str) -> Value {
+    query(name, description, &json!({ "enum": [0, 1, false, true] }))
 }
 
 fn many(name: &str, description: &str, required: bool) -> Value {
