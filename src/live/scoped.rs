@@ -128,8 +128,8 @@ impl Live {
     }
 
     /// The handle that sees everything.
-    pub(super) fn whole(&self) -> Self {
-        Self(Arc::clone(&self.0), None)
+    pub(super) fn whole(self) -> Self {
+        Self(self.0, None)
     }
 
     /// The query with what the profile says where the query does not.
