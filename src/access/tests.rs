@@ -27,6 +27,8 @@ const WORDS: [&str; 8] =
 const NEW_NAMES: [&str; 3] = ["list", "renamed_tool", "quux"];
 const GLOBS: [&str; 7] = ["*", "list*", "git/*", "github/list", "*ss*", "a/*", "send"];
 
+const LONG: &str = "aa bb cc dd ee ff gg hh ii jj kk ll mm nn oo pp qq rr ss invoice customer";
+
 static ENCODER: LazyLock<Fixed> = LazyLock::new(|| Fixed::in_binary().unwrap());
 
 fn embed(role: Role, text: &str) -> Vec<f32> {
@@ -48,9 +50,11 @@ fn tools() -> impl Strategy<Value = Tools> {
         let define = |(at, said): ((usize, usize), Said)| {
             let ((server, name), (words, read_only, destructive, open_world)) = (at, said);
             let marker = format!("secret{server}x{name}");
+            let own = format!("{} {marker}", words.join(" "));
             let definition = json!({
                 "name": NAMES[name],
-                "description": format!("{} {marker}", words.join(" ")),
+                // One that is the same tool on every server.
+                "description": if NAMES[name] == "send" { LONG.to_owned() } else { own },
                 "annotations": {
                     "readOnlyHint": read_only,
                     "destructiveHint": destructive,
@@ -312,7 +316,7 @@ fn servers(index: &Index) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(192))]
 
     /// A view answers as a toolscout that has its tools alone, and goes on from an earlier one as
     /// if it were made anew.

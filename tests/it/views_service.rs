@@ -8,6 +8,7 @@ use rmcp::service::ServiceExt;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use crate::support::mock_embeddings::{MockEmbeddings, Reply};
 use crate::support::service::{Service, catalog, configure, ids, run};
 
 const TOOLS: &[(&str, &str, &str)] = &[
@@ -87,6 +88,44 @@ async fn profiles_come_change_and_go_without_a_restart() {
     let service = Service::start(folder.path(), &[]).await;
     service.until_ready().await;
     assert_eq!(shown(&service, "crm").await, ["crm/delete_customer", "crm/find_customer"]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_rewritten_tool_gets_a_vector_of_its_own_from_a_slow_encoder() {
+    let mock = MockEmbeddings::start(|_, _| Reply::Vectors).await;
+    let folder = tempfile::tempdir().unwrap();
+    catalog(folder.path(), TOOLS);
+    let endpoint = format!(
+        "[embed]\ndeadline = \"10s\"\n[embed.endpoint]\nurl = \"{}\"\nmodel = \"m\"\n\
+         dimensions = 3\n",
+        mock.url
+    );
+    let describe = "[profiles.a.describe]\n\"mail/send\" = \"Book an appointment\"";
+    write(folder.path(), &format!("{endpoint}{describe}"));
+    let service = Service::start(folder.path(), &[]).await;
+    let first = async |path: &str| service.get(path).await.1["tools"][0].clone();
+    // No word of it is in the query, so only its vector leads there.
+    let path = "/v1/search?q=meeting&limit=1&explain=1";
+    service
+        .until("it is found by its new meaning", async || {
+            let first = first(&format!("/p/a{path}")).await;
+            first["id"] == "mail/send" && first["explain"]["dense"]["score"].as_f64() > Some(0.9)
+        })
+        .await;
+    assert!(first(path).await["explain"]["dense"]["score"].as_f64() < Some(0.1));
+    // So it is for one that is described later.
+    write(
+        folder.path(),
+        &format!("{endpoint}{}", describe.replace("mail/send", "crm/delete_customer")),
+    );
+    service
+        .until("the other is found", async || {
+            let first = first(&format!("/p/a{path}")).await;
+            first["id"] == "crm/delete_customer"
+                && first["explain"]["dense"]["score"].as_f64() > Some(0.9)
+        })
+        .await;
     service.stop().await;
 }
 
