@@ -184,12 +184,13 @@ mod tests {
         let live = live();
         let ids = |live: &Live| live.servers().keys().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(ids(&live), ["bell", "door", "lamp", "safe"]);
-        let (some, named) = (live.scoped("some").unwrap(), live.scoped("named").unwrap());
+        let some = live.scoped("some").unwrap();
+        let two = live.scoped("named").unwrap();
         assert_eq!(ids(&some), ["door"]);
-        assert_eq!(ids(&named), ["door", "lamp"]);
+        assert_eq!(ids(&two), ["door", "lamp"]);
         let door = some.servers()["door"].clone();
         assert_eq!((door.tools, door.defects), (Some(1), Vec::new()));
-        assert_eq!(named.servers()["lamp"].tools, None);
+        assert_eq!(two.servers()["lamp"].tools, None);
 
         let why = async |live: &Live, id: &str| {
             let texts = vec!["ring".to_owned()];
@@ -198,7 +199,7 @@ mod tests {
         };
         assert_eq!(why(&live, "safe/open").await, Verdict::ServerUnavailable);
         assert_eq!(why(&some, "safe/open").await, Verdict::UnknownTool);
-        assert_eq!(why(&named, "lamp/light").await, Verdict::ServerUnavailable);
+        assert_eq!(why(&two, "lamp/light").await, Verdict::ServerUnavailable);
         assert_eq!(why(&some, "lamp/light").await, Verdict::UnknownTool);
         let servers = vec!["bell".into()];
         let query = Query { texts: vec!["ring".into()], servers, ..Query::default() };
