@@ -163,8 +163,8 @@ mod tests {
         let catalog = Catalog::from_listings(file::read(lines.path(), None).unwrap());
         let allow = Some(ToolGlobs::new(&["door/*".to_owned()]).unwrap());
         let some = Profile { name: "some".into(), allow, ..Profile::default() };
-        let names = crate::config::Names::new(&["door".to_owned(), "lamp".to_owned()]).unwrap();
-        let named = Profile { name: "named".into(), servers: Some(names), ..Profile::default() };
+        let globs = crate::config::Names::new(&["door".to_owned(), "lamp".to_owned()]).unwrap();
+        let named = Profile { name: "named".into(), servers: Some(globs), ..Profile::default() };
         let profiles = [some, named].map(|it| (Arc::clone(&it.name), Arc::new(it)));
         let live = Live::from_catalog_with(catalog, &profiles.into());
         let mut servers = Servers::clone(&live.servers());
