@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Holds two rules of the house:
-# - tool, catalog, text, index, access, search and lint are synchronous: they import no async or network crate,
-#   and nothing that lies behind them on the way through (ARCHITECTURE.md);
+# - tool, catalog, text, index, access, search and lint are synchronous: they import no async or
+#   network crate, and nothing that lies behind them on the way through (ARCHITECTURE.md);
 # - no file of src/ has more than 500 lines.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
