@@ -233,6 +233,7 @@ impl Roster {
         {
             state.entries.config.trust = config.trust;
         }
+        self.0.crawler.caller().configure(config.call);
         state.loaded = LoadedAt { at: SystemTime::now(), error: None };
         let Change { added, removed, changed, unchanged } = self.apply(&state);
         Ok(Reload {

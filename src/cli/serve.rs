@@ -186,6 +186,7 @@ impl Service {
         }
         let stop = shutdown.clone();
         let crawler = crawl::start_with(wanted, &config.crawl, &accounts, known, updates, stop);
+        crawler.caller().configure(config.call.clone());
         tokio::spawn(crawl_after_logins(accounts.clone(), crawler.clone(), shutdown.clone()));
         let watch = watch.clone();
         let reader = Box::new(move || watch.load());
