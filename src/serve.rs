@@ -11,7 +11,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderName, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any_service, get};
+use axum::routing::{MethodRouter, any_service, get, post};
 use axum::{Extension, Router};
 use rmcp::ServiceExt;
 use rmcp::service::ServerInitializeError;
@@ -26,11 +26,15 @@ use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use self::admin::Admin;
-use crate::config::Config;
+use self::call::Calls;
+use self::mcp::news::News;
+use crate::config::{Config, McpConfig};
+use crate::crawl::call::Caller;
 use crate::live::Live;
 use crate::search::Answer;
 
 pub mod admin;
+mod call;
 mod decide;
 mod digest;
 mod guard;
@@ -88,20 +92,27 @@ pub struct Rooms {
     pub admin: Option<Admin>,
     /// Logins at upstreams, begun in a browser.
     pub logins: Arc<Logins>,
+    /// What calls tools at their servers.
+    pub caller: Caller,
+    /// What is offered over MCP beside our own tools.
+    pub mcp: McpConfig,
 }
 
 impl From<Live> for Rooms {
     fn from(live: Live) -> Self {
-        Self { live, admin: None, logins: Logins::none() }
+        let (logins, caller) = (Logins::none(), Caller::none());
+        Self { live, admin: None, logins, caller, mcp: McpConfig::default() }
     }
 }
 
 /// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
 pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationToken) -> Router {
     metrics::install();
-    let Rooms { live, admin, logins } = rooms.into();
+    let Rooms { live, admin, logins, caller, mcp } = rooms.into();
+    let calls = Calls::new(live.clone(), caller);
+    let handler = mcp::McpHandler::stateless(live.clone(), calls.clone(), mcp);
     let mut router = Router::new();
-    for (path, route) in routes(&live, shutdown) {
+    for (path, route) in routes(&handler, shutdown) {
         router = router.route(path, route);
     }
     let mut router = router.with_state(live);
@@ -109,7 +120,7 @@ pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationT
         router = router.merge(admin::router(admin));
     }
     let guard = guard::Guard::new(config.listen, &config.allowed_hosts, &config.allowed_origins);
-    surround(router.layer(Extension(logins)), guard)
+    surround(router.layer(Extension(logins)).layer(Extension(calls)), guard)
 }
 
 fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, guard: guard::Guard) -> Router<S> {
@@ -136,18 +147,22 @@ fn cors(guard: guard::Guard) -> CorsLayer {
         .max_age(Duration::from_mins(10))
 }
 
-fn routes(live: &Live, shutdown: &CancellationToken) -> Vec<(&'static str, MethodRouter<Live>)> {
+fn routes(
+    handler: &mcp::McpHandler,
+    shutdown: &CancellationToken,
+) -> Vec<(&'static str, MethodRouter<Live>)> {
     vec![
         ("/v1/search", get(http::search_get).post(http::search_post)),
         ("/v1/tools", get(http::tools)),
         ("/v1/tools/{*id}", get(http::tool)),
         ("/v1/servers", get(http::servers)),
         ("/v1/status", get(http::status)),
+        ("/v1/call", post(http::call)),
         ("/oauth/start/{*server}", get(oauth::start)),
         ("/oauth/callback", get(oauth::callback)),
         ("/v1/changes", get(trust::changes)),
         ("/v1/findings", get(trust::findings)),
-        ("/mcp", any_service(mcp_service(live, shutdown)).layer(from_fn(raw::put_in))),
+        ("/mcp", mcp_route(handler, shutdown)),
         ("/mcp/server-card", get(manifest::server_card)),
         ("/.well-known/mcp", get(manifest::manifest)),
         ("/livez", get(livez)),
@@ -157,9 +172,20 @@ fn routes(live: &Live, shutdown: &CancellationToken) -> Vec<(&'static str, Metho
     ]
 }
 
-/// MCP without sessions: any instance can answer any request, in one JSON body.
+/// MCP, and the stream of news of those who began with `initialize`.
+fn mcp_route(handler: &mcp::McpHandler, shutdown: &CancellationToken) -> MethodRouter<Live> {
+    let news = News::of(handler.clone(), shutdown.clone());
+    let mut service = any_service(mcp_service(handler, shutdown)).layer(from_fn(raw::put_in));
+    if handler.lists_by_query() {
+        service = service.layer(from_fn(mcp::query::read));
+    }
+    service.get(move |headers| news.open(headers))
+}
+
+/// MCP without sessions: any instance can answer any request, in one JSON body, or as a stream of
+/// events where there is progress to tell of.
 fn mcp_service(
-    live: &Live,
+    handler: &mcp::McpHandler,
     shutdown: &CancellationToken,
 ) -> StreamableHttpService<mcp::McpHandler, NeverSessionManager> {
     let config = StreamableHttpServerConfig::default()
@@ -170,7 +196,7 @@ fn mcp_service(
         // The guard has looked at both already, by the operator's rules.
         .disable_allowed_hosts()
         .disable_allowed_origins();
-    let handler = mcp::McpHandler::stateless(live.clone());
+    let handler = handler.clone();
     StreamableHttpService::new(
         move || Ok(handler.clone()),
         Arc::new(NeverSessionManager::default()),
@@ -207,20 +233,25 @@ pub async fn run(
 }
 
 /// Serves one MCP client on stdin and stdout until it leaves or `shutdown`.
-pub async fn run_stdio(live: Live, shutdown: CancellationToken) -> Result<(), StdioError> {
+pub async fn run_stdio(
+    rooms: impl Into<Rooms>,
+    shutdown: CancellationToken,
+) -> Result<(), StdioError> {
     let (input, output) = rmcp::transport::stdio();
-    run_stream(live, input, output, shutdown).await
+    run_stream(rooms, input, output, shutdown).await
 }
 
 /// As [`run_stdio`], on any pair of streams.
 pub async fn run_stream(
-    live: Live,
+    rooms: impl Into<Rooms>,
     input: impl AsyncRead + Send + Unpin + 'static,
     output: impl AsyncWrite + Send + Unpin + 'static,
     shutdown: CancellationToken,
 ) -> Result<(), StdioError> {
     metrics::install();
-    let handler = mcp::McpHandler::lasting(live);
+    let Rooms { live, caller, mcp, .. } = rooms.into();
+    let calls = Calls::new(live.clone(), caller);
+    let handler = mcp::stdio::Lasting(mcp::McpHandler::lasting(live, calls, mcp));
     match handler.serve_with_ct((input, output), shutdown).await {
         Ok(service) => service.waiting().await.map(drop).map_err(StdioError::Lost),
         // Left before it said anything, or told to stop: nothing went wrong.
@@ -282,7 +313,9 @@ mod tests {
     fn every_route_stands_in_the_openapi_document() {
         let live = Live::new("not crawled yet");
         let token = CancellationToken::new();
-        let open = routes(&live, &token).into_iter().map(|(path, _)| path);
+        let calls = Calls::new(live.clone(), Caller::none());
+        let handler = mcp::McpHandler::stateless(live, calls, McpConfig::default());
+        let open = routes(&handler, &token).into_iter().map(|(path, _)| path);
         let admin = admin::routes().into_iter().map(|(path, _)| path);
         let routes: BTreeSet<String> =
             open.chain(admin).map(|path| path.replace("{*", "{")).collect();

@@ -14,12 +14,14 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::call::{Calls, Way};
 use super::metrics;
 use super::oauth::Logins;
+use super::observe::Lifted;
 use super::problem::Problem;
 use super::trust::About;
 use super::wire::{
-    Asked, BatchAnswer, IndexStatus, KnownServer, KnownTool, Need, SearchAnswer, SearchRequest,
+    Asked, BatchAnswer, CallAnswer, CallRequest, IndexStatus, KnownServer, KnownTool, Need, SearchAnswer, SearchRequest,
     ServerList, ToolPage,
 };
 use crate::live::{Live, ServerState};
@@ -96,6 +98,22 @@ async fn ask(live: &Live, query: &Query) -> Result<Answer, Problem> {
     let answer = live.search(query).await?;
     metrics::count_search(&answer);
     Ok(answer)
+}
+
+/// `POST /v1/call`
+pub async fn call(
+    Extension(calls): Extension<Calls>,
+    Extension(lifted): Extension<Lifted>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let asked: CallRequest = serde_json::from_slice(&body?)
+        .map_err(|error| Problem::invalid(format!("the body is not a call: {error}")))?;
+    // A call has a time limit of its own.
+    lifted.lift();
+    let answered = calls.pass_on(super::call::read(Some(asked.0))?, Way::default()).await?;
+    let result = serde_json::from_str(&answered.result).map_err(|_| Problem::internal())?;
+    let (id, server) = (answered.tool.id.as_str(), answered.tool.server.as_str());
+    Ok(json(&CallAnswer { id, server, result }))
 }
 
 /// `GET /v1/tools`
