@@ -3,6 +3,7 @@
 //! Invariant: a [`Config`] is complete and valid; nothing after it reads the environment.
 
 mod added;
+mod call;
 mod client;
 mod credential;
 pub mod edit;
@@ -40,6 +41,7 @@ use crate::tool::{ServerId, Tool};
 use crate::trust::policy::Policy;
 
 pub use self::added::AddedServer;
+pub use self::call::{Alias, Allow, CallConfig, McpConfig};
 pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 pub use self::names::{NameFilter, Names};
@@ -80,6 +82,10 @@ pub struct Config {
     pub defaults: Defaults,
     /// What is to be done about definitions that changed or are odd.
     pub trust: Policy,
+    /// How tools are called through toolscout.
+    pub call: CallConfig,
+    /// What is offered over MCP beside toolscout's own tools.
+    pub mcp: McpConfig,
     /// The query and tool encoder.
     pub embed: EmbedConfig,
     /// The reranker, if there is to be one.
@@ -124,6 +130,7 @@ impl Config {
             ("allowed_hosts, allowed_origins", hosts(self) != hosts(next)),
             ("data", self.data != next.data),
             ("[crawl]", shown(&self.crawl) != shown(&next.crawl)),
+            ("[mcp]", self.mcp != next.mcp),
             ("[embed]", shown(&self.embed) != shown(&next.embed)),
             ("[[registry]]", self.registries != next.registries),
             ("[crawl], for [[registry]] alone", reached_anew && !self.registries.is_empty()),

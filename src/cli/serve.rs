@@ -74,7 +74,12 @@ async fn run_until_stopped(
     reload::follow(watch, service.roster.clone(), shutdown.clone())?;
     match listener {
         None => {
-            serve::run_stdio(live, shutdown.clone()).await?;
+            let rooms = Rooms {
+                caller: service.crawler.caller(),
+                mcp: config.mcp.clone(),
+                ..Rooms::from(live)
+            };
+            serve::run_stdio(rooms, shutdown.clone()).await?;
             shutdown.cancel();
         }
         Some(listener) => {
@@ -87,7 +92,8 @@ async fn run_until_stopped(
                 env!("CARGO_PKG_VERSION")
             )?;
             let logins = Logins::new(service.accounts.clone(), address);
-            let rooms = Rooms { live, admin, logins };
+            let (caller, mcp) = (service.crawler.caller(), config.mcp.clone());
+            let rooms = Rooms { live, admin, logins, caller, mcp };
             serve::run(listener, rooms, &config, shutdown.clone()).await;
         }
     }
@@ -199,6 +205,7 @@ impl Service {
         }
         let stop = shutdown.clone();
         let crawler = crawl::start_with(wanted, &config.crawl, &accounts, known, updates, stop);
+        crawler.caller().configure(config.call.clone());
         tokio::spawn(crawl_after_logins(accounts.clone(), crawler.clone(), shutdown.clone()));
         let watch = watch.clone();
         let reader = Box::new(move || watch.load());

@@ -14,14 +14,16 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::call::{Calls, Way};
 use super::metrics;
 use super::oauth::Logins;
+use super::observe::Lifted;
 use super::problem::Problem;
 use super::scope::{self, AtId, IdPath, Scoped};
 use super::trust::About;
 use super::wire::{
-    Asked, BatchAnswer, IndexStatus, KnownServer, KnownTool, Need, SearchAnswer, SearchRequest,
-    ServerList, ToolPage,
+    Asked, BatchAnswer, CallAnswer, CallRequest, IndexStatus, KnownServer, KnownTool, Need,
+    SearchAnswer, SearchRequest, ServerList, ToolPage,
 };
 use crate::live::{Live, ServerState};
 use crate::search::{Answer, Query};
@@ -104,6 +106,24 @@ async fn ask(live: &Live, query: &Query) -> Result<Answer, Problem> {
     let answer = live.search(query).await?;
     metrics::count_search(&answer);
     Ok(answer)
+}
+
+/// `POST /v1/call`
+pub async fn call(
+    Scoped(live): Scoped,
+    Extension(calls): Extension<Calls>,
+    Extension(lifted): Extension<Lifted>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let asked: CallRequest = serde_json::from_slice(&body?)
+        .map_err(|error| Problem::invalid(format!("the body is not a call: {error}")))?;
+    // A call has a time limit of its own.
+    lifted.lift();
+    let asked = super::call::read(Some(asked.0))?;
+    let answered = calls.scoped(live).pass_on(asked, Way::default()).await?;
+    let result = serde_json::from_str(&answered.result).map_err(|_| Problem::internal())?;
+    let (id, server) = (answered.tool.id.as_str(), answered.tool.server.as_str());
+    Ok(json(&CallAnswer { id, server, result }))
 }
 
 /// `GET /v1/tools`

@@ -12,7 +12,8 @@ use super::super::manifest::{Manifest, ServerCard};
 use super::super::profiles::ProfileList;
 use super::super::trust::{ChangePage, FindingPage};
 use super::super::wire::{
-    BatchAnswer, Health, IndexStatus, KnownTool, SearchAnswer, SearchRequest, ServerList, ToolPage,
+    BatchAnswer, CallAnswer, CallRequest, Health, IndexStatus, KnownTool, SearchAnswer,
+    SearchRequest, ServerList, ToolPage,
 };
 use super::{Operation, Schemas};
 use crate::roster::Reload;
@@ -100,6 +101,17 @@ fn api(schemas: &mut Schemas) -> Vec<Operation> {
                 "getTool",
                 "One tool",
                 schemas.written::<KnownTool<'_>>(),
+            )
+        },
+        Operation {
+            method: "post",
+            body: Some(schemas.read::<CallRequest>()),
+            problems: &[400, 403, 404, 413, 415, 422, 429, 501, 502, 503, 504],
+            ..Operation::get(
+                "/v1/call",
+                "callTool",
+                "Call a tool at its server, where the operator allows it",
+                schemas.written::<CallAnswer<'_>>(),
             )
         },
         Operation::get(
