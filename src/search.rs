@@ -12,6 +12,7 @@ mod select;
 mod slots;
 mod why;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -284,8 +285,10 @@ pub fn answer(index: &Index, query: &Query, vectors: &[PartVectors], ranking: &R
         if query.why.is_some() { usize::MAX } else { query.limit.unwrap_or(select::MOST_OF_ALL) };
     // Pinned tools stand beside the others: they take no place, and none is named twice.
     let is_pinned = |tool: ToolIdx| index.emphasis.is_pinned(tool);
-    let ranked: Vec<Ranked> =
-        ranking.ranked.iter().copied().filter(|ranked| !is_pinned(ranked.tool)).collect();
+    let mut ranked = Cow::Borrowed(&ranking.ranked);
+    if !index.emphasis.pinned.is_empty() {
+        ranked.to_mut().retain(|ranked| !is_pinned(ranked.tool));
+    }
     let keep = |tool: ToolIdx| ranking.admitted.has(tool) && !is_pinned(tool);
     let slots = slots::group(index, query, &ranked, most, keep);
     let count = query.limit.unwrap_or_else(|| select::cut(&slots, ranking.needs)).min(slots.len());

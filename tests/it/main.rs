@@ -66,3 +66,6 @@ mod trust_quarantine;
 mod trust_rules;
 mod trust_stuffing;
 mod upstreams;
+mod views_answers;
+mod views_hidden;
+mod views_service;

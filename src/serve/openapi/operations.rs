@@ -25,6 +25,7 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.extend(ops(schemas));
     operations.extend(admin(schemas));
     operations.extend(registries(schemas));
+    operations.push(profiles(schemas));
     operations
 }
 
@@ -234,15 +235,6 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
             &[401, 404, 409],
         ),
         Operation {
-            problems: &[401],
-            ..Operation::get(
-                "/v1/admin/profiles",
-                "listProfiles",
-                "What each profile shows, and what of it can't be done",
-                schemas.written::<ProfileList>(),
-            )
-        },
-        Operation {
             parameters: vec![many("server", "Only tools of this server; repeatable", false)],
             problems: &[400, 401],
             ..Operation::get(
@@ -312,6 +304,19 @@ fn registries(schemas: &mut Schemas) -> Vec<Operation> {
             "Take such an approval back; the server's tools go",
         ),
     ]
+}
+
+/// As does this.
+fn profiles(schemas: &mut Schemas) -> Operation {
+    Operation {
+        problems: &[401],
+        ..Operation::get(
+            "/v1/admin/profiles",
+            "listProfiles",
+            "What each profile shows, and what of it can't be done",
+            schemas.written::<ProfileList>(),
+        )
+    }
 }
 
 /// What operators are told of definitions.
