@@ -8,6 +8,9 @@
 
 mod admin;
 mod answers;
+mod call_everything;
+mod call_guard;
+mod call_upstream;
 mod cli_crawl;
 mod cli_eval;
 mod cli_import;
@@ -49,7 +52,9 @@ mod reload;
 mod secrets;
 mod serve_guard;
 mod serve_http;
+mod serve_aliases;
 mod serve_mcp;
+mod serve_news;
 mod serve_openapi;
 mod serve_sdk;
 mod serve_stdio;
