@@ -12,6 +12,7 @@ mod expand;
 mod file;
 mod hidden;
 pub mod import;
+mod learn;
 mod load;
 mod names;
 mod network;
@@ -34,6 +35,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::catalog::Server;
+use crate::learn::Rules;
 use crate::tool::{ServerId, Tool};
 use crate::trust::policy::Policy;
 
@@ -78,6 +80,8 @@ pub struct Config {
     pub defaults: Defaults,
     /// What is to be done about definitions that changed or are odd.
     pub trust: Policy,
+    /// What is learned from use; `None` is nothing.
+    pub learn: Option<Rules>,
     /// The query and tool encoder.
     pub embed: EmbedConfig,
     /// The reranker, if there is to be one.
@@ -120,6 +124,7 @@ impl Config {
             ("allowed_hosts, allowed_origins", hosts(self) != hosts(next)),
             ("data", self.data != next.data),
             ("[crawl]", shown(&self.crawl) != shown(&next.crawl)),
+            ("[learn]", self.learn != next.learn),
             ("[embed]", shown(&self.embed) != shown(&next.embed)),
             ("[[registry]]", self.registries != next.registries),
             ("[crawl], for [[registry]] alone", reached_anew && !self.registries.is_empty()),
@@ -137,6 +142,11 @@ impl Config {
     /// Where the history of definitions is kept between runs.
     pub fn trust_path(&self) -> PathBuf {
         self.data.join("trust/definitions.book")
+    }
+
+    /// Where evidence of use is kept between runs.
+    pub fn learned_path(&self) -> PathBuf {
+        self.data.join("learned/evidence.book")
     }
 
     /// A tool that an earlier run knew may still be offered: its server is configured and

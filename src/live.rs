@@ -5,6 +5,7 @@
 
 mod answers;
 pub mod indexer;
+pub mod learner;
 mod saver;
 pub mod stages;
 pub mod trusted;
@@ -30,6 +31,7 @@ use crate::trust::feed::Event;
 use crate::trust::policy::Policy;
 
 use self::answers::Answers;
+use self::learner::Learner;
 pub use self::stages::{Encoder, Rerank};
 use self::trusted::{Known, Order};
 
@@ -143,6 +145,8 @@ struct Shared {
     answers: ArcSwap<Answers>,
     /// Why the last attempt to embed tools failed.
     trouble: ArcSwapOption<String>,
+    /// What is learned from use, where that is switched on.
+    learner: OnceLock<Learner>,
     started: Instant,
 }
 
@@ -159,6 +163,7 @@ impl Live {
             rerank: ArcSwap::from_pointee(Rerank::Off),
             answers: ArcSwap::from_pointee(Answers::new()),
             trouble: ArcSwapOption::empty(),
+            learner: OnceLock::new(),
             started: Instant::now(),
         }))
     }
@@ -185,6 +190,8 @@ impl Live {
     pub fn set_encoder(&self, encoder: Encoder) {
         self.0.encoder.store(Arc::new(encoder));
         self.0.answers.store(Arc::new(Answers::new()));
+        // The kept queries want vectors of this one.
+        self.learner().map(Learner::wake);
     }
 
     /// Sets what orders the best tools anew.
@@ -301,6 +308,7 @@ impl Live {
             None => self.make(&answers, &encoder, &index, query).await,
         };
         let hits = served.hits;
+        self.note_search(query, &hits);
         Ok(Answer {
             generation: index.generation,
             mode,
@@ -326,7 +334,9 @@ impl Live {
             Ok(vectors) => (vectors, None),
             Err(reason) => (Vec::new(), Some(reason)),
         };
-        let mut ranking = search::rank(index, query, &vectors);
+        let learned = self.learned();
+        let learned = learned.as_deref().map(|learned| (learned, encoder.id()));
+        let mut ranking = search::rank_with(index, query, &vectors, learned);
         let rerank = self.0.rerank.load_full();
         let unranked = rerank.reorder(index, query, &mut ranking).await.err();
         let served = search::answer(index, query, &vectors, &ranking);

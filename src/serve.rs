@@ -11,7 +11,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderName, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any_service, get};
+use axum::routing::{MethodRouter, any_service, get, post};
 use axum::{Extension, Router};
 use rmcp::ServiceExt;
 use rmcp::service::ServerInitializeError;
@@ -35,6 +35,7 @@ mod decide;
 mod digest;
 mod guard;
 mod http;
+mod learned;
 mod listen;
 mod manifest;
 mod mcp;
@@ -139,6 +140,7 @@ fn cors(guard: guard::Guard) -> CorsLayer {
 fn routes(live: &Live, shutdown: &CancellationToken) -> Vec<(&'static str, MethodRouter<Live>)> {
     vec![
         ("/v1/search", get(http::search_get).post(http::search_post)),
+        ("/v1/feedback", post(learned::feedback)),
         ("/v1/tools", get(http::tools)),
         ("/v1/tools/{*id}", get(http::tool)),
         ("/v1/servers", get(http::servers)),

@@ -13,7 +13,7 @@ use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
 use super::raw::{RawConfig, RawCrawl, RawServer};
 use super::server::{self, Defaults, Entry};
 use super::{
-    Config, CrawlConfig, EmbedConfig, Environment, TokenKey, client, encoder, file, network,
+    Config, CrawlConfig, EmbedConfig, Environment, TokenKey, client, encoder, file, learn, network,
     registry, trust,
 };
 
@@ -111,6 +111,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let token_key =
         check.token_key(raw.token_key_file.as_deref(), raw.token_keyring, &base, environment);
 
+    let learn = learn::resolve(&raw.learn, &place.at("learn"), &mut errors);
     let mut trust = trust::general(&raw.trust, &place.at("trust"), &mut errors);
     for entry in &entries {
         trust::of_server(&mut trust, entry, &mut errors);
@@ -154,6 +155,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 crawl,
                 defaults,
                 trust,
+                learn,
                 embed,
                 rerank,
                 registries,

@@ -28,6 +28,7 @@ struct Shown<'a> {
     data: String,
     crawl: ShownCrawl,
     trust: ShownTrust,
+    learn: ShownLearn,
     embed: ShownEmbed,
     rerank: Option<ShownRerank>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -49,6 +50,15 @@ struct ShownTrust {
     pin: bool,
     #[serde(flatten)]
     rules: BTreeMap<&'static str, Action>,
+}
+
+#[derive(Serialize)]
+struct ShownLearn {
+    enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    half_life: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_events: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -145,6 +155,7 @@ impl Loaded {
             crawl,
             defaults: _,
             trust,
+            learn,
             embed,
             rerank,
             registries,
@@ -164,6 +175,11 @@ impl Loaded {
                 max_bytes: crawl.max_bytes,
             },
             trust: ShownTrust { pin: trust.general.pin, rules: rules(&trust.general) },
+            learn: ShownLearn {
+                enabled: learn.is_some(),
+                half_life: learn.map(|rules| time(rules.half_life)),
+                max_events: learn.map(|rules| rules.max_events),
+            },
             embed: ShownEmbed {
                 enabled: embed.enabled,
                 model: embed.model.as_ref().map_or_else(|| IN_BINARY.to_owned(), path),

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::file::keys_of;
 use super::raw::{
-    RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawOAuth, RawRegistry, RawRerank, RawServer,
-    RawTrust,
+    RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawLearn, RawOAuth, RawRegistry, RawRerank,
+    RawServer, RawTrust,
 };
 use super::*;
 
@@ -97,6 +97,7 @@ fn the_example_names_every_key_and_no_other() {
     assert_eq!(sorted(tree.keys().cloned().collect()), sorted(keys_of::<RawConfig>()));
     assert_eq!(sorted(keys(&tree["crawl"])), sorted(keys_of::<RawCrawl>()));
     assert_eq!(sorted(keys(&tree["trust"])), sorted(keys_of::<RawTrust>()));
+    assert_eq!(sorted(keys(&tree["learn"])), sorted(keys_of::<RawLearn>()));
     assert_eq!(sorted(keys(&tree["embed"])), sorted(keys_of::<RawEmbed>()));
     assert_eq!(sorted(keys(&tree["embed"]["endpoint"])), sorted(keys_of::<RawEndpoint>()));
     assert_eq!(sorted(keys(&tree["registry"][0])), sorted(keys_of::<RawRegistry>()));

@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use super::decide;
 use super::http::json;
+use super::learned;
 use super::problem::Problem;
 use super::token::AdminToken;
 use crate::config::AddedServer;
@@ -91,6 +92,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
         ("/v1/admin/registries/servers/{id}/approve", post(registry::approve)),
         ("/v1/admin/registries/servers/{id}/revoke", post(registry::revoke)),
         ("/v1/admin/registries", get(registry::list)),
+        ("/v1/admin/learned", get(learned::list).delete(learned::forget)),
         ("/v1/admin/pending", get(decide::pending)),
         ("/v1/admin/servers/{id}/approve", post(decide::approve)),
         ("/v1/admin/servers/{id}/reject", post(decide::reject)),

@@ -22,6 +22,7 @@ const SEARCHES: &str = "toolscout_searches_total";
 const DEGRADED: &str = "toolscout_degraded_searches_total";
 const REPEATED: &str = "toolscout_repeated_searches_total";
 const CHANGES: &str = "toolscout_tool_changes_total";
+const FEEDBACK: &str = "toolscout_feedback_total";
 const SEARCH_TIME: &str = "toolscout_search_duration_seconds";
 
 /// From 100 µs, since a lexical search takes less than one millisecond.
@@ -45,6 +46,7 @@ pub fn install() -> Option<&'static PrometheusHandle> {
             describe_counter!(DEGRADED, "Searches answered with less than hybrid ranking");
             describe_counter!(REPEATED, "Searches answered as before in the same generation");
             describe_counter!(CHANGES, "What happened to definitions, by server and kind");
+            describe_counter!(FEEDBACK, "Choices and errors that were noted to learn from them");
             describe_histogram!(SEARCH_TIME, "Seconds from query to ranking, by mode");
             Some(handle)
         })

@@ -82,6 +82,7 @@ pub fn config() -> Config {
         rerank: None,
         registries: Vec::new(),
         token_key: TokenKey::File,
+        learn: None,
         trust: toolscout::trust::policy::Policy::default(),
     }
 }

@@ -58,6 +58,7 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         rerank: None,
         registries: Vec::new(),
         token_key: TokenKey::File,
+        learn: None,
         trust: toolscout::trust::policy::Policy::default(),
     }
 }
