@@ -191,7 +191,9 @@ impl Live {
         self.0.encoder.store(Arc::new(encoder));
         self.0.answers.store(Arc::new(Answers::new()));
         // The kept queries want vectors of this one.
-        self.learner().map(Learner::wake);
+        if let Some(learner) = self.learner() {
+            learner.wake();
+        }
     }
 
     /// Sets what orders the best tools anew.

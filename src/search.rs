@@ -252,8 +252,8 @@ pub fn rank_with(
     let lists = fuse::rank_arms(index, query, vectors, keep);
     let (mut ranked, needs) = fuse::fuse(index, &lists, vectors);
     let lifted = learned.map_or_else(BTreeMap::new, |(learned, encoder)| {
-        let lifts = learned.lifts(&query.texts, vectors, encoder);
-        learned::lift(index, &mut ranked, lifts, keep)
+        let chosen = learned.lifts(&query.texts, vectors, encoder);
+        learned::lift(index, &mut ranked, chosen, keep)
     });
     let named: BTreeSet<ToolIdx> = query
         .texts

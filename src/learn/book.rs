@@ -174,7 +174,7 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    fn any() -> Which {
+    fn all() -> Which {
         Which::default()
     }
 
@@ -183,7 +183,7 @@ mod tests {
         let mut book = Book::default();
         let tool = ToolId::from("s/t");
         let weight = |book: &Book, now| {
-            let (_, _, piece) = book.pieces(&any()).next().map(|(a, b, c)| (a, b, *c))?;
+            let (_, _, piece) = book.pieces(&all()).next().map(|(a, b, c)| (a, b, *c))?;
             Some(piece.weight_at(at(now), RULES.half_life))
         };
         book.note(&RULES, "", "ring", &tool, Outcome::Chosen, at(0));
@@ -210,7 +210,8 @@ mod tests {
         for now in 0..20 {
             note(&mut book, "large", &format!("q{now:02}"), now);
         }
-        let kept: Vec<&str> = book.pieces(&any()).map(|(_, (text, _), _)| &**text).collect();
+        let all = all();
+        let kept: Vec<&str> = book.pieces(&all).map(|(_, (text, _), _)| &**text).collect();
         assert_eq!(kept, ["q13", "q14", "q15", "q16", "q17", "q18", "q19", "mine"]);
     }
 
@@ -246,7 +247,7 @@ mod tests {
             });
             prop_assert_eq!(book.forget(&which), before - naive.len());
             prop_assert_eq!(book.len(), naive.len());
-            for (scope, (text, tool), piece) in book.pieces(&any()) {
+            for (scope, (text, tool), piece) in book.pieces(&all()) {
                 let key = (scope.to_owned(), text.to_string(), tool.to_string());
                 prop_assert!((piece.weight - naive[&key].0).abs() < 1e-4);
             }

@@ -4,7 +4,10 @@
 //! second of it, and after an erasure before that is answered. What one scope has learned is never
 //! seen by another. Without evidence of its scope a search does what it does where nothing is learned.
 
-use std::collections::{BTreeMap, HashMap};
+mod uses;
+mod vectors;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,16 +17,16 @@ use metrics::counter;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::vectors::Vectors;
+use super::Live;
 use super::answers::Answers;
 use super::indexer::set_aside;
-use super::{Encoder, Live};
-use crate::embed::cache::Vector;
 use crate::learn::book::{Book, Evidence, Key, Which};
 use crate::learn::recent::Recent;
 use crate::learn::{LearnError, MAX_TEXT_BYTES, Outcome, Rules, file};
 use crate::sealed::SealedError;
-use crate::search::learned::{Learned, Space, Taught, UNLIKE};
-use crate::search::{Hit, Query};
+use crate::search::Query;
+use crate::search::learned::{Learned, Taught};
 use crate::tool::ToolId;
 
 /// Notes that come within this time of each other are put in force together.
@@ -32,8 +35,6 @@ const DEBOUNCE: Duration = Duration::from_millis(500);
 const FADES: Duration = Duration::from_hours(1);
 /// After this time an encoder that was too busy is asked again.
 const RETRY: Duration = Duration::from_secs(10);
-/// Texts that are embedded at once: queries wait behind them.
-const BATCH: usize = 4;
 /// Texts that one scope can note a second, …
 const RATE: f32 = 5.0;
 /// … and at once.
@@ -180,20 +181,22 @@ impl Learner {
             notes.book.forget(which)
         };
         if count > 0 {
-            let number = self.wake();
-            let _ = self.0.settled.subscribe().wait_for(|settled| *settled >= number).await;
+            self.wake();
+            self.settled().await;
         }
         count
     }
 
-    /// Has what follows from the evidence made anew; gives the number of that change.
-    pub(super) fn wake(&self) -> u64 {
-        let mut number = 0;
-        self.0.changed.send_modify(|latest| {
-            *latest += 1;
-            number = *latest;
-        });
-        number
+    /// Waits until all that was noted so far is in force and on disk.
+    pub async fn settled(&self) {
+        let number = *self.0.changed.borrow();
+        // The sender lives in `self`, so waiting can't fail.
+        let _ = self.0.settled.subscribe().wait_for(|settled| *settled >= number).await;
+    }
+
+    /// Has what follows from the evidence made anew.
+    pub(super) fn wake(&self) {
+        self.0.changed.send_modify(|latest| *latest += 1);
     }
 
     /// Puts notes in force for `live` and keeps them, until `shutdown`.
@@ -285,103 +288,5 @@ impl Notes {
         let admitted = pace.left >= wanted;
         pace.left -= if admitted { wanted } else { 0.0 };
         admitted
-    }
-}
-
-/// The vectors of kept queries, by the encoder in use; never on disk, so that nothing is left of
-/// what is erased.
-#[derive(Default)]
-struct Vectors {
-    space: Option<Space>,
-    known: HashMap<Arc<str>, Vector>,
-}
-
-impl Vectors {
-    /// Has those of all queries of `book` and no others; false where the encoder is too busy.
-    async fn update(&mut self, encoder: &Encoder, book: &Book) -> bool {
-        if encoder.id() != self.space.as_ref().map(|space| &*space.encoder) {
-            *self = Self::default();
-        }
-        let Some(id) = encoder.id() else {
-            return true;
-        };
-        let wanted: HashMap<&Arc<str>, ()> = book
-            .scopes()
-            .flat_map(|(_, pieces)| pieces.keys().map(|(text, _)| (text, ())))
-            .collect();
-        self.known.retain(|text, _| wanted.contains_key(text));
-        let mut missing: Vec<Arc<str>> =
-            wanted.into_keys().filter(|text| !self.known.contains_key(*text)).cloned().collect();
-        missing.sort_unstable();
-        if self.space.is_none() && !missing.is_empty() {
-            let mut unlike = Vec::new();
-            for texts in UNLIKE.chunks(BATCH) {
-                let Ok(vectors) = encoder.embed(texts).await else { return false };
-                unlike.extend(vectors);
-            }
-            self.space = Some(Space::of(id, &unlike));
-        }
-        for batch in missing.chunks(BATCH) {
-            let texts: Vec<&str> = batch.iter().map(|text| &**text).collect();
-            let Ok(vectors) = encoder.embed(&texts).await else { return false };
-            let vectors = vectors.into_iter().map(Vector::from);
-            self.known.extend(batch.iter().cloned().zip(vectors));
-            tokio::task::yield_now().await;
-        }
-        true
-    }
-}
-
-impl Live {
-    /// Learns from use from now on.
-    pub fn learn(&self, learner: Learner) {
-        // A second one would know nothing of the first one's evidence.
-        let _ = self.0.learner.set(learner);
-    }
-
-    /// What is learned from use, where that is switched on.
-    pub fn learner(&self) -> Option<&Learner> {
-        self.0.learner.get()
-    }
-
-    /// Whose evidence counts here, and who is heard.
-    pub fn scope(&self) -> &str {
-        ""
-    }
-
-    /// Notes what came of a tool after a query of these texts.
-    pub fn feedback(
-        &self,
-        texts: &[String],
-        tool: &str,
-        outcome: Outcome,
-    ) -> Result<(), LearnError> {
-        let learner = self.learner().ok_or(LearnError::Off)?;
-        let catalog = self.catalog();
-        let tool = catalog.get(tool).ok_or_else(|| LearnError::UnknownTool(tool.to_owned()))?;
-        learner.note(self.scope(), texts, &tool.id, outcome)
-    }
-
-    /// Notes that a tool was called, which says something where a search found it just before.
-    pub fn note_use(&self, tool: &ToolId) {
-        if let Some(learner) = self.learner()
-            && self.catalog().get(tool.as_str()).is_some()
-        {
-            learner.note_use(self.scope(), tool);
-        }
-    }
-
-    /// Notes a search for [`Live::note_use`].
-    pub(super) fn note_search(&self, query: &Query, hits: &[Hit]) {
-        if let Some(learner) = self.learner() {
-            let ids =
-                hits.iter().flat_map(|hit| std::iter::once(&hit.tool.id).chain(&hit.duplicates));
-            learner.note_search(self.scope(), &query.texts, ids.cloned().collect());
-        }
-    }
-
-    /// What the evidence of this scope says.
-    pub(super) fn learned(&self) -> Option<Arc<Learned>> {
-        self.learner()?.learned(self.scope())
     }
 }

@@ -28,7 +28,7 @@ pub const MOST: f32 = 0.6;
 const PRIOR: f32 = 0.25;
 /// Queries less alike than this say nothing about each other: of the way from the cosine of unlike
 /// texts, which differs much between encoders, to that of equal ones.
-const FLOOR: f32 = 0.32;
+const FLOOR: f32 = 0.38;
 /// The same for the terms that two queries share, where there are no vectors.
 const WORD_FLOOR: f32 = 0.5;
 /// So many of the nearest kept queries vote.
@@ -145,7 +145,9 @@ impl Learned {
         }
         let all: f32 = lifts.values().map(|lifted| lifted.lift).sum();
         if all > MOST {
-            lifts.values_mut().for_each(|lifted| lifted.lift *= MOST / all);
+            for lifted in lifts.values_mut() {
+                lifted.lift *= MOST / all;
+            }
         }
         lifts
     }
@@ -243,7 +245,9 @@ pub(super) fn lift(
     }
     if !lifts.is_empty() {
         let best = ranked.iter().map(|ranked| ranked.score).fold(f32::MIN_POSITIVE, f32::max);
-        ranked.iter_mut().for_each(|ranked| ranked.score /= best);
+        for ranked in ranked.iter_mut() {
+            ranked.score /= best;
+        }
     }
     lifts
 }

@@ -36,6 +36,8 @@ mod eval;
 mod failure_crowd;
 mod failure_network;
 mod failure_server;
+mod learn_feedback;
+mod learn_scopes;
 mod model_list;
 mod model_pull;
 mod model_use;
