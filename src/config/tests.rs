@@ -7,8 +7,8 @@ use std::path::Path;
 use super::file::keys_of;
 use super::profile::{RawProfile, RawToolConfig, RawToolset};
 use super::raw::{
-    RawCall, RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawMcp, RawOAuth, RawRegistry, RawRerank,
-    RawServer, RawTrust,
+    RawCall, RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawLearn, RawMcp, RawOAuth, RawRegistry,
+    RawRerank, RawServer, RawTrust,
 };
 use super::*;
 
@@ -101,6 +101,7 @@ fn the_example_names_every_key_and_no_other() {
     assert_eq!(sorted(keys(&tree["trust"])), sorted(keys_of::<RawTrust>()));
     assert_eq!(sorted(keys(&tree["call"])), sorted(keys_of::<RawCall>()));
     assert_eq!(sorted(keys(&tree["mcp"])), sorted(keys_of::<RawMcp>()));
+    assert_eq!(sorted(keys(&tree["learn"])), sorted(keys_of::<RawLearn>()));
     assert_eq!(sorted(keys(&tree["embed"])), sorted(keys_of::<RawEmbed>()));
     assert_eq!(sorted(keys(&tree["embed"]["endpoint"])), sorted(keys_of::<RawEndpoint>()));
     assert_eq!(sorted(keys(&tree["registry"][0])), sorted(keys_of::<RawRegistry>()));

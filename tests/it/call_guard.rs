@@ -180,7 +180,9 @@ async fn calls_at_once_are_bounded() {
 async fn a_result_that_is_too_large_is_told_by_its_size() {
     let lister = |request: &Request| match request.method.as_str() {
         "tools/list" => Answer::Result(TOOLS.into()),
-        _ => Answer::Result(json!({"content": [{"type": "text", "text": "x".repeat(5_000)}]}).to_string()),
+        _ => Answer::Result(
+            json!({"content": [{"type": "text", "text": "x".repeat(5_000)}]}).to_string(),
+        ),
     };
     let mock = MockHttp::start(Speaks::Stateless, true, lister).await;
     let small = CallConfig { max_result_bytes: 1_000, ..all() };

@@ -300,7 +300,8 @@ async fn a_server_may_ask_back_and_is_answered() {
         "tools/list" => Answer::Result(page(&[("greet", json!({}))])),
         _ if request.params["requestState"] == "s-1" => {
             let name = &request.params["inputResponses"]["who"]["content"]["name"];
-            let text = json!({"type": "text", "text": format!("Hello, {}", name.as_str().unwrap())});
+            let text =
+                json!({"type": "text", "text": format!("Hello, {}", name.as_str().unwrap())});
             Answer::Result(json!({"resultType": "complete", "content": [text]}).to_string())
         }
         _ => Answer::Result(asks.into()),

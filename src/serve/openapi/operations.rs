@@ -8,6 +8,7 @@ use super::super::admin::registry::{ApproveServer, Registries};
 use super::super::admin::{ConfigStatus, Done, NewServer};
 use super::super::decide::{Decide, DecidedList, PendingList};
 use super::super::http;
+use super::super::learned::{Feedback, FeedbackTaken, Forgotten, LearnedPage};
 use super::super::manifest::{Manifest, ServerCard};
 use super::super::profiles::ProfileList;
 use super::super::trust::{ChangePage, FindingPage};
@@ -26,6 +27,7 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.extend(admin(schemas));
     operations.extend(registries(schemas));
     operations.push(profiles(schemas));
+    operations.extend(learned(schemas));
     operations
 }
 
@@ -317,6 +319,57 @@ fn profiles(schemas: &mut Schemas) -> Operation {
             schemas.written::<ProfileList>(),
         )
     }
+}
+
+/// What is learned from use; all but the first want the token.
+fn learned(schemas: &mut Schemas) -> Vec<Operation> {
+    let text = json!({ "type": "string" });
+    let which = || {
+        vec![
+            query("scope", "Only that of this profile; empty is that of no profile", &text),
+            query("tool", "Only that of this tool, by its id", &text),
+            query("query", "Only that of this query, as it was asked", &text),
+        ]
+    };
+    let mut shown = which();
+    shown.push(query("cursor", "next_cursor of the page before", &text));
+    let limit = json!({ "type": "integer", "minimum": 1, "maximum": http::MAX_PAGE });
+    shown.push(query("limit", "Pieces in the page; without it 100", &limit));
+    vec![
+        Operation {
+            method: "post",
+            body: Some(schemas.read::<Feedback>()),
+            status: "202",
+            problems: &[400, 404, 409, 413, 415, 429],
+            ..Operation::get(
+                "/v1/feedback",
+                "giveFeedback",
+                "Say which tool was chosen after a query, or was wrong",
+                schemas.written::<FeedbackTaken>(),
+            )
+        },
+        Operation {
+            parameters: shown,
+            problems: &[400, 401, 409],
+            ..Operation::get(
+                "/v1/admin/learned",
+                "listLearned",
+                "What was learned from use",
+                schemas.written::<LearnedPage>(),
+            )
+        },
+        Operation {
+            method: "delete",
+            parameters: which(),
+            problems: &[400, 401, 409],
+            ..Operation::get(
+                "/v1/admin/learned",
+                "forgetLearned",
+                "Erase what was learned: that which the parameters name, or all of it",
+                schemas.written::<Forgotten>(),
+            )
+        },
+    ]
 }
 
 /// What operators are told of definitions.

@@ -86,6 +86,7 @@ pub fn config() -> Config {
         registries: Vec::new(),
         profiles: Profiles::new(),
         token_key: TokenKey::File,
+        learn: None,
         trust: toolscout::trust::policy::Policy::default(),
     }
 }

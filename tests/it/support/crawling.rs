@@ -62,6 +62,7 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         registries: Vec::new(),
         profiles: Profiles::new(),
         token_key: TokenKey::File,
+        learn: None,
         trust: toolscout::trust::policy::Policy::default(),
     }
 }
