@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderName, Method, header};
+use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any_service, get, post};
@@ -179,7 +179,7 @@ fn mcp_route(handler: &mcp::McpHandler, shutdown: &CancellationToken) -> MethodR
     if handler.lists_by_query() {
         service = service.layer(from_fn(mcp::query::read));
     }
-    service.get(move |headers| news.open(headers))
+    service.get(async move |headers: HeaderMap| news.open(&headers))
 }
 
 /// MCP without sessions: any instance can answer any request, in one JSON body, or as a stream of

@@ -21,8 +21,8 @@ use super::observe::Lifted;
 use super::problem::Problem;
 use super::trust::About;
 use super::wire::{
-    Asked, BatchAnswer, CallAnswer, CallRequest, IndexStatus, KnownServer, KnownTool, Need, SearchAnswer, SearchRequest,
-    ServerList, ToolPage,
+    Asked, BatchAnswer, CallAnswer, CallRequest, IndexStatus, KnownServer, KnownTool, Need,
+    SearchAnswer, SearchRequest, ServerList, ToolPage,
 };
 use crate::live::{Live, ServerState};
 use crate::search::{Answer, Query};

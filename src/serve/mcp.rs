@@ -79,7 +79,11 @@ impl McpHandler {
 
     fn tools(&self) -> Vec<McpTool> {
         let calls = self.calls.are_on();
-        let how = if calls { "call one with call_tool, by its id" } else { "call them at their own server" };
+        let how = if calls {
+            "call one with call_tool, by its id"
+        } else {
+            "call them at their own server"
+        };
         let search = format!("{SEARCH}{how}{SEARCH_END}\n\n{}", digest(&self.live.catalog()));
         let input = SchemaSettings::draft2020_12;
         let output = || SchemaSettings::draft2020_12().for_serialize();

@@ -51,10 +51,7 @@ impl Slot {
 }
 
 /// Has `text` be the whole result.
-pub fn whole(
-    text: String,
-    context: &RequestContext<RoleServer>,
-) -> Result<CallToolResult, String> {
+pub fn whole(text: String, context: &RequestContext<RoleServer>) -> Result<CallToolResult, String> {
     let Some(slot) = Slot::of(context).or_else(|| context.extensions.get::<Slot>()) else {
         return Err("toolscout can't pass a result on here".to_owned());
     };

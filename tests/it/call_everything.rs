@@ -48,20 +48,21 @@ fn arguments(tool: &str) -> Value {
         "get-structured-content" => json!({"location": "Chicago"}),
         "get-resource-links" => json!({"count": 3}),
         "get-resource-reference" => json!({"resourceType": "Text", "resourceId": 1}),
+        "simulate-research-query" => json!({"topic": "tools"}),
         "trigger-long-running-operation" => json!({"duration": 1, "steps": 4}),
         _ => json!({}),
     }
 }
 
 /// These tell of the moment, or of the process.
-const OF_THE_MOMENT: [&str; 4] = [
-    "get-env",
-    "get-resource-reference",
-    "toggle-simulated-logging",
-    "toggle-subscriber-updates",
-];
+const OF_THE_MOMENT: [&str; 4] =
+    ["get-env", "get-resource-reference", "toggle-simulated-logging", "toggle-subscriber-updates"];
 
-async fn compare(direct: Client, heard: &mut mpsc::UnboundedReceiver<ProgressNotificationParam>, proxied: &Proxy) {
+async fn compare(
+    direct: Client,
+    heard: &mut mpsc::UnboundedReceiver<ProgressNotificationParam>,
+    proxied: &Proxy,
+) {
     let (sender, mut heard_here) = mpsc::unbounded_channel();
     let transport = StreamableHttpClientTransport::from_uri(proxied.app.url("/mcp"));
     let through: Client = Listening(sender).serve(transport).await.unwrap();
@@ -102,7 +103,8 @@ async fn compare(direct: Client, heard: &mut mpsc::UnboundedReceiver<ProgressNot
 async fn over_stdio() {
     let Some(peers) = peers() else { return };
     let program = script(&peers, "server-everything");
-    let proxied = Proxy::start(vec![stdio("everything", "node", &[&program, "stdio"])], all()).await;
+    let proxied =
+        Proxy::start(vec![stdio("everything", "node", &[&program, "stdio"])], all()).await;
     let mut command = Command::new("node");
     command.args([&program, "stdio"]).stdin(std::process::Stdio::piped());
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());

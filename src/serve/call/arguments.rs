@@ -95,7 +95,10 @@ mod tests {
             (json!({"id": "s/t", "arguments": "{\"a\": 1}"}), plain.clone()),
             (json!({"id": "s/t", "a": 1}), plain.clone()),
             (json!({"arguments": {"id": "s/t", "arguments": {"a": 1}}}), plain.clone()),
-            (json!({"name": "call_tool", "arguments": {"id": "s/t", "args": {"a": 1}}}), plain.clone()),
+            (
+                json!({"name": "call_tool", "arguments": {"id": "s/t", "args": {"a": 1}}}),
+                plain.clone(),
+            ),
             (json!({"name": "s/t", "arguments": {"name": "s/t", "arguments": {"a": 1}}}), plain),
             (json!({"id": "s/t"}), ("s/t", json!({}))),
             (json!({"id": "s/t", "arguments": null}), ("s/t", json!({}))),

@@ -152,16 +152,15 @@ pub(super) fn call_tool(on: &[Alias]) -> McpTool {
 
 /// A definition under the id of its tool, by which it can be called here.
 pub(super) fn callable(tool: &Tool) -> Map<String, Value> {
-    let mut definition: Map<String, Value> =
-        serde_json::from_str(tool.definition.get()).unwrap_or_else(|_| {
+    let mut definition: Map<String, Value> = serde_json::from_str(tool.definition.get())
+        .unwrap_or_else(|_| {
             // It holds what a value can't: the rest is given by get_tool.
-            let description = tool.view().description.map(|text| Value::from(text.into_owned()));
-            let schema = serde_json::json!({ "type": "object" });
-            Map::from_iter(
-                [("inputSchema".to_owned(), schema)]
-                    .into_iter()
-                    .chain(description.map(|text| ("description".to_owned(), text))),
-            )
+            let mut bare = Map::new();
+            if let Some(description) = tool.view().description {
+                bare.insert("description".into(), description.into_owned().into());
+            }
+            bare.insert("inputSchema".into(), serde_json::json!({ "type": "object" }));
+            bare
         });
     definition.insert("name".into(), tool.id.as_str().into());
     definition
@@ -180,7 +179,8 @@ impl McpHandler {
                 vec![read::<SearchText>(arguments, usage)?.query]
             }
             Search::FindTool => {
-                let usage = "find_tool takes tool_description (a text), and if wanted tool_keywords";
+                let usage =
+                    "find_tool takes tool_description (a text), and if wanted tool_keywords";
                 let FindTool { tool_description, tool_keywords } = read(arguments, usage)?;
                 let keywords = match tool_keywords {
                     None => String::new(),

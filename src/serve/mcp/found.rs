@@ -130,7 +130,6 @@ impl Described {
     }
 }
 
-
 impl From<Answer> for Found {
     fn from(answer: Answer) -> Self {
         Self {

@@ -40,9 +40,10 @@ impl News {
     }
 
     /// `GET /mcp`
-    pub async fn open(self, headers: HeaderMap) -> Response {
+    pub fn open(self, headers: &HeaderMap) -> Response {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let wanted = text(header::ACCEPT.as_str()).is_some_and(|kinds| kinds.contains("event-stream"));
+        let wanted =
+            text(header::ACCEPT.as_str()).is_some_and(|kinds| kinds.contains("event-stream"));
         let newer = text("mcp-protocol-version")
             .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28.as_str());
         let Ok(turn) = Arc::clone(&self.free).try_acquire_owned() else {

@@ -46,7 +46,10 @@ pub(super) fn read_only() -> ToolAnnotations {
     ToolAnnotations::default().read_only(true).idempotent(true).open_world(false)
 }
 
-pub(super) fn read<T: DeserializeOwned>(arguments: Option<JsonObject>, usage: &str) -> Result<T, String> {
+pub(super) fn read<T: DeserializeOwned>(
+    arguments: Option<JsonObject>,
+    usage: &str,
+) -> Result<T, String> {
     serde_json::from_value(Value::Object(arguments.unwrap_or_default()))
         .map_err(|error| format!("the arguments can't be read: {error}; {usage}"))
 }
@@ -62,4 +65,3 @@ pub(super) fn structured(
     raw::result(serde_json::to_string(result).map_err(failed)?, context)
         .or_else(|text| serde_json::from_str(&text).map(CallToolResult::structured).map_err(failed))
 }
-

@@ -28,9 +28,9 @@ impl Service<RoleServer> for Lasting {
         context.extensions.insert(slot.clone());
         let result = self.0.handle_request(request, context).await?;
         let Some(text) = slot.take() else { return Ok(result) };
-        let value = serde_json::from_str(&text).unwrap_or_else(|_| {
-            json!({ "resultType": "complete", "content": [{ "type": "text", "text": text }] })
-        });
+        let value = serde_json::from_str(&text).unwrap_or_else(
+            |_| json!({ "resultType": "complete", "content": [{ "type": "text", "text": text }] }),
+        );
         Ok(ServerResult::CustomResult(CustomResult(value)))
     }
 

@@ -11,7 +11,8 @@ use super::super::http;
 use super::super::manifest::{Manifest, ServerCard};
 use super::super::trust::{ChangePage, FindingPage};
 use super::super::wire::{
-    BatchAnswer, CallAnswer, CallRequest, Health, IndexStatus, KnownTool, SearchAnswer, SearchRequest, ServerList, ToolPage,
+    BatchAnswer, CallAnswer, CallRequest, Health, IndexStatus, KnownTool, SearchAnswer,
+    SearchRequest, ServerList, ToolPage,
 };
 use super::{Operation, Schemas};
 use crate::roster::Reload;

@@ -41,8 +41,7 @@ impl Proxy {
         let shutdown = CancellationToken::new();
         let (updates, received) = mpsc::channel(64);
         let wanted = servers.into_iter().map(Wanted::crawled).collect();
-        let crawler =
-            crawl::start(wanted, &limits(), BTreeMap::new(), updates, shutdown.clone());
+        let crawler = crawl::start(wanted, &limits(), BTreeMap::new(), updates, shutdown.clone());
         crawler.caller().configure(call);
         let indexer = Indexer::new(live.clone(), None);
         let stop = shutdown.clone();
