@@ -1,3 +1,4 @@
+mod call;
 mod encoder;
 mod profile;
 mod trust;
