@@ -162,7 +162,7 @@ headers = "Bearer sk-secret"
     toolscout.toml:1: listen: "localhost" is not an address
       remedy: write an IP address and a port, as in "127.0.0.1:7420"
     error: toolscout.toml:2: lissten: unknown key
-      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, embed, rerank, registry, token_key_file, token_keyring, servers
+      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, learn, embed, rerank, registry, token_key_file, token_keyring, servers
     error: toolscout.toml:4: crawl.concurrency: wrong type: expected a whole number, found string
       remedy: give a value of that type; see `toolscout config example`
     error: toolscout.toml:5: crawl.max_pages: too small
