@@ -28,7 +28,8 @@ struct Shown<'a> {
     data: String,
     crawl: ShownCrawl,
     trust: ShownTrust,
-    learn: ShownLearn,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learn: Option<ShownLearn>,
     embed: ShownEmbed,
     rerank: Option<ShownRerank>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -55,10 +56,8 @@ struct ShownTrust {
 #[derive(Serialize)]
 struct ShownLearn {
     enabled: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    half_life: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_events: Option<usize>,
+    half_life: String,
+    max_events: usize,
 }
 
 #[derive(Serialize)]
@@ -175,11 +174,11 @@ impl Loaded {
                 max_bytes: crawl.max_bytes,
             },
             trust: ShownTrust { pin: trust.general.pin, rules: rules(&trust.general) },
-            learn: ShownLearn {
-                enabled: learn.is_some(),
-                half_life: learn.map(|rules| time(rules.half_life)),
-                max_events: learn.map(|rules| rules.max_events),
-            },
+            learn: learn.map(|rules| ShownLearn {
+                enabled: true,
+                half_life: time(rules.half_life),
+                max_events: rules.max_events,
+            }),
             embed: ShownEmbed {
                 enabled: embed.enabled,
                 model: embed.model.as_ref().map_or_else(|| IN_BINARY.to_owned(), path),

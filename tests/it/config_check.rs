@@ -108,9 +108,6 @@ deny = ["*_delete"]
     shadow = "warn"
     stuffing = "warn"
 
-    [learn]
-    enabled = false
-
     [embed]
     enabled = true
     model = "scout"

@@ -114,6 +114,9 @@ async fn a_choice_lifts_is_explained_outlives_a_restart_and_is_erased() {
             .iter()
             .all(|tool| tool["explain"]["learned"].is_null())
     );
+    let place = ["search", "--url", &service.url, "--explain", ASKED];
+    let shown = run(folder, &place).await;
+    assert!(shown.stdout.contains("chosen after 1 queries like this one"), "{}", shown.stdout);
     // Nobody reads there what others asked.
     assert!(!alike.to_string().contains(ASKED));
     assert_eq!(ask(&service, unlike).await, other);
