@@ -28,11 +28,11 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use self::admin::Admin;
 use crate::config::Config;
 use crate::live::Live;
-use crate::search::Answer;
 
 pub mod admin;
 mod decide;
 mod digest;
+mod formats;
 mod guard;
 mod http;
 mod listen;
@@ -49,6 +49,7 @@ pub mod token;
 mod trust;
 mod wire;
 
+pub use self::formats::{Wants, answer_body};
 pub use self::oauth::Logins;
 
 /// The largest request body.
@@ -72,12 +73,6 @@ pub enum StdioError {
     /// The task that served it was lost.
     #[error("the MCP conversation on stdin broke off")]
     Lost(#[source] tokio::task::JoinError),
-}
-
-/// An answer as `/v1/search` gives it.
-pub fn answer_body(answer: &Answer) -> String {
-    // Its parts are strings, numbers and JSON that was read as such: writing them can't fail.
-    serde_json::to_string(&wire::SearchAnswer::from(answer)).unwrap_or_default()
 }
 
 /// What is served from.

@@ -22,10 +22,13 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::digest::digest;
+use super::formats::{self, Tokens, Wants};
 use super::metrics;
 use super::raw;
 use super::reduce::{self, reduce};
 use super::wire::Need;
+use crate::catalog::Catalog;
+use crate::format::{self, Budget, Format, Rung};
 use crate::live::Live;
 use crate::search::{Hit, Mode, QueryError, Stale};
 use crate::tool::Tool;
@@ -40,7 +43,7 @@ const SEARCH: &str = "Find the tools that fit a need, among all tools of all con
     `reduced` is given whole by get_tool.";
 
 const SEARCH_USAGE: &str = "search_tools takes query (a text) or queries (a list of texts), and \
-    if wanted limit (a number) and servers (a list of ids)";
+    if wanted limit and token_budget (numbers) and servers (a list of ids)";
 
 /// How long a client may keep the tool list before it asks again; changes are also announced.
 const LIST_TTL_MS: u64 = 60_000;
@@ -75,6 +78,9 @@ struct Found {
     reason: Option<String>,
     /// Best first.
     tools: Vec<Described>,
+    /// What they take, where there is a budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<Tokens>,
     /// None of them is likely to be what is looked for.
     no_good_match: bool,
     /// Servers among them whose tools may be out of date.
@@ -136,6 +142,38 @@ impl Described {
             definition_text: (!plain).then(|| tool.definition.get().to_owned()),
             definition: plain.then(|| Definition::Stored(Arc::clone(&tool.definition))),
             reduced: None,
+        }
+    }
+
+    /// Tools that have no more tokens than the budget, if there is one.
+    fn fitted(
+        hits: &[Hit],
+        catalog: &Catalog,
+        budget: Option<Budget>,
+    ) -> (Vec<Self>, Option<Tokens>) {
+        if budget.is_none() {
+            return (hits.iter().map(Self::brief).collect(), None);
+        }
+        let fitted = formats::fit_written(hits.len(), budget, |at, rung| Self::at(&hits[at], rung));
+        let tools = hits.iter().zip(&fitted.rungs).map(|(hit, rung)| Self::at(hit, *rung));
+        (tools.collect(), Tokens::of(&fitted, budget, catalog, Format::Mcp))
+    }
+
+    /// A tool among others, at `rung`.
+    fn at(hit: &Hit, rung: Rung) -> Self {
+        let brief = Self::brief(hit);
+        let Some(reduced) = format::reduced(&hit.tool, rung) else { return brief };
+        let form = format::definition(&hit.tool, rung, None).into_owned();
+        // Readers commonly refuse what some definitions hold: that stays text.
+        let plain = serde_json::from_str::<Value>(&form).is_ok();
+        Self {
+            definition: RawValue::from_string(form.clone())
+                .ok()
+                .filter(|_| plain)
+                .map(|form| Definition::Stored(form.into())),
+            definition_text: (!plain).then_some(form),
+            reduced: Some(reduced),
+            ..brief
         }
     }
 
@@ -209,18 +247,24 @@ impl McpHandler {
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, String> {
         let need: Need = read(arguments, SEARCH_USAGE)?;
+        let wants = Wants { token_budget: need.token_budget, ..Wants::default() };
+        wants.check().map_err(|problem| problem.detail)?;
         let query = need.into_query(false, None).map_err(|problem| problem.detail)?;
         if !self.live.is_ready() {
             return Err("the first crawl is under way: call again in a few seconds".to_owned());
         }
         let answer = self.live.search(&query).await.map_err(|error| self.explain(error))?;
         metrics::count_search(&answer);
-        let tools = answer.hits.iter();
+        let (hits, catalog, budget) = (answer.hits, self.live.catalog(), wants.budget());
+        let describe = move || Described::fitted(&hits, &catalog, budget);
+        let (tools, tokens) =
+            formats::aside(budget.is_some(), describe).await.map_err(|problem| problem.detail)?;
         let found = Found {
             generation: answer.generation,
             mode: answer.mode,
             reason: answer.reason.clone(),
-            tools: tools.map(Described::brief).collect(),
+            tools,
+            tokens,
             no_good_match: answer.no_good_match,
             stale: answer.stale,
         };
@@ -234,7 +278,7 @@ impl McpHandler {
     ) -> Result<CallToolResult, String> {
         let GetTool { id } = read(arguments, "get_tool takes id, a text")?;
         let catalog = self.live.catalog();
-        let tool = catalog.get(&id).ok_or_else(|| {
+        let tool = catalog.find(&id).ok_or_else(|| {
             "no tool has this id: take an id from a search_tools result (server/name), or search \
              for the name"
                 .to_owned()
