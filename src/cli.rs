@@ -34,6 +34,7 @@ use url::Url;
 
 pub use self::sources::{CatalogArgs, ListenArgs, PlaceArgs, SourceArgs};
 use crate::config::{Config, ConfigErrors, Loaded};
+use crate::format::{Family, Format};
 use crate::search::Arms;
 
 /// Finds the few tools that fit, out of all the tools of all your MCP servers.
@@ -214,6 +215,15 @@ pub struct SearchArgs {
     /// Which arm answers.
     #[arg(long, value_enum, default_value_t, value_name = "ARM")]
     pub arm: Arm,
+    /// Print the tools in the shape that a host or a model API takes, as JSON.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// The most tokens that the tools may take: the last are shortened until all fit.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub token_budget: Option<u32>,
+    /// Whose tokens [default: what the format tells].
+    #[arg(long, value_enum, value_name = "FAMILY")]
+    pub family: Option<Family>,
 }
 
 /// Which arm of the search answers.

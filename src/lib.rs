@@ -21,6 +21,7 @@ pub mod demo;
 pub mod discover;
 pub mod embed;
 pub mod eval;
+pub mod format;
 pub mod hub;
 pub mod index;
 pub mod learn;

@@ -33,12 +33,12 @@ use self::scope::Scoped;
 use crate::config::{Config, McpConfig};
 use crate::crawl::call::Caller;
 use crate::live::Live;
-use crate::search::Answer;
 
 pub mod admin;
 mod call;
 mod decide;
 mod digest;
+mod formats;
 mod guard;
 mod http;
 mod learned;
@@ -58,6 +58,7 @@ pub mod token;
 mod trust;
 mod wire;
 
+pub use self::formats::{Wants, answer_body};
 pub use self::oauth::Logins;
 
 /// The largest request body.
@@ -81,12 +82,6 @@ pub enum StdioError {
     /// The task that served it was lost.
     #[error("the MCP conversation on stdin broke off")]
     Lost(#[source] tokio::task::JoinError),
-}
-
-/// An answer as `/v1/search` gives it.
-pub fn answer_body(answer: &Answer) -> String {
-    // Its parts are strings, numbers and JSON that was read as such: writing them can't fail.
-    serde_json::to_string(&wire::SearchAnswer::from(answer)).unwrap_or_default()
 }
 
 /// What is served from.

@@ -167,7 +167,7 @@ impl Calls {
             return Err(Refused::NotReady);
         }
         let index = self.live.index();
-        if let Some(tool) = index.catalog.get(given) {
+        if let Some(tool) = index.catalog.find(given) {
             return Ok(Arc::clone(tool));
         }
         let key = name_key(given);

@@ -3,6 +3,7 @@
 //! Invariant: a definition is written as the bytes that are stored, and every body that is served
 //! is one of these types, from which `/openapi.json` is made.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
@@ -10,8 +11,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::formats::{Body, Tokens, Wants};
 use super::problem::Problem;
 use super::trust::{About, Found, HeldDefinition, History};
+use crate::format::{Call, Family, Format};
 use crate::live::trusted::Known;
 use crate::live::{ServerState, ServerStatus, Status};
 use crate::search::{Answer, Explain, MAX_PHRASINGS, Mode, Query, Stale, Why};
@@ -50,6 +53,11 @@ pub struct Need {
     /// nothing does.
     #[serde(default)]
     pub open_world: Option<bool>,
+    /// The most tokens that the tools may take, an estimate: the last of them are shortened, and
+    /// say so, until all fit.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub token_budget: Option<usize>,
 }
 
 /// The body of `POST /v1/search`: one need, or `batch`.
@@ -91,6 +99,23 @@ pub struct SearchRequest {
     /// The id of a tool: say why it stands where it does, found or not.
     #[serde(default)]
     pub why: Option<String>,
+    /// The shape that the tools come in, as `result`; without it they are described in `tools`.
+    #[serde(default)]
+    pub format: Option<Format>,
+    /// The most tokens that the tools may take, an estimate: the last of them are shortened, and
+    /// say so, until all fit. In a batch: for needs that name none.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub token_budget: Option<usize>,
+    /// Whose tokens; without it what the format tells.
+    #[serde(default)]
+    pub family: Option<Family>,
+    /// With `tool_reference`: the id of the `tool_use` that is answered.
+    #[serde(default)]
+    pub tool_use_id: Option<String>,
+    /// With `tool_search_output`: the id of the `tool_search_call` that is answered.
+    #[serde(default)]
+    pub call_id: Option<String>,
     /// Independent needs, each with an answer of its own.
     #[serde(default)]
     #[schemars(length(min = 1, max = MAX_BATCH))]
@@ -129,13 +154,15 @@ impl Need {
 /// for.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct CallRequest(#[schemars(with = "Call")] pub serde_json::Map<String, serde_json::Value>);
+pub struct CallRequest(
+    #[schemars(with = "CallSchema")] pub serde_json::Map<String, serde_json::Value>,
+);
 
 /// A call of a tool.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(rename = "Call", deny_unknown_fields)]
 #[expect(dead_code, reason = "a schema alone: a call is read in more forms than this one")]
-struct Call {
+struct CallSchema {
     /// The tool's id (`server/name`), or its name where that is the only one.
     id: String,
     /// Its arguments, by the inputSchema of its definition.
@@ -155,13 +182,13 @@ pub struct CallAnswer<'a> {
     pub result: &'a RawValue,
 }
 
-/// What a `POST /v1/search` asks for.
+/// What a `POST /v1/search` asks for, and how it is to be answered.
 #[derive(Debug)]
 pub enum Asked {
     /// One need.
-    One(Query),
+    One(Query, Wants),
     /// Several, each to be answered by itself.
-    Batch(Vec<Query>),
+    Batch(Vec<(Query, Wants)>),
 }
 
 impl SearchRequest {
@@ -175,10 +202,22 @@ impl SearchRequest {
             read_only: self.read_only,
             destructive: self.destructive,
             open_world: self.open_world,
+            token_budget: self.token_budget,
         };
+        let wants = Wants {
+            format: self.format,
+            token_budget: self.token_budget,
+            family: self.family,
+            call: Call { tool_use_id: self.tool_use_id, call_id: self.call_id },
+        };
+        wants.check()?;
         let Some(batch) = self.batch else {
-            return need.into_query(self.explain, self.why.as_deref()).map(Asked::One);
+            let query = need.into_query(self.explain, self.why.as_deref())?;
+            return Ok(Asked::One(query, wants));
         };
+        if wants.call != Call::default() {
+            return Err(Problem::invalid("tool_use_id and call_id go with one need, not a batch"));
+        }
         if need.query.is_some() || need.queries.is_some() {
             return Err(Problem::invalid(
                 "give either batch or one need (query or queries), not both",
@@ -198,7 +237,12 @@ impl SearchRequest {
             item.read_only = item.read_only.or(need.read_only);
             item.destructive = item.destructive.or(need.destructive);
             item.open_world = item.open_world.or(need.open_world);
-            item.into_query(self.explain, self.why.as_deref())
+            let budget = item.token_budget.or(need.token_budget);
+            let wants = Wants { token_budget: budget, ..wants.clone() };
+            wants
+                .check()
+                .and_then(|()| item.into_query(self.explain, self.why.as_deref()))
+                .map(|query| (query, wants))
                 .map_err(|problem| problem.within(&format!("batch[{at}]")))
         });
         queries.collect::<Result<_, _>>().map(Asked::Batch)
@@ -219,6 +263,9 @@ pub struct SearchAnswer<'a> {
     pub took_us: u64,
     /// Best first.
     pub tools: Vec<FoundTool<'a>>,
+    /// What they take, where there is a budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Tokens>,
     /// None of them is likely to be what is looked for.
     pub no_good_match: bool,
     /// Why one tool stands where it does, when asked for.
@@ -232,11 +279,11 @@ pub struct SearchAnswer<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct BatchAnswer<'a> {
     /// One for each need, in the order of the needs.
-    pub answers: Vec<SearchAnswer<'a>>,
+    pub answers: Vec<Body<'a>>,
 }
 
 /// A tool that fits.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct FoundTool<'a> {
     /// `server/name`, unique.
     pub id: &'a str,
@@ -256,9 +303,13 @@ pub struct FoundTool<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schemars(default)]
     pub pinned: bool,
-    /// The definition as its server sent it, but for what the profile says in its place.
+    /// The definition as its server sent it, but for what the profile says in its place, unless
+    /// `reduced` says otherwise.
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
-    pub definition: &'a RawValue,
+    pub definition: Cow<'a, RawValue>,
+    /// What was left out for the token budget, and how to get it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reduced: Option<String>,
     /// How it came to its place, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explain: Option<&'a Explain>,
@@ -274,7 +325,8 @@ impl<'a> From<&'a Answer> for SearchAnswer<'a> {
             confidence: hit.confidence,
             duplicates: &hit.duplicates,
             pinned: hit.pinned,
-            definition: &hit.tool.definition,
+            definition: Cow::Borrowed(&hit.tool.definition),
+            reduced: None,
             explain: hit.explain.as_ref(),
         });
         Self {
@@ -283,6 +335,7 @@ impl<'a> From<&'a Answer> for SearchAnswer<'a> {
             reason: answer.reason.as_deref(),
             took_us: answer.took_us,
             tools: tools.collect(),
+            tokens: None,
             no_good_match: answer.no_good_match,
             why: answer.why.as_ref(),
             stale: &answer.stale,

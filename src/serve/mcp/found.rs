@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::super::formats::{self, Tokens};
 use super::super::reduce::{self, reduce};
+use crate::catalog::Catalog;
+use crate::format::{self, Budget, Format, Rung};
 use crate::search::{Answer, Hit, Mode, Stale};
 use crate::tool::Tool;
 
@@ -33,6 +36,9 @@ pub(super) struct Found {
     reason: Option<String>,
     /// Best first.
     tools: Vec<Described>,
+    /// What they take, where there is a budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<Tokens>,
     /// None of them is likely to be what is looked for.
     no_good_match: bool,
     /// Servers among them whose tools may be out of date.
@@ -101,6 +107,38 @@ impl Described {
         }
     }
 
+    /// Tools that have no more tokens than the budget, if there is one.
+    fn fitted(
+        hits: &[Hit],
+        catalog: &Catalog,
+        budget: Option<Budget>,
+    ) -> (Vec<Self>, Option<Tokens>) {
+        if budget.is_none() {
+            return (hits.iter().map(Self::brief).collect(), None);
+        }
+        let fitted = formats::fit_written(hits.len(), budget, |at, rung| Self::at(&hits[at], rung));
+        let tools = hits.iter().zip(&fitted.rungs).map(|(hit, rung)| Self::at(hit, *rung));
+        (tools.collect(), Tokens::of(&fitted, budget, catalog, Format::Mcp))
+    }
+
+    /// A tool among others, at `rung`.
+    fn at(hit: &Hit, rung: Rung) -> Self {
+        let brief = Self::brief(hit);
+        let Some(reduced) = format::reduced(&hit.tool, rung) else { return brief };
+        let form = format::definition(&hit.tool, rung, None).into_owned();
+        // Readers commonly refuse what some definitions hold: that stays text.
+        let plain = serde_json::from_str::<Value>(&form).is_ok();
+        Self {
+            definition: RawValue::from_string(form.clone())
+                .ok()
+                .filter(|_| plain)
+                .map(|form| Definition::Stored(form.into())),
+            definition_text: (!plain).then_some(form),
+            reduced: Some(reduced),
+            ..brief
+        }
+    }
+
     /// A tool among others: a large definition comes in a smaller form that says so.
     pub(super) fn brief(hit: &Hit) -> Self {
         let tool = &hit.tool;
@@ -135,13 +173,16 @@ impl Described {
     }
 }
 
-impl From<Answer> for Found {
-    fn from(answer: Answer) -> Self {
+impl Found {
+    /// What was found in `catalog`, within the budget, if there is one.
+    pub(super) fn of(answer: Answer, catalog: &Catalog, budget: Option<Budget>) -> Self {
+        let (tools, tokens) = Described::fitted(&answer.hits, catalog, budget);
         Self {
             generation: answer.generation,
             mode: answer.mode,
             reason: answer.reason,
-            tools: answer.hits.iter().map(Described::brief).collect(),
+            tools,
+            tokens,
             no_good_match: answer.no_good_match,
             stale: answer.stale,
         }
