@@ -59,11 +59,18 @@ impl View {
         let generation = main.generation;
         let same = earlier.filter(|earlier| reads_as(&earlier.index.catalog, &catalog));
         let index = match same {
-            Some(earlier) => Index { generation, catalog, ..Index::clone(&earlier.index) },
-            None => main.updated(generation, catalog),
+            // One that leaves nothing out and changes no text takes no room.
+            _ if reads_as(&main.catalog, &catalog) => Index::clone(main),
+            Some(earlier) => {
+                let index = Index { generation, catalog, ..Index::clone(&earlier.index) };
+                Index { dense: vectors(main, &index, vector), ..index }
+            }
+            None => {
+                let index = main.updated(generation, catalog);
+                Index { dense: vectors(main, &index, vector), ..index }
+            }
         };
-        let dense = vectors(main, &index, vector).map(Arc::new);
-        let index = Index { dense, emphasis: Arc::new(emphasis), ..index };
+        let index = Index { emphasis: Arc::new(emphasis), ..index };
         Self { profile: Arc::clone(profile), index: Arc::new(index), warnings }
     }
 
@@ -182,7 +189,7 @@ fn vectors(
     main: &Index,
     index: &Index,
     vector: impl Fn(&Index, ToolIdx) -> Option<Vector>,
-) -> Option<Dense> {
+) -> Option<Arc<Dense>> {
     let all = main.dense.as_deref()?;
     let mut own: BTreeMap<ToolIdx, Vector> = BTreeMap::new();
     let places = index.catalog.places_in(&main.catalog);
@@ -200,5 +207,5 @@ fn vectors(
             }
         })
         .collect();
-    Dense::updated(all.dims(), &known, Some(all), |tool| own.get(&tool).cloned())
+    Dense::updated(all.dims(), &known, Some(all), |tool| own.get(&tool).cloned()).map(Arc::new)
 }
