@@ -1,6 +1,7 @@
 //! What passes between a caller and a server through toolscout, and what does not.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rmcp::model::{
     CallToolRequestParams, ClientCapabilities, ProgressNotificationParam, ProtocolVersion,
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use toolscout::config::CallConfig;
 use toolscout::crawl::Wanted;
 use toolscout::serve::{self, Rooms};
 
@@ -105,7 +107,7 @@ async fn an_error_of_the_server_is_told_as_its_own() {
     let proxy = Proxy::start(vec![server("srv", stdio.transport())], all()).await;
     let (code, why) = proxy.refusal("srv/refuse", &json!({})).await;
     assert_eq!(code, "upstream-error");
-    assert_eq!(why, "srv answered with error -32602: no such city");
+    assert_eq!(why, r#"srv answered with error -32602: no such city ({"at":3})"#);
     assert_eq!(proxy.result("srv/fail", &json!({})).await["isError"], true);
     let client = proxy.client(ClientLifecycleMode::Initialize).await;
     let result = call(&client, "call_tool", json!({"id": "srv/refuse"})).await;
@@ -158,6 +160,17 @@ async fn a_child_that_was_killed_is_started_anew_for_the_next_call() {
     assert_eq!(stdio.count("start"), started + 1);
     proxy.stop().await;
     assert_eq!(stdio.running(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_used_is_closed() {
+    let stdio = MockStdio::new(&script(&[("get", json!({}))], &json!({"get": "params"})));
+    let soon = CallConfig { idle: Duration::from_millis(100), ..all() };
+    let proxy = Proxy::start(vec![server("srv", stdio.transport())], soon).await;
+    let crawled = stdio.running().len();
+    proxy.result("srv/get", &json!({})).await;
+    until("the child of the calls is gone", || stdio.running().len() == crawled).await;
+    proxy.result("srv/get", &json!({})).await;
 }
 
 #[tokio::test]

@@ -37,6 +37,8 @@ pub(super) enum Failure {
     Refused(ErrorData),
     /// No word for this long, or no end.
     Timeout(Duration),
+    /// There is no connection.
+    NoConnection(CrawlError),
     /// The connection failed; `sent` where the server may have heard of the call.
     Connection { error: CrawlError, sent: bool },
 }
