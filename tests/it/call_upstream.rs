@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use toolscout::config::CallConfig;
+use toolscout::config::{CallConfig, McpConfig};
 use toolscout::crawl::Wanted;
 use toolscout::serve::{self, Rooms};
 
@@ -351,9 +351,14 @@ struct Hand {
 
 impl Hand {
     async fn begin(proxy: &Proxy) -> Self {
+        Self::with(proxy, McpConfig::default()).await
+    }
+
+    async fn with(proxy: &Proxy, mcp: McpConfig) -> Self {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let (input, output) = tokio::io::split(ours);
-        let rooms = Rooms { caller: proxy.caller(), ..Rooms::from(proxy.app.live.clone()) };
+        let live = proxy.app.live.clone();
+        let rooms = Rooms { caller: proxy.caller(), mcp, ..Rooms::from(live) };
         let shutdown = CancellationToken::new();
         tokio::spawn(serve::run_stream(rooms, input, output, shutdown));
         let (input, output) = tokio::io::split(theirs);
@@ -411,6 +416,20 @@ async fn over_pipes_a_result_is_the_same_value_and_can_be_cancelled() {
     let params = json!({"requestId": 3, "reason": "enough"});
     hand.say(json!({"method": "notifications/cancelled", "params": params})).await;
     until("it is cancelled", || stdio.count("cancelled") == 1).await;
+}
+
+#[tokio::test]
+async fn over_pipes_a_listing_may_have_a_query_too() {
+    let tools = [("open_door", json!({})), ("ring_bell", json!({}))];
+    let stdio = MockStdio::new(&script(&tools, &json!({})));
+    let proxy = Proxy::start(vec![server("srv", stdio.transport())], all()).await;
+    let list_query = McpConfig { list_query: true, ..McpConfig::default() };
+    let list = json!({"id": 1, "method": "tools/list", "params": {"query": "ring_bell"}});
+    for (mcp, first) in [(list_query, "srv/ring_bell"), (McpConfig::default(), "search_tools")] {
+        let mut hand = Hand::with(&proxy, mcp).await;
+        hand.say(list.clone()).await;
+        assert_eq!(hand.hear().await["result"]["tools"][0]["name"], first);
+    }
 }
 
 /// A client that answers what it is asked.

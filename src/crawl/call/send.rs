@@ -107,10 +107,14 @@ impl Session {
         cancel.id = None;
         let begun = begun.load(Ordering::SeqCst);
         match reply {
-            Ok(Ok(result)) => tap::result_of_call(result).ok_or_else(|| Failure::Connection {
-                error: CrawlError::Protocol("the reply is no result".into()),
-                sent: true,
-            }),
+            Ok(Ok(result)) => {
+                let result = tap::result_of_call(result);
+                let result = result.filter(|result| result.trim_start().starts_with('{'));
+                result.ok_or_else(|| Failure::Connection {
+                    error: CrawlError::Protocol("the reply is no result".into()),
+                    sent: true,
+                })
+            }
             Ok(Err(ServiceError::McpError(error))) => Err(Failure::Refused(error)),
             Ok(Err(error)) => Err(self.failure(error, begun)),
             Err(_) => Err(self.failure(ServiceError::TransportClosed, begun)),
