@@ -39,6 +39,8 @@ pub struct CallConfig {
     pub timeout: Duration,
     /// Time for one call in all.
     pub max_timeout: Duration,
+    /// A connection that was not used for this long is closed.
+    pub idle: Duration,
     /// The largest result that is passed on.
     pub max_result_bytes: usize,
     /// Calls at once.
@@ -55,6 +57,7 @@ impl Default for CallConfig {
             servers: BTreeMap::new(),
             timeout: Duration::from_mins(1),
             max_timeout: Duration::from_mins(10),
+            idle: Duration::from_mins(5),
             max_result_bytes: 1 << 20,
             max_concurrent: 64,
             max_per_server: 16,
@@ -123,6 +126,7 @@ fn general(raw: &RawCall, place: &Place, errors: &mut Vec<ConfigError>) -> CallC
     };
     let timeout = time("timeout", raw.timeout.as_deref(), usual.timeout);
     let max_timeout = time("max_timeout", raw.max_timeout.as_deref(), usual.max_timeout);
+    let idle = time("idle", raw.idle.as_deref(), usual.idle);
     let mut count = |key: &str, value: Option<usize>, usual: usize| {
         if value == Some(0) {
             errors.push(place.at(key).error(Problem::TooSmall { least: "1" }));
@@ -136,6 +140,7 @@ fn general(raw: &RawCall, place: &Place, errors: &mut Vec<ConfigError>) -> CallC
         timeout,
         // A longer wait for a word means a longer call as well.
         max_timeout: max_timeout.max(timeout),
+        idle,
         max_result_bytes: count("max_result_bytes", raw.max_result_bytes, usual.max_result_bytes),
         max_concurrent: count("max_concurrent", raw.max_concurrent, usual.max_concurrent),
         max_per_server: count("max_per_server", raw.max_per_server, usual.max_per_server),

@@ -68,6 +68,7 @@ pub(super) struct RawCall {
     pub allow: Option<String>,
     pub timeout: Option<String>,
     pub max_timeout: Option<String>,
+    pub idle: Option<String>,
     pub max_result_bytes: Option<usize>,
     pub max_concurrent: Option<usize>,
     pub max_per_server: Option<usize>,

@@ -12,6 +12,7 @@ mod send;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
@@ -171,11 +172,11 @@ impl Caller {
             whole: config.max_timeout,
             end: Instant::now() + config.max_timeout,
         };
-        let result = self.attempt(&line, call, limits).await;
+        let result = self.attempt(&line, call, limits, config.idle).await;
         let result = match result {
             Err(Failure::Connection { error, sent }) if retries(&error, sent, &call.tool) => {
                 tracing::debug!(tool = %call.tool.id, %error, "called once more");
-                self.attempt(&line, call, limits).await
+                self.attempt(&line, call, limits, config.idle).await
             }
             result => result,
         };
@@ -195,12 +196,13 @@ impl Caller {
         line: &Arc<Line>,
         call: &Call,
         limits: Limits,
+        idle: Duration,
     ) -> Result<String, Failure> {
-        let opened = tokio::time::timeout_at(limits.end, async {
-            tokio::time::timeout(line.server.timeout, line.open(&self.0.crawl, &self.0.tasks)).await
-        });
+        let open = line.open(&self.0.crawl, idle, &self.0.tasks);
+        let opened =
+            tokio::time::timeout_at(limits.end, tokio::time::timeout(line.server.timeout, open));
         let session = match opened.await {
-            Ok(Ok(opened)) => opened.map_err(|error| Failure::Connection { error, sent: false })?,
+            Ok(Ok(opened)) => opened.map_err(Failure::NoConnection)?,
             _ => return Err(Failure::Timeout(line.server.timeout.min(limits.whole))),
         };
         // The name at its server is what follows the server in the id, whatever it is called here.

@@ -63,6 +63,8 @@ pub(super) fn transport(
     let client = TappedHttp { http, max_bytes, changed, news, fault, pending: Pending::default() };
     let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str());
     config.max_sse_event_size = max_bytes.min(MAX_EVENT);
+    // Calls are counted where they are allowed.
+    config.max_concurrent_requests = usize::MAX;
     // What a server says while its stream is down is lost: the crawl has to begin anew.
     config.retry_config = Arc::new(NeverRetry::default());
     StreamableHttpClientTransport::with_client(client, config)

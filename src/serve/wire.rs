@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-pub use self::asked::{Asked, MAX_BATCH, Need, SearchRequest};
+pub use self::asked::{Asked, Need, SearchRequest};
 pub use self::call::{CallAnswer, CallRequest};
 use super::formats::{Body, Tokens};
 use super::trust::{About, Found, HeldDefinition, History};

@@ -7,7 +7,7 @@ use rmcp::service::{NotificationContext, RunningService, ServiceExt};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::{ClientHandler, RoleClient};
 use serde_json::{Value, json};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use toolscout::config::Transport;
 
@@ -99,19 +99,39 @@ async fn compare(
     assert!(compared.contains("trigger-long-running-operation"), "{compared:?}");
 }
 
+/// A client of the server itself, and what it hears.
+async fn directly(
+    program: &str,
+) -> (Child, Client, mpsc::UnboundedReceiver<ProgressNotificationParam>) {
+    let mut command = Command::new("node");
+    command.args([program, "stdio"]).stdin(std::process::Stdio::piped());
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    let mut child = command.kill_on_drop(true).spawn().unwrap();
+    let pipes = (child.stdout.take().unwrap(), child.stdin.take().unwrap());
+    let (sender, heard) = mpsc::unbounded_channel();
+    let client = Listening(sender).serve(pipes).await.unwrap();
+    (child, client, heard)
+}
+
 #[tokio::test]
 async fn over_stdio() {
     let Some(peers) = peers() else { return };
     let program = script(&peers, "server-everything");
     let proxied =
         Proxy::start(vec![stdio("everything", "node", &[&program, "stdio"])], all()).await;
-    let mut command = Command::new("node");
-    command.args([&program, "stdio"]).stdin(std::process::Stdio::piped());
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
-    let mut child = command.kill_on_drop(true).spawn().unwrap();
-    let pipes = (child.stdout.take().unwrap(), child.stdin.take().unwrap());
-    let (sender, mut heard) = mpsc::unbounded_channel();
-    let direct = Listening(sender).serve(pipes).await.unwrap();
+    let (_child, direct, mut heard) = directly(&program).await;
+    compare(direct, &mut heard, &proxied).await;
+    proxied.stop().await;
+}
+
+/// The SDK has no client for the transport of 2024: what is compared with is the same over pipes.
+#[tokio::test]
+async fn over_the_event_stream_of_2024() {
+    let Some(peers) = peers() else { return };
+    let (_served, url) = everything_over_http(&peers, "sse", "sse").await;
+    let transport = Transport::Http { url: url.parse().unwrap(), headers: Vec::new() };
+    let proxied = Proxy::start(vec![server("everything", transport)], all()).await;
+    let (_child, direct, mut heard) = directly(&script(&peers, "server-everything")).await;
     compare(direct, &mut heard, &proxied).await;
     proxied.stop().await;
 }

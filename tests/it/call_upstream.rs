@@ -1,6 +1,7 @@
 //! What passes between a caller and a server through toolscout, and what does not.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rmcp::model::{
     CallToolRequestParams, ClientCapabilities, ProgressNotificationParam, ProtocolVersion,
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use toolscout::config::{CallConfig, McpConfig};
 use toolscout::crawl::Wanted;
 use toolscout::serve::{self, Rooms};
 
@@ -105,7 +107,7 @@ async fn an_error_of_the_server_is_told_as_its_own() {
     let proxy = Proxy::start(vec![server("srv", stdio.transport())], all()).await;
     let (code, why) = proxy.refusal("srv/refuse", &json!({})).await;
     assert_eq!(code, "upstream-error");
-    assert_eq!(why, "srv answered with error -32602: no such city");
+    assert_eq!(why, r#"srv answered with error -32602: no such city ({"at":3})"#);
     assert_eq!(proxy.result("srv/fail", &json!({})).await["isError"], true);
     let client = proxy.client(ClientLifecycleMode::Initialize).await;
     let result = call(&client, "call_tool", json!({"id": "srv/refuse"})).await;
@@ -158,6 +160,17 @@ async fn a_child_that_was_killed_is_started_anew_for_the_next_call() {
     assert_eq!(stdio.count("start"), started + 1);
     proxy.stop().await;
     assert_eq!(stdio.running(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_used_is_closed() {
+    let stdio = MockStdio::new(&script(&[("get", json!({}))], &json!({"get": "params"})));
+    let soon = CallConfig { idle: Duration::from_millis(100), ..all() };
+    let proxy = Proxy::start(vec![server("srv", stdio.transport())], soon).await;
+    let crawled = stdio.running().len();
+    proxy.result("srv/get", &json!({})).await;
+    until("the child of the calls is gone", || stdio.running().len() == crawled).await;
+    proxy.result("srv/get", &json!({})).await;
 }
 
 #[tokio::test]
@@ -338,9 +351,14 @@ struct Hand {
 
 impl Hand {
     async fn begin(proxy: &Proxy) -> Self {
+        Self::with(proxy, McpConfig::default()).await
+    }
+
+    async fn with(proxy: &Proxy, mcp: McpConfig) -> Self {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         let (input, output) = tokio::io::split(ours);
-        let rooms = Rooms { caller: proxy.caller(), ..Rooms::from(proxy.app.live.clone()) };
+        let live = proxy.app.live.clone();
+        let rooms = Rooms { caller: proxy.caller(), mcp, ..Rooms::from(live) };
         let shutdown = CancellationToken::new();
         tokio::spawn(serve::run_stream(rooms, input, output, shutdown));
         let (input, output) = tokio::io::split(theirs);
@@ -398,6 +416,20 @@ async fn over_pipes_a_result_is_the_same_value_and_can_be_cancelled() {
     let params = json!({"requestId": 3, "reason": "enough"});
     hand.say(json!({"method": "notifications/cancelled", "params": params})).await;
     until("it is cancelled", || stdio.count("cancelled") == 1).await;
+}
+
+#[tokio::test]
+async fn over_pipes_a_listing_may_have_a_query_too() {
+    let tools = [("open_door", json!({})), ("ring_bell", json!({}))];
+    let stdio = MockStdio::new(&script(&tools, &json!({})));
+    let proxy = Proxy::start(vec![server("srv", stdio.transport())], all()).await;
+    let list_query = McpConfig { list_query: true, ..McpConfig::default() };
+    let list = json!({"id": 1, "method": "tools/list", "params": {"query": "ring_bell"}});
+    for (mcp, first) in [(list_query, "srv/ring_bell"), (McpConfig::default(), "search_tools")] {
+        let mut hand = Hand::with(&proxy, mcp).await;
+        hand.say(list.clone()).await;
+        assert_eq!(hand.hear().await["result"]["tools"][0]["name"], first);
+    }
 }
 
 /// A client that answers what it is asked.

@@ -108,6 +108,20 @@ deny = ["*_delete"]
     shadow = "warn"
     stuffing = "warn"
 
+    [call]
+    enabled = false
+    allow = "read_only"
+    timeout = "1m"
+    max_timeout = "10m"
+    idle = "5m"
+    max_result_bytes = 1048576
+    max_concurrent = 64
+    max_per_server = 16
+
+    [mcp]
+    aliases = []
+    list_query = false
+
     [embed]
     enabled = true
     model = "scout"

@@ -10,6 +10,7 @@ mod admin;
 mod answers;
 mod call_everything;
 mod call_guard;
+mod call_sdk;
 mod call_upstream;
 mod cli_crawl;
 mod cli_eval;

@@ -26,7 +26,7 @@ pub fn installed(what: &str) -> bool {
     false
 }
 
-async fn output(command: &mut Command) -> Value {
+pub async fn output(command: &mut Command) -> Value {
     let output = command.kill_on_drop(true).output().await.unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");

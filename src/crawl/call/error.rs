@@ -4,8 +4,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::tool::{ServerId, ToolId};
 
 /// Why a call came to nothing.
@@ -99,10 +97,8 @@ pub enum CallError {
         server: ServerId,
         /// Its code.
         code: i32,
-        /// Its message.
+        /// Its message, and what else it said.
         message: String,
-        /// What else it said.
-        data: Option<Value>,
     },
     /// The result is larger than what is passed on.
     #[error(

@@ -19,8 +19,6 @@ use crate::crawl::client;
 use crate::crawl::error::{CrawlError, Secrets};
 use crate::crawl::session::{Connector, Era, Session};
 
-/// A connection that was not used for this long is closed.
-const IDLE: Duration = Duration::from_mins(5);
 /// How long calls that are under way may take once the service stops.
 const DRAIN: Duration = Duration::from_secs(3);
 /// How often a stopped line is looked at for calls that are under way.
@@ -72,9 +70,10 @@ impl Line {
     pub(super) async fn open(
         self: &Arc<Self>,
         limits: &CrawlConfig,
+        idle: Duration,
         tasks: &TaskTracker,
     ) -> Result<Arc<Session>, CrawlError> {
-        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.touch();
         let mut open = self.open.lock().await;
         if self.stop.is_cancelled() {
             return Err(CrawlError::Closed(": its entry changed, or toolscout stops".into()));
@@ -102,37 +101,43 @@ impl Line {
         let session = Arc::new(connected?);
         open.era = Some(session.era);
         open.session = Some(Arc::clone(&session));
-        tasks.spawn(Arc::clone(self).keep(Arc::clone(&session)));
+        tasks.spawn(Arc::clone(self).keep(Arc::clone(&session), idle));
         Ok(session)
     }
 
-    /// Closes the connection when its time has come.
-    async fn keep(self: Arc<Self>, session: Arc<Session>) {
-        loop {
-            let used = *self.used.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Closes the connection when its time has come: when it ended, when it is to stop, or when
+    /// it was not used for as long as `idle`.
+    async fn keep(self: Arc<Self>, session: Arc<Session>, idle: Duration) {
+        let mut open = loop {
             tokio::select! {
-                () = session.ended() => break,
+                () = session.ended() => break self.open.lock().await,
                 () = self.stop.cancelled() => {
                     self.drained().await;
-                    break;
+                    break self.open.lock().await;
                 }
-                () = tokio::time::sleep_until(used + IDLE) => {
-                    let used = *self.used.lock().unwrap_or_else(PoisonError::into_inner);
-                    if self.is_idle() && used.elapsed() >= IDLE {
-                        break;
-                    }
-                    // Looked at again when it may be idle.
+                () = tokio::time::sleep_until(self.used() + idle) => {
+                    // Whoever calls is counted before the connection is asked for.
+                    let open = self.open.lock().await;
                     if !self.is_idle() {
-                        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                        self.touch();
+                    } else if self.used().elapsed() >= idle {
+                        break open;
                     }
                 }
             }
-        }
-        let mut open = self.open.lock().await;
+        };
         if open.session.as_ref().is_some_and(|open| Arc::ptr_eq(open, &session)) {
             open.session = None;
         }
         session.close().await;
+    }
+
+    fn touch(&self) {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn used(&self) -> Instant {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_idle(&self) -> bool {
@@ -153,16 +158,16 @@ impl Line {
     pub(super) fn error(&self, failure: Failure) -> CallError {
         let server = self.server.id.clone();
         match failure {
-            Failure::Refused(error) => CallError::Upstream {
-                server,
-                code: error.code.0,
-                message: self.secrets.mask(&error.message),
-                data: error.data,
-            },
+            Failure::Refused(error) => {
+                let data = error.data.map(|data| format!(" ({data})")).unwrap_or_default();
+                let message = self.secrets.mask(&format!("{}{data}", error.message));
+                CallError::Upstream { server, code: error.code.0, message }
+            }
             Failure::Timeout(after) => CallError::Timeout { server, after },
             Failure::Connection { error: CrawlError::TooManyBytes(most), .. } => {
                 CallError::Endless { server, most }
             }
+            Failure::NoConnection(error) => self.error(Failure::Connection { error, sent: false }),
             Failure::Connection { error, sent } => {
                 let why = self.secrets.mask(&error.to_string());
                 match error {

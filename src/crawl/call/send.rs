@@ -37,6 +37,8 @@ pub(super) enum Failure {
     Refused(ErrorData),
     /// No word for this long, or no end.
     Timeout(Duration),
+    /// There is no connection.
+    NoConnection(CrawlError),
     /// The connection failed; `sent` where the server may have heard of the call.
     Connection { error: CrawlError, sent: bool },
 }
@@ -105,10 +107,14 @@ impl Session {
         cancel.id = None;
         let begun = begun.load(Ordering::SeqCst);
         match reply {
-            Ok(Ok(result)) => tap::result_of_call(result).ok_or_else(|| Failure::Connection {
-                error: CrawlError::Protocol("the reply is no result".into()),
-                sent: true,
-            }),
+            Ok(Ok(result)) => {
+                let result = tap::result_of_call(result);
+                let result = result.filter(|result| result.trim_start().starts_with('{'));
+                result.ok_or_else(|| Failure::Connection {
+                    error: CrawlError::Protocol("the reply is no result".into()),
+                    sent: true,
+                })
+            }
             Ok(Err(ServiceError::McpError(error))) => Err(Failure::Refused(error)),
             Ok(Err(error)) => Err(self.failure(error, begun)),
             Err(_) => Err(self.failure(ServiceError::TransportClosed, begun)),
