@@ -250,6 +250,7 @@ impl Roster {
         {
             state.entries.config.profiles = config.profiles;
         }
+        self.0.crawler.caller().configure(config.call);
         state.loaded = LoadedAt { at: SystemTime::now(), error: None };
         let Change { added, removed, changed, unchanged } = self.apply(&state);
         Ok(Reload {

@@ -6,6 +6,7 @@ mod admitted;
 mod confidence;
 mod explain;
 pub mod fuse;
+pub mod learned;
 pub mod needs;
 mod rerank;
 mod select;
@@ -20,6 +21,7 @@ use serde::Serialize;
 
 pub use needs::PartVectors;
 
+use self::learned::{Learned, Lifted};
 use crate::catalog::ToolIdx;
 use crate::index::{Index, Ranked};
 use crate::tool::hints::HintFilter;
@@ -188,6 +190,9 @@ pub struct Explain {
     /// What the profile multiplies its score by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boost: Option<f32>,
+    /// How much it was lifted since it was chosen after queries like this one, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learned: Option<Lifted>,
     /// Query terms found in it, by field (`name`, `title`, `description`, `params`,
     /// `server`, `server_description`).
     pub matched: std::collections::BTreeMap<&'static str, Vec<String>>,
@@ -238,17 +243,34 @@ pub struct Ranking {
     admitted: Admitted,
     /// What the reranker made of the tools that it read.
     reranked: BTreeMap<ToolIdx, Placed>,
+    /// What was lifted for having been chosen after such queries.
+    lifted: BTreeMap<ToolIdx, Lifted>,
     lists: Vec<fuse::ArmLists>,
 }
 
 /// Ranks `index` for a query that was checked. `vectors` are those of [`Query::parts`] in order;
 /// without them only the lexical arm ranks.
 pub fn rank(index: &Index, query: &Query, vectors: &[PartVectors]) -> Ranking {
+    rank_with(index, query, vectors, None)
+}
+
+/// As [`rank`], with what was learned from use, and the id of the encoder that `vectors` are of.
+pub fn rank_with(
+    index: &Index,
+    query: &Query,
+    vectors: &[PartVectors],
+    learned: Option<(&Learned, Option<&str>)>,
+) -> Ranking {
     let admitted = Admitted::of(index, query);
     let keep = |tool: ToolIdx| admitted.has(tool);
     let lists = fuse::rank_arms(index, query, vectors, keep);
     let (mut ranked, needs) = fuse::fuse(index, &lists, vectors);
     index.emphasis.apply(&mut ranked);
+    let lifted = learned.map_or_else(BTreeMap::new, |(learned, encoder)| {
+        let place = |id: &ToolId| learned::place(index, id).filter(|tool| keep(*tool));
+        learned.lifts(&query.texts, vectors, encoder, place)
+    });
+    learned::lift(&mut ranked, &lifted);
     let named: BTreeSet<ToolIdx> = query
         .texts
         .iter()
@@ -256,14 +278,14 @@ pub fn rank(index: &Index, query: &Query, vectors: &[PartVectors]) -> Ranking {
         .filter(|tool| keep(*tool))
         .collect();
     for tool in &named {
-        // Fused scores end at 1, so a named tool is before every other.
+        // Fused scores end at 1, lifted or not, so a named tool is before every other.
         match ranked.iter_mut().find(|ranked| ranked.tool == *tool) {
-            Some(ranked) => ranked.score += 1.0,
-            None => ranked.push(Ranked { tool: *tool, score: 1.0 }),
+            Some(ranked) => ranked.score = 1.0 + ranked.score.max(f32::EPSILON),
+            None => ranked.push(Ranked { tool: *tool, score: 1.0 + f32::EPSILON }),
         }
     }
     ranked.sort_unstable_by(Ranked::order);
-    Ranking { ranked, needs, named, admitted, reranked: BTreeMap::new(), lists }
+    Ranking { ranked, needs, named, admitted, reranked: BTreeMap::new(), lifted, lists }
 }
 
 /// What a ranking says to the one who asked.
@@ -305,7 +327,8 @@ pub fn answer(index: &Index, query: &Query, vectors: &[PartVectors], ranking: &R
             let reranked = ranking.reranked.get(&tool).copied();
             let boost = index.emphasis.boosts.get(&tool).copied();
             let arms = explain::explain(index, &query.texts, &ranking.lists, tool, named);
-            Explain { reranked, boost, ..arms }
+            let learned = ranking.lifted.get(&tool).copied();
+            Explain { reranked, boost, learned, ..arms }
         }),
     };
     let pinned = pinned(index, ranking);

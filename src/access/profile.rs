@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::Names;
+use crate::format::{Family, Format};
 use crate::tool::hints::{HintFilter, Hints};
 use crate::tool::{ServerId, Tool, ToolId};
 
@@ -96,11 +97,11 @@ pub struct HostDefaults {
     /// How many tools.
     pub limit: Option<usize>,
     /// The shape of answers.
-    pub format: Option<String>,
+    pub format: Option<Format>,
     /// Tokens that the tools of an answer may take.
     pub token_budget: Option<usize>,
     /// The models whose tokens are counted.
-    pub family: Option<String>,
+    pub family: Option<Family>,
 }
 
 /// How much a profile may have.

@@ -26,6 +26,7 @@ use crate::embed::cache::VectorCache;
 use crate::embed::lane::Lane;
 use crate::embed::{self, Cost, EmbedError, Embedder, Fixed};
 use crate::live::indexer::Indexer;
+use crate::live::learner::Learner;
 use crate::live::{Encoder, Live, Rerank};
 use crate::roster::{Entries, Roster};
 use crate::serve::admin::Admin;
@@ -74,7 +75,12 @@ async fn run_until_stopped(
     reload::follow(watch, service.roster.clone(), shutdown.clone())?;
     match listener {
         None => {
-            serve::run_stdio(live, shutdown.clone()).await?;
+            let rooms = Rooms {
+                caller: service.crawler.caller(),
+                mcp: config.mcp.clone(),
+                ..Rooms::from(live)
+            };
+            Box::pin(serve::run_stdio(rooms, shutdown.clone())).await?;
             shutdown.cancel();
         }
         Some(listener) => {
@@ -87,7 +93,8 @@ async fn run_until_stopped(
                 env!("CARGO_PKG_VERSION")
             )?;
             let logins = Logins::new(service.accounts.clone(), address);
-            let rooms = Rooms { live, admin, logins };
+            let (caller, mcp) = (service.crawler.caller(), config.mcp.clone());
+            let rooms = Rooms { live, admin, logins, caller, mcp };
             serve::run(listener, rooms, &config, shutdown.clone()).await;
         }
     }
@@ -156,6 +163,8 @@ struct Service {
     crawler: Crawler,
     accounts: Accounts,
     indexer: JoinHandle<()>,
+    /// Where something is learned.
+    learner: Option<JoinHandle<()>>,
 }
 
 impl Service {
@@ -180,6 +189,12 @@ impl Service {
         let mut indexer = Indexer::new(live.clone(), Some(config.snapshot_path()));
         indexer.use_trust(config.trust.clone(), config.trust_path()).await?;
         indexer.use_profiles(config.profiles.clone()).await;
+        let mut learner = None;
+        if let Some(rules) = config.learn {
+            let learns = Learner::open(rules, config.learned_path()).await?;
+            live.learn(learns.clone());
+            learner = Some(tokio::spawn(learns.run(live.clone(), shutdown.clone())));
+        }
         let threads = config.embed.threads;
         let (loaded, mut vectors) = oneshot::channel();
         let loading = load_encoder(config.clone(), live.clone(), loaded);
@@ -199,6 +214,7 @@ impl Service {
         }
         let stop = shutdown.clone();
         let crawler = crawl::start_with(wanted, &config.crawl, &accounts, known, updates, stop);
+        crawler.caller().configure(config.call.clone());
         tokio::spawn(crawl_after_logins(accounts.clone(), crawler.clone(), shutdown.clone()));
         let watch = watch.clone();
         let reader = Box::new(move || watch.load());
@@ -210,7 +226,7 @@ impl Service {
         follower.start(&roster, shutdown);
         load_reranker(config, live.clone());
         let indexer = tokio::spawn(indexer.run(received, vectors, threads, shutdown.clone()));
-        Ok(Self { live, roster, follower, crawler, accounts, indexer })
+        Ok(Self { live, roster, follower, crawler, accounts, indexer, learner })
     }
 
     /// Waits until the children are gone, and tokens and what was published are saved.
@@ -220,6 +236,9 @@ impl Service {
         }
         self.accounts.settled(STOP).await;
         let _ = tokio::time::timeout(STOP, self.indexer).await;
+        if let Some(learner) = self.learner {
+            let _ = tokio::time::timeout(STOP, learner).await;
+        }
     }
 }
 

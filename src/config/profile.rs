@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::Names;
@@ -201,12 +202,17 @@ impl Check<'_> {
         value
     }
 
-    fn word(&mut self, key: &str, value: Option<String>, known: &'static str) -> Option<String> {
-        let value = value?;
-        if !known.split('"').skip(1).step_by(2).any(|word| word == value) {
+    fn word<T: ValueEnum>(
+        &mut self,
+        key: &str,
+        value: Option<String>,
+        known: &'static str,
+    ) -> Option<T> {
+        let word = T::from_str(&value?, false).ok();
+        if word.is_none() {
             self.wrong(key, Problem::OneOf(known));
         }
-        Some(value)
+        word
     }
 }
 
@@ -239,9 +245,9 @@ impl From<&Profile> for RawProfile {
             describe: texts(&profile.descriptions),
             rename: texts(&profile.renames),
             limit: profile.defaults.limit,
-            format: profile.defaults.format.clone(),
+            format: profile.defaults.format.as_ref().and_then(word),
             token_budget: profile.defaults.token_budget,
-            family: profile.defaults.family.clone(),
+            family: profile.defaults.family.as_ref().and_then(word),
             max_servers: profile.limits.servers,
             max_tools: profile.limits.tools,
             max_concurrent_calls: profile.limits.concurrent_calls,
@@ -250,6 +256,10 @@ impl From<&Profile> for RawProfile {
                 .collect(),
         }
     }
+}
+
+fn word(value: &impl ValueEnum) -> Option<String> {
+    value.to_possible_value().map(|word| word.get_name().to_owned())
 }
 
 impl From<&Toolset> for RawToolset {

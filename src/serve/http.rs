@@ -14,15 +14,19 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::call::{Calls, Way};
+use super::formats::{self, Answers, Wants};
 use super::metrics;
 use super::oauth::Logins;
+use super::observe::Lifted;
 use super::problem::Problem;
 use super::scope::{self, AtId, IdPath, Scoped};
 use super::trust::About;
 use super::wire::{
-    Asked, BatchAnswer, IndexStatus, KnownServer, KnownTool, Need, SearchAnswer, SearchRequest,
+    Asked, CallAnswer, CallRequest, IndexStatus, KnownServer, KnownTool, Need, SearchRequest,
     ServerList, ToolPage,
 };
+use crate::format::Call;
 use crate::live::{Live, ServerState};
 use crate::search::{Answer, Query};
 
@@ -30,6 +34,22 @@ use crate::search::{Answer, Query};
 pub(super) const PAGE: usize = 100;
 /// Most tools in a page.
 pub const MAX_PAGE: usize = 1_000;
+/// What `GET /v1/search` takes.
+const SEARCH_PARAMS: [&str; 13] = [
+    "q",
+    "limit",
+    "server",
+    "explain",
+    "why",
+    "read_only",
+    "destructive",
+    "open_world",
+    "format",
+    "token_budget",
+    "family",
+    "tool_use_id",
+    "call_id",
+];
 
 /// A body as JSON.
 pub fn json(body: &impl Serialize) -> Response {
@@ -47,9 +67,7 @@ pub async fn search_get(
     Scoped(live): Scoped,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let known =
-        ["q", "limit", "server", "explain", "why", "read_only", "destructive", "open_world"];
-    let params = Params::parse(query.as_deref(), &known)?;
+    let params = Params::parse(query.as_deref(), &SEARCH_PARAMS)?;
     let queries: Vec<String> = params.all("q");
     if queries.is_empty() {
         return Err(Problem::invalid("say what to look for: ?q=…"));
@@ -62,11 +80,23 @@ pub async fn search_get(
         read_only: params.switch("read_only")?,
         destructive: params.switch("destructive")?,
         open_world: params.switch("open_world")?,
+        token_budget: params.number("token_budget")?,
     };
+    let wants = Wants {
+        format: params.word("format")?,
+        token_budget: need.token_budget,
+        family: params.word("family")?,
+        call: Call {
+            tool_use_id: params.one("tool_use_id")?.map(str::to_owned),
+            call_id: params.one("call_id")?.map(str::to_owned),
+        },
+    };
+    wants.check()?;
+    let wants = wants.by_profile(&live);
     let explain = params.switch("explain")?.unwrap_or(false);
     let query = need.into_query(explain, params.one("why")?)?;
     let answer = ask(&live, &query).await?;
-    Ok(json(&SearchAnswer::from(&answer)))
+    Ok(formats::respond(&live, Answers::One(answer.into(), wants)).await)
 }
 
 /// `POST /v1/search`
@@ -77,33 +107,47 @@ pub async fn search_post(
     let request: SearchRequest = serde_json::from_slice(&body?)
         .map_err(|error| Problem::invalid(format!("the body is not a search request: {error}")))?;
     let live = scope::within(&live, request.profile.as_deref())?;
-    match request.into_queries()? {
-        Asked::One(query) => {
-            let answer = ask(&live, &query).await?;
-            Ok(json(&SearchAnswer::from(&answer)))
+    let answers = match request.into_queries()? {
+        Asked::One(query, wants) => {
+            Answers::One(ask(&live, &query).await?.into(), wants.by_profile(&live))
         }
         Asked::Batch(queries) => {
-            let asked =
-                queries.iter().enumerate().map(|(at, query)| {
-                    let answer = ask(&live, query);
-                    async move {
-                        answer.await.map_err(|problem| problem.within(&format!("batch[{at}]")))
-                    }
-                });
-            let answers = futures::future::try_join_all(asked).await?;
-            let answers = answers.iter().map(SearchAnswer::from).collect();
-            Ok(json(&BatchAnswer { answers }))
+            let asked = queries.into_iter().enumerate().map(async |(at, (query, wants))| {
+                let answer = ask(&live, &query).await;
+                let answer = answer.map_err(|problem| problem.within(&format!("batch[{at}]")))?;
+                Ok::<_, Problem>((answer, wants.by_profile(&live)))
+            });
+            Answers::Batch(futures::future::try_join_all(asked).await?)
         }
-    }
+    };
+    Ok(formats::respond(&live, answers).await)
 }
 
-async fn ask(live: &Live, query: &Query) -> Result<Answer, Problem> {
+pub(super) async fn ask(live: &Live, query: &Query) -> Result<Answer, Problem> {
     if !live.is_ready() {
         return Err(Problem::not_ready());
     }
     let answer = live.search(query).await?;
     metrics::count_search(&answer);
     Ok(answer)
+}
+
+/// `POST /v1/call`
+pub async fn call(
+    Scoped(live): Scoped,
+    Extension(calls): Extension<Calls>,
+    Extension(lifted): Extension<Lifted>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let asked: CallRequest = serde_json::from_slice(&body?)
+        .map_err(|error| Problem::invalid(format!("the body is not a call: {error}")))?;
+    // A call has a time limit of its own.
+    lifted.lift();
+    let asked = super::call::read(Some(asked.0))?;
+    let answered = calls.scoped(live).pass_on(asked, Way::default()).await?;
+    let result = serde_json::from_str(&answered.result).map_err(|_| Problem::internal())?;
+    let (id, server) = (answered.tool.id.as_str(), answered.tool.server.as_str());
+    Ok(json(&CallAnswer { id, server, result }))
 }
 
 /// `GET /v1/tools`
@@ -139,7 +183,8 @@ pub async fn tools(Scoped(live): Scoped, RawQuery(query): RawQuery) -> Result<Re
     Ok(json(&ToolPage { generation: index.generation, tools, next_cursor }))
 }
 
-/// `GET /v1/tools/{id}`; the `/` in an id may be percent-encoded or not.
+/// `GET /v1/tools/{id}`; the `/` in an id may be percent-encoded or not. A tool's name in a model
+/// API will do as well.
 pub async fn tool(
     Scoped(live): Scoped,
     id: Result<AtId, PathRejection>,
@@ -147,7 +192,7 @@ pub async fn tool(
     let Path(IdPath { id }) = id?;
     let catalog = live.catalog();
     let known = live.known();
-    let Some(tool) = catalog.get(&id) else {
+    let Some(tool) = catalog.find(&id) else {
         return Err(Problem::no_tool_served(known.book.is_held(&id)));
     };
     Ok(json(&KnownTool::from(&**tool).with(About::of(&known, tool))))
@@ -213,6 +258,19 @@ impl Params {
         };
         value.parse().map(Some).map_err(|_| {
             Problem::invalid(format!("{name} must be a number, not {}", quoted(value)))
+        })
+    }
+
+    /// One of a few words.
+    pub(super) fn word<T: clap::ValueEnum>(&self, name: &str) -> Result<Option<T>, Problem> {
+        let Some(value) = self.one(name)? else {
+            return Ok(None);
+        };
+        T::from_str(value, false).map(Some).map_err(|_| {
+            let words = T::value_variants().iter().filter_map(clap::ValueEnum::to_possible_value);
+            let words: Vec<_> = words.map(|word| word.get_name().to_owned()).collect();
+            let known = words.join(", ");
+            Problem::invalid(format!("{name} must be one of {known}, not {}", quoted(value)))
         })
     }
 

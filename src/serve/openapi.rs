@@ -3,6 +3,7 @@
 //! Invariant: every route of the router is in the table (a test compares them), and a body is
 //! described by the type it is written from.
 
+mod finding;
 mod operations;
 
 use std::sync::LazyLock;
@@ -82,8 +83,10 @@ pub fn document() -> Value {
 }
 
 /// The operations that a profile has as well.
-const SCOPED: [&str; 7] = [
+const SCOPED: [&str; 9] = [
     "/v1/search",
+    "/v1/call",
+    "/v1/feedback",
     "/v1/tools",
     "/v1/tools/{id}",
     "/v1/servers",

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::admin::Admin;
 use super::http::json;
 use crate::access::view::View;
+use crate::format::{Family, Format};
 use crate::tool::ToolId;
 
 /// Every profile.
@@ -40,13 +41,13 @@ pub struct KnownProfile {
     limit: Option<usize>,
     /// The shape of answers, where a request does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
-    format: Option<String>,
+    format: Option<Format>,
     /// The tokens that the tools of an answer may take, where a request does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_budget: Option<usize>,
     /// The models whose tokens are counted, where a request does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
-    family: Option<String>,
+    family: Option<Family>,
     /// Tool calls at one time.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_concurrent_calls: Option<usize>,

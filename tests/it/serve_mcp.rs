@@ -278,7 +278,7 @@ async fn requests_that_are_no_mcp_are_refused_and_harm_nothing() {
         let reply = app.send(request).await;
         assert!(statuses.contains(&reply.status.as_u16()), "{}: {}", reply.status, reply.text);
     }
-    for method in [reqwest::Method::GET, reqwest::Method::DELETE, reqwest::Method::PUT] {
+    for method in [reqwest::Method::DELETE, reqwest::Method::PUT] {
         let request = app
             .request(method, "/mcp")
             .header("accept", accept)
@@ -286,7 +286,7 @@ async fn requests_that_are_no_mcp_are_refused_and_harm_nothing() {
         assert_eq!(app.send(request).await.status, 405);
     }
     let client = connect(&app, ClientLifecycleMode::Initialize).await;
-    assert_eq!(client.list_tools(None).await.unwrap().tools.len(), 2);
+    assert_eq!(client.list_tools(None).await.unwrap().tools.len(), 3);
 }
 
 #[tokio::test]

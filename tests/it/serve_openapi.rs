@@ -86,6 +86,13 @@ async fn live_responses_are_what_the_document_says() {
         let reply = app.post("/v1/search", body.to_string()).await;
         check(&document, "post", "/v1/search", &reply);
     }
+    for body in ["{}", r#"{"query": "event", "tool": "files/read_file"}"#] {
+        let reply = app.post("/v1/feedback", body).await;
+        check(&document, "post", "/v1/feedback", &reply);
+    }
+    for body in [json!({"id": "files/read_file", "arguments": {}}), json!({"arguments": {}})] {
+        check(&document, "post", "/v1/call", &app.post("/v1/call", body.to_string()).await);
+    }
     let huge = app.post("/v1/search", vec![b' '; 2 << 20]).await;
     check(&document, "post", "/v1/search", &huge);
     let plain = app.request(Method::POST, "/v1/search").body("{}");

@@ -1,5 +1,6 @@
 use super::{errors, try_toml};
 use crate::access::profile::{HostDefaults, Limits};
+use crate::format::{Family, Format};
 use crate::tool::Tool;
 use crate::tool::hints::Hints;
 
@@ -37,9 +38,9 @@ fn a_profile_is_read_whole_and_shown_as_it_can_be_written() {
     assert_eq!(profile.limits, limits);
     let defaults = HostDefaults {
         limit: Some(5),
-        format: Some("anthropic".into()),
+        format: Some(Format::Anthropic),
         token_budget: Some(4000),
-        family: Some("openai".into()),
+        family: Some(Family::Openai),
     };
     assert_eq!(profile.defaults, defaults);
     let harmless = Hints { destructive: false, ..Hints::default() };

@@ -56,10 +56,13 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         crawl: limits(),
         defaults: Defaults { network: NetworkConfig::direct(), ..Defaults::default() },
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
+        call: toolscout::config::CallConfig::default(),
+        mcp: toolscout::config::McpConfig::default(),
         rerank: None,
         registries: Vec::new(),
         profiles: Profiles::new(),
         token_key: TokenKey::File,
+        learn: None,
         trust: toolscout::trust::policy::Policy::default(),
     }
 }
