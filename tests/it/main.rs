@@ -15,6 +15,7 @@ mod cli_lint;
 mod cli_search;
 mod config_check;
 mod config_cli;
+mod conformance_server;
 mod crawl_files;
 mod crawl_fleet;
 mod crawl_freshness;
