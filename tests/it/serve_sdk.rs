@@ -1,4 +1,4 @@
-//! Clients of others, in processes of their own: the official TypeScript and Python SDKs, FastMCP
+//! Clients of others, in processes of their own: the official TypeScript and Python SDKs, `FastMCP`
 //! and the MCP Inspector.
 
 use serde_json::{Value, json};
@@ -71,7 +71,8 @@ async fn the_inspector_lists_and_calls_in_both_eras() {
     for era in ["legacy", "modern"] {
         let inspect = |args: &[&str]| {
             let mut command = Command::new(peers::node(&folder));
-            let program = "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js";
+            let program =
+                "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js";
             command
                 .arg(folder.join(program))
                 .args(["--cli", &app.url("/mcp"), "--quiet", "--protocol-era", era, "--method"])

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod crawling;
+pub mod fakes;
 pub mod front;
 pub mod mock_embeddings;
 pub mod mock_http;
