@@ -28,8 +28,10 @@ def error(message: str) -> dict:
 
 
 def answer(request: dict, headers: Any) -> dict:
-    if not headers.get("x-api-key") or not headers.get("anthropic-version"):
-        raise Refused("x-api-key and anthropic-version are required", 401)
+    if not (headers.get("x-api-key") or headers.get("Authorization", "").startswith("Bearer ")):
+        raise Refused("an API key is required", 401)
+    if not headers.get("anthropic-version"):
+        raise Refused("anthropic-version: header is required")
     for field in ("model", "max_tokens", "messages"):
         if field not in request:
             raise Refused(f"{field}: Field required")

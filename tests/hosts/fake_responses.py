@@ -5,7 +5,6 @@ import json
 from typing import Any
 
 from openai.types.responses import (
-    FunctionToolParam,
     NamespaceToolParam,
     Response,
     ResponseToolSearchOutputItemParamParam,
@@ -17,7 +16,8 @@ from openai.types.responses.response_input_param import FunctionCallOutput
 from fake_rules import Refused, fits, made_up, named, schema_of_object, unique
 
 TOOLS: dict[str, Any] = {
-    "function": FunctionToolParam,
+    # The API takes one without `strict`, which `FunctionToolParam` requires.
+    "function": ToolFunction,
     "namespace": NamespaceToolParam,
     "tool_search": ToolSearchToolParam,
 }
@@ -34,7 +34,7 @@ def error(message: str) -> dict:
 
 
 def answer(request: dict, headers: Any) -> dict:
-    if not str(headers.get("Authorization", "")).startswith("Bearer "):
+    if not headers.get("Authorization", "").startswith("Bearer "):
         raise Refused("Missing bearer authentication in header", 401)
     for field in ("model", "input"):
         if field not in request:
@@ -90,8 +90,6 @@ def check_tools(tools: list, where: str) -> dict[Name, dict]:
         kind = TOOLS.get(tool.get("type"))
         if kind is None:
             raise Refused(f"Invalid value: {tool.get('type')!r} for '{place}.type'.")
-        # In what a search found, as in a namespace, `strict` may be left out.
-        kind = ToolFunction if tool["type"] == "function" and where != "tools" else kind
         fits(tool, kind, place)
         if tool["type"] == "namespace":
             named(tool["name"], place)
@@ -166,7 +164,7 @@ def reply(number: int, items: list[dict], loaded: dict[Name, dict], searches: bo
         schema = tool.get("definition", {}).get("inputSchema")
         arguments = {"id": tool["id"], "arguments": made_up(schema)}
         return {**call, "name": "call_tool", "arguments": json.dumps(arguments)}
-    if not loaded:
+    if not loaded or (None, "search_tools") in loaded:
         return message(number, "No tool was found.")
     (namespace, name), function = next(iter(loaded.items()))
     if namespace is not None:

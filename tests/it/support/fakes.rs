@@ -38,8 +38,8 @@ impl Fakes {
     /// Status and body of the answer to a request as a client of that API makes it.
     pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let request = self.client.post(format!("{}{path}", self.url)).json(body);
-        let request = request.header("x-api-key", "k").header("anthropic-version", "2023-06-01");
-        let answer = request.bearer_auth("k").send().await.unwrap();
+        let request = request.bearer_auth("k").header("anthropic-version", "2026-10-21");
+        let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
