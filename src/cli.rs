@@ -115,6 +115,9 @@ pub struct ServeArgs {
     /// Speak MCP on stdin and stdout instead of listening.
     #[arg(long)]
     pub stdio: bool,
+    /// Show what this profile does, and nothing else, to the client on stdin.
+    #[arg(long, requires = "stdio", value_name = "NAME")]
+    pub profile: Option<String>,
     /// How log lines are written.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
@@ -189,6 +192,12 @@ pub struct SearchArgs {
     /// Search only this server; may be repeated.
     #[arg(long = "server", value_name = "ID")]
     pub server: Vec<String>,
+    /// Search what this profile of the configuration shows.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Only tools that say they change nothing (`readOnlyHint`).
+    #[arg(long)]
+    pub read_only: bool,
     /// Answer as JSON.
     #[arg(long)]
     pub json: bool,

@@ -3,6 +3,7 @@
 //! Invariant: a [`Config`] is complete and valid; nothing after it reads the environment.
 
 mod added;
+mod call;
 mod client;
 mod credential;
 pub mod edit;
@@ -16,6 +17,7 @@ mod load;
 mod names;
 mod network;
 mod places;
+mod profile;
 mod raw;
 mod registry;
 mod secret;
@@ -33,11 +35,13 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::access::profile::Profiles;
 use crate::catalog::Server;
 use crate::tool::{ServerId, Tool};
 use crate::trust::policy::Policy;
 
 pub use self::added::AddedServer;
+pub use self::call::{Alias, Allow, CallConfig, McpConfig};
 pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 pub use self::names::{NameFilter, Names};
@@ -78,12 +82,18 @@ pub struct Config {
     pub defaults: Defaults,
     /// What is to be done about definitions that changed or are odd.
     pub trust: Policy,
+    /// How tools are called through toolscout.
+    pub call: CallConfig,
+    /// What is offered over MCP beside toolscout's own tools.
+    pub mcp: McpConfig,
     /// The query and tool encoder.
     pub embed: EmbedConfig,
     /// The reranker, if there is to be one.
     pub rerank: Option<RerankConfig>,
     /// Registries that are followed.
     pub registries: Vec<RegistryConfig>,
+    /// Views of the catalog.
+    pub profiles: Profiles,
     /// What logins are encrypted with.
     pub token_key: TokenKey,
 }
@@ -120,6 +130,7 @@ impl Config {
             ("allowed_hosts, allowed_origins", hosts(self) != hosts(next)),
             ("data", self.data != next.data),
             ("[crawl]", shown(&self.crawl) != shown(&next.crawl)),
+            ("[mcp]", self.mcp != next.mcp),
             ("[embed]", shown(&self.embed) != shown(&next.embed)),
             ("[[registry]]", self.registries != next.registries),
             ("[crawl], for [[registry]] alone", reached_anew && !self.registries.is_empty()),

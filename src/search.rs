@@ -2,6 +2,7 @@
 //!
 //! Invariant: for one generation the same query gets the same answer; ties break by tool id.
 
+mod admitted;
 mod confidence;
 mod explain;
 pub mod fuse;
@@ -20,7 +21,11 @@ pub use needs::PartVectors;
 
 use crate::catalog::ToolIdx;
 use crate::index::{Index, Ranked};
+use crate::tool::hints::HintFilter;
 use crate::tool::{ServerId, Tool, ToolId};
+
+use admitted::Admitted;
+use slots::Slot;
 
 pub use confidence::{Features, Gauge};
 pub use why::{Verdict, Why};
@@ -42,6 +47,8 @@ pub struct Query {
     pub limit: Option<usize>,
     /// Only tools of these servers; empty means all.
     pub servers: Vec<ServerId>,
+    /// Only tools with these effects, by what their annotations say.
+    pub hints: HintFilter,
     /// Fill in [`Hit::explain`].
     pub explain: bool,
     /// Say of this tool why it stands where it does, found or not.
@@ -159,6 +166,8 @@ pub struct Hit {
     pub confidence: f32,
     /// The same tool on other servers.
     pub duplicates: Vec<ToolId>,
+    /// It is in every answer, beside those that the limit counts.
+    pub pinned: bool,
     /// How it came to its place, when asked for.
     pub explain: Option<Explain>,
 }
@@ -175,6 +184,9 @@ pub struct Explain {
     /// Its place among the tools that the reranker put in order, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reranked: Option<Placed>,
+    /// What the profile multiplies its score by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boost: Option<f32>,
     /// Query terms found in it, by field (`name`, `title`, `description`, `params`,
     /// `server`, `server_description`).
     pub matched: std::collections::BTreeMap<&'static str, Vec<String>>,
@@ -221,6 +233,8 @@ pub struct Ranking {
     pub needs: usize,
     /// The tools that the query names; they are first in `ranked`.
     named: BTreeSet<ToolIdx>,
+    /// What the query may find.
+    admitted: Admitted,
     /// What the reranker made of the tools that it read.
     reranked: BTreeMap<ToolIdx, Placed>,
     lists: Vec<fuse::ArmLists>,
@@ -229,11 +243,11 @@ pub struct Ranking {
 /// Ranks `index` for a query that was checked. `vectors` are those of [`Query::parts`] in order;
 /// without them only the lexical arm ranks.
 pub fn rank(index: &Index, query: &Query, vectors: &[PartVectors]) -> Ranking {
-    // Rights before ranking: what is not to be seen is left out before it has a score.
-    let wanted = (!query.servers.is_empty()).then(|| index.catalog.of_servers(&query.servers));
-    let keep = |tool: ToolIdx| wanted.as_ref().is_none_or(|wanted| wanted[tool.as_usize()]);
+    let admitted = Admitted::of(index, query);
+    let keep = |tool: ToolIdx| admitted.has(tool);
     let lists = fuse::rank_arms(index, query, vectors, keep);
     let (mut ranked, needs) = fuse::fuse(index, &lists, vectors);
+    index.emphasis.apply(&mut ranked);
     let named: BTreeSet<ToolIdx> = query
         .texts
         .iter()
@@ -248,7 +262,7 @@ pub fn rank(index: &Index, query: &Query, vectors: &[PartVectors]) -> Ranking {
         }
     }
     ranked.sort_unstable_by(Ranked::order);
-    Ranking { ranked, needs, named, reranked: BTreeMap::new(), lists }
+    Ranking { ranked, needs, named, admitted, reranked: BTreeMap::new(), lists }
 }
 
 /// What a ranking says to the one who asked.
@@ -268,28 +282,54 @@ pub fn answer(index: &Index, query: &Query, vectors: &[PartVectors], ranking: &R
     // Whoever asks why a tool is missing wants to know of every slot.
     let most =
         if query.why.is_some() { usize::MAX } else { query.limit.unwrap_or(select::MOST_OF_ALL) };
-    let slots = slots::group(index, query, &ranking.ranked, most);
+    // Pinned tools stand beside the others: they take no place, and none is named twice.
+    let is_pinned = |tool: ToolIdx| index.emphasis.is_pinned(tool);
+    let ranked: Vec<Ranked> =
+        ranking.ranked.iter().copied().filter(|ranked| !is_pinned(ranked.tool)).collect();
+    let keep = |tool: ToolIdx| ranking.admitted.has(tool) && !is_pinned(tool);
+    let slots = slots::group(index, query, &ranked, most, keep);
     let count = query.limit.unwrap_or_else(|| select::cut(&slots, ranking.needs)).min(slots.len());
     let gauge = Gauge::new(index, vectors, ranking);
-    let hit = |slot: &slots::Slot| Hit {
+    let hit = |slot: &Slot| Hit {
         tool: Arc::clone(index.catalog.tool(slot.shown.tool)),
         score: slot.shown.score,
         confidence: gauge.confidence(slot.shown.tool),
         duplicates: slot.beside.iter().map(|tool| index.catalog.tool(*tool).id.clone()).collect(),
+        pinned: is_pinned(slot.shown.tool),
         explain: query.explain.then(|| {
             let tool = slot.shown.tool;
             let named = ranking.named.contains(&tool);
             let reranked = ranking.reranked.get(&tool).copied();
+            let boost = index.emphasis.boosts.get(&tool).copied();
             let arms = explain::explain(index, &query.texts, &ranking.lists, tool, named);
-            Explain { reranked, ..arms }
+            Explain { reranked, boost, ..arms }
         }),
     };
-    let hits: Vec<Hit> = slots[..count].iter().map(hit).collect();
+    let pinned = pinned(index, ranking);
+    let mut hits: Vec<Hit> = slots[..count].iter().chain(&pinned).map(hit).collect();
+    if !pinned.is_empty() {
+        hits.sort_by(|a, b| b.score.total_cmp(&a.score));
+    }
     let confidences = hits.iter().map(|hit| hit.confidence);
-    let case = why::Case { index, query, vectors, ranking, slots: &slots, count, gauge: &gauge };
+    let returned = hits.len();
+    let (slots, gauge) = (&slots[..], &gauge);
+    let case = why::Case { index, query, vectors, ranking, slots, count, returned, gauge };
     Served {
         no_good_match: confidence::no_good_match(!vectors.is_empty(), confidences),
         why: query.why.as_ref().map(|id| case.why(id)),
         hits,
     }
+}
+
+/// The pinned tools that the query may find, each with the score that it ranked with, if it did.
+fn pinned(index: &Index, ranking: &Ranking) -> Vec<Slot> {
+    let score = |tool: ToolIdx| {
+        let found = ranking.ranked.iter().find(|ranked| ranked.tool == tool);
+        found.map_or(0.0, |ranked| ranked.score)
+    };
+    let pinned = index.emphasis.pinned.iter().filter(|tool| ranking.admitted.has(**tool));
+    pinned
+        .map(|tool| Ranked { tool: *tool, score: score(*tool) })
+        .map(|shown| Slot { shown, beside: Vec::new() })
+        .collect()
 }

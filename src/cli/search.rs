@@ -10,6 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::local::Local;
+use super::serve::no_profile;
 use super::{LogFormat, SearchArgs, crawl, log, remote};
 use crate::auth::Accounts;
 use crate::catalog::{Catalog, file};
@@ -18,6 +19,7 @@ use crate::demo;
 use crate::index::snapshot;
 use crate::search::{Arms, Query};
 use crate::serve;
+use crate::tool::hints::HintFilter;
 use crate::tool::{ServerId, ToolId};
 
 /// Runs the subcommand.
@@ -29,8 +31,16 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<ExitCode> {
         ask_running(args, url)?
     } else {
         let config = args.sources.resolve()?;
+        let profile = args.profile.as_ref().map(|name| {
+            let profile = config.profiles.get(name.as_str());
+            profile.with_context(|| no_profile(name, &config))
+        });
+        let profile = profile.transpose()?;
         let catalog = catalog(&config, &lines)?;
-        let local = Local::build(catalog, &config, query.arms == Arms::Lexical)?;
+        let mut local = Local::build(catalog, &config, query.arms == Arms::Lexical)?;
+        if let Some(profile) = profile {
+            local.see(profile);
+        }
         serve::answer_body(&local.ask(&query)?)
     };
     let mut out = anstream::stdout().lock();
@@ -48,6 +58,7 @@ fn query(args: &SearchArgs) -> Query {
         texts: vec![args.query.join(" ")],
         limit: args.limit.map(usize::from),
         servers: args.server.iter().map(|id| ServerId::from(id.as_str())).collect(),
+        hints: HintFilter { read_only: args.read_only.then_some(true), ..HintFilter::default() },
         explain: args.explain,
         why: args.why.as_deref().map(ToolId::from),
         arms: args.arm.into(),
@@ -127,6 +138,12 @@ fn ask_running(args: &SearchArgs, url: &Url) -> anyhow::Result<String> {
         for server in &args.server {
             pairs.append_pair("server", server);
         }
+        if let Some(profile) = &args.profile {
+            pairs.append_pair("profile", profile);
+        }
+        if args.read_only {
+            pairs.append_pair("read_only", "1");
+        }
         if args.explain {
             pairs.append_pair("explain", "1");
         }
@@ -166,6 +183,9 @@ fn table(answer: &Value) -> String {
             let _ = writeln!(text, "    {about}");
         }
         let beside: Vec<&str> = strings(&tool["duplicates"]).collect();
+        if tool["pinned"] == true {
+            let _ = writeln!(text, "    {dim}pinned{dim:#}");
+        }
         if !beside.is_empty() {
             let _ = writeln!(text, "    {dim}the same: {}{dim:#}", beside.join(", "));
         }
@@ -228,6 +248,9 @@ fn places(explain: &Value) -> Vec<String> {
     let mut parts = Vec::new();
     if explain["exact_name"] == true {
         parts.push("named in the query".to_owned());
+    }
+    if let Some(boost) = explain["boost"].as_f64() {
+        parts.push(format!("boosted by {boost:.2}"));
     }
     for arm in ["lexical", "dense"] {
         if let (Some(rank), Some(score)) =

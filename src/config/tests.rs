@@ -1,12 +1,14 @@
 mod encoder;
+mod profile;
 mod trust;
 
 use std::path::Path;
 
 use super::file::keys_of;
+use super::profile::{RawProfile, RawToolConfig, RawToolset};
 use super::raw::{
-    RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawOAuth, RawRegistry, RawRerank, RawServer,
-    RawTrust,
+    RawCall, RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawMcp, RawOAuth, RawRegistry, RawRerank,
+    RawServer, RawTrust,
 };
 use super::*;
 
@@ -97,9 +99,16 @@ fn the_example_names_every_key_and_no_other() {
     assert_eq!(sorted(tree.keys().cloned().collect()), sorted(keys_of::<RawConfig>()));
     assert_eq!(sorted(keys(&tree["crawl"])), sorted(keys_of::<RawCrawl>()));
     assert_eq!(sorted(keys(&tree["trust"])), sorted(keys_of::<RawTrust>()));
+    assert_eq!(sorted(keys(&tree["call"])), sorted(keys_of::<RawCall>()));
+    assert_eq!(sorted(keys(&tree["mcp"])), sorted(keys_of::<RawMcp>()));
     assert_eq!(sorted(keys(&tree["embed"])), sorted(keys_of::<RawEmbed>()));
     assert_eq!(sorted(keys(&tree["embed"]["endpoint"])), sorted(keys_of::<RawEndpoint>()));
     assert_eq!(sorted(keys(&tree["registry"][0])), sorted(keys_of::<RawRegistry>()));
+    let profile = &tree["profiles"]["support"];
+    assert_eq!(sorted(keys(profile)), sorted(keys_of::<RawProfile>()));
+    let toolset = &profile["toolsets"]["crm"];
+    assert_eq!(sorted(keys(toolset)), sorted(keys_of::<RawToolset>()));
+    assert_eq!(keys(&toolset["configs"]["find_customer"]), keys_of::<RawToolConfig>());
     assert_eq!(sorted(keys(&tree["rerank"])), sorted(keys_of::<RawRerank>()));
     assert_eq!(sorted(servers.values().flat_map(keys).collect()), sorted(keys_of::<RawServer>()));
     assert_eq!(sorted(keys(&servers["crm"]["oauth"])), sorted(keys_of::<RawOAuth>()));

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use tokio::sync::{mpsc, watch};
 
 use crate::catalog::{Catalog, ToolIdx};
-use crate::embed::cache::{self, Kept, VectorCache};
+use crate::embed::cache::{self, Kept, Vector, VectorCache};
 use crate::embed::{Cost, EmbedError, Role, embed_one};
 use crate::index::Index;
 use crate::index::dense::Dense;
@@ -107,14 +107,18 @@ pub fn ready(index: &Index, cache: &VectorCache, earlier: &Index) -> Option<Dens
     };
     let places = index.catalog.places_in(&earlier.catalog).into_iter();
     let known: Vec<Option<ToolIdx>> = places.zip(now).map(same).collect();
-    let vector = |tool: ToolIdx| {
-        if embedder.cost() != Cost::Instant {
-            return cache.get(&now[tool.as_usize()].embedded);
-        }
-        let text = fields::embedded_in(&index.catalog, index.catalog.tool(tool));
-        embed_one(&**embedder, Role::Tool, &text, None).ok().map(Into::into)
-    };
+    let vector = |tool| of_tool(index, cache, tool);
     Dense::updated(embedder.dims(), &known, earlier.dense.as_deref(), vector)
+}
+
+/// The vector of a tool of `index`: from the cache, or from an instant encoder.
+pub fn of_tool(index: &Index, cache: &VectorCache, tool: ToolIdx) -> Option<Vector> {
+    let embedder = cache.embedder();
+    if embedder.cost() != Cost::Instant {
+        return cache.get(&index.documents.all[tool.as_usize()].embedded);
+    }
+    let text = fields::embedded_in(&index.catalog, index.catalog.tool(tool));
+    embed_one(&**embedder, Role::Tool, &text, None).ok().map(Into::into)
 }
 
 /// Embeds what `catalog` needs; false when some of it should be tried again.

@@ -9,18 +9,21 @@ use std::time::SystemTime;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, RawQuery};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::call::{Calls, Way};
 use super::metrics;
 use super::oauth::Logins;
+use super::observe::Lifted;
 use super::problem::Problem;
+use super::scope::{self, AtId, IdPath, Scoped};
 use super::trust::About;
 use super::wire::{
-    Asked, BatchAnswer, IndexStatus, KnownServer, KnownTool, Need, SearchAnswer, SearchRequest,
-    ServerList, ToolPage,
+    Asked, BatchAnswer, CallAnswer, CallRequest, IndexStatus, KnownServer, KnownTool, Need,
+    SearchAnswer, SearchRequest, ServerList, ToolPage,
 };
 use crate::live::{Live, ServerState};
 use crate::search::{Answer, Query};
@@ -43,10 +46,12 @@ pub fn json(body: &impl Serialize) -> Response {
 
 /// `GET /v1/search`
 pub async fn search_get(
-    State(live): State<Live>,
+    Scoped(live): Scoped,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let params = Params::parse(query.as_deref(), &["q", "limit", "server", "explain", "why"])?;
+    let known =
+        ["q", "limit", "server", "explain", "why", "read_only", "destructive", "open_world"];
+    let params = Params::parse(query.as_deref(), &known)?;
     let queries: Vec<String> = params.all("q");
     if queries.is_empty() {
         return Err(Problem::invalid("say what to look for: ?q=…"));
@@ -56,19 +61,24 @@ pub async fn search_get(
         queries: Some(queries),
         limit: params.number("limit")?,
         servers: params.all("server"),
+        read_only: params.switch("read_only")?,
+        destructive: params.switch("destructive")?,
+        open_world: params.switch("open_world")?,
     };
-    let query = need.into_query(params.flag("explain")?, params.one("why")?)?;
+    let explain = params.switch("explain")?.unwrap_or(false);
+    let query = need.into_query(explain, params.one("why")?)?;
     let answer = ask(&live, &query).await?;
     Ok(json(&SearchAnswer::from(&answer)))
 }
 
 /// `POST /v1/search`
 pub async fn search_post(
-    State(live): State<Live>,
+    Scoped(live): Scoped,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let request: SearchRequest = serde_json::from_slice(&body?)
         .map_err(|error| Problem::invalid(format!("the body is not a search request: {error}")))?;
+    let live = scope::within(&live, request.profile.as_deref())?;
     match request.into_queries()? {
         Asked::One(query) => {
             let answer = ask(&live, &query).await?;
@@ -98,11 +108,26 @@ async fn ask(live: &Live, query: &Query) -> Result<Answer, Problem> {
     Ok(answer)
 }
 
-/// `GET /v1/tools`
-pub async fn tools(
-    State(live): State<Live>,
-    RawQuery(query): RawQuery,
+/// `POST /v1/call`
+pub async fn call(
+    Scoped(live): Scoped,
+    Extension(calls): Extension<Calls>,
+    Extension(lifted): Extension<Lifted>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
+    let asked: CallRequest = serde_json::from_slice(&body?)
+        .map_err(|error| Problem::invalid(format!("the body is not a call: {error}")))?;
+    // A call has a time limit of its own.
+    lifted.lift();
+    let asked = super::call::read(Some(asked.0))?;
+    let answered = calls.scoped(live).pass_on(asked, Way::default()).await?;
+    let result = serde_json::from_str(&answered.result).map_err(|_| Problem::internal())?;
+    let (id, server) = (answered.tool.id.as_str(), answered.tool.server.as_str());
+    Ok(json(&CallAnswer { id, server, result }))
+}
+
+/// `GET /v1/tools`
+pub async fn tools(Scoped(live): Scoped, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let params = Params::parse(query.as_deref(), &["server", "cursor", "limit"])?;
     let limit = params.number("limit")?.unwrap_or(PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
@@ -136,10 +161,10 @@ pub async fn tools(
 
 /// `GET /v1/tools/{id}`; the `/` in an id may be percent-encoded or not.
 pub async fn tool(
-    State(live): State<Live>,
-    id: Result<Path<String>, PathRejection>,
+    Scoped(live): Scoped,
+    id: Result<AtId, PathRejection>,
 ) -> Result<Response, Problem> {
-    let Path(id) = id?;
+    let Path(IdPath { id }) = id?;
     let catalog = live.catalog();
     let known = live.known();
     let Some(tool) = catalog.get(&id) else {
@@ -149,23 +174,23 @@ pub async fn tool(
 }
 
 /// `GET /v1/servers`
-pub async fn servers(
-    State(live): State<Live>,
-    Extension(logins): Extension<Arc<Logins>>,
-) -> Response {
+pub async fn servers(Scoped(live): Scoped, Extension(logins): Extension<Arc<Logins>>) -> Response {
     let now = SystemTime::now();
     let servers = live.servers();
     let known = live.known();
     let one = |(id, status)| KnownServer::at(now, id, status, &known);
     let mut servers: Vec<_> = servers.iter().map(one).collect();
-    for server in servers.iter_mut().filter(|server| server.state == ServerState::AuthRequired) {
+    let may_log_in = |server: &&mut KnownServer<'_>| {
+        server.state == ServerState::AuthRequired && live.scope().is_none()
+    };
+    for server in servers.iter_mut().filter(may_log_in) {
         server.login_url = logins.url(server.id).map(String::from);
     }
     json(&ServerList { servers })
 }
 
 /// `GET /v1/status`
-pub async fn status(State(live): State<Live>) -> Response {
+pub async fn status(Scoped(live): Scoped) -> Response {
     json(&IndexStatus::of(&live.status(), &live.servers()))
 }
 
@@ -174,9 +199,11 @@ pub(super) struct Params(Vec<(String, String)>);
 
 impl Params {
     pub(super) fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
+        // The profile was read with the request's path.
         let pairs: Vec<(String, String)> =
             url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
                 .into_owned()
+                .filter(|(name, _)| name != scope::PROFILE)
                 .collect();
         match pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             Some((name, _)) => Err(Problem::invalid(format!(
@@ -209,10 +236,11 @@ impl Params {
         })
     }
 
-    fn flag(&self, name: &str) -> Result<bool, Problem> {
+    fn switch(&self, name: &str) -> Result<Option<bool>, Problem> {
         match self.one(name)? {
-            None | Some("0" | "false") => Ok(false),
-            Some("1" | "true") => Ok(true),
+            None => Ok(None),
+            Some("0" | "false") => Ok(Some(false)),
+            Some("1" | "true") => Ok(Some(true)),
             Some(value) => {
                 Err(Problem::invalid(format!("{name} must be 1 or 0, not {}", quoted(value))))
             }

@@ -15,6 +15,7 @@ use super::trust::{About, Found, HeldDefinition, History};
 use crate::live::trusted::Known;
 use crate::live::{ServerState, ServerStatus, Status};
 use crate::search::{Answer, Explain, MAX_PHRASINGS, Mode, Query, Stale, Why};
+use crate::tool::hints::HintFilter;
 use crate::tool::{ServerId, Tool, ToolId};
 
 /// Most needs of one batch.
@@ -39,6 +40,16 @@ pub struct Need {
     /// Only tools of these servers, by id; empty means all.
     #[serde(default)]
     pub servers: Vec<String>,
+    /// Only tools that say (true) or do not say (false) that they change nothing.
+    #[serde(default)]
+    pub read_only: Option<bool>,
+    /// Only tools that may (true) or do not (false) delete or overwrite; one that says nothing may.
+    #[serde(default)]
+    pub destructive: Option<bool>,
+    /// Only tools that reach (true) or do not reach (false) beyond their server; one that says
+    /// nothing does.
+    #[serde(default)]
+    pub open_world: Option<bool>,
 }
 
 /// The body of `POST /v1/search`: one need, or `batch`.
@@ -60,6 +71,20 @@ pub struct SearchRequest {
     /// Only tools of these servers, by id. In a batch: for needs that name none.
     #[serde(default)]
     pub servers: Vec<String>,
+    /// The profile whose view is searched; without it all tools are.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// Only tools that say (true) or do not say (false) that they change nothing. In a batch, as
+    /// the next two: for needs that do not say.
+    #[serde(default)]
+    pub read_only: Option<bool>,
+    /// Only tools that may (true) or do not (false) delete or overwrite; one that says nothing may.
+    #[serde(default)]
+    pub destructive: Option<bool>,
+    /// Only tools that reach (true) or do not reach (false) beyond their server; one that says
+    /// nothing does.
+    #[serde(default)]
+    pub open_world: Option<bool>,
     /// Say of each tool how it came to its place.
     #[serde(default)]
     pub explain: bool,
@@ -86,6 +111,11 @@ impl Need {
         };
         Ok(Query {
             texts,
+            hints: HintFilter {
+                read_only: self.read_only,
+                destructive: self.destructive,
+                open_world: self.open_world,
+            },
             limit: self.limit,
             servers: self.servers.into_iter().map(ServerId::from).collect(),
             explain,
@@ -93,6 +123,36 @@ impl Need {
             ..Query::default()
         })
     }
+}
+
+/// The body of `POST /v1/call`: `id` and `arguments`, or one of the forms that models mistake them
+/// for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct CallRequest(#[schemars(with = "Call")] pub serde_json::Map<String, serde_json::Value>);
+
+/// A call of a tool.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "a schema alone: a call is read in more forms than this one")]
+struct Call {
+    /// The tool's id (`server/name`), or its name where that is the only one.
+    id: String,
+    /// Its arguments, by the inputSchema of its definition.
+    #[schemars(default)]
+    arguments: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What a call came to at the tool's server.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CallAnswer<'a> {
+    /// What was called.
+    pub id: &'a str,
+    /// The server that answered.
+    pub server: &'a str,
+    /// The result as it sent it, an error of the tool included (`isError`).
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub result: &'a RawValue,
 }
 
 /// What a `POST /v1/search` asks for.
@@ -112,6 +172,9 @@ impl SearchRequest {
             queries: self.queries,
             limit: self.limit,
             servers: self.servers,
+            read_only: self.read_only,
+            destructive: self.destructive,
+            open_world: self.open_world,
         };
         let Some(batch) = self.batch else {
             return need.into_query(self.explain, self.why.as_deref()).map(Asked::One);
@@ -132,6 +195,9 @@ impl SearchRequest {
             if item.servers.is_empty() {
                 item.servers.clone_from(&need.servers);
             }
+            item.read_only = item.read_only.or(need.read_only);
+            item.destructive = item.destructive.or(need.destructive);
+            item.open_world = item.open_world.or(need.open_world);
             item.into_query(self.explain, self.why.as_deref())
                 .map_err(|problem| problem.within(&format!("batch[{at}]")))
         });
@@ -186,7 +252,11 @@ pub struct FoundTool<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schemars(with = "Vec<String>", default)]
     pub duplicates: &'a [ToolId],
-    /// The definition as its server sent it.
+    /// It is in every answer of the profile, beside those that `limit` counts.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub pinned: bool,
+    /// The definition as its server sent it, but for what the profile says in its place.
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub definition: &'a RawValue,
     /// How it came to its place, when asked for.
@@ -203,6 +273,7 @@ impl<'a> From<&'a Answer> for SearchAnswer<'a> {
             score: hit.score,
             confidence: hit.confidence,
             duplicates: &hit.duplicates,
+            pinned: hit.pinned,
             definition: &hit.tool.definition,
             explain: hit.explain.as_ref(),
         });

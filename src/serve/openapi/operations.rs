@@ -9,9 +9,11 @@ use super::super::admin::{ConfigStatus, Done, NewServer};
 use super::super::decide::{Decide, DecidedList, PendingList};
 use super::super::http;
 use super::super::manifest::{Manifest, ServerCard};
+use super::super::profiles::ProfileList;
 use super::super::trust::{ChangePage, FindingPage};
 use super::super::wire::{
-    BatchAnswer, Health, IndexStatus, KnownTool, SearchAnswer, SearchRequest, ServerList, ToolPage,
+    BatchAnswer, CallAnswer, CallRequest, Health, IndexStatus, KnownTool, SearchAnswer,
+    SearchRequest, ServerList, ToolPage,
 };
 use super::{Operation, Schemas};
 use crate::roster::Reload;
@@ -45,16 +47,15 @@ fn api(schemas: &mut Schemas) -> Vec<Operation> {
                     &limit(crate::search::MAX_LIMIT),
                 ),
                 servers(),
-                query(
-                    "explain",
-                    "Say of each tool how it came to its place",
-                    &json!({ "enum": [0, 1, false, true] }),
-                ),
+                switch("explain", "Say of each tool how it came to its place"),
                 query(
                     "why",
                     "A tool's id: say why it stands where it does, found or not",
                     &json!({ "type": "string" }),
                 ),
+                switch("read_only", "Only tools that say, or do not say, that they change nothing"),
+                switch("destructive", "Only tools that may, or do not, delete or overwrite"),
+                switch("open_world", "Only tools that reach, or do not, beyond their server"),
             ],
             problems: &[400, 503],
             ..Operation::get(
@@ -100,6 +101,17 @@ fn api(schemas: &mut Schemas) -> Vec<Operation> {
                 "getTool",
                 "One tool",
                 schemas.written::<KnownTool<'_>>(),
+            )
+        },
+        Operation {
+            method: "post",
+            body: Some(schemas.read::<CallRequest>()),
+            problems: &[400, 403, 404, 413, 415, 422, 429, 501, 502, 503, 504],
+            ..Operation::get(
+                "/v1/call",
+                "callTool",
+                "Call a tool at its server, where the operator allows it",
+                schemas.written::<CallAnswer<'_>>(),
             )
         },
         Operation::get(
@@ -221,6 +233,15 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
             "Crawl a server now",
             &[401, 404, 409],
         ),
+        Operation {
+            problems: &[401],
+            ..Operation::get(
+                "/v1/admin/profiles",
+                "listProfiles",
+                "What each profile shows, and what of it can't be done",
+                schemas.written::<ProfileList>(),
+            )
+        },
         Operation {
             parameters: vec![many("server", "Only tools of this server; repeatable", false)],
             problems: &[400, 401],
@@ -385,6 +406,10 @@ fn ops(schemas: &mut Schemas) -> Vec<Operation> {
 
 fn query(name: &str, description: &str, schema: &Value) -> Value {
     json!({ "in": "query", "name": name, "description": description, "schema": schema })
+}
+
+fn switch(name: &str, description: &str) -> Value {
+    query(name, description, &json!({ "enum": [0, 1, false, true] }))
 }
 
 fn many(name: &str, description: &str, required: bool) -> Value {

@@ -79,8 +79,11 @@ pub fn config() -> Config {
         crawl: CrawlConfig { concurrency: 1, max_pages: 1, max_tools: 1, max_bytes: 1 },
         defaults: Defaults::default(),
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
+        call: toolscout::config::CallConfig::default(),
+        mcp: toolscout::config::McpConfig::default(),
         rerank: None,
         registries: Vec::new(),
+        profiles: Default::default(),
         token_key: TokenKey::File,
         trust: toolscout::trust::policy::Policy::default(),
     }

@@ -55,8 +55,11 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         crawl: limits(),
         defaults: Defaults { network: NetworkConfig::direct(), ..Defaults::default() },
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
+        call: toolscout::config::CallConfig::default(),
+        mcp: toolscout::config::McpConfig::default(),
         rerank: None,
         registries: Vec::new(),
+        profiles: Default::default(),
         token_key: TokenKey::File,
         trust: toolscout::trust::policy::Policy::default(),
     }
