@@ -67,6 +67,6 @@ async fn the_files_of_hosts_lead_to_toolscout() {
         let Value::Array(servers) = &crawled else { panic!("{crawled}") };
         assert_eq!(servers.len(), 1, "{crawled}");
         assert_eq!(servers[0]["state"], "ready", "{crawled}");
-        assert_eq!(servers[0]["tools"], 2, "{crawled}");
+        assert_eq!(servers[0]["tools"], 3, "{crawled}");
     }
 }

@@ -10,7 +10,7 @@ use crate::support::peers::{self, output};
 fn check(seen: &Value) {
     assert_eq!(seen["server"], "toolscout");
     assert!(seen["instructions"].as_str().unwrap().contains("search_tools"));
-    assert_eq!(seen["tools"], json!(["search_tools", "get_tool"]));
+    assert_eq!(seen["tools"], json!(["search_tools", "get_tool", "list_servers"]));
     assert_eq!(seen["found"]["tools"][0]["id"], "calendar/create_event", "{seen}");
     assert_eq!(seen["found"]["tools"][0]["definition"]["title"], "Create event");
     assert_eq!(seen["found"], seen["foundText"]);
@@ -82,7 +82,7 @@ async fn the_inspector_lists_and_calls_in_both_eras() {
         };
         let listed = output(&mut inspect(&["tools/list", "--strict"])).await;
         let names = listed["tools"].as_array().unwrap().iter().map(|tool| &tool["name"]);
-        assert_eq!(names.collect::<Vec<_>>(), ["search_tools", "get_tool"]);
+        assert_eq!(names.collect::<Vec<_>>(), ["search_tools", "get_tool", "list_servers"]);
         let query = format!("query={}", ARGS[0]);
         let call = ["tools/call", "--tool-name", "search_tools", "--tool-arg", &query];
         let found = output(&mut inspect(&call)).await;
