@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::process::Command;
 
+use crate::hosts_examples::demo;
 use crate::support::app::TestApp;
 use crate::support::peers;
 
@@ -16,12 +17,12 @@ const VERSIONS: [(&str, usize); 3] = [("2025-06-18", 30), ("2025-11-25", 35), ("
 #[tokio::test]
 async fn the_conformance_suite_passes_but_for_what_is_expected_to_fail() {
     let Some(suite) = peers::folder("conformance", &["node_modules"]) else { return };
-    let app = TestApp::start().await;
+    let (_folder, service) = demo().await;
     for (version, fewest) in VERSIONS {
         let output = Command::new(peers::node(&suite))
             .arg(suite.join("node_modules/@modelcontextprotocol/conformance/dist/index.js"))
             .args(["server", "--suite", "all", "--spec-version", version, "--url"])
-            .arg(app.url("/mcp"))
+            .arg(format!("{}/mcp", service.url))
             .arg("--expected-failures")
             .arg(suite.join("expected-failures.yml"))
             .env("NO_PROXY", "127.0.0.1")

@@ -1,7 +1,11 @@
 //! The stand-in for the model APIs refuses what they refuse: else the examples would prove nothing.
 
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::support::app::TestApp;
 use crate::support::fakes::Fakes;
 
 /// `value` with the one at `pointer` replaced.
@@ -19,10 +23,10 @@ fn without(value: &Value, pointer: &str, key: &str) -> Value {
 }
 
 async fn check(fakes: &Fakes, path: &str, sound: &Value, refused: &[(Value, &str)]) {
-    let (status, answer) = fakes.post(path, sound).await;
+    let (status, answer) = fakes.post(path, sound.to_string()).await;
     assert_eq!(status, 200, "{answer}");
     for (request, expected) in refused {
-        let (status, answer) = fakes.post(path, request).await;
+        let (status, answer) = fakes.post(path, request.to_string()).await;
         assert_eq!(status, 400, "{expected}: {answer}");
         let message = answer["error"]["message"].as_str().unwrap();
         assert!(message.contains(expected), "{expected}: {message}");
@@ -139,4 +143,31 @@ async fn the_responses_api_refuses_what_it_does_not_take() {
         ],
     )
     .await;
+}
+
+/// Names, schemas and descriptions that no model API takes are mended on the way to it.
+#[tokio::test]
+async fn what_toolscout_gives_is_taken_whatever_servers_sent() {
+    let Some(fakes) = Fakes::start().await else { return };
+    let app = TestApp::start().await;
+    for (api, path, member, rest) in [
+        ("anthropic", "/v1/messages", "messages", r#""max_tokens":1"#),
+        ("openai", "/v1/responses", "input", r#""store":false"#),
+    ] {
+        for (from, wanted) in [
+            (format!("/v1/{api}/tools"), "tools"),
+            (format!("/v1/search?q=carrier+pigeon+mail&format={api}"), "result"),
+        ] {
+            let given = app.get(&from).await.text;
+            // As text: the test catalog has what a `Value` can't hold.
+            let given: BTreeMap<&str, &RawValue> = serde_json::from_str(&given).unwrap();
+            let tools = given[wanted].get();
+            assert!(tools.contains("post_office__odd_n_me"), "{tools}");
+            let body = format!(
+                r#"{{"model":"m","tools":{tools},"{member}":[{{"role":"user","content":"x"}}],{rest}}}"#
+            );
+            let (status, answer) = fakes.post(path, body).await;
+            assert_eq!(status, 200, "{from}: {answer}");
+        }
+    }
 }

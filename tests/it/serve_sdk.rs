@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use crate::hosts_examples::demo;
 use crate::support::app::TestApp;
 use crate::support::peers::{self, output};
 
@@ -66,30 +67,41 @@ async fn the_client_of_fastmcp_searches_in_both_eras() {
 #[tokio::test]
 async fn the_inspector_lists_and_calls_in_both_eras() {
     let Some(folder) = peers::folder("conformance", &["node_modules"]) else { return };
-    let app = TestApp::start().await;
-    let home = tempfile::tempdir().unwrap();
+    let (home, service) = demo().await;
+    let program = "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js";
     for era in ["legacy", "modern"] {
         let inspect = |args: &[&str]| {
             let mut command = Command::new(peers::node(&folder));
-            let program =
-                "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js";
             command
                 .arg(folder.join(program))
-                .args(["--cli", &app.url("/mcp"), "--quiet", "--protocol-era", era, "--method"])
+                .args(["--cli", &format!("{}/mcp", service.url)])
+                .args(["--quiet", "--protocol-era", era, "--method"])
                 .args(args)
                 .env("HOME", home.path());
             command
         };
+        let call = |tool, arguments| {
+            inspect(&["tools/call", "--tool-name", tool, "--tool-args-json", arguments])
+        };
         let listed = output(&mut inspect(&["tools/list", "--strict"])).await;
         let names = listed["tools"].as_array().unwrap().iter().map(|tool| &tool["name"]);
-        assert_eq!(names.collect::<Vec<_>>(), ["search_tools", "get_tool", "list_servers"]);
-        let query = format!("query={}", ARGS[0]);
-        let call = ["tools/call", "--tool-name", "search_tools", "--tool-arg", &query];
-        let found = output(&mut inspect(&call)).await;
-        let found = &found["structuredContent"];
-        assert_eq!(found["tools"][0]["id"], "calendar/create_event", "{found}");
-        let call = ["tools/call", "--tool-name", "get_tool", "--tool-arg", "id=no/such"];
-        let refused = inspect(&call).kill_on_drop(true).output().await.unwrap();
+        let all = ["search_tools", "get_tool", "list_servers", "call_tool"];
+        assert_eq!(names.collect::<Vec<_>>(), all);
+
+        let found = output(&mut call(
+            "search_tools",
+            r#"{"query": "create a calendar event with guests"}"#,
+        ))
+        .await;
+        let found = &found["structuredContent"]["tools"][0]["id"];
+        assert_eq!(found, "calendar/create_event");
+        let get = r#"{"id": "payments/get_balance", "arguments": {}}"#;
+        let called = output(&mut call("call_tool", get)).await;
+        let text = called["content"][0]["text"].as_str().unwrap();
+        assert!(text.contains("payments/get_balance would have run"), "{called}");
+        assert!(called["structuredContent"].is_object(), "{called}");
+
+        let refused = call("get_tool", r#"{"id": "no/such"}"#).output().await.unwrap();
         assert_eq!(refused.status.code(), Some(5), "{refused:?}");
         let refused: Value = serde_json::from_slice(&refused.stdout).unwrap();
         assert_eq!(refused["isError"], true);

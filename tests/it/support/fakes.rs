@@ -36,8 +36,8 @@ impl Fakes {
     }
 
     /// Status and body of the answer to a request as a client of that API makes it.
-    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        let request = self.client.post(format!("{}{path}", self.url)).json(body);
+    pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
+        let request = self.client.post(format!("{}{path}", self.url)).body(body);
         let request = request.bearer_auth("k").header("anthropic-version", "2026-10-21");
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.json().await.unwrap())
