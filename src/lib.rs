@@ -23,6 +23,7 @@ pub mod embed;
 pub mod eval;
 pub mod hub;
 pub mod index;
+pub mod learn;
 pub mod lint;
 pub mod live;
 pub mod memory;

@@ -5,6 +5,7 @@
 
 mod answers;
 pub mod indexer;
+pub mod learner;
 mod saver;
 mod scoped;
 pub mod stages;
@@ -33,6 +34,7 @@ use crate::trust::feed::Event;
 use crate::trust::policy::Policy;
 
 use self::answers::Answers;
+use self::learner::Learner;
 use self::scoped::{Generation, States};
 pub use self::stages::{Encoder, Rerank};
 use self::trusted::{Known, Order};
@@ -148,6 +150,8 @@ struct Shared {
     answers: ArcSwap<Answers>,
     /// Why the last attempt to embed tools failed.
     trouble: ArcSwapOption<String>,
+    /// What is learned from use, where that is switched on.
+    learner: OnceLock<Learner>,
     started: Instant,
 }
 
@@ -165,6 +169,7 @@ impl Live {
             rerank: ArcSwap::from_pointee(Rerank::Off),
             answers: ArcSwap::from_pointee(Answers::new()),
             trouble: ArcSwapOption::empty(),
+            learner: OnceLock::new(),
             started: Instant::now(),
         };
         Self(Arc::new(shared), None)
@@ -192,6 +197,10 @@ impl Live {
     pub fn set_encoder(&self, encoder: Encoder) {
         self.0.encoder.store(Arc::new(encoder));
         self.0.answers.store(Arc::new(Answers::new()));
+        // The kept queries want vectors of this one.
+        if let Some(learner) = self.learner() {
+            learner.wake();
+        }
     }
 
     /// Sets what orders the best tools anew.
@@ -310,6 +319,7 @@ impl Live {
             None => self.make(&answers, &encoder, &index, query).await,
         };
         let hits = served.hits;
+        self.note_search(query, &hits);
         Ok(Answer {
             generation: index.generation,
             mode,
@@ -335,7 +345,9 @@ impl Live {
             Ok(vectors) => (vectors, None),
             Err(reason) => (Vec::new(), Some(reason)),
         };
-        let mut ranking = search::rank(index, query, &vectors);
+        let learned = self.learned();
+        let learned = learned.as_deref().map(|learned| (learned, encoder.id()));
+        let mut ranking = search::rank_with(index, query, &vectors, learned);
         let rerank = self.0.rerank.load_full();
         let unranked = rerank.reorder(index, query, &mut ranking).await.err();
         let served = search::answer(index, query, &vectors, &ranking);

@@ -6,12 +6,14 @@ mod admitted;
 mod confidence;
 mod explain;
 pub mod fuse;
+pub mod learned;
 pub mod needs;
 mod rerank;
 mod select;
 mod slots;
 mod why;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use serde::Serialize;
 
 pub use needs::PartVectors;
 
+use self::learned::{Learned, Lifted};
 use crate::catalog::ToolIdx;
 use crate::index::{Index, Ranked};
 use crate::tool::hints::HintFilter;
@@ -187,6 +190,9 @@ pub struct Explain {
     /// What the profile multiplies its score by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boost: Option<f32>,
+    /// How much it was lifted since it was chosen after queries like this one, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learned: Option<Lifted>,
     /// Query terms found in it, by field (`name`, `title`, `description`, `params`,
     /// `server`, `server_description`).
     pub matched: std::collections::BTreeMap<&'static str, Vec<String>>,
@@ -237,17 +243,33 @@ pub struct Ranking {
     admitted: Admitted,
     /// What the reranker made of the tools that it read.
     reranked: BTreeMap<ToolIdx, Placed>,
+    /// What was lifted for having been chosen after such queries.
+    lifted: BTreeMap<ToolIdx, Lifted>,
     lists: Vec<fuse::ArmLists>,
 }
 
 /// Ranks `index` for a query that was checked. `vectors` are those of [`Query::parts`] in order;
 /// without them only the lexical arm ranks.
 pub fn rank(index: &Index, query: &Query, vectors: &[PartVectors]) -> Ranking {
+    rank_with(index, query, vectors, None)
+}
+
+/// As [`rank`], with what was learned from use, and the id of the encoder that `vectors` are of.
+pub fn rank_with(
+    index: &Index,
+    query: &Query,
+    vectors: &[PartVectors],
+    learned: Option<(&Learned, Option<&str>)>,
+) -> Ranking {
     let admitted = Admitted::of(index, query);
     let keep = |tool: ToolIdx| admitted.has(tool);
     let lists = fuse::rank_arms(index, query, vectors, keep);
     let (mut ranked, needs) = fuse::fuse(index, &lists, vectors);
     index.emphasis.apply(&mut ranked);
+    let lifted = learned.map_or_else(BTreeMap::new, |(learned, encoder)| {
+        let chosen = learned.lifts(&query.texts, vectors, encoder);
+        learned::lift(index, &mut ranked, chosen, keep)
+    });
     let named: BTreeSet<ToolIdx> = query
         .texts
         .iter()
@@ -255,14 +277,14 @@ pub fn rank(index: &Index, query: &Query, vectors: &[PartVectors]) -> Ranking {
         .filter(|tool| keep(*tool))
         .collect();
     for tool in &named {
-        // Fused scores end at 1, so a named tool is before every other.
+        // Fused scores end at 1, lifted or not, so a named tool is before every other.
         match ranked.iter_mut().find(|ranked| ranked.tool == *tool) {
             Some(ranked) => ranked.score += 1.0,
-            None => ranked.push(Ranked { tool: *tool, score: 1.0 }),
+            None => ranked.push(Ranked { tool: *tool, score: 1.0 + f32::EPSILON }),
         }
     }
     ranked.sort_unstable_by(Ranked::order);
-    Ranking { ranked, needs, named, admitted, reranked: BTreeMap::new(), lists }
+    Ranking { ranked, needs, named, admitted, reranked: BTreeMap::new(), lifted, lists }
 }
 
 /// What a ranking says to the one who asked.
@@ -284,8 +306,10 @@ pub fn answer(index: &Index, query: &Query, vectors: &[PartVectors], ranking: &R
         if query.why.is_some() { usize::MAX } else { query.limit.unwrap_or(select::MOST_OF_ALL) };
     // Pinned tools stand beside the others: they take no place, and none is named twice.
     let is_pinned = |tool: ToolIdx| index.emphasis.is_pinned(tool);
-    let ranked: Vec<Ranked> =
-        ranking.ranked.iter().copied().filter(|ranked| !is_pinned(ranked.tool)).collect();
+    let mut ranked = Cow::Borrowed(&ranking.ranked);
+    if !index.emphasis.pinned.is_empty() {
+        ranked.to_mut().retain(|ranked| !is_pinned(ranked.tool));
+    }
     let keep = |tool: ToolIdx| ranking.admitted.has(tool) && !is_pinned(tool);
     let slots = slots::group(index, query, &ranked, most, keep);
     let count = query.limit.unwrap_or_else(|| select::cut(&slots, ranking.needs)).min(slots.len());
@@ -302,7 +326,8 @@ pub fn answer(index: &Index, query: &Query, vectors: &[PartVectors], ranking: &R
             let reranked = ranking.reranked.get(&tool).copied();
             let boost = index.emphasis.boosts.get(&tool).copied();
             let arms = explain::explain(index, &query.texts, &ranking.lists, tool, named);
-            Explain { reranked, boost, ..arms }
+            let learned = ranking.lifted.get(&tool).copied();
+            Explain { reranked, boost, learned, ..arms }
         }),
     };
     let pinned = pinned(index, ranking);

@@ -41,6 +41,7 @@ mod decide;
 mod digest;
 mod guard;
 mod http;
+mod learned;
 mod listen;
 mod manifest;
 mod mcp;
@@ -182,6 +183,7 @@ fn scoped_routes(
 ) -> Vec<(&'static str, MethodRouter<Live>)> {
     vec![
         ("/v1/search", get(http::search_get).post(http::search_post)),
+        ("/v1/feedback", post(learned::feedback)),
         ("/v1/tools", get(http::tools)),
         ("/v1/tools/{*id}", get(http::tool)),
         ("/v1/servers", get(http::servers)),

@@ -27,13 +27,18 @@ const WORDS: [&str; 8] =
 const NEW_NAMES: [&str; 3] = ["list", "renamed_tool", "quux"];
 const GLOBS: [&str; 7] = ["*", "list*", "git/*", "github/list", "*ss*", "a/*", "send"];
 
+const LONG: &str = "aa bb cc dd ee ff gg hh ii jj kk ll mm nn oo pp qq rr ss invoice customer";
+
 static ENCODER: LazyLock<Fixed> = LazyLock::new(|| Fixed::in_binary().unwrap());
 
 fn embed(role: Role, text: &str) -> Vec<f32> {
     ENCODER.embed(role, &[text], None).unwrap().remove(0)
 }
 
-/// One tool of the model: its definition, as a value.
+/// Words of a description, and what annotations say.
+type Said = (Vec<&'static str>, Option<bool>, Option<bool>, Option<bool>);
+
+/// By server and name: definitions, as values.
 type Tools = BTreeMap<(usize, usize), Value>;
 
 fn tools() -> impl Strategy<Value = Tools> {
@@ -42,11 +47,14 @@ fn tools() -> impl Strategy<Value = Tools> {
     let tool = (prop::collection::vec(word(), 1..6), hint(), hint(), hint());
     let at = (0..SERVERS.len(), 0..NAMES.len());
     prop::collection::btree_map(at, tool, 0..16).prop_map(|tools| {
-        let define = |((server, name), (words, read_only, destructive, open_world))| {
+        let define = |(at, said): ((usize, usize), Said)| {
+            let ((server, name), (words, read_only, destructive, open_world)) = (at, said);
             let marker = format!("secret{server}x{name}");
+            let own = format!("{} {marker}", words.join(" "));
             let definition = json!({
                 "name": NAMES[name],
-                "description": format!("{} {marker}", words.join(" ")),
+                // One that is the same tool on every server.
+                "description": if NAMES[name] == "send" { LONG.to_owned() } else { own },
                 "annotations": {
                     "readOnlyHint": read_only,
                     "destructiveHint": destructive,
@@ -134,6 +142,7 @@ fn index(servers: Vec<Server>) -> Index {
     Index { dense: Dense::build(&vectors).map(Arc::new), ..index }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as views ask for it")]
 fn vector(index: &Index, at: ToolIdx) -> Option<Arc<[f32]>> {
     let text = fields::embedded_in(&index.catalog, index.catalog.tool(at));
     Some(embed(Role::Tool, &text).into())
@@ -242,7 +251,9 @@ fn model(tools: &Tools, profile: &Profile) -> Index {
         of_it.map(|(_, factor)| *factor).fold(1.0, |all, factor| all * factor).clamp(0.5, 2.0)
     };
     let boosts = (0..).map(ToolIdx).zip(index.catalog.tools());
-    let boosts = boosts.map(|(at, tool)| (at, factor(tool))).filter(|(_, factor)| *factor != 1.0);
+    let boosts = boosts
+        .map(|(at, tool)| (at, factor(tool)))
+        .filter(|(_, factor)| (*factor - 1.0).abs() > f32::EPSILON);
     let emphasis = Emphasis {
         pinned: profile.pinned.iter().filter_map(find).collect(),
         boosts: boosts.collect(),
@@ -305,6 +316,8 @@ fn servers(index: &Index) -> Vec<String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
     /// A view answers as a toolscout that has its tools alone, and goes on from an earlier one as
     /// if it were made anew.
     #[test]
@@ -332,12 +345,10 @@ proptest! {
             for query in &queries {
                 let told = answer(&view.index, query);
                 prop_assert_eq!(&told, &answer(&alone, query));
-                for (key, definition) in tools {
-                    let text = definition.to_string();
+                for key in tools.keys() {
                     let is_seen = view.index.catalog.get(id(*key).as_str()).is_some();
                     let asked = query.why.as_ref().is_some_and(|why| *why == id(*key));
                     let marker = format!("secret{}x{}", key.0, key.1);
-                    prop_assert!(is_seen || !told.contains(&format!("{text:?}")));
                     let is_asked = query.texts[0].contains(&marker);
                     prop_assert!(is_seen || is_asked || !told.contains(&marker), "{}", told);
                     let named = format!("{:?}", id(*key));

@@ -67,6 +67,13 @@ impl View {
         Self { profile: Arc::clone(profile), index: Arc::new(index), warnings }
     }
 
+    /// The tools whose text is another than that of the tool in `main`; with their servers.
+    pub fn rewritten(&self, main: &Catalog) -> Catalog {
+        self.index
+            .catalog
+            .retain(|tool| main.get(tool.id.as_str()).is_none_or(|own| **own != *tool))
+    }
+
     /// The server is there in this view.
     pub fn has_server(&self, server: &ServerId) -> bool {
         self.index.catalog.server(server.as_str()).is_some() || self.profile.shows_empty(server)

@@ -17,6 +17,7 @@ use crate::embed::{self, Cost, EmbedError, Embedder, Fixed, Reranker, Role};
 use crate::index::Index;
 use crate::index::dense::Dense;
 use crate::live::stages;
+use crate::search::learned::Learned;
 use crate::search::needs::Parts;
 use crate::search::{self, Answer, Arms, Mode, PartVectors, Query, Ranking};
 use crate::text::fields;
@@ -83,9 +84,16 @@ impl Local {
         self.index = Index::clone(&view.index);
     }
 
-    /// What the index ranks, reranked if that is wanted.
-    pub fn rank(&self, query: &Query, vectors: &[PartVectors]) -> Result<Ranking, EmbedError> {
-        let mut ranking = search::rank(&self.index, query, vectors);
+    /// What the index ranks, with what was learned from use, reranked if that is wanted.
+    pub fn rank(
+        &self,
+        query: &Query,
+        vectors: &[PartVectors],
+        learned: Option<&Learned>,
+    ) -> Result<Ranking, EmbedError> {
+        let encoder = self.vectors.as_ref().ok().map(|cache| cache.embedder().id());
+        let learned = learned.map(|learned| (learned, encoder));
+        let mut ranking = search::rank_with(&self.index, query, vectors, learned);
         if let Some((reranker, depth)) = &self.reranker {
             stages::reorder_now(reranker, *depth, &self.index, query, &mut ranking)?;
         }
@@ -113,7 +121,7 @@ impl Local {
             }
             (Err(error), _) => (Vec::new(), Some(error.to_string())),
         };
-        let ranking = self.rank(query, &vectors)?;
+        let ranking = self.rank(query, &vectors, None)?;
         let served = search::answer(&self.index, query, &vectors, &ranking);
         Ok(Answer {
             generation: self.index.generation,

@@ -26,6 +26,7 @@ use crate::embed::cache::VectorCache;
 use crate::embed::lane::Lane;
 use crate::embed::{self, Cost, EmbedError, Embedder, Fixed};
 use crate::live::indexer::Indexer;
+use crate::live::learner::Learner;
 use crate::live::{Encoder, Live, Rerank};
 use crate::roster::{Entries, Roster};
 use crate::serve::admin::Admin;
@@ -162,6 +163,8 @@ struct Service {
     crawler: Crawler,
     accounts: Accounts,
     indexer: JoinHandle<()>,
+    /// Where something is learned.
+    learner: Option<JoinHandle<()>>,
 }
 
 impl Service {
@@ -186,6 +189,12 @@ impl Service {
         let mut indexer = Indexer::new(live.clone(), Some(config.snapshot_path()));
         indexer.use_trust(config.trust.clone(), config.trust_path()).await?;
         indexer.use_profiles(config.profiles.clone()).await;
+        let mut learner = None;
+        if let Some(rules) = config.learn {
+            let learns = Learner::open(rules, config.learned_path()).await?;
+            live.learn(learns.clone());
+            learner = Some(tokio::spawn(learns.run(live.clone(), shutdown.clone())));
+        }
         let threads = config.embed.threads;
         let (loaded, mut vectors) = oneshot::channel();
         let loading = load_encoder(config.clone(), live.clone(), loaded);
@@ -217,7 +226,7 @@ impl Service {
         follower.start(&roster, shutdown);
         load_reranker(config, live.clone());
         let indexer = tokio::spawn(indexer.run(received, vectors, threads, shutdown.clone()));
-        Ok(Self { live, roster, follower, crawler, accounts, indexer })
+        Ok(Self { live, roster, follower, crawler, accounts, indexer, learner })
     }
 
     /// Waits until the children are gone, and tokens and what was published are saved.
@@ -227,6 +236,9 @@ impl Service {
         }
         self.accounts.settled(STOP).await;
         let _ = tokio::time::timeout(STOP, self.indexer).await;
+        if let Some(learner) = self.learner {
+            let _ = tokio::time::timeout(STOP, learner).await;
+        }
     }
 }
 

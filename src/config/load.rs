@@ -13,8 +13,8 @@ use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
 use super::raw::{RawConfig, RawCrawl, RawServer};
 use super::server::{self, Defaults, Entry};
 use super::{
-    Config, CrawlConfig, EmbedConfig, Environment, TokenKey, call, client, encoder, file, network,
-    profile, registry, trust,
+    Config, CrawlConfig, EmbedConfig, Environment, TokenKey, call, client, encoder, file, learn,
+    network, profile, registry, trust,
 };
 
 /// The file that is read when none is named.
@@ -114,6 +114,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
 
     let trust = trust::resolve(&raw.trust, &entries, &place, &mut errors);
     let (call, mcp) = call::resolve(&raw.call, &raw.mcp, &entries, &place, &mut errors);
+    let learn = learn::resolve(&raw.learn, &place.at("learn"), &mut errors);
     refuse_duplicates(&entries, sources.demo, &mut errors);
     let mut servers = Vec::new();
     // What an error was told of would be another server without it.
@@ -155,6 +156,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 trust,
                 call,
                 mcp,
+                learn,
                 embed,
                 rerank,
                 registries,

@@ -22,6 +22,7 @@ pub(super) struct RawConfig {
     pub trust: RawTrust,
     pub call: RawCall,
     pub mcp: RawMcp,
+    pub learn: RawLearn,
     pub embed: RawEmbed,
     pub rerank: Option<RawRerank>,
     pub registry: Vec<RawRegistry>,
@@ -89,6 +90,15 @@ pub(super) struct RawRules {
     pub stuffing: Option<String>,
     pub shadow: Option<String>,
     pub lookalike: Option<String>,
+}
+
+/// `[learn]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLearn {
+    pub enabled: Option<bool>,
+    pub half_life: Option<String>,
+    pub max_events: Option<usize>,
 }
 
 /// `[embed]`.

@@ -31,6 +31,7 @@ struct Shown<'a> {
     trust: ShownTrust,
     call: ShownCall,
     mcp: ShownMcp<'a>,
+    learn: ShownLearn,
     embed: ShownEmbed,
     rerank: Option<ShownRerank>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -71,6 +72,15 @@ struct ShownCall {
 struct ShownMcp<'a> {
     aliases: &'a [Alias],
     list_query: bool,
+}
+
+#[derive(Serialize)]
+struct ShownLearn {
+    enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    half_life: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_events: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -170,6 +180,7 @@ impl Loaded {
             trust,
             call,
             mcp,
+            learn,
             embed,
             rerank,
             registries,
@@ -192,6 +203,11 @@ impl Loaded {
             trust: ShownTrust { pin: trust.general.pin, rules: rules(&trust.general) },
             call: shown_call(call),
             mcp: ShownMcp { aliases: &mcp.aliases, list_query: mcp.list_query },
+            learn: ShownLearn {
+                enabled: learn.is_some(),
+                half_life: learn.map(|rules| time(rules.half_life)),
+                max_events: learn.map(|rules| rules.max_events),
+            },
             embed: ShownEmbed {
                 enabled: embed.enabled,
                 model: embed.model.as_ref().map_or_else(|| IN_BINARY.to_owned(), path),

@@ -110,7 +110,8 @@ impl Indexer {
         self.profiles = Arc::new(profiles);
         let whole = self.live.index();
         if self.live.is_ready() {
-            return self.publish(Some(whole)).await;
+            self.publish(Some(whole)).await;
+            return self.embed();
         }
         // There are profiles before there is a generation.
         let views = view::derive_all(&whole, &self.profiles, &view::Views::new(), |_, _| None);
@@ -158,10 +159,10 @@ impl Indexer {
     ) -> std::io::Result<()> {
         if cache.embedder().cost() != Cost::Instant {
             let worker = VectorWorker::start(cache.clone(), threads, self.report_progress.clone())?;
-            worker.embed(Arc::clone(&self.catalog));
             self.worker = Some(worker);
         }
         self.vectors = Some(cache);
+        self.embed();
         if !self.catalog.is_empty() {
             // Another encoder's vectors are none of this one's.
             let published = Index { dense: None, ..Index::clone(&self.live.index()) };
@@ -252,9 +253,16 @@ impl Indexer {
 
     async fn publish_tools(&mut self) {
         self.publish(None).await;
-        if let Some(worker) = &self.worker {
-            worker.embed(Arc::clone(&self.catalog));
-        }
+        self.embed();
+    }
+
+    /// Has embedded in the background what is published, and what views make of it.
+    fn embed(&self) {
+        let Some(worker) = &self.worker else { return };
+        let views = self.live.views();
+        let rewritten = views.values().map(|view| Arc::new(view.rewritten(&self.catalog)));
+        let rewritten = rewritten.filter(|catalog| !catalog.is_empty());
+        worker.embed(std::iter::once(Arc::clone(&self.catalog)).chain(rewritten).collect());
     }
 
     async fn obey(&mut self, order: Order) {

@@ -128,8 +128,8 @@ impl Live {
     }
 
     /// The handle that sees everything.
-    pub(super) fn whole(&self) -> Self {
-        Self(Arc::clone(&self.0), None)
+    pub(super) fn whole(self) -> Self {
+        Self(self.0, None)
     }
 
     /// The query with what the profile says where the query does not.
@@ -139,6 +139,116 @@ impl Live {
                 Cow::Owned(Query { limit: Some(limit), ..query.clone() })
             }
             _ => Cow::Borrowed(query),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::access::profile::ToolGlobs;
+    use crate::catalog::file;
+    use crate::live::ServerState;
+    use crate::search::{QueryError, Verdict};
+    use crate::tool::ToolId;
+
+    /// Two servers with tools, and two that have none to show yet; views by an `allow` and by names.
+    fn live() -> Live {
+        let mut lines = tempfile::NamedTempFile::new().unwrap();
+        for server in ["door", "bell"] {
+            writeln!(lines, r#"{{"server":"{server}","name":"ring","description":"x"}}"#).unwrap();
+        }
+        let catalog = Catalog::from_listings(file::read(lines.path(), None).unwrap());
+        let allow = Some(ToolGlobs::new(&["door/*".to_owned()]).unwrap());
+        let some = Profile { name: "some".into(), allow, ..Profile::default() };
+        let names = crate::config::Names::new(&["door".to_owned(), "lamp".to_owned()]).unwrap();
+        let named = Profile { name: "named".into(), servers: Some(names), ..Profile::default() };
+        let profiles = [some, named].map(|it| (Arc::clone(&it.name), Arc::new(it)));
+        let live = Live::from_catalog_with(catalog, &profiles.into());
+        let mut servers = Servers::clone(&live.servers());
+        let pattern = servers["door"].clone();
+        for (id, state) in [("lamp", ServerState::Failed), ("safe", ServerState::AuthRequired)] {
+            let tools = None;
+            servers.insert(id.into(), ServerStatus { state, tools, ..pattern.clone() });
+        }
+        let defects = vec!["lock: no inputSchema".to_owned()];
+        servers.insert("door".into(), ServerStatus { tools: Some(7), defects, ..pattern });
+        live.set_servers(servers);
+        live
+    }
+
+    #[tokio::test]
+    async fn servers_and_what_is_said_of_them_are_those_of_the_view() {
+        let live = live();
+        let ids = |live: &Live| live.servers().keys().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(ids(&live), ["bell", "door", "lamp", "safe"]);
+        let (some, named) = (live.scoped("some").unwrap(), live.scoped("named").unwrap());
+        assert_eq!(ids(&some), ["door"]);
+        assert_eq!(ids(&named), ["door", "lamp"]);
+        let door = some.servers()["door"].clone();
+        assert_eq!((door.tools, door.defects), (Some(1), Vec::new()));
+        assert_eq!(named.servers()["lamp"].tools, None);
+
+        let why = async |live: &Live, id: &str| {
+            let texts = vec!["ring".to_owned()];
+            let query = Query { texts, why: Some(ToolId::from(id)), ..Query::default() };
+            live.search(&query).await.unwrap().why.unwrap().verdict
+        };
+        assert_eq!(why(&live, "safe/open").await, Verdict::ServerUnavailable);
+        assert_eq!(why(&some, "safe/open").await, Verdict::UnknownTool);
+        assert_eq!(why(&named, "lamp/light").await, Verdict::ServerUnavailable);
+        assert_eq!(why(&some, "lamp/light").await, Verdict::UnknownTool);
+        let servers = vec!["bell".into()];
+        let query = Query { texts: vec!["ring".into()], servers, ..Query::default() };
+        assert!(live.search(&query).await.is_ok());
+        let refused = some.search(&query).await.unwrap_err();
+        assert_eq!(refused, QueryError::UnknownServer("bell".into()));
+    }
+
+    #[tokio::test]
+    async fn a_handle_whose_profile_is_gone_sees_nothing() {
+        let live = live();
+        let some = live.scoped("some").unwrap();
+        assert_eq!((some.catalog().len(), some.status().total), (1, 1));
+        live.publish(Index::clone(&live.index()), Views::new());
+        live.set_servers(Servers::clone(&live.servers()));
+        assert!(live.scoped("some").is_none() && some.profile().is_none());
+        assert_eq!((some.catalog().len(), some.status().total, some.servers().len()), (0, 0, 0));
+        let query = Query { texts: vec!["ring".into()], ..Query::default() };
+        assert!(some.search(&query).await.unwrap().hits.is_empty());
+        assert_eq!(live.search(&query).await.unwrap().hits.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn kept_answers_are_those_of_the_profile() {
+        let live = live();
+        let query = Query { texts: vec!["ring".into()], ..Query::default() };
+        // Without an encoder that is asked for, an answer is kept.
+        let embedder = Arc::new(crate::embed::Fixed::in_binary().unwrap());
+        let vector = |index: &Index, at| {
+            let text = crate::text::fields::embedded_in(&index.catalog, index.catalog.tool(at));
+            crate::embed::embed_one(&*embedder, crate::embed::Role::Tool, &text, None).ok()
+        };
+        let whole = live.index();
+        let vectors: Vec<_> =
+            (0..2).map(|at| vector(&whole, crate::catalog::ToolIdx(at)).map(Into::into)).collect();
+        let dense = crate::index::dense::Dense::build(&vectors).map(Arc::new);
+        let whole = Index { dense, ..Index::clone(&whole) };
+        let profiles = live.views();
+        let profiles = profiles.iter().map(|(name, view)| (name.clone(), view.profile.clone()));
+        let views = view::derive_all(&whole, &profiles.collect(), &Views::new(), |_, _| None);
+        live.publish(whole, views);
+        let deadline = std::time::Duration::from_secs(1);
+        live.set_encoder(crate::live::Encoder::start(embedder.clone(), 1, deadline).unwrap());
+        let some = live.scoped("some").unwrap();
+        for (live, count) in [(&live, 2), (&some, 1)] {
+            for repeated in [false, true] {
+                let answer = live.search(&query).await.unwrap();
+                let named = answer.hits.iter().map(|hit| 1 + hit.duplicates.len()).sum::<usize>();
+                assert_eq!((answer.repeated, named), (repeated, count));
+            }
         }
     }
 }

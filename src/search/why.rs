@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::confidence::Gauge;
+use super::learned::Lifted;
 use super::slots::Slot;
 use super::{Arms, PartVectors, Placed, Query, Ranking};
 use crate::catalog::ToolIdx;
@@ -76,6 +77,9 @@ pub struct Why {
     /// Its place in the dense arm, over all tools; absent without vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dense: Option<Placed>,
+    /// How much it was lifted since it was chosen after queries like this one, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learned: Option<Lifted>,
     /// What each term that matches adds to the lexical score, the largest first; of several
     /// phrasings those of the one that fits best.
     pub terms: Vec<TermScore>,
@@ -112,6 +116,7 @@ impl Case<'_> {
         why.score = ranked.map(|ranked| ranked.score);
         why.confidence = Some(self.gauge.confidence(tool));
         why.exact_name = self.ranking.named.contains(&tool);
+        why.learned = self.ranking.lifted.get(&tool).copied();
         why.lexical = self.place(tool, |text, _| {
             let keep = |other| self.keep(other, tool);
             let lexical = &self.index.lexical;
@@ -136,6 +141,7 @@ impl Case<'_> {
             exact_name: false,
             lexical: None,
             dense: None,
+            learned: None,
             terms: Vec::new(),
             similar: Vec::new(),
         }

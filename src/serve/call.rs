@@ -120,8 +120,11 @@ impl Calls {
             Err(refused) => refused.outcome(),
         };
         counted.ended(outcome, began.elapsed());
-        if let Ok(answered) = &answered {
-            self.called(&answered.tool.id);
+        // A call that failed says little of what was wanted.
+        if let Ok(answered) = &answered
+            && outcome == "answered"
+        {
+            self.live.note_use(&answered.tool.id);
         }
         answered
     }
@@ -207,12 +210,6 @@ impl Calls {
         let answer = self.live.search(&query).await;
         let hits = answer.map(|answer| answer.hits).unwrap_or_default();
         hits.iter().map(|hit| hit.tool.id.to_string()).collect()
-    }
-
-    /// A tool was called and its server answered. Whatever learns from use is told here.
-    #[expect(clippy::unused_self, reason = "what learns from use hangs here")]
-    fn called(&self, id: &ToolId) {
-        tracing::debug!(tool = %id, "called");
     }
 }
 

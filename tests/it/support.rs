@@ -12,5 +12,6 @@ pub mod mock_sse;
 pub mod mock_stdio;
 pub mod oauth;
 pub mod peers;
+pub mod proxy;
 pub mod service;
 pub mod shared;

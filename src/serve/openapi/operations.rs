@@ -8,6 +8,7 @@ use super::super::admin::registry::{ApproveServer, Registries};
 use super::super::admin::{ConfigStatus, Done, NewServer};
 use super::super::decide::{Decide, DecidedList, PendingList};
 use super::super::http;
+use super::super::learned::{Feedback, FeedbackTaken, Forgotten, LearnedPage};
 use super::super::manifest::{Manifest, ServerCard};
 use super::super::profiles::ProfileList;
 use super::super::trust::{ChangePage, FindingPage};
@@ -25,6 +26,8 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.extend(ops(schemas));
     operations.extend(admin(schemas));
     operations.extend(registries(schemas));
+    operations.push(profiles(schemas));
+    operations.extend(learned(schemas));
     operations
 }
 
@@ -234,15 +237,6 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
             &[401, 404, 409],
         ),
         Operation {
-            problems: &[401],
-            ..Operation::get(
-                "/v1/admin/profiles",
-                "listProfiles",
-                "What each profile shows, and what of it can't be done",
-                schemas.written::<ProfileList>(),
-            )
-        },
-        Operation {
             parameters: vec![many("server", "Only tools of this server; repeatable", false)],
             problems: &[400, 401],
             ..Operation::get(
@@ -311,6 +305,70 @@ fn registries(schemas: &mut Schemas) -> Vec<Operation> {
             "revokeServer",
             "Take such an approval back; the server's tools go",
         ),
+    ]
+}
+
+/// As does this.
+fn profiles(schemas: &mut Schemas) -> Operation {
+    Operation {
+        problems: &[401],
+        ..Operation::get(
+            "/v1/admin/profiles",
+            "listProfiles",
+            "What each profile shows, and what of it can't be done",
+            schemas.written::<ProfileList>(),
+        )
+    }
+}
+
+/// What is learned from use; all but the first want the token.
+fn learned(schemas: &mut Schemas) -> Vec<Operation> {
+    let text = json!({ "type": "string" });
+    let which = || {
+        vec![
+            query("scope", "Only that of this profile; empty is that of no profile", &text),
+            query("tool", "Only that of this tool, by its id", &text),
+            query("query", "Only that of this query, as it was asked", &text),
+        ]
+    };
+    let mut shown = which();
+    shown.push(query("cursor", "next_cursor of the page before", &text));
+    let limit = json!({ "type": "integer", "minimum": 1, "maximum": http::MAX_PAGE });
+    shown.push(query("limit", "Pieces in the page; without it 100", &limit));
+    vec![
+        Operation {
+            method: "post",
+            body: Some(schemas.read::<Feedback>()),
+            status: "202",
+            problems: &[400, 404, 409, 413, 415, 429],
+            ..Operation::get(
+                "/v1/feedback",
+                "giveFeedback",
+                "Say which tool was chosen after a query, or was wrong",
+                schemas.written::<FeedbackTaken>(),
+            )
+        },
+        Operation {
+            parameters: shown,
+            problems: &[400, 401, 409],
+            ..Operation::get(
+                "/v1/admin/learned",
+                "listLearned",
+                "What was learned from use",
+                schemas.written::<LearnedPage>(),
+            )
+        },
+        Operation {
+            method: "delete",
+            parameters: which(),
+            problems: &[400, 401, 409],
+            ..Operation::get(
+                "/v1/admin/learned",
+                "forgetLearned",
+                "Erase what was learned: that which the parameters name, or all of it",
+                schemas.written::<Forgotten>(),
+            )
+        },
     ]
 }
 
