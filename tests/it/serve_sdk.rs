@@ -95,11 +95,11 @@ async fn the_inspector_lists_and_calls_in_both_eras() {
         .await;
         let found = &found["structuredContent"]["tools"][0]["id"];
         assert_eq!(found, "calendar/create_event");
-        let get = r#"{"id": "payments/get_balance", "arguments": {}}"#;
-        let called = output(&mut call("call_tool", get)).await;
+        let refund = r#"{"id": "payments/refund_payment", "arguments": {"payment_id": "p1"}}"#;
+        let called = output(&mut call("call_tool", refund)).await;
         let text = called["content"][0]["text"].as_str().unwrap();
-        assert!(text.contains("payments/get_balance would have run"), "{called}");
-        assert!(called["structuredContent"].is_object(), "{called}");
+        assert!(text.contains("payments/refund_payment would have run"), "{called}");
+        assert!(called["structuredContent"]["refund_id"].is_string(), "{called}");
 
         let refused = call("get_tool", r#"{"id": "no/such"}"#).output().await.unwrap();
         assert_eq!(refused.status.code(), Some(5), "{refused:?}");
