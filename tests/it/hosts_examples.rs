@@ -123,7 +123,7 @@ async fn curl_finds_and_calls() {
     };
     let found: Value = serde_json::from_str(&run(&[NEED]).await).unwrap();
     let line = found["result"][0].as_str().unwrap();
-    assert!(line.starts_with(&format!("{TOOL}(payment_id: string")), "{line}");
+    assert!(line.starts_with(&format!("{TOOL}(")) && line.contains("payment_id: string"), "{line}");
     let said = run(&[NEED, TOOL, r#"{"payment_id": "pay_1"}"#]).await;
     let called: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
     let text = called["result"]["content"][0]["text"].as_str().unwrap();
