@@ -267,9 +267,10 @@ pub fn rank_with(
     let (mut ranked, needs) = fuse::fuse(index, &lists, vectors);
     index.emphasis.apply(&mut ranked);
     let lifted = learned.map_or_else(BTreeMap::new, |(learned, encoder)| {
-        let chosen = learned.lifts(&query.texts, vectors, encoder);
-        learned::lift(index, &mut ranked, chosen, keep)
+        let place = |id: &ToolId| learned::place(index, id).filter(|tool| keep(*tool));
+        learned.lifts(&query.texts, vectors, encoder, place)
     });
+    learned::lift(&mut ranked, &lifted);
     let named: BTreeSet<ToolIdx> = query
         .texts
         .iter()
@@ -279,7 +280,7 @@ pub fn rank_with(
     for tool in &named {
         // Fused scores end at 1, lifted or not, so a named tool is before every other.
         match ranked.iter_mut().find(|ranked| ranked.tool == *tool) {
-            Some(ranked) => ranked.score += 1.0,
+            Some(ranked) => ranked.score = 1.0 + ranked.score.max(f32::EPSILON),
             None => ranked.push(Ranked { tool: *tool, score: 1.0 + f32::EPSILON }),
         }
     }

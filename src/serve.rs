@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderName, Method, header};
+use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any, get, post};
@@ -211,7 +211,9 @@ fn mcp_route(handler: &mcp::McpHandler, shutdown: &CancellationToken) -> MethodR
     if by_query {
         route = route.layer(from_fn(mcp::query::read));
     }
-    route.get(async move |Scoped(live): Scoped, headers| news.of_view(live).open(headers).await)
+    let news =
+        async move |Scoped(live): Scoped, headers: HeaderMap| news.of_view(live).open(&headers);
+    route.get(news)
 }
 
 /// MCP without sessions: any instance can answer any request, in one JSON body, or as a stream of

@@ -382,7 +382,9 @@ proptest! {
         all.sort();
         all.dedup();
         prop_assert_eq!(all.len(), count, "none is named twice");
+        let beside = hits.iter().flat_map(|hit| &hit.duplicates);
         prop_assert!(hits.iter().all(|hit| keep(&hit.tool)));
+        prop_assert!(beside.into_iter().all(|id| keep(index.catalog.get(id.as_str()).unwrap())));
         if let Some(limit) = query.limit {
             prop_assert!(hits.iter().filter(|hit| !hit.pinned).count() <= limit);
         }

@@ -259,6 +259,11 @@ fn places(explain: &Value) -> Vec<String> {
             parts.push(format!("{arm} #{rank} ({score:.3})"));
         }
     }
+    if let (Some(lift), Some(evidence)) =
+        (explain["learned"]["lift"].as_f64(), explain["learned"]["evidence"].as_u64())
+    {
+        parts.push(format!("chosen after {evidence} queries like this one (+{lift:.3})"));
+    }
     parts
 }
 

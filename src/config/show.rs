@@ -31,7 +31,8 @@ struct Shown<'a> {
     trust: ShownTrust,
     call: ShownCall,
     mcp: ShownMcp<'a>,
-    learn: ShownLearn,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learn: Option<ShownLearn>,
     embed: ShownEmbed,
     rerank: Option<ShownRerank>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -77,10 +78,8 @@ struct ShownMcp<'a> {
 #[derive(Serialize)]
 struct ShownLearn {
     enabled: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    half_life: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_events: Option<usize>,
+    half_life: String,
+    max_events: usize,
 }
 
 #[derive(Serialize)]
@@ -203,11 +202,11 @@ impl Loaded {
             trust: ShownTrust { pin: trust.general.pin, rules: rules(&trust.general) },
             call: shown_call(call),
             mcp: ShownMcp { aliases: &mcp.aliases, list_query: mcp.list_query },
-            learn: ShownLearn {
-                enabled: learn.is_some(),
-                half_life: learn.map(|rules| time(rules.half_life)),
-                max_events: learn.map(|rules| rules.max_events),
-            },
+            learn: learn.map(|rules| ShownLearn {
+                enabled: true,
+                half_life: time(rules.half_life),
+                max_events: rules.max_events,
+            }),
             embed: ShownEmbed {
                 enabled: embed.enabled,
                 model: embed.model.as_ref().map_or_else(|| IN_BINARY.to_owned(), path),

@@ -1,3 +1,4 @@
+mod call;
 mod encoder;
 mod profile;
 mod trust;
@@ -171,7 +172,7 @@ headers = "Bearer sk-secret"
     toolscout.toml:1: listen: "localhost" is not an address
       remedy: write an IP address and a port, as in "127.0.0.1:7420"
     error: toolscout.toml:2: lissten: unknown key
-      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, embed, rerank, registry, profiles, token_key_file, token_keyring, servers
+      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, call, mcp, learn, embed, rerank, registry, profiles, token_key_file, token_keyring, servers
     error: toolscout.toml:4: crawl.concurrency: wrong type: expected a whole number, found string
       remedy: give a value of that type; see `toolscout config example`
     error: toolscout.toml:5: crawl.max_pages: too small
@@ -179,7 +180,7 @@ headers = "Bearer sk-secret"
     error: toolscout.toml:6: crawl.timeout: "soon" is not a duration
       remedy: write a number and a unit, as in "30s" or "15m"
     error: toolscout.toml:8: servers.a.comand: unknown key
-      remedy: remove it; known here: title, enabled, allow, deny, timeout, refresh, pin, trust, command, args, env, env_file, cwd, url, headers, bearer_token, bearer_token_file, bearer_token_env, basic_user, basic_password, basic_password_file, basic_password_env, api_key, api_key_file, api_key_env, api_key_header, auth, oauth, proxy, ca_file, client_cert_file, client_key_file, catalog, catalog_servers
+      remedy: remove it; known here: title, enabled, allow, deny, timeout, refresh, pin, trust, call, command, args, env, env_file, cwd, url, headers, bearer_token, bearer_token_file, bearer_token_env, basic_user, basic_password, basic_password_file, basic_password_env, api_key, api_key_file, api_key_env, api_key_header, auth, oauth, proxy, ca_file, client_cert_file, client_key_file, catalog, catalog_servers
     error: toolscout.toml:10: servers.b.url: the URL scheme "ftp" is not supported
       remedy: use http:// or https://
     error: toolscout.toml:11: servers.b.headers.X-Ok: holds characters that a header can't carry

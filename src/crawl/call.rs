@@ -127,7 +127,9 @@ impl Caller {
             };
             servers.insert(server.id.clone(), known);
         }
-        before.into_values().for_each(|known| close(Some(known)));
+        for known in before.into_values() {
+            close(Some(known));
+        }
     }
 
     /// Whether this tool may be called; else which setting would allow it.

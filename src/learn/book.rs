@@ -119,6 +119,7 @@ impl Book {
         if let Some(key) = weakest.map(|(key, _)| key.clone()) {
             fullest.remove(&key);
         }
+        self.scopes.retain(|_, pieces| !pieces.is_empty());
     }
 
     /// Forgets what has faded away; true if there was such.

@@ -159,6 +159,11 @@ impl Learner {
         texts.is_some_and(|texts| self.note(scope, &texts, tool, Outcome::Chosen).is_ok())
     }
 
+    /// How many pieces of evidence there are.
+    pub fn count(&self) -> usize {
+        self.notes().book.len()
+    }
+
     /// The evidence, ordered by scope, query and tool.
     pub fn list(&self, which: &Which) -> Vec<Noted> {
         let now = SystemTime::now();
@@ -224,6 +229,8 @@ impl Learner {
         if *changed.borrow_and_update() > saved {
             self.save().await;
         }
+        // Nobody waits for what is not going to come.
+        self.0.settled.send_replace(u64::MAX);
     }
 
     /// Makes what follows from the evidence; false where the encoder could not give all vectors.

@@ -163,8 +163,8 @@ mod tests {
         let catalog = Catalog::from_listings(file::read(lines.path(), None).unwrap());
         let allow = Some(ToolGlobs::new(&["door/*".to_owned()]).unwrap());
         let some = Profile { name: "some".into(), allow, ..Profile::default() };
-        let names = crate::config::Names::new(&["door".to_owned(), "lamp".to_owned()]).unwrap();
-        let named = Profile { name: "named".into(), servers: Some(names), ..Profile::default() };
+        let globs = crate::config::Names::new(&["door".to_owned(), "lamp".to_owned()]).unwrap();
+        let named = Profile { name: "named".into(), servers: Some(globs), ..Profile::default() };
         let profiles = [some, named].map(|it| (Arc::clone(&it.name), Arc::new(it)));
         let live = Live::from_catalog_with(catalog, &profiles.into());
         let mut servers = Servers::clone(&live.servers());
@@ -184,12 +184,13 @@ mod tests {
         let live = live();
         let ids = |live: &Live| live.servers().keys().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(ids(&live), ["bell", "door", "lamp", "safe"]);
-        let (some, named) = (live.scoped("some").unwrap(), live.scoped("named").unwrap());
+        let some = live.scoped("some").unwrap();
+        let two = live.scoped("named").unwrap();
         assert_eq!(ids(&some), ["door"]);
-        assert_eq!(ids(&named), ["door", "lamp"]);
+        assert_eq!(ids(&two), ["door", "lamp"]);
         let door = some.servers()["door"].clone();
         assert_eq!((door.tools, door.defects), (Some(1), Vec::new()));
-        assert_eq!(named.servers()["lamp"].tools, None);
+        assert_eq!(two.servers()["lamp"].tools, None);
 
         let why = async |live: &Live, id: &str| {
             let texts = vec!["ring".to_owned()];
@@ -198,7 +199,7 @@ mod tests {
         };
         assert_eq!(why(&live, "safe/open").await, Verdict::ServerUnavailable);
         assert_eq!(why(&some, "safe/open").await, Verdict::UnknownTool);
-        assert_eq!(why(&named, "lamp/light").await, Verdict::ServerUnavailable);
+        assert_eq!(why(&two, "lamp/light").await, Verdict::ServerUnavailable);
         assert_eq!(why(&some, "lamp/light").await, Verdict::UnknownTool);
         let servers = vec!["bell".into()];
         let query = Query { texts: vec!["ring".into()], servers, ..Query::default() };

@@ -122,22 +122,27 @@ impl Learned {
 
     /// The tools that are lifted for a query of these texts, whose vectors come of `encoder`. Where
     /// that is not the one of the evidence, the words say what is alike. Of several phrasings the
-    /// one that lifts a tool the most counts.
+    /// one that lifts a tool the most counts. `place` knows the tools that may be found: evidence
+    /// of others is as if there were none.
     pub fn lifts(
         &self,
         texts: &[String],
         vectors: &[PartVectors],
         encoder: Option<&str>,
-    ) -> BTreeMap<ToolId, Lifted> {
+        place: impl Fn(&ToolId) -> Option<ToolIdx>,
+    ) -> BTreeMap<ToolIdx, Lifted> {
         let space = self.space.as_ref().filter(|space| encoder == Some(&*space.encoder));
-        let mut lifts: BTreeMap<ToolId, Lifted> = BTreeMap::new();
+        let votes = |at: usize| self.kept[at].tools.iter().any(|(tool, _)| place(tool).is_some());
+        let mut lifts: BTreeMap<ToolIdx, Lifted> = BTreeMap::new();
         for (at, text) in texts.iter().enumerate() {
             let alike = match (&self.dense, space, vectors.get(at)) {
-                (Some(dense), Some(space), Some(vectors)) => near(dense, space, &vectors.whole),
-                _ => self.by_words(text),
+                (Some(dense), Some(space), Some(vectors)) => {
+                    near(dense, space, &vectors.whole, votes)
+                }
+                _ => self.by_words(text, votes),
             };
-            for (tool, lifted) in self.count(&alike) {
-                let known = lifts.entry(tool.clone()).or_insert(lifted);
+            for (tool, lifted) in self.count(&alike, &place) {
+                let known = lifts.entry(tool).or_insert(lifted);
                 if known.lift < lifted.lift {
                     *known = lifted;
                 }
@@ -153,7 +158,7 @@ impl Learned {
     }
 
     /// The kept queries that share most terms with `text`.
-    fn by_words(&self, text: &str) -> Vec<Alike> {
+    fn by_words(&self, text: &str, keep: impl Fn(usize) -> bool) -> Vec<Alike> {
         let asked = set(text);
         let alike = |(at, kept): (usize, &Kept)| {
             let both = kept.terms.iter().filter(|term| asked.binary_search(term).is_ok()).count();
@@ -162,18 +167,23 @@ impl Learned {
             Alike { at, likeness, votes: above(likeness, WORD_FLOOR) }
         };
         let mut near: Vec<Alike> = self.kept.iter().enumerate().map(alike).collect();
-        near.retain(|alike| alike.votes > 0.0);
+        near.retain(|alike| alike.votes > 0.0 && keep(alike.at));
         near.sort_by(|a, b| b.likeness.total_cmp(&a.likeness).then(a.at.cmp(&b.at)));
         near.truncate(VOTERS);
         near
     }
 
     /// What the votes of these queries come to.
-    fn count(&self, alike: &[Alike]) -> Vec<(&ToolId, Lifted)> {
+    fn count(
+        &self,
+        alike: &[Alike],
+        place: impl Fn(&ToolId) -> Option<ToolIdx>,
+    ) -> Vec<(ToolIdx, Lifted)> {
         // Votes, choices, and the nearest, by tool.
-        let mut counted: BTreeMap<&ToolId, (f32, usize, f32)> = BTreeMap::new();
+        let mut counted: BTreeMap<ToolIdx, (f32, usize, f32)> = BTreeMap::new();
         for Alike { at, likeness, votes } in alike {
             for (tool, weight) in &self.kept[*at].tools {
+                let Some(tool) = place(tool) else { continue };
                 let (sum, evidence, nearest) = counted.entry(tool).or_default();
                 *sum += votes * weight;
                 if *weight > 0.0 {
@@ -200,8 +210,9 @@ struct Alike {
 }
 
 /// The kept queries nearest to `vector`.
-fn near(dense: &Dense, space: &Space, vector: &[f32]) -> Vec<Alike> {
-    let found = dense.search(&[vector], VOTERS, |_| true).into_iter().flatten();
+fn near(dense: &Dense, space: &Space, vector: &[f32], keep: impl Fn(usize) -> bool) -> Vec<Alike> {
+    let keep = |row: ToolIdx| keep(row.as_usize());
+    let found = dense.search(&[vector], VOTERS, keep).into_iter().flatten();
     let alike = found.map(|near| {
         let likeness = ((near.score - space.unlike) / (1.0 - space.unlike)).clamp(0.0, 1.0);
         Alike { at: near.tool.as_usize(), likeness, votes: above(likeness, FLOOR) }
@@ -222,34 +233,29 @@ fn set(text: &str) -> Vec<String> {
     terms
 }
 
-/// Lifts what `keep` lets through in a fused ranking, and scales it so that the best has 1 again. A
-/// tool that no arm had among its candidates comes in behind them.
-pub(super) fn lift(
-    index: &Index,
-    ranked: &mut Vec<Ranked>,
-    lifts: BTreeMap<ToolId, Lifted>,
-    keep: impl Fn(ToolIdx) -> bool,
-) -> BTreeMap<ToolIdx, Lifted> {
-    let tools = index.catalog.tools();
-    let place = |(id, lifted): (ToolId, Lifted)| {
-        let at = tools.binary_search_by(|tool| tool.id.cmp(&id)).ok()?;
-        Some((ToolIdx(u32::try_from(at).ok()?), lifted)).filter(|(tool, _)| keep(*tool))
-    };
-    let lifts: BTreeMap<ToolIdx, Lifted> = lifts.into_iter().filter_map(place).collect();
+/// Where in the catalog a tool is.
+pub(super) fn place(index: &Index, id: &ToolId) -> Option<ToolIdx> {
+    let at = index.catalog.tools().binary_search_by(|tool| tool.id.cmp(id)).ok()?;
+    u32::try_from(at).ok().map(ToolIdx)
+}
+
+/// Lifts tools of a fused ranking, and scales it so that the best has 1 again. One that no arm had
+/// among its candidates comes in behind them.
+pub(super) fn lift(ranked: &mut Vec<Ranked>, lifts: &BTreeMap<ToolIdx, Lifted>) {
+    if lifts.is_empty() {
+        return;
+    }
     let behind = ranked.iter().map(|ranked| ranked.score).reduce(f32::min).unwrap_or(0.0);
-    for (tool, lifted) in &lifts {
+    for (tool, lifted) in lifts {
         match ranked.iter_mut().find(|ranked| ranked.tool == *tool) {
             Some(ranked) => ranked.score += lifted.lift,
             None => ranked.push(Ranked { tool: *tool, score: behind + lifted.lift }),
         }
     }
-    if !lifts.is_empty() {
-        let best = ranked.iter().map(|ranked| ranked.score).fold(f32::MIN_POSITIVE, f32::max);
-        for ranked in ranked.iter_mut() {
-            ranked.score /= best;
-        }
+    let best = ranked.iter().map(|ranked| ranked.score).fold(f32::MIN_POSITIVE, f32::max);
+    for ranked in ranked {
+        ranked.score /= best;
     }
-    lifts
 }
 
 #[cfg(test)]

@@ -169,6 +169,15 @@ mod tests {
             ["beta-forge/t0 (forge/t0)", "forge/t1 ()", "acme-forge/t0 ()"]
         );
         assert_eq!(slots("merge", &["forge", "beta-forge", "acme-forge"]).len(), 4);
+        // What is not to be seen is not named beside what is, nor shown in its place.
+        let keep = |tool: ToolIdx| index.catalog.tool(tool).server.as_str() != "acme-forge";
+        let seen = ranked(&index, &["forge/t0", "forge/t1", "beta-forge/t0"]);
+        for (text, first) in
+            [("merge", "forge/t0 (beta-forge/t0)"), ("at Acme", "forge/t0 (beta-forge/t0)")]
+        {
+            let slots = group(&index, &query(text, &[]), &seen, usize::MAX, keep);
+            assert_eq!(shown(&index, &slots), [first, "forge/t1 ()"], "{text}");
+        }
     }
 
     #[test]

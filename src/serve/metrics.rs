@@ -152,6 +152,10 @@ fn read_gauges(live: &Live) {
     gauge!("toolscout_tools_quarantined").set(counts.quarantined as f64);
     describe_gauge!("toolscout_tools_suspicious", "Tools in which something was found");
     gauge!("toolscout_tools_suspicious").set(counts.suspicious as f64);
+    if let Some(learner) = live.learner() {
+        describe_gauge!("toolscout_learned_evidence", "Choices that are kept to learn from them");
+        gauge!("toolscout_learned_evidence").set(learner.count() as f64);
+    }
     describe_gauge!("toolscout_servers", "Servers by state");
     let counts: BTreeMap<_, _> = wire::count_states(&live.servers());
     for (state, count) in counts {

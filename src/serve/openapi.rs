@@ -82,8 +82,10 @@ pub fn document() -> Value {
 }
 
 /// The operations that a profile has as well.
-const SCOPED: [&str; 7] = [
+const SCOPED: [&str; 9] = [
     "/v1/search",
+    "/v1/call",
+    "/v1/feedback",
     "/v1/tools",
     "/v1/tools/{id}",
     "/v1/servers",

@@ -48,6 +48,7 @@ fn arguments(tool: &str) -> Value {
         "get-structured-content" => json!({"location": "Chicago"}),
         "get-resource-links" => json!({"count": 3}),
         "get-resource-reference" => json!({"resourceType": "Text", "resourceId": 1}),
+        "simulate-research-query" => json!({"topic": "tools"}),
         "trigger-long-running-operation" => json!({"duration": 1, "steps": 4}),
         _ => json!({}),
     }

@@ -11,15 +11,20 @@ use crate::support::crawling::{http, server, until};
 use crate::support::mock_http::{Answer, MockHttp, Request, Speaks};
 use crate::support::proxy::{Proxy, all, call};
 
-const TOOLS: &str = r#"{"tools":[
-    {"name":"look","annotations":{"readOnlyHint":true},"inputSchema":{"type":"object",
-        "properties":{"at":{"type":"string"},"depth":{"type":"integer"}},"required":["at"]}},
-    {"name":"change_it","inputSchema":{"type":"object"}},
-    {"name":"hang","inputSchema":{"type":"object"}}]}"#;
+fn tools() -> String {
+    let look = json!({"type": "object", "required": ["at"], "properties": {
+        "at": {"type": "string"}, "depth": {"type": "integer"}}});
+    let tools = json!({"tools": [
+        {"name": "look", "annotations": {"readOnlyHint": true}, "inputSchema": look},
+        {"name": "change_it", "inputSchema": {"type": "object"}},
+        {"name": "hang", "inputSchema": {"type": "object"}},
+    ]});
+    tools.to_string()
+}
 
 fn lister(request: &Request) -> Answer {
     match (request.method.as_str(), request.params["name"].as_str()) {
-        ("tools/list", _) => Answer::Result(TOOLS.into()),
+        ("tools/list", _) => Answer::Result(tools()),
         (_, Some("hang")) => Answer::Hang,
         _ => Answer::Result(
             json!({"content": [{"type": "text", "text": request.params["arguments"].to_string()}]})
@@ -36,8 +41,9 @@ async fn mock() -> MockHttp {
 async fn nothing_is_called_until_it_is_switched_on_and_then_what_reads() {
     let mock = mock().await;
     let proxy = Proxy::start(vec![server("srv", http(&mock.url))], CallConfig::default()).await;
-    let client = proxy.client(ClientLifecycleMode::Initialize).await;
     let names = async || {
+        // A client may keep a list.
+        let client = proxy.client(ClientLifecycleMode::Initialize).await;
         let tools = client.list_tools(None).await.unwrap().tools;
         tools.iter().map(|tool| tool.name.to_string()).collect::<Vec<_>>()
     };
@@ -179,7 +185,7 @@ async fn calls_at_once_are_bounded() {
 #[tokio::test]
 async fn a_result_that_is_too_large_is_told_by_its_size() {
     let lister = |request: &Request| match request.method.as_str() {
-        "tools/list" => Answer::Result(TOOLS.into()),
+        "tools/list" => Answer::Result(tools()),
         _ => Answer::Result(
             json!({"content": [{"type": "text", "text": "x".repeat(5_000)}]}).to_string(),
         ),
@@ -189,7 +195,7 @@ async fn a_result_that_is_too_large_is_told_by_its_size() {
     let proxy = Proxy::start(vec![server("srv", http(&mock.url))], small).await;
     let (code, why) = proxy.refusal("srv/look", &json!({"at": "x"})).await;
     assert_eq!(code, "result-too-large");
-    assert!(why.contains("5042 bytes") && why.contains("1000"), "{why}");
+    assert!(why.contains("5039 bytes") && why.contains("1000"), "{why}");
     proxy.caller().configure(all());
     let whole: Value = proxy.result("srv/look", &json!({"at": "x"})).await;
     assert_eq!(whole["content"][0]["text"].as_str().unwrap().len(), 5_000);

@@ -9,10 +9,13 @@ use rmcp::service::{ClientLifecycleMode, ClientServiceExt, NotificationContext};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::{ClientHandler, RoleClient};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use toolscout::crawl::Wanted;
+use toolscout::serve::{self, Rooms};
 
-use crate::support::crawling::{http, server, until};
+use crate::support::crawling::{PATIENCE, http, server, until};
 use crate::support::mock_http::{Answer, MockHttp, Request, Speaks};
 use crate::support::mock_stdio::MockStdio;
 use crate::support::proxy::{Proxy, all, call};
@@ -236,16 +239,16 @@ async fn progress_comes_under_the_callers_own_token() {
     let make = json!({"make": {"progress": steps, "result": result}});
     let stdio = MockStdio::new(&script(&[("make", json!({}))], &make));
     let told = steps.clone();
-    let lister = move |request: &Request| match request.method.as_str() {
-        "tools/list" => Answer::Result(page(&[("make", json!({}))])),
-        _ => {
-            let messages = told.iter().map(|step| {
-                let mut params = step.clone();
-                params["progressToken"] = request.params["_meta"]["progressToken"].clone();
-                json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
-            });
-            Answer::Told(messages.collect(), result.into())
+    let lister = move |request: &Request| {
+        if request.method == "tools/list" {
+            return Answer::Result(page(&[("make", json!({}))]));
         }
+        let messages = told.iter().map(|step| {
+            let mut params = step.clone();
+            params["progressToken"] = request.params["_meta"]["progressToken"].clone();
+            json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
+        });
+        Answer::Told(messages.collect(), result.into())
     };
     let mut servers = vec![server("stdio", stdio.transport())];
     let old = MockHttp::start(BOTH[0], true, lister.clone()).await;
@@ -325,6 +328,76 @@ async fn a_server_may_ask_back_and_is_answered() {
     let (code, why) = proxy.refusal("srv/greet", &json!({})).await;
     assert_eq!(code, "asks-back");
     assert!(why.contains("2026-07-28"), "{why}");
+}
+
+/// One client over a pair of streams, by hand.
+struct Hand {
+    lines: tokio::io::Lines<tokio::io::BufReader<tokio::io::ReadHalf<tokio::io::DuplexStream>>>,
+    output: tokio::io::WriteHalf<tokio::io::DuplexStream>,
+}
+
+impl Hand {
+    async fn begin(proxy: &Proxy) -> Self {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let (input, output) = tokio::io::split(ours);
+        let rooms = Rooms { caller: proxy.caller(), ..Rooms::from(proxy.app.live.clone()) };
+        let shutdown = CancellationToken::new();
+        tokio::spawn(serve::run_stream(rooms, input, output, shutdown));
+        let (input, output) = tokio::io::split(theirs);
+        let lines = tokio::io::BufReader::new(input).lines();
+        let mut hand = Self { lines, output };
+        let params = json!({"protocolVersion": "2025-11-25", "capabilities": {},
+            "clientInfo": {"name": "hand", "version": "1"}});
+        hand.say(json!({"id": 0, "method": "initialize", "params": params})).await;
+        assert_eq!(hand.hear().await["id"], 0);
+        hand.say(json!({"method": "notifications/initialized"})).await;
+        hand
+    }
+
+    async fn say(&mut self, mut message: Value) {
+        message["jsonrpc"] = "2.0".into();
+        self.output.write_all(format!("{message}\n").as_bytes()).await.unwrap();
+    }
+
+    async fn call(&mut self, id: u32, tool: &str) {
+        let params = json!({"name": "call_tool", "arguments": {"id": tool},
+            "_meta": {"progressToken": format!("token-{id}")}});
+        self.say(json!({"id": id, "method": "tools/call", "params": params})).await;
+    }
+
+    async fn hear(&mut self) -> Value {
+        let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
+        serde_json::from_str(&line.expect("nothing is said").unwrap().unwrap()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn over_pipes_a_result_is_the_same_value_and_can_be_cancelled() {
+    let result =
+        r#"{"content":[],"zebra":{"b":1.5,"a":[null]},"structuredContent":7,"_meta":{"x":1}}"#;
+    let steps = [json!({"progress": 1}), json!({"progress": 2})];
+    let calls = json!({"make": {"progress": steps, "result": result},
+        "odd": {"result": ODD}, "hang": "hang"});
+    let tools = ["make", "odd", "hang"].map(|name| (name, json!({})));
+    let stdio = MockStdio::new(&script(&tools, &calls));
+    let proxy = Proxy::start(vec![server("srv", stdio.transport())], all()).await;
+    let mut hand = Hand::begin(&proxy).await;
+    hand.call(1, "srv/make").await;
+    for progress in [1.0, 2.0] {
+        let told = hand.hear().await;
+        assert_eq!(told["method"], "notifications/progress");
+        assert_eq!(told["params"], json!({"progressToken": "token-1", "progress": progress}));
+    }
+    let expected: Value = serde_json::from_str(result).unwrap();
+    assert_eq!(hand.hear().await, json!({"jsonrpc": "2.0", "id": 1, "result": expected}));
+    // No value can hold this one: it comes as its text.
+    hand.call(2, "srv/odd").await;
+    assert_eq!(hand.hear().await["result"]["content"][0]["text"], ODD);
+    hand.call(3, "srv/hang").await;
+    until("it is under way", || stdio.count("call hang") == 1).await;
+    let params = json!({"requestId": 3, "reason": "enough"});
+    hand.say(json!({"method": "notifications/cancelled", "params": params})).await;
+    until("it is cancelled", || stdio.count("cancelled") == 1).await;
 }
 
 /// A client that answers what it is asked.

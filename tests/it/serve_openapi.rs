@@ -90,6 +90,9 @@ async fn live_responses_are_what_the_document_says() {
         let reply = app.post("/v1/feedback", body).await;
         check(&document, "post", "/v1/feedback", &reply);
     }
+    for body in [json!({"id": "files/read_file", "arguments": {}}), json!({"arguments": {}})] {
+        check(&document, "post", "/v1/call", &app.post("/v1/call", body.to_string()).await);
+    }
     let huge = app.post("/v1/search", vec![b' '; 2 << 20]).await;
     check(&document, "post", "/v1/search", &huge);
     let plain = app.request(Method::POST, "/v1/search").body("{}");

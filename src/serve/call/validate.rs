@@ -56,17 +56,13 @@ impl Validators {
             let wrong = validator.as_deref().map(|validator| wrong(validator, &arguments));
             (validator, wrong.unwrap_or_default())
         });
-        match tokio::time::timeout(PATIENCE, judged).await {
-            Ok(Ok((validator, wrong))) => {
-                self.0.insert(hash, validator);
-                wrong
-            }
-            _ => {
-                tracing::warn!(tool = %id, "its inputSchema takes too long: arguments go unchecked");
-                self.0.insert(hash, None);
-                Vec::new()
-            }
-        }
+        let Ok(Ok((validator, wrong))) = tokio::time::timeout(PATIENCE, judged).await else {
+            tracing::warn!(tool = %id, "its inputSchema takes too long: arguments go unchecked");
+            self.0.insert(hash, None);
+            return Vec::new();
+        };
+        self.0.insert(hash, validator);
+        wrong
     }
 }
 

@@ -155,13 +155,12 @@ pub(super) fn callable(tool: &Tool) -> Map<String, Value> {
     let mut definition: Map<String, Value> = serde_json::from_str(tool.definition.get())
         .unwrap_or_else(|_| {
             // It holds what a value can't: the rest is given by get_tool.
-            let description = tool.view().description.map(|text| Value::from(text.into_owned()));
-            let schema = serde_json::json!({ "type": "object" });
-            Map::from_iter(
-                [("inputSchema".to_owned(), schema)]
-                    .into_iter()
-                    .chain(description.map(|text| ("description".to_owned(), text))),
-            )
+            let mut bare = Map::new();
+            if let Some(description) = tool.view().description {
+                bare.insert("description".into(), description.into_owned().into());
+            }
+            bare.insert("inputSchema".into(), serde_json::json!({ "type": "object" }));
+            bare
         });
     definition.insert("name".into(), tool.id.as_str().into());
     definition

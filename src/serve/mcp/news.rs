@@ -46,7 +46,7 @@ impl News {
     }
 
     /// `GET /mcp`
-    pub async fn open(self, headers: HeaderMap) -> Response {
+    pub fn open(self, headers: &HeaderMap) -> Response {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let wanted =
             text(header::ACCEPT.as_str()).is_some_and(|kinds| kinds.contains("event-stream"));

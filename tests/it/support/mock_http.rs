@@ -294,7 +294,8 @@ fn answer(mock: &Mock, id: &Value, answer: Answer) -> Response<Body> {
             Body::from(wrap(format!(r#"{{"result":{result},"jsonrpc":"2.0","id":{id}}}"#)))
         }
         Answer::Told(messages, result) => {
-            let told: String = messages.iter().map(|one| format!("data: {one}\n\n")).collect();
+            let told: Vec<_> = messages.iter().map(|one| format!("data: {one}\n\n")).collect();
+            let told = told.concat();
             let reply = format!(r#"{{"result":{result},"jsonrpc":"2.0","id":{id}}}"#);
             return Response::builder()
                 .header("content-type", "text/event-stream")
