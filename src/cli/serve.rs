@@ -189,12 +189,6 @@ impl Service {
         let mut indexer = Indexer::new(live.clone(), Some(config.snapshot_path()));
         indexer.use_trust(config.trust.clone(), config.trust_path()).await?;
         indexer.use_profiles(config.profiles.clone()).await;
-        let mut learner = None;
-        if let Some(rules) = config.learn {
-            let learns = Learner::open(rules, config.learned_path()).await?;
-            live.learn(learns.clone());
-            learner = Some(tokio::spawn(learns.run(live.clone(), shutdown.clone())));
-        }
         let threads = config.embed.threads;
         let (loaded, mut vectors) = oneshot::channel();
         let loading = load_encoder(config.clone(), live.clone(), loaded);
@@ -204,6 +198,12 @@ impl Service {
             if let Ok(cache) = vectors.try_recv() {
                 indexer.use_vectors(cache, threads).await?;
             }
+        }
+        let mut learner = None;
+        if let Some(rules) = config.learn {
+            let learns = Learner::open(rules, config.learned_path()).await?;
+            live.learn(learns.clone());
+            learner = Some(tokio::spawn(learns.run(live.clone(), shutdown.clone())));
         }
         indexer.restore(entries.admits(), entries.shown_to_us(&accounts)).await;
         let (updates, received) = mpsc::channel(UPDATES);

@@ -22,11 +22,13 @@ pub enum Lesson {
     Noisy,
     /// The same, and for a tenth of the queries one and the same tool as well, as often as counts.
     Pushed,
+    /// That push alone.
+    OnlyPushed,
 }
 
 impl Lesson {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Right, Self::Noisy, Self::Pushed];
+    pub const ALL: [Self; 4] = [Self::Right, Self::Noisy, Self::Pushed, Self::OnlyPushed];
 
     /// In words.
     pub fn name(self) -> &'static str {
@@ -34,6 +36,7 @@ impl Lesson {
             Self::Right => "right",
             Self::Noisy => "a tenth wrong",
             Self::Pushed => "a tenth pushes one tool",
+            Self::OnlyPushed => "that push alone",
         }
     }
 
@@ -45,8 +48,8 @@ impl Lesson {
         tools: &[String],
         most: f32,
     ) -> BTreeMap<String, f32> {
-        let right = query.relevant.iter().flatten().map(|tool| (tool.clone(), 1.0));
-        let mut taught: BTreeMap<String, f32> = right.collect();
+        let right = query.relevant.iter().flatten().filter(|_| self != Self::OnlyPushed);
+        let mut taught: BTreeMap<String, f32> = right.map(|tool| (tool.clone(), 1.0)).collect();
         let hash = blake3::hash(query.id.as_bytes());
         let [_, chance, number @ ..] = hash.as_bytes();
         if tools.is_empty() || !chance.is_multiple_of(ONE_IN) {
@@ -59,7 +62,7 @@ impl Lesson {
                     number.iter().take(4).fold(0, |sum, byte| sum * 256 + usize::from(*byte));
                 taught = BTreeMap::from([(tools[number % tools.len()].clone(), 1.0)]);
             }
-            Self::Pushed => {
+            Self::Pushed | Self::OnlyPushed => {
                 taught.insert(tools[tools.len() / 2].clone(), most);
             }
         }
@@ -97,6 +100,10 @@ mod tests {
         assert!(none.is_empty());
         assert!((150..250).contains(&noisy.len()) && noisy.len() == pushed.len());
         assert!(noisy.iter().all(|taught| taught.len() == 1));
+        let alone = queries.iter().map(|q| Lesson::OnlyPushed.teach(q, &tools, 3.0));
+        let alone: Vec<_> = alone.filter(|taught| !taught.is_empty()).collect();
+        let push = BTreeMap::from([("s/t25".to_owned(), 3.0)]);
+        assert!(alone.len() == pushed.len() && alone.iter().all(|taught| *taught == push));
         let push = BTreeMap::from([("s/t25".to_owned(), 3.0), ("s/x".to_owned(), 1.0)]);
         assert!(pushed.iter().all(|taught| *taught == push));
     }

@@ -297,3 +297,22 @@ impl Notes {
         admitted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_notes_so_much_at_once_and_so_much_a_second() {
+        let mut notes = Notes::default();
+        let start = Instant::now();
+        let taken = |notes: &mut Notes, scope, at| {
+            (0..1_000).take_while(|_| notes.admit(scope, 2, at)).count()
+        };
+        assert_eq!(taken(&mut notes, "a", start), 50);
+        assert_eq!(taken(&mut notes, "b", start), 50, "another has its own");
+        assert_eq!(taken(&mut notes, "a", start), 0);
+        assert_eq!(taken(&mut notes, "a", start + Duration::from_secs(2)), 5);
+        assert_eq!(taken(&mut notes, "a", start + Duration::from_hours(1)), 50);
+    }
+}

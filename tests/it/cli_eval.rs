@@ -171,7 +171,7 @@ async fn a_replay_teaches_half_of_the_queries_and_asks_the_others() {
     assert_eq!(told["queries"], asked.len() - taught, "{told}");
     let lessons = told["lessons"].as_array().unwrap();
     let named: Vec<&Value> = lessons.iter().map(|one| &one["lesson"]).collect();
-    assert_eq!(named, ["right", "noisy", "pushed"]);
+    assert_eq!(named, ["right", "noisy", "pushed", "only_pushed"]);
     let first = |scores: &Value| scores["R@1"].as_f64().unwrap();
     assert!(first(&lessons[0]["with"]) > first(&told["without"]), "{told}");
     let by = first(&lessons[0]["with"]) - first(&told["without"]);

@@ -304,3 +304,30 @@ async fn a_damaged_book_is_set_aside() {
     let files: Vec<_> = std::fs::read_dir(folder.join("data/learned")).unwrap().collect();
     assert_eq!(files.len(), 2, "{files:?}");
 }
+
+#[tokio::test]
+async fn another_encoder_reads_what_was_kept_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    office(folder, &format!("{ON}\n[embed]\nenabled = false"));
+    let service = Service::start(folder, &[]).await;
+    service.until_ready().await;
+    choose(folder, &service, ASKED, "chat/post_message").await;
+    until_first(&service, ASKED, "chat/post_message").await;
+    let by_words = ask(&service, ALIKE).await;
+    assert_eq!(by_words["mode"], "lexical");
+    service.stop().await;
+
+    office(folder, ON);
+    let service = Service::start(folder, &[]).await;
+    service.until_ready().await;
+    let likeness = |answer: &Value| answer["why"]["learned"]["likeness"].as_f64();
+    assert_eq!(likeness(&by_words), Some(1.0), "it differs in words without weight alone");
+    service
+        .until("vectors tell the two apart", async || {
+            let answer = ask(&service, ALIKE).await;
+            answer["mode"] == "hybrid" && likeness(&answer).is_some_and(|of| of > 0.0 && of < 1.0)
+        })
+        .await;
+    service.stop().await;
+}

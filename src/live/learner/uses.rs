@@ -24,7 +24,7 @@ impl Live {
     }
 
     /// Whose evidence counts here, and who is heard: the profile, or all who name none.
-    fn learns_as(&self) -> &str {
+    fn learns_in(&self) -> &str {
         self.scope().unwrap_or_default()
     }
 
@@ -38,7 +38,7 @@ impl Live {
         let learner = self.learner().ok_or(LearnError::Off)?;
         let catalog = self.catalog();
         let tool = catalog.get(tool).ok_or_else(|| LearnError::UnknownTool(tool.to_owned()))?;
-        learner.note(self.learns_as(), texts, &tool.id, outcome)
+        learner.note(self.learns_in(), texts, &tool.id, outcome)
     }
 
     /// Notes that a tool was called, which says something where a search found it just before.
@@ -46,7 +46,7 @@ impl Live {
         if let Some(learner) = self.learner()
             && self.catalog().get(tool.as_str()).is_some()
         {
-            learner.note_use(self.learns_as(), tool);
+            learner.note_use(self.learns_in(), tool);
         }
     }
 
@@ -55,12 +55,12 @@ impl Live {
         if let Some(learner) = self.learner() {
             let ids =
                 hits.iter().flat_map(|hit| std::iter::once(&hit.tool.id).chain(&hit.duplicates));
-            learner.note_search(self.learns_as(), &query.texts, ids.cloned().collect());
+            learner.note_search(self.learns_in(), &query.texts, ids.cloned().collect());
         }
     }
 
     /// What the evidence of this scope says.
     pub(in crate::live) fn learned(&self) -> Option<Arc<Learned>> {
-        self.learner()?.learned(self.learns_as())
+        self.learner()?.learned(self.learns_in())
     }
 }
