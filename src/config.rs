@@ -13,10 +13,12 @@ mod expand;
 mod file;
 mod hidden;
 pub mod import;
+mod learn;
 mod load;
 mod names;
 mod network;
 mod places;
+mod profile;
 mod raw;
 mod registry;
 mod secret;
@@ -34,7 +36,9 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::access::profile::Profiles;
 use crate::catalog::Server;
+use crate::learn::Rules;
 use crate::tool::{ServerId, Tool};
 use crate::trust::policy::Policy;
 
@@ -84,12 +88,16 @@ pub struct Config {
     pub call: CallConfig,
     /// What is offered over MCP beside toolscout's own tools.
     pub mcp: McpConfig,
+    /// What is learned from use; `None` is nothing.
+    pub learn: Option<Rules>,
     /// The query and tool encoder.
     pub embed: EmbedConfig,
     /// The reranker, if there is to be one.
     pub rerank: Option<RerankConfig>,
     /// Registries that are followed.
     pub registries: Vec<RegistryConfig>,
+    /// Views of the catalog.
+    pub profiles: Profiles,
     /// What logins are encrypted with.
     pub token_key: TokenKey,
 }
@@ -127,6 +135,7 @@ impl Config {
             ("data", self.data != next.data),
             ("[crawl]", shown(&self.crawl) != shown(&next.crawl)),
             ("[mcp]", self.mcp != next.mcp),
+            ("[learn]", self.learn != next.learn),
             ("[embed]", shown(&self.embed) != shown(&next.embed)),
             ("[[registry]]", self.registries != next.registries),
             ("[crawl], for [[registry]] alone", reached_anew && !self.registries.is_empty()),
@@ -144,6 +153,11 @@ impl Config {
     /// Where the history of definitions is kept between runs.
     pub fn trust_path(&self) -> PathBuf {
         self.data.join("trust/definitions.book")
+    }
+
+    /// Where evidence of use is kept between runs.
+    pub fn learned_path(&self) -> PathBuf {
+        self.data.join("learned/evidence.book")
     }
 
     /// A tool that an earlier run knew may still be offered: its server is configured and

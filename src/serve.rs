@@ -7,11 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any_service, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use axum::{Extension, Router};
 use rmcp::ServiceExt;
 use rmcp::service::ServerInitializeError;
@@ -28,17 +29,19 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use self::admin::Admin;
 use self::call::Calls;
 use self::mcp::news::News;
+use self::scope::Scoped;
 use crate::config::{Config, McpConfig};
 use crate::crawl::call::Caller;
 use crate::live::Live;
-use crate::search::Answer;
 
 pub mod admin;
 mod call;
 mod decide;
 mod digest;
+mod formats;
 mod guard;
 mod http;
+mod learned;
 mod listen;
 mod manifest;
 mod mcp;
@@ -47,12 +50,15 @@ mod oauth;
 mod observe;
 mod openapi;
 mod problem;
+mod profiles;
 mod raw;
 mod reduce;
+mod scope;
 pub mod token;
 mod trust;
 mod wire;
 
+pub use self::formats::{Wants, answer_body};
 pub use self::oauth::Logins;
 
 /// The largest request body.
@@ -76,12 +82,6 @@ pub enum StdioError {
     /// The task that served it was lost.
     #[error("the MCP conversation on stdin broke off")]
     Lost(#[source] tokio::task::JoinError),
-}
-
-/// An answer as `/v1/search` gives it.
-pub fn answer_body(answer: &Answer) -> String {
-    // Its parts are strings, numbers and JSON that was read as such: writing them can't fail.
-    serde_json::to_string(&wire::SearchAnswer::from(answer)).unwrap_or_default()
 }
 
 /// What is served from.
@@ -113,7 +113,7 @@ pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationT
     let handler = mcp::McpHandler::stateless(live.clone(), calls.clone(), mcp);
     let mut router = Router::new();
     for (path, route) in routes(&handler, shutdown) {
-        router = router.route(path, route);
+        router = router.route(&path, route);
     }
     let mut router = router.with_state(live);
     if let Some(admin) = admin {
@@ -150,36 +150,65 @@ fn cors(guard: guard::Guard) -> CorsLayer {
 fn routes(
     handler: &mcp::McpHandler,
     shutdown: &CancellationToken,
-) -> Vec<(&'static str, MethodRouter<Live>)> {
-    vec![
-        ("/v1/search", get(http::search_get).post(http::search_post)),
-        ("/v1/tools", get(http::tools)),
-        ("/v1/tools/{*id}", get(http::tool)),
-        ("/v1/servers", get(http::servers)),
-        ("/v1/status", get(http::status)),
-        ("/v1/call", post(http::call)),
+) -> Vec<(String, MethodRouter<Live>)> {
+    let whole = [
         ("/oauth/start/{*server}", get(oauth::start)),
         ("/oauth/callback", get(oauth::callback)),
         ("/v1/changes", get(trust::changes)),
         ("/v1/findings", get(trust::findings)),
-        ("/mcp", mcp_route(handler, shutdown)),
-        ("/mcp/server-card", get(manifest::server_card)),
         ("/.well-known/mcp", get(manifest::manifest)),
         ("/livez", get(livez)),
         ("/readyz", get(readyz)),
         ("/metrics", get(tell_metrics)),
         ("/openapi.json", get(openapi::serve)),
+    ];
+    let mut routes: Vec<_> =
+        whole.into_iter().map(|(path, route)| (path.to_owned(), route)).collect();
+    for (path, route) in scoped_routes(handler, shutdown) {
+        routes.push((format!("{}{path}", scope::PREFIX), route.clone()));
+        routes.push((path.to_owned(), route));
+    }
+    routes
+}
+
+/// What is served of everything, and of each profile below its own path.
+fn scoped_routes(
+    handler: &mcp::McpHandler,
+    shutdown: &CancellationToken,
+) -> Vec<(&'static str, MethodRouter<Live>)> {
+    vec![
+        ("/v1/search", get(http::search_get).post(http::search_post)),
+        ("/v1/feedback", post(learned::feedback)),
+        ("/v1/tools", get(http::tools)),
+        ("/v1/tools/{*id}", get(http::tool)),
+        ("/v1/servers", get(http::servers)),
+        ("/v1/status", get(http::status)),
+        ("/v1/call", post(http::call)),
+        ("/mcp", mcp_route(handler, shutdown)),
+        ("/mcp/server-card", get(manifest::server_card)),
     ]
 }
 
-/// MCP, and the stream of news of those who began with `initialize`.
+/// MCP, and the stream of news of those who began with `initialize`. Of the whole it is one service;
+/// that of a profile is made for each request.
 fn mcp_route(handler: &mcp::McpHandler, shutdown: &CancellationToken) -> MethodRouter<Live> {
     let news = News::of(handler.clone(), shutdown.clone());
-    let mut service = any_service(mcp_service(handler, shutdown)).layer(from_fn(raw::put_in));
-    if handler.lists_by_query() {
-        service = service.layer(from_fn(mcp::query::read));
+    let (whole, by_query) = (mcp_service(handler, shutdown), handler.lists_by_query());
+    let (handler, shutdown) = (handler.clone(), shutdown.clone());
+    let answer = async move |Scoped(live): Scoped, request: Request| {
+        let service = match live.scope() {
+            None => whole,
+            Some(_) => mcp_service(&handler.scoped(live), &shutdown),
+        };
+        service.handle(request).await.map(Body::new)
+    };
+    let mut route = any(answer).layer(from_fn(raw::put_in));
+    if by_query {
+        route = route.layer(from_fn(mcp::query::read));
     }
-    service.get(async move |headers: HeaderMap| news.open(&headers))
+    let news =
+        async move |Scoped(live): Scoped, headers: HeaderMap| news.of_view(live).open(&headers);
+    route.get(news)
 }
 
 /// MCP without sessions: any instance can answer any request, in one JSON body, or as a stream of
@@ -268,7 +297,7 @@ pub async fn run_stream(
 mod tests {
     use std::collections::BTreeSet;
 
-    use axum::body::{Body, to_bytes};
+    use axum::body::to_bytes;
     use axum::http::{Request, StatusCode};
     use tower::ServiceExt as _;
 
@@ -318,7 +347,7 @@ mod tests {
         let calls = Calls::new(live.clone(), Caller::none());
         let handler = mcp::McpHandler::stateless(live, calls, McpConfig::default());
         let open = routes(&handler, &token).into_iter().map(|(path, _)| path);
-        let admin = admin::routes().into_iter().map(|(path, _)| path);
+        let admin = admin::routes().into_iter().map(|(path, _)| path.to_owned());
         let routes: BTreeSet<String> =
             open.chain(admin).map(|path| path.replace("{*", "{")).collect();
         let document = openapi::document();

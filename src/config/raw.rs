@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::profile::RawProfile;
+
 /// `toolscout.toml`.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -20,9 +22,11 @@ pub(super) struct RawConfig {
     pub trust: RawTrust,
     pub call: RawCall,
     pub mcp: RawMcp,
+    pub learn: RawLearn,
     pub embed: RawEmbed,
     pub rerank: Option<RawRerank>,
     pub registry: Vec<RawRegistry>,
+    pub profiles: BTreeMap<String, RawProfile>,
     pub token_key_file: Option<String>,
     pub token_keyring: Option<bool>,
     pub servers: BTreeMap<String, RawServer>,
@@ -87,6 +91,15 @@ pub(super) struct RawRules {
     pub stuffing: Option<String>,
     pub shadow: Option<String>,
     pub lookalike: Option<String>,
+}
+
+/// `[learn]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLearn {
+    pub enabled: Option<bool>,
+    pub half_life: Option<String>,
+    pub max_events: Option<usize>,
 }
 
 /// `[embed]`.

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
 
+use super::profile::RawProfile;
 use super::{
     Alias, Allow, Auth, CallConfig, Config, EndpointConfig, Grant, Loaded, NameFilter, OAuthConfig,
     Proxy, RegistryConfig, ServerConfig, TokenKey, Transport, secret,
@@ -30,10 +31,14 @@ struct Shown<'a> {
     trust: ShownTrust,
     call: ShownCall,
     mcp: ShownMcp<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learn: Option<ShownLearn>,
     embed: ShownEmbed,
     rerank: Option<ShownRerank>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     registry: Vec<ShownRegistry>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    profiles: BTreeMap<&'a str, RawProfile>,
     token_key: &'static str,
     servers: BTreeMap<&'a str, ShownServer>,
 }
@@ -69,6 +74,13 @@ struct ShownCall {
 struct ShownMcp<'a> {
     aliases: &'a [Alias],
     list_query: bool,
+}
+
+#[derive(Serialize)]
+struct ShownLearn {
+    enabled: bool,
+    half_life: String,
+    max_events: usize,
 }
 
 #[derive(Serialize)]
@@ -168,9 +180,11 @@ impl Loaded {
             trust,
             call,
             mcp,
+            learn,
             embed,
             rerank,
             registries,
+            profiles,
             token_key,
         } = &self.config;
         let path = |path: &std::path::PathBuf| path.display().to_string();
@@ -189,6 +203,11 @@ impl Loaded {
             trust: ShownTrust { pin: trust.general.pin, rules: rules(&trust.general) },
             call: shown_call(call),
             mcp: ShownMcp { aliases: &mcp.aliases, list_query: mcp.list_query },
+            learn: learn.map(|rules| ShownLearn {
+                enabled: true,
+                half_life: time(rules.half_life),
+                max_events: rules.max_events,
+            }),
             embed: ShownEmbed {
                 enabled: embed.enabled,
                 model: embed.model.as_ref().map_or_else(|| IN_BINARY.to_owned(), path),
@@ -203,6 +222,10 @@ impl Loaded {
                 deadline: time(rerank.deadline),
             }),
             registry: registries.iter().map(registry).collect(),
+            profiles: profiles
+                .iter()
+                .map(|(name, profile)| (&**name, (&**profile).into()))
+                .collect(),
             token_key: match token_key {
                 TokenKey::Given(_) => MASK,
                 TokenKey::Keyring => "keyring, else file",

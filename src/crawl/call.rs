@@ -252,10 +252,11 @@ fn retries(error: &super::CrawlError, sent: bool, tool: &Tool) -> bool {
 }
 
 /// One of the calls that are under way.
-struct Running(Arc<AtomicUsize>);
+pub struct Running(Arc<AtomicUsize>);
 
 impl Running {
-    fn within(count: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+    /// One more, unless there are `most` already.
+    pub fn within(count: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
         let more = |now: usize| (now < most).then_some(now + 1);
         count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
         Some(Self(Arc::clone(count)))

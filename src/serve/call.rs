@@ -6,7 +6,9 @@
 pub mod arguments;
 mod validate;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::http::StatusCode;
@@ -18,7 +20,7 @@ use self::validate::Validators;
 use super::metrics;
 use super::problem::Problem;
 use crate::crawl::Progress;
-use crate::crawl::call::{Call, CallError, Caller, Input};
+use crate::crawl::call::{Call, CallError, Caller, Input, Running};
 use crate::live::Live;
 use crate::search::{Arms, Query};
 use crate::text::name_key;
@@ -33,6 +35,8 @@ pub struct Calls {
     live: Live,
     caller: Caller,
     validators: Validators,
+    /// How many calls of each profile are under way.
+    running: Arc<Mutex<BTreeMap<Arc<str>, Arc<AtomicUsize>>>>,
 }
 
 /// How a call came.
@@ -72,6 +76,15 @@ pub enum Refused {
         /// What is wrong, each with its place.
         wrong: Vec<String>,
     },
+    /// The profile has as many calls under way as it may.
+    #[error(
+        "{most} calls of this profile are under way, which is all it may have: call again when \
+        one has ended"
+    )]
+    ProfileBusy {
+        /// How many it may have.
+        most: usize,
+    },
     /// The server asks back, and the caller can't be asked.
     #[error("{0} asks its caller for more before it goes on, which takes MCP 2026-07-28")]
     AsksBack(ToolId),
@@ -83,7 +96,12 @@ pub enum Refused {
 impl Calls {
     /// Calls of what `live` shows.
     pub fn new(live: Live, caller: Caller) -> Self {
-        Self { live, caller, validators: Validators::new() }
+        Self { live, caller, validators: Validators::new(), running: Arc::default() }
+    }
+
+    /// The same for those who see what `live` shows.
+    pub fn scoped(&self, live: Live) -> Self {
+        Self { live, ..self.clone() }
     }
 
     /// Calls are passed on.
@@ -107,8 +125,11 @@ impl Calls {
             Err(refused) => refused.outcome(),
         };
         counted.ended(outcome, began.elapsed());
-        if let Ok(answered) = &answered {
-            self.called(&answered.tool.id);
+        // A call that failed says little of what was wanted.
+        if let Ok(answered) = &answered
+            && outcome == "answered"
+        {
+            self.live.note_use(&answered.tool.id);
         }
         answered
     }
@@ -124,6 +145,7 @@ impl Calls {
         if !wrong.is_empty() {
             return Err(Refused::Arguments { id: tool.id.clone(), wrong });
         }
+        let _counted = self.begin()?;
         let Way { input, progress } = way;
         let asks_back = input.is_none();
         let call = Call { tool, arguments: asked.arguments, input, progress };
@@ -135,13 +157,22 @@ impl Calls {
         Ok(Answered { tool, result })
     }
 
+    /// One more call of this profile, if it may have one.
+    fn begin(&self) -> Result<Option<Running>, Refused> {
+        let Some(profile) = self.live.profile() else { return Ok(None) };
+        let Some(most) = profile.limits.concurrent_calls else { return Ok(None) };
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = running.entry(Arc::clone(&profile.name)).or_default();
+        Running::within(count, most).map(Some).ok_or(Refused::ProfileBusy { most })
+    }
+
     /// The tool of this id, or the only one of this name, in any spelling.
     pub async fn find(&self, given: &str) -> Result<Arc<Tool>, Refused> {
         if !self.live.is_ready() {
             return Err(Refused::NotReady);
         }
         let index = self.live.index();
-        if let Some(tool) = index.catalog.get(given) {
+        if let Some(tool) = index.catalog.find(given) {
             return Ok(Arc::clone(tool));
         }
         let key = name_key(given);
@@ -185,12 +216,6 @@ impl Calls {
         let hits = answer.map(|answer| answer.hits).unwrap_or_default();
         hits.iter().map(|hit| hit.tool.id.to_string()).collect()
     }
-
-    /// A tool was called and its server answered. Whatever learns from use is told here.
-    #[expect(clippy::unused_self, reason = "what learns from use hangs here")]
-    fn called(&self, id: &ToolId) {
-        tracing::debug!(tool = %id, "called");
-    }
 }
 
 impl Refused {
@@ -201,6 +226,7 @@ impl Refused {
             Self::NotReady => "not_ready",
             Self::NoTool(_) => "unknown_tool",
             Self::AsksBack(_) => "asks_back",
+            Self::ProfileBusy { .. } => "busy",
             Self::Call(error) => match error {
                 CallError::Off
                 | CallError::NoneAllowed
@@ -225,6 +251,7 @@ impl From<Refused> for Problem {
             Refused::NoTool(_) => (StatusCode::NOT_FOUND, "unknown-tool"),
             Refused::Arguments { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-arguments"),
             Refused::AsksBack(_) => (StatusCode::NOT_IMPLEMENTED, "asks-back"),
+            Refused::ProfileBusy { .. } => (StatusCode::TOO_MANY_REQUESTS, "busy"),
             Refused::Call(error) => match error {
                 CallError::Off | CallError::NoneAllowed | CallError::ServerOff(_) => {
                     (StatusCode::FORBIDDEN, "calls-off")

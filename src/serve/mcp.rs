@@ -28,6 +28,7 @@ use self::schema::{read, read_only, schema_of, structured};
 use self::servers::Servers;
 use super::call::Calls;
 use super::digest::digest;
+use super::formats::{self, Wants};
 use super::metrics;
 use super::wire::Need;
 use crate::config::McpConfig;
@@ -49,7 +50,7 @@ const SEARCH: &str = "Find the tools that fit a need, among all tools of all con
 const SEARCH_END: &str = ". One that says `reduced` is given whole by get_tool.";
 
 const SEARCH_USAGE: &str = "search_tools takes query (a text) or queries (a list of texts), and \
-    if wanted limit (a number) and servers (a list of ids)";
+    if wanted limit and token_budget (numbers) and servers (a list of ids)";
 
 /// How long a client may keep the tool list before it asks again; changes are also announced.
 const LIST_TTL_MS: u64 = 60_000;
@@ -82,6 +83,11 @@ impl McpHandler {
     /// For one connection that lasts.
     pub fn lasting(live: Live, calls: Calls, config: McpConfig) -> Self {
         Self { lasting: true, ..Self::stateless(live, calls, config) }
+    }
+
+    /// The same for those who see what `live` shows.
+    pub fn scoped(&self, live: Live) -> Self {
+        Self { calls: self.calls.scoped(live.clone()), live, ..self.clone() }
     }
 
     fn tools(&self) -> Vec<McpTool> {
@@ -129,8 +135,14 @@ impl McpHandler {
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, String> {
         let need: Need = read(arguments, SEARCH_USAGE)?;
+        let wants = Wants { token_budget: need.token_budget, ..Wants::default() };
+        let wants = wants.by_profile(&self.live);
+        wants.check().map_err(|problem| problem.detail)?;
         let query = need.into_query(false, None).map_err(|problem| problem.detail)?;
-        structured(&Found::from(self.ask(&query).await?), context)
+        let (answer, catalog) = (self.ask(&query).await?, self.live.catalog());
+        let budget = wants.budget();
+        let found = formats::aside(budget.is_some(), move || Found::of(answer, &catalog, budget));
+        structured(&found.await.map_err(|problem| problem.detail)?, context)
     }
 
     async fn ask(&self, query: &Query) -> Result<crate::search::Answer, String> {

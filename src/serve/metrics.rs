@@ -25,6 +25,7 @@ const CHANGES: &str = "toolscout_tool_changes_total";
 const CALLS: &str = "toolscout_calls_total";
 const CALL_TIME: &str = "toolscout_call_duration_seconds";
 const CALLS_RUNNING: &str = "toolscout_calls_running";
+const FEEDBACK: &str = "toolscout_feedback_total";
 const SEARCH_TIME: &str = "toolscout_search_duration_seconds";
 
 /// From 100 µs, since a lexical search takes less than one millisecond.
@@ -51,6 +52,7 @@ pub fn install() -> Option<&'static PrometheusHandle> {
             describe_counter!(CALLS, "Calls of tools that were to be passed on, by outcome");
             describe_histogram!(CALL_TIME, "Seconds from a call to its end, by outcome");
             describe_gauge!(CALLS_RUNNING, "Calls of tools that are under way");
+            describe_counter!(FEEDBACK, "Choices and errors that were noted to learn from them");
             describe_histogram!(SEARCH_TIME, "Seconds from query to ranking, by mode");
             Some(handle)
         })
@@ -150,6 +152,10 @@ fn read_gauges(live: &Live) {
     gauge!("toolscout_tools_quarantined").set(counts.quarantined as f64);
     describe_gauge!("toolscout_tools_suspicious", "Tools in which something was found");
     gauge!("toolscout_tools_suspicious").set(counts.suspicious as f64);
+    if let Some(learner) = live.learner() {
+        describe_gauge!("toolscout_learned_evidence", "Choices that are kept to learn from them");
+        gauge!("toolscout_learned_evidence").set(learner.count() as f64);
+    }
     describe_gauge!("toolscout_servers", "Servers by state");
     let counts: BTreeMap<_, _> = wire::count_states(&live.servers());
     for (state, count) in counts {

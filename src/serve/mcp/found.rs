@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::super::formats::{self, Tokens};
 use super::super::reduce::{self, reduce};
+use crate::catalog::Catalog;
+use crate::format::{self, Budget, Format, Rung};
 use crate::search::{Answer, Hit, Mode, Stale};
 use crate::tool::Tool;
 
@@ -33,6 +36,9 @@ pub(super) struct Found {
     reason: Option<String>,
     /// Best first.
     tools: Vec<Described>,
+    /// What they take, where there is a budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<Tokens>,
     /// None of them is likely to be what is looked for.
     no_good_match: bool,
     /// Servers among them whose tools may be out of date.
@@ -57,6 +63,9 @@ pub(super) struct Described {
     /// Ids of the same tool on other servers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     duplicates: Vec<String>,
+    /// It is in every answer, whatever is asked.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pinned: bool,
     /// The definition as its server sent it, unless `reduced` says otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Map<String, Value>>")]
@@ -91,9 +100,42 @@ impl Described {
             score: None,
             confidence: None,
             duplicates: Vec::new(),
+            pinned: false,
             definition_text: (!plain).then(|| tool.definition.get().to_owned()),
             definition: plain.then(|| Definition::Stored(Arc::clone(&tool.definition))),
             reduced: None,
+        }
+    }
+
+    /// Tools that have no more tokens than the budget, if there is one.
+    fn fitted(
+        hits: &[Hit],
+        catalog: &Catalog,
+        budget: Option<Budget>,
+    ) -> (Vec<Self>, Option<Tokens>) {
+        if budget.is_none() {
+            return (hits.iter().map(Self::brief).collect(), None);
+        }
+        let fitted = formats::fit_written(hits.len(), budget, |at, rung| Self::at(&hits[at], rung));
+        let tools = hits.iter().zip(&fitted.rungs).map(|(hit, rung)| Self::at(hit, *rung));
+        (tools.collect(), Tokens::of(&fitted, budget, catalog, Format::Mcp))
+    }
+
+    /// A tool among others, at `rung`.
+    fn at(hit: &Hit, rung: Rung) -> Self {
+        let brief = Self::brief(hit);
+        let Some(reduced) = format::reduced(&hit.tool, rung) else { return brief };
+        let form = format::definition(&hit.tool, rung, None).into_owned();
+        // Readers commonly refuse what some definitions hold: that stays text.
+        let plain = serde_json::from_str::<Value>(&form).is_ok();
+        Self {
+            definition: RawValue::from_string(form.clone())
+                .ok()
+                .filter(|_| plain)
+                .map(|form| Definition::Stored(form.into())),
+            definition_text: (!plain).then_some(form),
+            reduced: Some(reduced),
+            ..brief
         }
     }
 
@@ -104,6 +146,7 @@ impl Described {
             score: Some(hit.score),
             confidence: Some(hit.confidence),
             duplicates: hit.duplicates.iter().map(ToString::to_string).collect(),
+            pinned: hit.pinned,
             ..Self::whole(tool)
         };
         let text = tool.definition.get();
@@ -130,13 +173,16 @@ impl Described {
     }
 }
 
-impl From<Answer> for Found {
-    fn from(answer: Answer) -> Self {
+impl Found {
+    /// What was found in `catalog`, within the budget, if there is one.
+    pub(super) fn of(answer: Answer, catalog: &Catalog, budget: Option<Budget>) -> Self {
+        let (tools, tokens) = Described::fitted(&answer.hits, catalog, budget);
         Self {
             generation: answer.generation,
             mode: answer.mode,
             reason: answer.reason,
-            tools: answer.hits.iter().map(Described::brief).collect(),
+            tools,
+            tokens,
             no_good_match: answer.no_good_match,
             stale: answer.stale,
         }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::problem::Problem;
 use super::{Face, McpHandler};
+use crate::live::Live;
 
 /// Most streams at once.
 const MAX_STREAMS: usize = 512;
@@ -36,6 +37,11 @@ impl News {
     /// Of the tool list that this handler gives.
     pub fn of(handler: McpHandler, shutdown: CancellationToken) -> Self {
         Self { handler, shutdown, free: Arc::new(Semaphore::new(MAX_STREAMS)) }
+    }
+
+    /// The same for those who see what `live` shows.
+    pub fn of_view(self, live: Live) -> Self {
+        Self { handler: self.handler.scoped(live), ..self }
     }
 
     /// `GET /mcp`

@@ -10,8 +10,9 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use toolscout::access::profile::Profiles;
 use toolscout::catalog::{Catalog, Outcome, Server, ServerInfo, ServerUpdate};
-use toolscout::config::{Config, CrawlConfig, Defaults, EmbedConfig, TokenKey};
+use toolscout::config::{Config, CrawlConfig, Defaults, EmbedConfig, Sources, TokenKey, load};
 use toolscout::live::Live;
 use toolscout::live::indexer::Indexer;
 use toolscout::serve::{self, Rooms};
@@ -83,9 +84,18 @@ pub fn config() -> Config {
         mcp: toolscout::config::McpConfig::default(),
         rerank: None,
         registries: Vec::new(),
+        profiles: Profiles::new(),
         token_key: TokenKey::File,
+        learn: None,
         trust: toolscout::trust::policy::Policy::default(),
     }
+}
+
+/// Profiles as a configuration has them.
+pub fn profiles(toml: &str) -> Profiles {
+    let sources = Sources { text: Some(toml.to_owned()), ..Sources::default() };
+    let loaded = load(&sources, &|_| None).map_err(|errors| errors.to_string());
+    loaded.unwrap().config.profiles
 }
 
 /// Takes a server away from `live`, as the real writer does it.
