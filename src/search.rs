@@ -308,9 +308,12 @@ pub fn answer(index: &Index, query: &Query, vectors: &[PartVectors], ranking: &R
     };
     let hits: Vec<Hit> = slots[..count].iter().map(hit).collect();
     let confidences = hits.iter().map(|hit| hit.confidence);
+    let was_chosen = slots[..count]
+        .iter()
+        .any(|slot| ranking.lifted.get(&slot.shown.tool).is_some_and(Lifted::says_enough));
     let case = why::Case { index, query, vectors, ranking, slots: &slots, count, gauge: &gauge };
     Served {
-        no_good_match: confidence::no_good_match(!vectors.is_empty(), confidences),
+        no_good_match: !was_chosen && confidence::no_good_match(!vectors.is_empty(), confidences),
         why: query.why.as_ref().map(|id| case.why(id)),
         hits,
     }
