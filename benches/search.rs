@@ -193,7 +193,10 @@ fn stages(criterion: &mut Criterion, name: &str, fixture: &Fixture, queries: &[A
                 }
             })
             .collect();
-        in_turn(criterion, "render", name, &answers, serve::answer_body);
+        let wants = serve::Wants::default();
+        in_turn(criterion, "render", name, &answers, |answer| {
+            serve::answer_body(answer, &index.catalog, &wants)
+        });
     }
     in_turn(criterion, "whole", name, queries, |asked| {
         let ranking = search::rank(index, &asked.query, &asked.vectors);

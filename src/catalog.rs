@@ -4,13 +4,15 @@
 //! the removal of a server from the configuration) ever takes tools away.
 
 pub mod file;
+pub mod names;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use crate::config::NameFilter;
 use crate::tool::{ServerId, Tool, ToolId};
+use names::ApiNames;
 
 /// What a server says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -222,6 +224,8 @@ pub struct Catalog {
     servers: BTreeMap<ServerId, Arc<Server>>,
     /// Ordered by id. A [`ToolIdx`] is a position here.
     tools: Vec<Arc<Tool>>,
+    /// Made when they are first asked for.
+    api_names: OnceLock<Arc<ApiNames>>,
 }
 
 impl Catalog {
@@ -254,7 +258,8 @@ impl Catalog {
         let diffs: Vec<Diff> = updates.iter().map(|update| update.apply(&mut servers)).collect();
         if diffs.iter().all(Diff::is_empty) && servers.len() == self.servers.len() {
             // The listings may be newer all the same.
-            return (Self { servers, tools: self.tools.clone() }, diffs);
+            let (tools, api_names) = (self.tools.clone(), self.api_names.clone());
+            return (Self { servers, tools, api_names }, diffs);
         }
         (Self::assemble(servers), diffs)
     }
@@ -266,7 +271,7 @@ impl Catalog {
         tools.sort_by(|a, b| a.id.cmp(&b.id));
         // Servers `a` and `a/b` may offer `b/c` and `c`, which join to one id: the first stays.
         tools.dedup_by(|later, first| later.id == first.id);
-        Self { servers, tools }
+        Self { servers, tools, api_names: OnceLock::new() }
     }
 
     /// The servers of both; of one that is in both, this one's listing.
@@ -322,8 +327,23 @@ impl Catalog {
 
     /// The tool of that id.
     pub fn get(&self, id: &str) -> Option<&Arc<Tool>> {
+        self.position(id).map(|at| self.tool(at))
+    }
+
+    /// The position of the tool of that id.
+    pub fn position(&self, id: &str) -> Option<ToolIdx> {
         let at = self.tools.binary_search_by(|tool| tool.id.as_str().cmp(id)).ok()?;
-        Some(&self.tools[at])
+        u32::try_from(at).ok().map(ToolIdx)
+    }
+
+    /// The names by which model APIs know the tools.
+    pub fn api_names(&self) -> &ApiNames {
+        self.api_names.get_or_init(|| ApiNames::of(&self.tools).into())
+    }
+
+    /// The tool of that id, or of that name in a model API.
+    pub fn find(&self, id: &str) -> Option<&Arc<Tool>> {
+        self.get(id).or_else(|| Some(&self.tools[self.api_names().find(id)?]))
     }
 
     /// Every server that has been listed, ordered by id.

@@ -34,6 +34,7 @@ use url::Url;
 
 pub use self::sources::{CatalogArgs, ListenArgs, PlaceArgs, SourceArgs};
 use crate::config::{Config, ConfigErrors, Loaded};
+use crate::format::{Family, Format};
 use crate::search::Arms;
 
 /// Finds the few tools that fit, out of all the tools of all your MCP servers.
@@ -119,6 +120,9 @@ pub struct ServeArgs {
     /// Speak MCP on stdin and stdout instead of listening.
     #[arg(long)]
     pub stdio: bool,
+    /// Show what this profile does, and nothing else, to the client on stdin.
+    #[arg(long, requires = "stdio", value_name = "NAME")]
+    pub profile: Option<String>,
     /// How log lines are written.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
@@ -193,6 +197,12 @@ pub struct SearchArgs {
     /// Search only this server; may be repeated.
     #[arg(long = "server", value_name = "ID")]
     pub server: Vec<String>,
+    /// Search what this profile of the configuration shows.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Only tools that say they change nothing (`readOnlyHint`).
+    #[arg(long)]
+    pub read_only: bool,
     /// Answer as JSON.
     #[arg(long)]
     pub json: bool,
@@ -205,6 +215,15 @@ pub struct SearchArgs {
     /// Which arm answers.
     #[arg(long, value_enum, default_value_t, value_name = "ARM")]
     pub arm: Arm,
+    /// Print the tools in the shape that a host or a model API takes, as JSON.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// The most tokens that the tools may take: the last are shortened until all fit.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub token_budget: Option<u32>,
+    /// Whose tokens [default: what the format tells].
+    #[arg(long, value_enum, value_name = "FAMILY")]
+    pub family: Option<Family>,
 }
 
 /// Which arm of the search answers.

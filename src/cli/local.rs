@@ -8,6 +8,8 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
+use crate::access::profile::Profile;
+use crate::access::view::View;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::embed::cache::VectorCache;
@@ -30,6 +32,8 @@ pub struct Local {
     pub instead: Option<EmbedError>,
     /// Orders the best so many tools anew.
     reranker: Option<(Reranker, usize)>,
+    /// How many tools, where a query does not say.
+    limit: Option<usize>,
 }
 
 impl Local {
@@ -62,7 +66,22 @@ impl Local {
             Some(rerank) => Some((load(rerank)?, rerank.depth)),
             None => None,
         };
-        Ok(Self { index, vectors, instead, reranker })
+        Ok(Self { index, vectors, instead, reranker, limit: None })
+    }
+
+    /// Sees from now on what `profile` shows, and nothing else.
+    pub fn see(&mut self, profile: &Arc<Profile>) {
+        let vector = |index: &Index, tool| {
+            let text = fields::embedded_in(&index.catalog, index.catalog.tool(tool));
+            let made = self.vectors.as_ref().ok()?.embed(Role::Tool, &[&text]);
+            made.ok()?.0.into_iter().next()
+        };
+        let view = View::derive(&self.index, profile, None, vector);
+        for warning in &view.warnings {
+            tracing::warn!("profile {}: {warning}", profile.name);
+        }
+        self.limit = profile.defaults.limit;
+        self.index = Index::clone(&view.index);
     }
 
     /// What the index ranks, with what was learned from use, reranked if that is wanted.
@@ -84,6 +103,7 @@ impl Local {
     /// Answers as the service would.
     pub fn ask(&self, query: &Query) -> anyhow::Result<Answer> {
         let begun = Instant::now();
+        let query = &Query { limit: query.limit.or(self.limit), ..query.clone() };
         query.check(|id| self.index.catalog.server(id.as_str()).is_some())?;
         let (vectors, reason) = match (&self.vectors, &self.index.dense) {
             (Ok(cache), Some(_)) => {

@@ -6,19 +6,26 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use clap::ValueEnum;
 use serde_json::Value;
 use url::Url;
 
 use super::local::Local;
+use super::serve::no_profile;
 use super::{LogFormat, SearchArgs, crawl, log, remote};
 use crate::auth::Accounts;
 use crate::catalog::{Catalog, file};
 use crate::config::{Config, ServerConfig, Transport};
 use crate::demo;
+use crate::format::signature::sentence;
 use crate::index::snapshot;
 use crate::search::{Arms, Query};
-use crate::serve;
+use crate::serve::{self, Wants};
+use crate::tool::hints::HintFilter;
 use crate::tool::{ServerId, ToolId};
+
+/// The longest sentence on a tool.
+const MAX_ABOUT: usize = 110;
 
 /// Runs the subcommand.
 pub fn run(args: &SearchArgs) -> anyhow::Result<ExitCode> {
@@ -29,18 +36,38 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<ExitCode> {
         ask_running(args, url)?
     } else {
         let config = args.sources.resolve()?;
+        let profile = args.profile.as_ref().map(|name| {
+            let profile = config.profiles.get(name.as_str());
+            profile.with_context(|| no_profile(name, &config))
+        });
+        let profile = profile.transpose()?;
         let catalog = catalog(&config, &lines)?;
-        let local = Local::build(catalog, &config, query.arms == Arms::Lexical)?;
-        serve::answer_body(&local.ask(&query)?)
+        let mut local = Local::build(catalog, &config, query.arms == Arms::Lexical)?;
+        let mut wants = wants(args);
+        if let Some(profile) = profile {
+            local.see(profile);
+            wants = wants.or(&profile.defaults);
+        }
+        serve::answer_body(&local.ask(&query)?, &local.index.catalog, &wants)
     };
     let mut out = anstream::stdout().lock();
-    if args.json {
+    let answer: Value = serde_json::from_str(&body).context("the answer is not JSON")?;
+    // A profile may say the format as well.
+    if args.json || answer["tools"].is_null() {
         writeln!(out, "{body}")?;
     } else {
-        let answer: Value = serde_json::from_str(&body).context("the answer is not JSON")?;
         write!(out, "{}", table(&answer))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn wants(args: &SearchArgs) -> Wants {
+    Wants {
+        format: args.format,
+        token_budget: args.token_budget.map(|tokens| tokens as usize),
+        family: args.family,
+        ..Wants::default()
+    }
 }
 
 fn query(args: &SearchArgs) -> Query {
@@ -48,6 +75,7 @@ fn query(args: &SearchArgs) -> Query {
         texts: vec![args.query.join(" ")],
         limit: args.limit.map(usize::from),
         servers: args.server.iter().map(|id| ServerId::from(id.as_str())).collect(),
+        hints: HintFilter { read_only: args.read_only.then_some(true), ..HintFilter::default() },
         explain: args.explain,
         why: args.why.as_deref().map(ToolId::from),
         arms: args.arm.into(),
@@ -127,8 +155,23 @@ fn ask_running(args: &SearchArgs, url: &Url) -> anyhow::Result<String> {
         for server in &args.server {
             pairs.append_pair("server", server);
         }
+        if let Some(profile) = &args.profile {
+            pairs.append_pair("profile", profile);
+        }
+        if args.read_only {
+            pairs.append_pair("read_only", "1");
+        }
         if args.explain {
             pairs.append_pair("explain", "1");
+        }
+        if let Some(format) = args.format {
+            pairs.append_pair("format", &word(&format));
+        }
+        if let Some(tokens) = args.token_budget {
+            pairs.append_pair("token_budget", &tokens.to_string());
+        }
+        if let Some(family) = args.family {
+            pairs.append_pair("family", &word(&family));
         }
         if let Some(id) = &args.why {
             pairs.append_pair("why", id);
@@ -148,6 +191,11 @@ fn ask_running(args: &SearchArgs, url: &Url) -> anyhow::Result<String> {
     })
 }
 
+/// As it is written in a request.
+fn word(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
 /// The answer for a person.
 fn table(answer: &Value) -> String {
     use std::fmt::Write;
@@ -158,7 +206,8 @@ fn table(answer: &Value) -> String {
     for (at, tool) in answer["tools"].as_array().into_iter().flatten().enumerate() {
         let score = tool["score"].as_f64().unwrap_or_default();
         let id = tool["id"].as_str().unwrap_or_default();
-        let about = first_sentence(tool["definition"]["description"].as_str().unwrap_or_default());
+        let about = tool["definition"]["description"].as_str().unwrap_or_default();
+        let about = sentence(about, MAX_ABOUT);
         let sure = 100.0 * tool["confidence"].as_f64().unwrap_or_default();
         let _ =
             writeln!(text, "{:>2}. {bold}{id}{bold:#} {dim}{score:.3}, {sure:.0} %{dim:#}", at + 1);
@@ -166,6 +215,9 @@ fn table(answer: &Value) -> String {
             let _ = writeln!(text, "    {about}");
         }
         let beside: Vec<&str> = strings(&tool["duplicates"]).collect();
+        if tool["pinned"] == true {
+            let _ = writeln!(text, "    {dim}pinned{dim:#}");
+        }
         if !beside.is_empty() {
             let _ = writeln!(text, "    {dim}the same: {}{dim:#}", beside.join(", "));
         }
@@ -197,23 +249,6 @@ fn table(answer: &Value) -> String {
     text
 }
 
-fn first_sentence(description: &str) -> String {
-    const LONGEST: usize = 110;
-    let line: String = description
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .chars()
-        .filter(|c| !c.is_control())
-        .collect();
-    let end = line.find(". ").map_or(line.len(), |at| at + 1);
-    let sentence = &line[..end];
-    match sentence.char_indices().nth(LONGEST) {
-        Some((at, _)) => format!("{}…", &sentence[..at]),
-        None => sentence.to_owned(),
-    }
-}
-
 fn reasons(explain: &Value) -> String {
     let mut parts = places(explain);
     for (field, terms) in explain["matched"].as_object().into_iter().flatten() {
@@ -228,6 +263,9 @@ fn places(explain: &Value) -> Vec<String> {
     let mut parts = Vec::new();
     if explain["exact_name"] == true {
         parts.push("named in the query".to_owned());
+    }
+    if let Some(boost) = explain["boost"].as_f64() {
+        parts.push(format!("boosted by {boost:.2}"));
     }
     for arm in ["lexical", "dense"] {
         if let (Some(rank), Some(score)) =

@@ -68,11 +68,19 @@ async fn run_until_stopped(
     let listener = if args.stdio { None } else { Some(listen(&config).await?) };
     let service = Service::start(&watch, config.clone(), &shutdown).await?;
     let shown = tokio::spawn(progress::show(service.live.clone(), lines, shutdown.clone()));
-    let live = service.live.clone();
+    let live = match &args.profile {
+        None => service.live.clone(),
+        Some(name) => service.live.scoped(name).with_context(|| no_profile(name, &config))?,
+    };
     reload::follow(watch, service.roster.clone(), shutdown.clone())?;
     match listener {
         None => {
-            serve::run_stdio(live, shutdown.clone()).await?;
+            let rooms = Rooms {
+                caller: service.crawler.caller(),
+                mcp: config.mcp.clone(),
+                ..Rooms::from(live)
+            };
+            Box::pin(serve::run_stdio(rooms, shutdown.clone())).await?;
             shutdown.cancel();
         }
         Some(listener) => {
@@ -85,13 +93,23 @@ async fn run_until_stopped(
                 env!("CARGO_PKG_VERSION")
             )?;
             let logins = Logins::new(service.accounts.clone(), address);
-            let rooms = Rooms { live, admin, logins };
+            let (caller, mcp) = (service.crawler.caller(), config.mcp.clone());
+            let rooms = Rooms { live, admin, logins, caller, mcp };
             serve::run(listener, rooms, &config, shutdown.clone()).await;
         }
     }
     service.stopped().await;
     let _ = shown.await;
     Ok(())
+}
+
+/// What to say of a profile that is not there.
+pub(super) fn no_profile(name: &str, config: &Config) -> String {
+    let there: Vec<&str> = config.profiles.keys().map(|name| &**name).collect();
+    if there.is_empty() {
+        return format!("there is no profile {name:?}: add [profiles.{name}] to the configuration");
+    }
+    format!("there is no profile {name:?}: choose one of {}", there.join(", "))
 }
 
 /// Nothing can be changed over HTTP where no token can be kept.
@@ -170,6 +188,7 @@ impl Service {
         let live = Live::new("the encoder is being loaded");
         let mut indexer = Indexer::new(live.clone(), Some(config.snapshot_path()));
         indexer.use_trust(config.trust.clone(), config.trust_path()).await?;
+        indexer.use_profiles(config.profiles.clone()).await;
         let threads = config.embed.threads;
         let (loaded, mut vectors) = oneshot::channel();
         let loading = load_encoder(config.clone(), live.clone(), loaded);
@@ -195,12 +214,15 @@ impl Service {
         }
         let stop = shutdown.clone();
         let crawler = crawl::start_with(wanted, &config.crawl, &accounts, known, updates, stop);
+        crawler.caller().configure(config.call.clone());
         tokio::spawn(crawl_after_logins(accounts.clone(), crawler.clone(), shutdown.clone()));
         let watch = watch.clone();
         let reader = Box::new(move || watch.load());
         let roster = Roster::new(entries, demo, crawler.clone(), reader);
         let judge = live.clone();
         roster.tell_policies(move |policy| judge.set_policy(policy));
+        let shown = live.clone();
+        roster.tell_profiles(move |profiles| shown.set_profiles(profiles));
         follower.start(&roster, shutdown);
         load_reranker(config, live.clone());
         let indexer = tokio::spawn(indexer.run(received, vectors, threads, shutdown.clone()));

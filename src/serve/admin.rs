@@ -22,6 +22,7 @@ use super::decide;
 use super::http::json;
 use super::learned;
 use super::problem::Problem;
+use super::profiles;
 use super::token::AdminToken;
 use crate::config::AddedServer;
 use crate::discover::follow::Follower;
@@ -94,6 +95,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
         ("/v1/admin/registries", get(registry::list)),
         ("/v1/admin/learned", get(learned::list).delete(learned::forget)),
         ("/v1/admin/pending", get(decide::pending)),
+        ("/v1/admin/profiles", get(profiles::list)),
         ("/v1/admin/servers/{id}/approve", post(decide::approve)),
         ("/v1/admin/servers/{id}/reject", post(decide::reject)),
     ]

@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use super::admin::Admin;
 use super::http::{MAX_PAGE, PAGE, Params, json};
 use super::problem::Problem;
+use super::scope::Scoped;
 use super::trust::shown;
 use crate::learn::book::Which;
 use crate::learn::{LearnError, Outcome};
-use crate::live::Live;
 use crate::live::learner::Noted;
 use crate::search::MAX_PHRASINGS;
 
@@ -86,7 +86,7 @@ pub struct Forgotten {
 
 /// `POST /v1/feedback`
 pub async fn feedback(
-    State(live): State<Live>,
+    Scoped(live): Scoped,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let Feedback { query, queries, tool, outcome } = serde_json::from_slice(&body?)

@@ -3,141 +3,25 @@
 //! Invariant: a definition is written as the bytes that are stored, and every body that is served
 //! is one of these types, from which `/openapi.json` is made.
 
+mod asked;
+mod call;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::problem::Problem;
+pub use self::asked::{Asked, Need, SearchRequest};
+pub use self::call::{CallAnswer, CallRequest};
+use super::formats::{Body, Tokens};
 use super::trust::{About, Found, HeldDefinition, History};
 use crate::live::trusted::Known;
 use crate::live::{ServerState, ServerStatus, Status};
-use crate::search::{Answer, Explain, MAX_PHRASINGS, Mode, Query, Stale, Why};
+use crate::search::{Answer, Explain, Mode, Stale, Why};
 use crate::tool::{ServerId, Tool, ToolId};
-
-/// Most needs of one batch.
-pub const MAX_BATCH: usize = 32;
-
-/// A need, in one or several phrasings.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Need {
-    /// What the tool should do, in a few words, or its name.
-    #[serde(default)]
-    pub query: Option<String>,
-    /// Several phrasings of the same need; their rankings are fused.
-    #[serde(default)]
-    #[schemars(length(max = MAX_PHRASINGS))]
-    pub queries: Option<Vec<String>>,
-    /// How many tools, 1 to 50; without it 5 to 10, as the scores fall off, and up to 20 for a task
-    /// of several needs.
-    #[serde(default)]
-    #[schemars(range(min = 1, max = 50))]
-    pub limit: Option<usize>,
-    /// Only tools of these servers, by id; empty means all.
-    #[serde(default)]
-    pub servers: Vec<String>,
-}
-
-/// The body of `POST /v1/search`: one need, or `batch`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SearchRequest {
-    /// What the tool should do, in a few words, or its name.
-    #[serde(default)]
-    pub query: Option<String>,
-    /// Several phrasings of the same need; their rankings are fused.
-    #[serde(default)]
-    #[schemars(length(max = MAX_PHRASINGS))]
-    pub queries: Option<Vec<String>>,
-    /// How many tools, 1 to 50; without it 5 to 10, up to 20 for a task of several needs. In a
-    /// batch: for needs that name none.
-    #[serde(default)]
-    #[schemars(range(min = 1, max = 50))]
-    pub limit: Option<usize>,
-    /// Only tools of these servers, by id. In a batch: for needs that name none.
-    #[serde(default)]
-    pub servers: Vec<String>,
-    /// Say of each tool how it came to its place.
-    #[serde(default)]
-    pub explain: bool,
-    /// The id of a tool: say why it stands where it does, found or not.
-    #[serde(default)]
-    pub why: Option<String>,
-    /// Independent needs, each with an answer of its own.
-    #[serde(default)]
-    #[schemars(length(min = 1, max = MAX_BATCH))]
-    pub batch: Option<Vec<Need>>,
-}
-
-impl Need {
-    /// The query that is meant.
-    pub fn into_query(self, explain: bool, why: Option<&str>) -> Result<Query, Problem> {
-        let texts = match (self.query, self.queries) {
-            (Some(query), None) => vec![query],
-            (None, Some(queries)) => queries,
-            _ => {
-                return Err(Problem::invalid(
-                    "give either query (a text) or queries (several phrasings of one need)",
-                ));
-            }
-        };
-        Ok(Query {
-            texts,
-            limit: self.limit,
-            servers: self.servers.into_iter().map(ServerId::from).collect(),
-            explain,
-            why: why.map(ToolId::from),
-            ..Query::default()
-        })
-    }
-}
-
-/// What a `POST /v1/search` asks for.
-#[derive(Debug)]
-pub enum Asked {
-    /// One need.
-    One(Query),
-    /// Several, each to be answered by itself.
-    Batch(Vec<Query>),
-}
-
-impl SearchRequest {
-    /// The queries that are meant.
-    pub fn into_queries(self) -> Result<Asked, Problem> {
-        let need = Need {
-            query: self.query,
-            queries: self.queries,
-            limit: self.limit,
-            servers: self.servers,
-        };
-        let Some(batch) = self.batch else {
-            return need.into_query(self.explain, self.why.as_deref()).map(Asked::One);
-        };
-        if need.query.is_some() || need.queries.is_some() {
-            return Err(Problem::invalid(
-                "give either batch or one need (query or queries), not both",
-            ));
-        }
-        if batch.is_empty() || batch.len() > MAX_BATCH {
-            return Err(Problem::invalid(format!(
-                "batch has {} needs, it must have 1 to {MAX_BATCH}",
-                batch.len()
-            )));
-        }
-        let queries = batch.into_iter().enumerate().map(|(at, mut item)| {
-            item.limit = item.limit.or(need.limit);
-            if item.servers.is_empty() {
-                item.servers.clone_from(&need.servers);
-            }
-            item.into_query(self.explain, self.why.as_deref())
-                .map_err(|problem| problem.within(&format!("batch[{at}]")))
-        });
-        queries.collect::<Result<_, _>>().map(Asked::Batch)
-    }
-}
 
 /// An answer.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -153,6 +37,9 @@ pub struct SearchAnswer<'a> {
     pub took_us: u64,
     /// Best first.
     pub tools: Vec<FoundTool<'a>>,
+    /// What they take, where there is a budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Tokens>,
     /// None of them is likely to be what is looked for.
     pub no_good_match: bool,
     /// Why one tool stands where it does, when asked for.
@@ -166,11 +53,11 @@ pub struct SearchAnswer<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct BatchAnswer<'a> {
     /// One for each need, in the order of the needs.
-    pub answers: Vec<SearchAnswer<'a>>,
+    pub answers: Vec<Body<'a>>,
 }
 
 /// A tool that fits.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct FoundTool<'a> {
     /// `server/name`, unique.
     pub id: &'a str,
@@ -186,9 +73,17 @@ pub struct FoundTool<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schemars(with = "Vec<String>", default)]
     pub duplicates: &'a [ToolId],
-    /// The definition as its server sent it.
+    /// It is in every answer of the profile, beside those that `limit` counts.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub pinned: bool,
+    /// The definition as its server sent it, but for what the profile says in its place, unless
+    /// `reduced` says otherwise.
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
-    pub definition: &'a RawValue,
+    pub definition: Cow<'a, RawValue>,
+    /// What was left out for the token budget, and how to get it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reduced: Option<String>,
     /// How it came to its place, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explain: Option<&'a Explain>,
@@ -203,7 +98,9 @@ impl<'a> From<&'a Answer> for SearchAnswer<'a> {
             score: hit.score,
             confidence: hit.confidence,
             duplicates: &hit.duplicates,
-            definition: &hit.tool.definition,
+            pinned: hit.pinned,
+            definition: Cow::Borrowed(&hit.tool.definition),
+            reduced: None,
             explain: hit.explain.as_ref(),
         });
         Self {
@@ -212,6 +109,7 @@ impl<'a> From<&'a Answer> for SearchAnswer<'a> {
             reason: answer.reason.as_deref(),
             took_us: answer.took_us,
             tools: tools.collect(),
+            tokens: None,
             no_good_match: answer.no_good_match,
             why: answer.why.as_ref(),
             stale: &answer.stale,

@@ -13,6 +13,8 @@ use toolscout::catalog::{Listing, Outcome};
 use toolscout::config::{CrawlConfig, NameFilter, Names, NetworkConfig, ServerConfig, Transport};
 use toolscout::crawl::{self, Wanted};
 
+use crate::support::peers;
+
 const LIMITS: CrawlConfig =
     CrawlConfig { concurrency: 4, max_pages: 100, max_tools: 1000, max_bytes: 16 << 20 };
 
@@ -21,21 +23,10 @@ const EVERYTHING: &[&str] = &["echo", "get-structured-content", "get-sum", "get-
 
 /// The folder of the installed peers; `None` when the caller chose to go without.
 pub fn peers() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
-    let installed =
-        ["node_modules/.stamp", ".venv/.stamp"].iter().all(|stamp| folder.join(stamp).exists());
-    if !installed && std::env::var_os("TOOLSCOUT_SKIP_PEERS").is_some_and(|value| value == "1") {
-        eprintln!("skipped: the test peers are not installed (TOOLSCOUT_SKIP_PEERS=1)");
-        return None;
-    }
-    assert!(
-        installed,
-        "the test peers are not installed: run scripts/fetch-test-peers.sh, or set TOOLSCOUT_SKIP_PEERS=1"
-    );
-    Some(folder)
+    peers::folder("peers", &["node_modules", ".venv"])
 }
 
-fn server(id: &str, transport: Transport) -> ServerConfig {
+pub fn server(id: &str, transport: Transport) -> ServerConfig {
     ServerConfig {
         id: id.into(),
         enabled: true,
@@ -51,7 +42,7 @@ fn server(id: &str, transport: Transport) -> ServerConfig {
     }
 }
 
-fn stdio(id: &str, command: impl AsRef<Path>, args: &[&str]) -> ServerConfig {
+pub fn stdio(id: &str, command: impl AsRef<Path>, args: &[&str]) -> ServerConfig {
     let transport = Transport::Stdio {
         command: command.as_ref().to_str().unwrap().to_owned(),
         args: args.iter().map(ToString::to_string).collect(),
@@ -62,7 +53,7 @@ fn stdio(id: &str, command: impl AsRef<Path>, args: &[&str]) -> ServerConfig {
 }
 
 /// The start of a server from npm.
-fn script(peers: &Path, package: &str) -> String {
+pub fn script(peers: &Path, package: &str) -> String {
     let path = format!("node_modules/@modelcontextprotocol/{package}/dist/index.js");
     peers.join(path).to_str().unwrap().to_owned()
 }
@@ -101,7 +92,7 @@ async fn everything_is_listed_over_stdio() {
 }
 
 /// server-everything over HTTP.
-async fn everything_over_http(peers: &Path, mode: &str, path: &str) -> (Child, String) {
+pub async fn everything_over_http(peers: &Path, mode: &str, path: &str) -> (Child, String) {
     let (child, origin) = over_http(peers, &[&script(peers, "server-everything"), mode]).await;
     (child, format!("{origin}/{path}"))
 }

@@ -23,10 +23,9 @@ impl Live {
         self.0.learner.get()
     }
 
-    /// Whose evidence counts here, and who is heard.
-    #[expect(clippy::unused_self, reason = "a handle of a profile learns in that profile's scope")]
-    fn learns_in(&self) -> &'static str {
-        ""
+    /// Whose evidence counts here, and who is heard: the profile, or all who name none.
+    fn learns_in(&self) -> &str {
+        self.scope().unwrap_or_default()
     }
 
     /// Notes what came of a tool after a query of these texts.

@@ -10,78 +10,35 @@ use super::super::decide::{Decide, DecidedList, PendingList};
 use super::super::http;
 use super::super::learned::{Feedback, FeedbackTaken, Forgotten, LearnedPage};
 use super::super::manifest::{Manifest, ServerCard};
+use super::super::profiles::ProfileList;
 use super::super::trust::{ChangePage, FindingPage};
 use super::super::wire::{
-    BatchAnswer, Health, IndexStatus, KnownTool, SearchAnswer, SearchRequest, ServerList, ToolPage,
+    CallAnswer, CallRequest, Health, IndexStatus, KnownTool, ServerList, ToolPage,
 };
-use super::{Operation, Schemas};
+use super::{Operation, Schemas, finding};
 use crate::roster::Reload;
 
 pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
-    let mut operations = api(schemas);
+    let mut operations = finding::operations(schemas);
+    operations.extend(api(schemas));
     operations.extend(definitions(schemas));
     operations.extend(logins());
     operations.extend(ops(schemas));
     operations.extend(admin(schemas));
     operations.extend(registries(schemas));
+    operations.push(profiles(schemas));
     operations.extend(learned(schemas));
     operations
 }
 
 fn api(schemas: &mut Schemas) -> Vec<Operation> {
-    let answer = schemas.written::<SearchAnswer<'_>>();
-    let batch = schemas.written::<BatchAnswer<'_>>();
-    let servers = || many("server", "Only tools of this server; repeatable", false);
-    let limit = |max: usize| json!({ "type": "integer", "minimum": 1, "maximum": max });
+    let limit = json!({ "type": "integer", "minimum": 1, "maximum": http::MAX_PAGE });
     vec![
         Operation {
             parameters: vec![
-                many(
-                    "q",
-                    "What the tool should do, or its name; several are phrasings of one need",
-                    true,
-                ),
-                query(
-                    "limit",
-                    "How many tools; without it 5 to 10, and up to 20 for a task of several needs",
-                    &limit(crate::search::MAX_LIMIT),
-                ),
-                servers(),
-                query(
-                    "explain",
-                    "Say of each tool how it came to its place",
-                    &json!({ "enum": [0, 1, false, true] }),
-                ),
-                query(
-                    "why",
-                    "A tool's id: say why it stands where it does, found or not",
-                    &json!({ "type": "string" }),
-                ),
-            ],
-            problems: &[400, 503],
-            ..Operation::get(
-                "/v1/search",
-                "search",
-                "Find the tools that fit a need",
-                answer.clone(),
-            )
-        },
-        Operation {
-            method: "post",
-            body: Some(schemas.read::<SearchRequest>()),
-            problems: &[400, 413, 415, 503],
-            ..Operation::get(
-                "/v1/search",
-                "searchMany",
-                "Find the tools that fit a need, or those that fit each of several",
-                json!({ "anyOf": [answer, batch] }),
-            )
-        },
-        Operation {
-            parameters: vec![
-                servers(),
+                many("server", "Only tools of this server; repeatable", false),
                 query("cursor", "next_cursor of the page before", &json!({ "type": "string" })),
-                query("limit", "Tools in the page; without it 100", &limit(http::MAX_PAGE)),
+                query("limit", "Tools in the page; without it 100", &limit),
             ],
             problems: &[400],
             ..Operation::get(
@@ -94,7 +51,8 @@ fn api(schemas: &mut Schemas) -> Vec<Operation> {
         Operation {
             parameters: vec![json!({
                 "in": "path", "name": "id", "required": true, "schema": { "type": "string" },
-                "description": "server/name; the slash may be percent-encoded",
+                "description": "server/name, the slash percent-encoded or not; or the tool's name in a \
+                    model API",
             })],
             problems: &[400, 404],
             ..Operation::get(
@@ -102,6 +60,17 @@ fn api(schemas: &mut Schemas) -> Vec<Operation> {
                 "getTool",
                 "One tool",
                 schemas.written::<KnownTool<'_>>(),
+            )
+        },
+        Operation {
+            method: "post",
+            body: Some(schemas.read::<CallRequest>()),
+            problems: &[400, 403, 404, 413, 415, 422, 429, 501, 502, 503, 504],
+            ..Operation::get(
+                "/v1/call",
+                "callTool",
+                "Call a tool at its server, where the operator allows it",
+                schemas.written::<CallAnswer<'_>>(),
             )
         },
         Operation::get(
@@ -295,6 +264,19 @@ fn registries(schemas: &mut Schemas) -> Vec<Operation> {
     ]
 }
 
+/// As does this.
+fn profiles(schemas: &mut Schemas) -> Operation {
+    Operation {
+        problems: &[401],
+        ..Operation::get(
+            "/v1/admin/profiles",
+            "listProfiles",
+            "What each profile shows, and what of it can't be done",
+            schemas.written::<ProfileList>(),
+        )
+    }
+}
+
 /// What is learned from use; all but the first want the token.
 fn learned(schemas: &mut Schemas) -> Vec<Operation> {
     let text = json!({ "type": "string" });
@@ -436,11 +418,15 @@ fn ops(schemas: &mut Schemas) -> Vec<Operation> {
     ]
 }
 
-fn query(name: &str, description: &str, schema: &Value) -> Value {
+pub(super) fn query(name: &str, description: &str, schema: &Value) -> Value {
     json!({ "in": "query", "name": name, "description": description, "schema": schema })
 }
 
-fn many(name: &str, description: &str, required: bool) -> Value {
+pub(super) fn switch(name: &str, description: &str) -> Value {
+    query(name, description, &json!({ "enum": [0, 1, false, true] }))
+}
+
+pub(super) fn many(name: &str, description: &str, required: bool) -> Value {
     json!({
         "in": "query", "name": name, "description": description, "required": required,
         "schema": { "type": "array", "items": { "type": "string" } }, "explode": true,
