@@ -85,9 +85,9 @@ fn scale(count: usize, all: usize, part: usize) -> usize {
 
 /// What a tool that is not whole says of it, and where the whole one is.
 pub fn reduced(tool: &Tool, rung: Rung) -> Option<String> {
-    let left_out = rung.left_out()?;
+    let form = rung.told()?;
     let id = serde_json::Value::from(tool.id.as_str());
-    Some(format!("{left_out}; get_tool {{\"id\": {id}}} returns it whole"))
+    Some(format!("{form}; get_tool {{\"id\": {id}}} returns it whole"))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderName, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any_service, get};
+use axum::routing::{MethodRouter, any_service, get, post};
 use axum::{Extension, Router};
 use rmcp::ServiceExt;
 use rmcp::service::ServerInitializeError;
@@ -30,12 +30,14 @@ use crate::config::Config;
 use crate::live::Live;
 
 pub mod admin;
+mod conversation;
 mod decide;
 mod digest;
 mod formats;
 mod guard;
 mod http;
 mod listen;
+mod lists;
 mod manifest;
 mod mcp;
 mod metrics;
@@ -45,6 +47,7 @@ mod openapi;
 mod problem;
 mod raw;
 mod reduce;
+mod select;
 pub mod token;
 mod trust;
 mod wire;
@@ -134,6 +137,9 @@ fn cors(guard: guard::Guard) -> CorsLayer {
 fn routes(live: &Live, shutdown: &CancellationToken) -> Vec<(&'static str, MethodRouter<Live>)> {
     vec![
         ("/v1/search", get(http::search_get).post(http::search_post)),
+        ("/v1/select", post(select::select)),
+        ("/v1/anthropic/tools", get(lists::anthropic)),
+        ("/v1/openai/tools", get(lists::openai)),
         ("/v1/tools", get(http::tools)),
         ("/v1/tools/{*id}", get(http::tool)),
         ("/v1/servers", get(http::servers)),

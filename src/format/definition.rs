@@ -66,7 +66,7 @@ mod tests {
 
     fn tool() -> Tool {
         let text = r#"{"name":"x","description":"Does x. And more.","annotations":{"n":1e400},
-            "inputSchema":{"type":"object","properties":{"a":{"type":"string","description":"kept",
+            "inputSchema":{"type":"object","properties":{"a":{"type":"array","description":"kept",
             "items":{"description":"gone"}}}},"outputSchema":{"type":"object"},"_meta":{"own":1}}"#;
         Tool::parse(&"s".into(), text).unwrap()
     }
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(value(&no_output), whole);
         whole["inputSchema"]["properties"]["a"]["items"] = json!({});
         assert_eq!(value(&definition(&tool, Rung::Flat, None)), whole);
-        let typed = json!({"type": "object", "properties": {"a": {"type": "string"}}});
+        let typed = json!({"type": "object", "properties": {"a": {"type": "array", "items": {}}}});
         let any = json!({"type": "object"});
         for (rung, form) in [
             (Rung::Signature, json!({"name": "x", "description": "Does x.", "inputSchema": typed})),

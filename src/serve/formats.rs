@@ -226,7 +226,7 @@ pub fn fit_written<T: Serialize>(
 }
 
 /// Text that was written as JSON.
-fn raw(text: String) -> Box<RawValue> {
+pub fn raw(text: String) -> Box<RawValue> {
     RawValue::from_string(text).unwrap_or_else(|error| {
         tracing::error!(%error, "a result was not written as JSON");
         RawValue::NULL.to_owned()
