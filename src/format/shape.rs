@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::schema::{self, Object, quoted};
 use super::signature::{self, MAX_SENTENCE, sentence};
-use super::{Format, Rung, definition, reduced};
+use super::{Format, Rung, definition};
 use crate::catalog::{Catalog, names};
 use crate::tool::{Members, ServerId, Tool};
 
@@ -28,7 +28,7 @@ pub fn piece(format: Format, catalog: &Catalog, tool: &Tool, rung: Rung) -> Stri
     let name = || catalog.api_names().name(tool);
     let mut object = Object::new();
     match format {
-        Format::Mcp => return definition(tool, rung, reduced(tool, rung).as_deref()).into_owned(),
+        Format::Mcp => return definition(tool, rung, in_meta(tool, rung).as_deref()).into_owned(),
         Format::Names => return quoted(tool.id.as_str()),
         Format::Signatures => return quoted(&line(tool, rung)),
         Format::ToolReference => {
@@ -54,6 +54,12 @@ pub fn piece(format: Format, catalog: &Catalog, tool: &Tool, rung: Rung) -> Stri
         }
     }
     object.end()
+}
+
+/// What a definition says of itself that is not whole: it does not hold its id.
+fn in_meta(tool: &Tool, rung: Rung) -> Option<String> {
+    let id = quoted(tool.id.as_str());
+    rung.told().map(|told| format!("{told}: get_tool {{\"id\":{id}}} returns it whole"))
 }
 
 /// A tool that the Messages API loads only when it is referenced.

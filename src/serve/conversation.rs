@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::text;
 
 /// A word of the user with fewer terms than this names no need.
-const FEWEST_TERMS: usize = 3;
+const FEWEST_TERMS: usize = 4;
 /// The most of a user's word that is read, in bytes: half from the start and half from the end.
 const MAX_WORD: usize = 6_000;
 /// The most of what the model said since, and of what went wrong.
@@ -198,10 +198,10 @@ mod tests {
     fn a_new_need_comes_first_and_alone_too() {
         let conversation = of(&json!([
             {"role": "user", "content": "refund the card payment of order 17"},
-            {"role": "user", "content": "now mail the customer a receipt"},
+            {"role": "user", "content": "now mail the customer a printed receipt"},
         ]));
         let [alone, together] = &conversation.phrasings()[..] else { panic!() };
-        assert_eq!(alone, "now mail the customer a receipt");
+        assert_eq!(alone, "now mail the customer a printed receipt");
         assert!(together.starts_with("refund") && together.ends_with("receipt"));
     }
 

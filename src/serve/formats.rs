@@ -161,7 +161,7 @@ pub fn shape<'a>(
     let fitted = format::fit(tools.len(), budget, render, join);
     let reduced = tools.iter().zip(&fitted.rungs);
     let reduced =
-        reduced.filter_map(|(tool, rung)| Some((tool.id.as_str(), format::reduced(tool, *rung)?)));
+        reduced.filter_map(|(tool, rung)| Some((tool.id.as_str(), format::reduced(*rung)?)));
     Shaped {
         ids: format::flattened(format, tools.iter().copied())
             .into_iter()
@@ -198,7 +198,7 @@ fn plain<'a>(answer: &'a Answer, catalog: &Catalog, wants: &Wants) -> SearchAnsw
     let tool = |at: usize, rung: Rung| {
         let tool = &*answer.hits[at].tool;
         let found = whole.tools[at].clone();
-        match format::reduced(tool, rung) {
+        match format::reduced(rung) {
             None => found,
             reduced => FoundTool {
                 definition: Cow::Owned(raw(format::definition(tool, rung, None).into_owned())),

@@ -82,3 +82,15 @@ async fn the_official_sdks_types_accept_every_shape() {
     assert_eq!(accepted.values().sum::<usize>(), all.len(), "{accepted:?}");
     assert_eq!(accepted.len(), 5, "{accepted:?}");
 }
+
+#[test]
+fn the_names_of_real_tools_lead_back() {
+    for catalog in [Some(demo_catalog()), real_catalog()].into_iter().flatten() {
+        for tool in catalog.tools() {
+            let name = catalog.api_names().name(tool);
+            let safe = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+            assert!((1..=64).contains(&name.len()) && name.chars().all(safe), "{name}");
+            assert_eq!(catalog.find(&name).unwrap().id, tool.id);
+        }
+    }
+}

@@ -1,5 +1,8 @@
 //! `/v1/search` in the formats that hosts take, and within a budget of tokens.
 
+use rmcp::ServiceExt;
+use rmcp::model::CallToolRequestParams;
+use rmcp::transport::StreamableHttpClientTransport;
 use serde_json::{Value, json};
 use toolscout::catalog::Catalog;
 use toolscout::demo;
@@ -126,7 +129,7 @@ async fn a_budget_drops_nothing_and_says_what_it_shortened() {
     assert_eq!(little["tokens"]["over_budget"], true);
     let tool = &little["tools"][0];
     let said = tool["reduced"].as_str().unwrap();
-    assert!(said.contains("get_tool") && said.contains(tool["id"].as_str().unwrap()), "{said}");
+    assert_eq!(said, "only the name: get_tool returns it whole");
     let families = ["openai", "anthropic"].map(|family| {
         json!({"query": "create an event", "format": "openai", "family": family,
             "token_budget": 100_000})
@@ -147,6 +150,36 @@ async fn a_batch_has_a_budget_for_each_need() {
     assert!(answers[0]["tokens"]["returned"].as_u64().unwrap() <= 400);
     assert_eq!(answers[1]["tokens"]["budget"], 100_000);
     assert!(answers[1].get("reduced").is_none());
+}
+
+#[tokio::test]
+async fn a_model_may_set_a_budget_over_mcp() {
+    let app = demo_app().await;
+    let transport = StreamableHttpClientTransport::from_uri(app.url("/mcp"));
+    let client = ().serve(transport).await.unwrap();
+    let call = async |tool: &'static str, arguments: Value| {
+        let arguments = arguments.as_object().unwrap().clone();
+        let call = CallToolRequestParams::new(tool).with_arguments(arguments);
+        client.call_tool(call).await.unwrap().structured_content.unwrap()
+    };
+    let ids = |found: &Value| -> Vec<Value> {
+        found["tools"].as_array().unwrap().iter().map(|tool| tool["id"].clone()).collect()
+    };
+    let whole = call("search_tools", json!({"query": "create an event"})).await;
+    assert!(whole.get("tokens").is_none(), "{whole}");
+    let less = json!({"query": "create an event", "token_budget": 900});
+    let less = call("search_tools", less).await;
+    assert_eq!(ids(&less), ids(&whole));
+    assert!(less["tokens"]["returned"].as_u64().unwrap() <= 900, "{}", less["tokens"]);
+    for tool in less["tools"].as_array().unwrap() {
+        assert_eq!(tool["definition"]["name"], tool["name"]);
+        assert!(tool["definition"]["inputSchema"].is_object());
+    }
+    let last = less["tools"].as_array().unwrap().last().unwrap();
+    assert!(last["reduced"].as_str().unwrap().contains("get_tool"), "{last}");
+    let named = call("get_tool", json!({"id": "calendar__create_event"})).await;
+    assert_eq!(named["id"], "calendar/create_event");
+    client.cancel().await.unwrap();
 }
 
 #[tokio::test]
