@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
+
 use super::Rung;
 use super::schema::{self, Object, quoted};
 use super::signature::{MAX_SENTENCE, sentence};
@@ -39,7 +41,8 @@ pub fn definition<'a>(tool: &'a Tool, rung: Rung, said: Option<&str>) -> Cow<'a,
         let members = Members(members.clone());
         match rung {
             Rung::Signature => {
-                form.raw("inputSchema", &schema::typed(members.get("inputSchema")));
+                let schema = members.get("inputSchema").map_or("", RawValue::get);
+                form.raw("inputSchema", &schema::typed(schema));
             }
             _ => form.raw("inputSchema", r#"{"type":"object"}"#),
         }

@@ -45,6 +45,8 @@ KINDS = {
 }
 ADAPTERS = {kind: [TypeAdapter(of) for of in types] for kind, types in KINDS.items()}
 SAFE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+KEY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+DATA = {"default", "const", "enum", "examples"}
 
 
 def read_out(value: object) -> None:
@@ -69,6 +71,16 @@ def functions(kind: str, value: object) -> list[tuple[str, str, dict]]:
     return [(t.get("name", "tool_search"), t["description"], t[schema]) for t in flat]
 
 
+def no_list_without_items(schema: object) -> bool:
+    if isinstance(schema, list):
+        return all(map(no_list_without_items, schema))
+    if not isinstance(schema, dict):
+        return True
+    if schema.get("type") == "array" and "items" not in schema:
+        return False
+    return all(no_list_without_items(inner) for key, inner in schema.items() if key not in DATA)
+
+
 def check(kind: str, value: object) -> None:
     for adapter in ADAPTERS[kind]:
         read_out(adapter.validate_python(copy.deepcopy(value), strict=True))
@@ -79,6 +91,9 @@ def check(kind: str, value: object) -> None:
         assert SAFE.fullmatch(name), name
         assert description.strip(), name
         assert schema["type"] == "object" and isinstance(schema["properties"], dict), name
+        assert no_list_without_items(schema), name
+        if kind == "anthropic":
+            assert all(KEY.fullmatch(key) for key in schema["properties"]), name
         assert not {"anyOf", "oneOf", "allOf", "enum", "not"} & schema.keys(), name
 
 
