@@ -3,7 +3,8 @@
 //! Measured: folding a new listing of one server into the catalog (`catalog-fold`), reading every
 //! tool for the index (`documents`, on all threads), the lexical index of what was read
 //! (`lexical-build`), an index after one tool changed (`index-update`), the dense index of a whole
-//! catalog (`dense-build`), and the snapshot to and from a temporary folder (`snapshot-save`, which waits
+//! catalog (`dense-build`), a view of half of the tools, made anew and after nothing changed of it
+//! (`view-derive`, `view-again`), and the snapshot to and from a temporary folder (`snapshot-save`, which waits
 //! until the disk has it, and `snapshot-load`, from warm file cache).
 //!
 //! Not measured: crawling, embedding (`benches/embed.rs`), the file of cached vectors, and all of
@@ -20,6 +21,8 @@ use std::time::{Duration, SystemTime};
 
 use corpus::{Corpus, SIZES};
 use criterion::Criterion;
+use toolscout::access::profile::{Profile, ToolGlobs};
+use toolscout::access::view::View;
 use toolscout::catalog::{Catalog, Listing, Outcome, ServerUpdate};
 use toolscout::index::dense::Dense;
 use toolscout::index::document::Documents;
@@ -69,6 +72,21 @@ fn main() {
         });
         group.finish();
 
+        let whole = Index { dense: Dense::build(&rows).map(Arc::new), ..index };
+        let profile = half();
+        let view = View::derive(&whole, &profile, None, |_, _| None);
+        let mut group = criterion.benchmark_group("view-derive");
+        group.bench_function(name, |b| {
+            b.iter(|| View::derive(&whole, &profile, None, |_, _| None));
+        });
+        group.finish();
+
+        let mut group = criterion.benchmark_group("view-again");
+        group.bench_function(name, |b| {
+            b.iter(|| View::derive(&whole, &profile, Some(&view), |_, _| None));
+        });
+        group.finish();
+
         let mut group = criterion.benchmark_group("snapshot-save");
         group.bench_function(name, |b| {
             b.iter(|| snapshot::save(&path, 1, &catalog).expect("a snapshot"));
@@ -82,6 +100,12 @@ fn main() {
         group.finish();
     }
     criterion.final_summary();
+}
+
+/// A profile that shows about half of the tools.
+fn half() -> Arc<Profile> {
+    let names = ToolGlobs::new(&["[a-l]*".to_owned()]).expect("a glob");
+    Arc::new(Profile { allow: Some(names), ..Profile::default() })
 }
 
 /// The largest server again, one tool of it with another definition.

@@ -327,8 +327,13 @@ impl Catalog {
 
     /// The tool of that id.
     pub fn get(&self, id: &str) -> Option<&Arc<Tool>> {
+        self.position(id).map(|at| self.tool(at))
+    }
+
+    /// The position of the tool of that id.
+    pub fn position(&self, id: &str) -> Option<ToolIdx> {
         let at = self.tools.binary_search_by(|tool| tool.id.as_str().cmp(id)).ok()?;
-        Some(&self.tools[at])
+        u32::try_from(at).ok().map(ToolIdx)
     }
 
     /// The names by which model APIs know the tools.

@@ -11,6 +11,7 @@ pub mod demo_server;
 mod entries;
 pub mod eval;
 pub mod import;
+pub mod learned;
 pub mod lint;
 mod local;
 mod log;
@@ -86,6 +87,9 @@ pub enum Command {
     /// Look at definitions that a running toolscout holds back; approve or reject them.
     #[command(subcommand)]
     Trust(trust::TrustCommand),
+    /// See what a running toolscout has learned from use, or have it forgotten.
+    #[command(subcommand)]
+    Learned(learned::LearnedCommand),
     /// List the models, fetch one, or choose the one that is used.
     #[command(subcommand)]
     Model(model::ModelCommand),
@@ -116,6 +120,9 @@ pub struct ServeArgs {
     /// Speak MCP on stdin and stdout instead of listening.
     #[arg(long)]
     pub stdio: bool,
+    /// Show what this profile does, and nothing else, to the client on stdin.
+    #[arg(long, requires = "stdio", value_name = "NAME")]
+    pub profile: Option<String>,
     /// How log lines are written.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
@@ -190,6 +197,12 @@ pub struct SearchArgs {
     /// Search only this server; may be repeated.
     #[arg(long = "server", value_name = "ID")]
     pub server: Vec<String>,
+    /// Search what this profile of the configuration shows.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Only tools that say they change nothing (`readOnlyHint`).
+    #[arg(long)]
+    pub read_only: bool,
     /// Answer as JSON.
     #[arg(long)]
     pub json: bool,
@@ -240,7 +253,8 @@ impl From<Arm> for Arms {
 #[command(after_help = "\
 Examples:
   toolscout eval --catalog catalog.jsonl.gz --queries queries.jsonl
-  toolscout eval --catalog catalog.jsonl --queries queries.jsonl --arm lexical --run run.jsonl")]
+  toolscout eval --catalog catalog.jsonl --queries queries.jsonl --arm lexical --run run.jsonl
+  toolscout eval --catalog catalog.jsonl --queries queries.jsonl --replay")]
 pub struct EvalArgs {
     /// The definitions that are searched.
     #[arg(long, value_name = "FILE")]
@@ -260,6 +274,9 @@ pub struct EvalArgs {
     /// Compare with the rankings of this file, query by query.
     #[arg(long, value_name = "RUN")]
     pub against: Option<PathBuf>,
+    /// Learn from half of the queries, and tell what that does to the others.
+    #[arg(long, conflicts_with_all = ["run", "features", "against"])]
+    pub replay: bool,
     /// Report as JSON.
     #[arg(long)]
     pub json: bool,
@@ -345,6 +362,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Server(command) => server::run(&command),
         Command::Reload(args) => server::reload(&args),
         Command::Trust(command) => trust::run(&command),
+        Command::Learned(command) => learned::run(&command),
         Command::Completions(args) => completions::run(&args),
         Command::DemoServer(args) => demo_server::run(&args),
     }

@@ -3,6 +3,7 @@
 //! Invariant: a [`Config`] is complete and valid; nothing after it reads the environment.
 
 mod added;
+mod call;
 mod client;
 mod credential;
 pub mod edit;
@@ -12,10 +13,12 @@ mod expand;
 mod file;
 mod hidden;
 pub mod import;
+mod learn;
 mod load;
 mod names;
 mod network;
 mod places;
+mod profile;
 mod raw;
 mod registry;
 mod secret;
@@ -33,11 +36,14 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::access::profile::Profiles;
 use crate::catalog::Server;
+use crate::learn::Rules;
 use crate::tool::{ServerId, Tool};
 use crate::trust::policy::Policy;
 
 pub use self::added::AddedServer;
+pub use self::call::{Alias, Allow, CallConfig, McpConfig};
 pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 pub use self::names::{NameFilter, Names};
@@ -78,12 +84,20 @@ pub struct Config {
     pub defaults: Defaults,
     /// What is to be done about definitions that changed or are odd.
     pub trust: Policy,
+    /// How tools are called through toolscout.
+    pub call: CallConfig,
+    /// What is offered over MCP beside toolscout's own tools.
+    pub mcp: McpConfig,
+    /// What is learned from use; `None` is nothing.
+    pub learn: Option<Rules>,
     /// The query and tool encoder.
     pub embed: EmbedConfig,
     /// The reranker, if there is to be one.
     pub rerank: Option<RerankConfig>,
     /// Registries that are followed.
     pub registries: Vec<RegistryConfig>,
+    /// Views of the catalog.
+    pub profiles: Profiles,
     /// What logins are encrypted with.
     pub token_key: TokenKey,
 }
@@ -120,6 +134,8 @@ impl Config {
             ("allowed_hosts, allowed_origins", hosts(self) != hosts(next)),
             ("data", self.data != next.data),
             ("[crawl]", shown(&self.crawl) != shown(&next.crawl)),
+            ("[mcp]", self.mcp != next.mcp),
+            ("[learn]", self.learn != next.learn),
             ("[embed]", shown(&self.embed) != shown(&next.embed)),
             ("[[registry]]", self.registries != next.registries),
             ("[crawl], for [[registry]] alone", reached_anew && !self.registries.is_empty()),
@@ -137,6 +153,11 @@ impl Config {
     /// Where the history of definitions is kept between runs.
     pub fn trust_path(&self) -> PathBuf {
         self.data.join("trust/definitions.book")
+    }
+
+    /// Where evidence of use is kept between runs.
+    pub fn learned_path(&self) -> PathBuf {
+        self.data.join("learned/evidence.book")
     }
 
     /// A tool that an earlier run knew may still be offered: its server is configured and

@@ -6,6 +6,7 @@
 //! Invariant: a listing that was not read to its end is never reported as one.
 
 mod authorized;
+pub mod call;
 mod client;
 mod error;
 mod files;
@@ -15,6 +16,7 @@ mod http_error;
 mod lines;
 mod list;
 mod news;
+mod pending;
 mod refresh;
 mod session;
 mod sse;
@@ -30,11 +32,13 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub use error::CrawlError;
+pub use pending::Progress;
 
 use crate::auth::Accounts;
 use crate::catalog::{Outcome, ServerInfo, ServerUpdate};
 use crate::config::{CrawlConfig, ServerConfig, Transport};
 use crate::tool::ServerId;
+use call::Caller;
 use files::{CatalogFile, Leftovers};
 use fleet::Fleet;
 use refresh::{Marks, Shared};
@@ -81,6 +85,11 @@ impl Crawler {
     /// gone is reported as removed.
     pub fn apply(&self, wanted: Vec<Wanted>) -> Change {
         self.0.apply(wanted, BTreeMap::new(), None)
+    }
+
+    /// What calls tools at these servers, once it is told to ([`Caller::configure`]).
+    pub fn caller(&self) -> Caller {
+        self.0.caller().clone()
     }
 
     /// Has this server crawled now; false where no such server is crawled.

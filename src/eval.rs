@@ -5,6 +5,7 @@
 
 mod bootstrap;
 mod files;
+pub mod replay;
 mod report;
 mod served;
 

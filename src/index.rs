@@ -4,6 +4,7 @@
 
 pub mod dense;
 pub mod document;
+pub mod emphasis;
 pub mod lexical;
 pub mod names;
 pub mod snapshot;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use crate::catalog::{Catalog, ToolIdx};
 use dense::Dense;
 use document::Documents;
+use emphasis::Emphasis;
 use lexical::Lexical;
 use names::Names;
 use twins::Twins;
@@ -124,6 +126,8 @@ pub struct Index {
     pub twins: Arc<Twins>,
     /// Vectors of the tools that have one; `None` when none has.
     pub dense: Option<Arc<Dense>>,
+    /// Tools that a view wants returned always or sooner.
+    pub emphasis: Arc<Emphasis>,
 }
 
 impl Index {
@@ -142,6 +146,7 @@ impl Index {
             documents,
             catalog,
             dense: None,
+            emphasis: Arc::default(),
         }
     }
 
@@ -161,6 +166,7 @@ impl Index {
             documents,
             catalog,
             dense: None,
+            emphasis: Arc::default(),
         }
     }
 

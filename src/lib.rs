@@ -11,6 +11,7 @@
 //! `tool`, `catalog`, `text`, `index` and `search` are synchronous and know nothing of tokio,
 //! axum, rmcp or reqwest. ARCHITECTURE.md has the map, the promises and the measurements.
 
+pub mod access;
 pub mod auth;
 pub mod catalog;
 pub mod cli;
@@ -23,6 +24,7 @@ pub mod eval;
 pub mod format;
 pub mod hub;
 pub mod index;
+pub mod learn;
 pub mod lint;
 pub mod live;
 pub mod memory;

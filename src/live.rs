@@ -5,7 +5,9 @@
 
 mod answers;
 pub mod indexer;
+pub mod learner;
 mod saver;
+mod scoped;
 pub mod stages;
 pub mod trusted;
 mod vectors;
@@ -18,6 +20,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::access::profile::Profiles;
+use crate::access::view::Views;
 use crate::catalog::{Catalog, Server};
 use crate::index::Index;
 use crate::search::needs::Parts;
@@ -30,6 +34,8 @@ use crate::trust::feed::Event;
 use crate::trust::policy::Policy;
 
 use self::answers::Answers;
+use self::learner::Learner;
+use self::scoped::{Generation, States};
 pub use self::stages::{Encoder, Rerank};
 use self::trusted::{Known, Order};
 
@@ -124,13 +130,14 @@ pub struct Status {
     pub started: Instant,
 }
 
-/// The live index; a cheap handle to what the indexer publishes.
+/// The live index; a cheap handle to what the indexer publishes: all of it, or what the profile of
+/// this name shows.
 #[derive(Clone)]
-pub struct Live(Arc<Shared>);
+pub struct Live(Arc<Shared>, Option<Arc<str>>);
 
 struct Shared {
-    index: ArcSwap<Index>,
-    servers: ArcSwap<BTreeMap<ServerId, ServerStatus>>,
+    published: ArcSwap<Generation>,
+    servers: ArcSwap<States>,
     /// What is known of definitions; stored with the servers.
     known: ArcSwap<Known>,
     /// To the one writer.
@@ -143,14 +150,17 @@ struct Shared {
     answers: ArcSwap<Answers>,
     /// Why the last attempt to embed tools failed.
     trouble: ArcSwapOption<String>,
+    /// What is learned from use, where that is switched on.
+    learner: OnceLock<Learner>,
     started: Instant,
 }
 
 impl Live {
     /// An empty index that has no encoder yet.
     pub fn new(reason: &str) -> Self {
-        Self(Arc::new(Shared {
-            index: ArcSwap::from_pointee(Index::build(0, Arc::default())),
+        let nothing = Generation::new(Index::build(0, Arc::default()), Views::new());
+        let shared = Shared {
+            published: ArcSwap::from_pointee(nothing),
             servers: ArcSwap::default(),
             known: ArcSwap::default(),
             orders: OnceLock::new(),
@@ -159,8 +169,10 @@ impl Live {
             rerank: ArcSwap::from_pointee(Rerank::Off),
             answers: ArcSwap::from_pointee(Answers::new()),
             trouble: ArcSwapOption::empty(),
+            learner: OnceLock::new(),
             started: Instant::now(),
-        }))
+        };
+        Self(Arc::new(shared), None)
     }
 
     /// A first generation of `catalog` without an encoder, every server ready.
@@ -168,15 +180,15 @@ impl Live {
         let live = Self::new("this index was made without an encoder");
         let status = |server| ServerStatus::listed(server, ServerState::Ready, "file");
         let servers = catalog.servers().map(|server| (server.id.clone(), status(server)));
-        live.0.servers.store(Arc::new(servers.collect()));
-        live.publish(Index::build(1, Arc::new(catalog)));
+        live.set_servers(servers.collect());
+        live.publish(Index::build(1, Arc::new(catalog)), Views::new());
         live
     }
 
-    /// Makes `index` what every query from now on sees. For the indexer alone.
-    fn publish(&self, index: Index) {
+    /// Makes `index` and its views what every query from now on sees. For the indexer alone.
+    fn publish(&self, index: Index, views: Views) {
         let generation = index.generation;
-        self.0.index.store(Arc::new(index));
+        self.0.published.store(Arc::new(Generation::new(index, views)));
         self.0.answers.store(Arc::new(Answers::new()));
         self.0.generation.send_replace(generation);
     }
@@ -185,6 +197,10 @@ impl Live {
     pub fn set_encoder(&self, encoder: Encoder) {
         self.0.encoder.store(Arc::new(encoder));
         self.0.answers.store(Arc::new(Answers::new()));
+        // The kept queries want vectors of this one.
+        if let Some(learner) = self.learner() {
+            learner.wake();
+        }
     }
 
     /// Sets what orders the best tools anew.
@@ -198,24 +214,15 @@ impl Live {
         self.0.trouble.store(trouble.map(Arc::new));
     }
 
-    /// The published generation.
-    pub fn index(&self) -> Arc<Index> {
-        self.0.index.load_full()
-    }
-
     /// The catalog of the published generation.
     pub fn catalog(&self) -> Arc<Catalog> {
-        Arc::clone(&self.0.index.load().catalog)
+        Arc::clone(&self.index().catalog)
     }
 
-    /// Every configured server, ordered by id.
-    pub fn servers(&self) -> Arc<BTreeMap<ServerId, ServerStatus>> {
-        self.0.servers.load_full()
-    }
-
-    /// What is known of definitions: their history, what was found in them, what waits.
+    /// What is known of definitions: their history, what was found in them, what waits. That is for
+    /// operators: who sees what a profile shows sees nothing of it, since it speaks of all tools.
     pub fn known(&self) -> Arc<Known> {
-        self.0.known.load_full()
+        if self.scope().is_some() { Arc::default() } else { self.0.known.load_full() }
     }
 
     /// Has the one writer decide on definitions of a server that wait; `None` is all of them.
@@ -235,17 +242,26 @@ impl Live {
     /// Has definitions judged by other rules, from the next listings on; false where the one writer
     /// is too busy to be told.
     pub fn set_policy(&self, policy: Policy) -> bool {
-        let sent = self.0.orders.get().map(|orders| orders.try_send(Order::Policy(policy)));
+        self.order(Order::Policy(policy), "[trust]")
+    }
+
+    /// Has the views of these profiles published, in place of others; false as above.
+    pub fn set_profiles(&self, profiles: Profiles) -> bool {
+        self.order(Order::Profiles(profiles), "[profiles]")
+    }
+
+    fn order(&self, order: Order, section: &str) -> bool {
+        let sent = self.0.orders.get().map(|orders| orders.try_send(order));
         let told = matches!(sent, Some(Ok(())));
         if !told {
-            tracing::warn!("the rules of [trust] are as before: reload once more, or restart");
+            tracing::warn!("{section} is as before: reload once more, or restart");
         }
         told
     }
 
     /// The index as a whole.
     pub fn status(&self) -> Status {
-        let index = self.0.index.load();
+        let index = self.index();
         let encoder = self.0.encoder.load();
         let instead = encoder.instead();
         let (encoder, why_lexical) = match &**encoder {
@@ -275,10 +291,11 @@ impl Live {
 
     /// True from the first generation on.
     pub fn is_ready(&self) -> bool {
-        self.0.index.load().generation > 0
+        self.0.published.load().whole.generation > 0
     }
 
-    /// Resolves when a generation newer than `seen` is published, with its number.
+    /// Resolves when a generation newer than `seen` is published, with its number; whether anything
+    /// changed of what this handle sees is another question.
     pub async fn changed(&self, seen: u64) -> u64 {
         let mut generation = self.0.generation.subscribe();
         // The sender lives in `self`, so waiting can't fail.
@@ -291,16 +308,18 @@ impl Live {
         let answers = self.0.answers.load_full();
         let index = self.index();
         let servers = self.servers();
+        let query = &*self.by_profile(query);
         query
             .check(|id| servers.contains_key(id) || index.catalog.server(id.as_str()).is_some())?;
         let encoder = self.0.encoder.load_full();
-        let known = answers.get(index.generation, query);
+        let known = answers.get(index.generation, self.1.as_ref(), query);
         let repeated = known.is_some();
         let (served, mode, reason) = match known {
             Some(served) => (served, Mode::of(query.arms, query.arms != Arms::Lexical), None),
             None => self.make(&answers, &encoder, &index, query).await,
         };
         let hits = served.hits;
+        self.note_search(query, &hits);
         Ok(Answer {
             generation: index.generation,
             mode,
@@ -326,13 +345,15 @@ impl Live {
             Ok(vectors) => (vectors, None),
             Err(reason) => (Vec::new(), Some(reason)),
         };
-        let mut ranking = search::rank(index, query, &vectors);
+        let learned = self.learned();
+        let learned = learned.as_deref().map(|learned| (learned, encoder.id()));
+        let mut ranking = search::rank_with(index, query, &vectors, learned);
         let rerank = self.0.rerank.load_full();
         let unranked = rerank.reorder(index, query, &mut ranking).await.err();
         let served = search::answer(index, query, &vectors, &ranking);
         let reason = both(why_lexical, unranked);
         if reason.is_none() {
-            answers.keep(index.generation, query, &served);
+            answers.keep(index.generation, self.1.as_ref(), query, &served);
         }
         (served, Mode::of(query.arms, !vectors.is_empty()), reason)
     }
@@ -455,7 +476,7 @@ mod tests {
     #[tokio::test]
     async fn a_query_asked_again_gets_the_same_answer_until_something_changes() {
         let live = Live::new("no encoder yet");
-        live.publish(generation(1, "Send a letter"));
+        live.publish(generation(1, "Send a letter"), Views::new());
         let query = Query { texts: vec!["send".into()], ..Query::default() };
         let ask = async || {
             let answer = live.search(&query).await.unwrap();
@@ -468,7 +489,7 @@ mod tests {
         live.set_encoder(encoder());
         assert_eq!(ask().await, (false, Mode::Hybrid, true));
         assert_eq!(ask().await, (true, Mode::Hybrid, true));
-        live.publish(generation(2, "Send a parcel"));
+        live.publish(generation(2, "Send a parcel"), Views::new());
         assert_eq!(ask().await, (false, Mode::Hybrid, false));
         assert_eq!(ask().await, (true, Mode::Hybrid, false));
         live.set_rerank(Rerank::Off);

@@ -14,12 +14,16 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use self::kept::Kept;
+use crate::access::profile::Profiles;
 use crate::auth::Accounts;
 use crate::catalog::Server;
 use crate::config::{AddedServer, Config, ConfigErrors, Defaults, Loaded, ServerConfig};
 use crate::crawl::{Change, Crawler, Hold, Wanted};
 use crate::tool::{ServerId, Tool};
 use crate::trust::policy::Policy;
+
+/// Takes what changed; false where it could not.
+type Told<T> = Box<dyn Fn(T) -> bool + Send + Sync>;
 
 /// Reads the configuration anew, from the same files and flags.
 pub type Reader = Box<dyn Fn() -> Result<Loaded, ConfigErrors> + Send + Sync>;
@@ -171,7 +175,9 @@ struct Inner {
     crawler: Crawler,
     reader: Reader,
     /// Told when a reload finds other rules of trust; says whether it took them.
-    policies: OnceLock<Box<dyn Fn(Policy) -> bool + Send + Sync>>,
+    policies: OnceLock<Told<Policy>>,
+    /// The same of other profiles.
+    profiles: OnceLock<Told<Profiles>>,
     /// Those of the demo, which no file names.
     demo: Vec<ServerConfig>,
     state: Mutex<State>,
@@ -201,14 +207,19 @@ impl Roster {
     ) -> Self {
         let loaded = LoadedAt { at: SystemTime::now(), error: None };
         let state = Mutex::new(State { entries, loaded });
-        let policies = OnceLock::new();
-        Self(Arc::new(Inner { crawler, reader, policies, demo, state }))
+        let (policies, profiles) = (OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Inner { crawler, reader, policies, profiles, demo, state }))
     }
 
     /// Has `told` know when a reload finds other rules of trust. Where it answers that it could not
     /// take them, the next reload tells them again.
     pub fn tell_policies(&self, told: impl Fn(Policy) -> bool + Send + Sync + 'static) {
         let _ = self.0.policies.set(Box::new(told));
+    }
+
+    /// The same for other profiles.
+    pub fn tell_profiles(&self, told: impl Fn(Profiles) -> bool + Send + Sync + 'static) {
+        let _ = self.0.profiles.set(Box::new(told));
     }
 
     /// Reads the configuration anew and applies what changed of its servers. It reads files.
@@ -233,6 +244,13 @@ impl Roster {
         {
             state.entries.config.trust = config.trust;
         }
+        if state.entries.config.profiles != config.profiles
+            && let Some(told) = self.0.profiles.get()
+            && told(config.profiles.clone())
+        {
+            state.entries.config.profiles = config.profiles;
+        }
+        self.0.crawler.caller().configure(config.call);
         state.loaded = LoadedAt { at: SystemTime::now(), error: None };
         let Change { added, removed, changed, unchanged } = self.apply(&state);
         Ok(Reload {

@@ -2,15 +2,18 @@
 //!
 //! Invariant: for one generation the same query gets the same answer; ties break by tool id.
 
+mod admitted;
 mod confidence;
 mod explain;
 pub mod fuse;
+pub mod learned;
 pub mod needs;
 mod rerank;
 mod select;
 mod slots;
 mod why;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -18,9 +21,14 @@ use serde::Serialize;
 
 pub use needs::PartVectors;
 
+use self::learned::{Learned, Lifted};
 use crate::catalog::ToolIdx;
 use crate::index::{Index, Ranked};
+use crate::tool::hints::HintFilter;
 use crate::tool::{ServerId, Tool, ToolId};
+
+use admitted::Admitted;
+use slots::Slot;
 
 pub use confidence::{Features, Gauge};
 pub use why::{Verdict, Why};
@@ -42,6 +50,8 @@ pub struct Query {
     pub limit: Option<usize>,
     /// Only tools of these servers; empty means all.
     pub servers: Vec<ServerId>,
+    /// Only tools with these effects, by what their annotations say.
+    pub hints: HintFilter,
     /// Fill in [`Hit::explain`].
     pub explain: bool,
     /// Say of this tool why it stands where it does, found or not.
@@ -159,6 +169,8 @@ pub struct Hit {
     pub confidence: f32,
     /// The same tool on other servers.
     pub duplicates: Vec<ToolId>,
+    /// It is in every answer, beside those that the limit counts.
+    pub pinned: bool,
     /// How it came to its place, when asked for.
     pub explain: Option<Explain>,
 }
@@ -175,6 +187,12 @@ pub struct Explain {
     /// Its place among the tools that the reranker put in order, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reranked: Option<Placed>,
+    /// What the profile multiplies its score by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boost: Option<f32>,
+    /// How much it was lifted since it was chosen after queries like this one, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learned: Option<Lifted>,
     /// Query terms found in it, by field (`name`, `title`, `description`, `params`,
     /// `server`, `server_description`).
     pub matched: std::collections::BTreeMap<&'static str, Vec<String>>,
@@ -221,19 +239,38 @@ pub struct Ranking {
     pub needs: usize,
     /// The tools that the query names; they are first in `ranked`.
     named: BTreeSet<ToolIdx>,
+    /// What the query may find.
+    admitted: Admitted,
     /// What the reranker made of the tools that it read.
     reranked: BTreeMap<ToolIdx, Placed>,
+    /// What was lifted for having been chosen after such queries.
+    lifted: BTreeMap<ToolIdx, Lifted>,
     lists: Vec<fuse::ArmLists>,
 }
 
 /// Ranks `index` for a query that was checked. `vectors` are those of [`Query::parts`] in order;
 /// without them only the lexical arm ranks.
 pub fn rank(index: &Index, query: &Query, vectors: &[PartVectors]) -> Ranking {
-    // Rights before ranking: what is not to be seen is left out before it has a score.
-    let wanted = (!query.servers.is_empty()).then(|| index.catalog.of_servers(&query.servers));
-    let keep = |tool: ToolIdx| wanted.as_ref().is_none_or(|wanted| wanted[tool.as_usize()]);
+    rank_with(index, query, vectors, None)
+}
+
+/// As [`rank`], with what was learned from use, and the id of the encoder that `vectors` are of.
+pub fn rank_with(
+    index: &Index,
+    query: &Query,
+    vectors: &[PartVectors],
+    learned: Option<(&Learned, Option<&str>)>,
+) -> Ranking {
+    let admitted = Admitted::of(index, query);
+    let keep = |tool: ToolIdx| admitted.has(tool);
     let lists = fuse::rank_arms(index, query, vectors, keep);
     let (mut ranked, needs) = fuse::fuse(index, &lists, vectors);
+    index.emphasis.apply(&mut ranked);
+    let lifted = learned.map_or_else(BTreeMap::new, |(learned, encoder)| {
+        let place = |id: &ToolId| learned::place(index, id).filter(|tool| keep(*tool));
+        learned.lifts(&query.texts, vectors, encoder, place)
+    });
+    learned::lift(&mut ranked, &lifted);
     let named: BTreeSet<ToolIdx> = query
         .texts
         .iter()
@@ -241,14 +278,14 @@ pub fn rank(index: &Index, query: &Query, vectors: &[PartVectors]) -> Ranking {
         .filter(|tool| keep(*tool))
         .collect();
     for tool in &named {
-        // Fused scores end at 1, so a named tool is before every other.
+        // Fused scores end at 1, lifted or not, so a named tool is before every other.
         match ranked.iter_mut().find(|ranked| ranked.tool == *tool) {
-            Some(ranked) => ranked.score += 1.0,
-            None => ranked.push(Ranked { tool: *tool, score: 1.0 }),
+            Some(ranked) => ranked.score = 1.0 + ranked.score.max(f32::EPSILON),
+            None => ranked.push(Ranked { tool: *tool, score: 1.0 + f32::EPSILON }),
         }
     }
     ranked.sort_unstable_by(Ranked::order);
-    Ranking { ranked, needs, named, reranked: BTreeMap::new(), lists }
+    Ranking { ranked, needs, named, admitted, reranked: BTreeMap::new(), lifted, lists }
 }
 
 /// What a ranking says to the one who asked.
@@ -268,28 +305,57 @@ pub fn answer(index: &Index, query: &Query, vectors: &[PartVectors], ranking: &R
     // Whoever asks why a tool is missing wants to know of every slot.
     let most =
         if query.why.is_some() { usize::MAX } else { query.limit.unwrap_or(select::MOST_OF_ALL) };
-    let slots = slots::group(index, query, &ranking.ranked, most);
+    // Pinned tools stand beside the others: they take no place, and none is named twice.
+    let is_pinned = |tool: ToolIdx| index.emphasis.is_pinned(tool);
+    let mut ranked = Cow::Borrowed(&ranking.ranked);
+    if !index.emphasis.pinned.is_empty() {
+        ranked.to_mut().retain(|ranked| !is_pinned(ranked.tool));
+    }
+    let keep = |tool: ToolIdx| ranking.admitted.has(tool) && !is_pinned(tool);
+    let slots = slots::group(index, query, &ranked, most, keep);
     let count = query.limit.unwrap_or_else(|| select::cut(&slots, ranking.needs)).min(slots.len());
     let gauge = Gauge::new(index, vectors, ranking);
-    let hit = |slot: &slots::Slot| Hit {
+    let hit = |slot: &Slot| Hit {
         tool: Arc::clone(index.catalog.tool(slot.shown.tool)),
         score: slot.shown.score,
         confidence: gauge.confidence(slot.shown.tool),
         duplicates: slot.beside.iter().map(|tool| index.catalog.tool(*tool).id.clone()).collect(),
+        pinned: is_pinned(slot.shown.tool),
         explain: query.explain.then(|| {
             let tool = slot.shown.tool;
             let named = ranking.named.contains(&tool);
             let reranked = ranking.reranked.get(&tool).copied();
+            let boost = index.emphasis.boosts.get(&tool).copied();
             let arms = explain::explain(index, &query.texts, &ranking.lists, tool, named);
-            Explain { reranked, ..arms }
+            let learned = ranking.lifted.get(&tool).copied();
+            Explain { reranked, boost, learned, ..arms }
         }),
     };
-    let hits: Vec<Hit> = slots[..count].iter().map(hit).collect();
+    let pinned = pinned(index, ranking);
+    let mut hits: Vec<Hit> = slots[..count].iter().chain(&pinned).map(hit).collect();
+    if !pinned.is_empty() {
+        hits.sort_by(|a, b| b.score.total_cmp(&a.score));
+    }
     let confidences = hits.iter().map(|hit| hit.confidence);
-    let case = why::Case { index, query, vectors, ranking, slots: &slots, count, gauge: &gauge };
+    let returned = hits.len();
+    let (slots, gauge) = (&slots[..], &gauge);
+    let case = why::Case { index, query, vectors, ranking, slots, count, returned, gauge };
     Served {
         no_good_match: confidence::no_good_match(!vectors.is_empty(), confidences),
         why: query.why.as_ref().map(|id| case.why(id)),
         hits,
     }
+}
+
+/// The pinned tools that the query may find, each with the score that it ranked with, if it did.
+fn pinned(index: &Index, ranking: &Ranking) -> Vec<Slot> {
+    let score = |tool: ToolIdx| {
+        let found = ranking.ranked.iter().find(|ranked| ranked.tool == tool);
+        found.map_or(0.0, |ranked| ranked.score)
+    };
+    let pinned = index.emphasis.pinned.iter().filter(|tool| ranking.admitted.has(**tool));
+    pinned
+        .map(|tool| Ranked { tool: *tool, score: score(*tool) })
+        .map(|shown| Slot { shown, beside: Vec::new() })
+        .collect()
 }

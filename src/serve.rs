@@ -7,11 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderName, Method, header};
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any_service, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use axum::{Extension, Router};
 use rmcp::ServiceExt;
 use rmcp::service::ServerInitializeError;
@@ -26,16 +27,22 @@ use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use self::admin::Admin;
-use crate::config::Config;
+use self::call::Calls;
+use self::mcp::news::News;
+use self::scope::Scoped;
+use crate::config::{Config, McpConfig};
+use crate::crawl::call::Caller;
 use crate::live::Live;
 
 pub mod admin;
+mod call;
 mod conversation;
 mod decide;
 mod digest;
 mod formats;
 mod guard;
 mod http;
+mod learned;
 mod listen;
 mod lists;
 mod manifest;
@@ -45,8 +52,10 @@ mod oauth;
 mod observe;
 mod openapi;
 mod problem;
+mod profiles;
 mod raw;
 mod reduce;
+mod scope;
 mod select;
 pub mod token;
 mod trust;
@@ -86,28 +95,35 @@ pub struct Rooms {
     pub admin: Option<Admin>,
     /// Logins at upstreams, begun in a browser.
     pub logins: Arc<Logins>,
+    /// What calls tools at their servers.
+    pub caller: Caller,
+    /// What is offered over MCP beside our own tools.
+    pub mcp: McpConfig,
 }
 
 impl From<Live> for Rooms {
     fn from(live: Live) -> Self {
-        Self { live, admin: None, logins: Logins::none() }
+        let (logins, caller) = (Logins::none(), Caller::none());
+        Self { live, admin: None, logins, caller, mcp: McpConfig::default() }
     }
 }
 
 /// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
 pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationToken) -> Router {
     metrics::install();
-    let Rooms { live, admin, logins } = rooms.into();
+    let Rooms { live, admin, logins, caller, mcp } = rooms.into();
+    let calls = Calls::new(live.clone(), caller);
+    let handler = mcp::McpHandler::stateless(live.clone(), calls.clone(), mcp);
     let mut router = Router::new();
-    for (path, route) in routes(&live, shutdown) {
-        router = router.route(path, route);
+    for (path, route) in routes(&handler, shutdown) {
+        router = router.route(&path, route);
     }
     let mut router = router.with_state(live);
     if let Some(admin) = admin {
         router = router.merge(admin::router(admin));
     }
     let guard = guard::Guard::new(config.listen, &config.allowed_hosts, &config.allowed_origins);
-    surround(router.layer(Extension(logins)), guard)
+    surround(router.layer(Extension(logins)).layer(Extension(calls)), guard)
 }
 
 fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, guard: guard::Guard) -> Router<S> {
@@ -134,33 +150,77 @@ fn cors(guard: guard::Guard) -> CorsLayer {
         .max_age(Duration::from_mins(10))
 }
 
-fn routes(live: &Live, shutdown: &CancellationToken) -> Vec<(&'static str, MethodRouter<Live>)> {
-    vec![
-        ("/v1/search", get(http::search_get).post(http::search_post)),
-        ("/v1/select", post(select::select)),
-        ("/v1/anthropic/tools", get(lists::anthropic)),
-        ("/v1/openai/tools", get(lists::openai)),
-        ("/v1/tools", get(http::tools)),
-        ("/v1/tools/{*id}", get(http::tool)),
-        ("/v1/servers", get(http::servers)),
-        ("/v1/status", get(http::status)),
+fn routes(
+    handler: &mcp::McpHandler,
+    shutdown: &CancellationToken,
+) -> Vec<(String, MethodRouter<Live>)> {
+    let whole = [
         ("/oauth/start/{*server}", get(oauth::start)),
         ("/oauth/callback", get(oauth::callback)),
         ("/v1/changes", get(trust::changes)),
         ("/v1/findings", get(trust::findings)),
-        ("/mcp", any_service(mcp_service(live, shutdown)).layer(from_fn(raw::put_in))),
-        ("/mcp/server-card", get(manifest::server_card)),
         ("/.well-known/mcp", get(manifest::manifest)),
         ("/livez", get(livez)),
         ("/readyz", get(readyz)),
         ("/metrics", get(tell_metrics)),
         ("/openapi.json", get(openapi::serve)),
+    ];
+    let mut routes: Vec<_> =
+        whole.into_iter().map(|(path, route)| (path.to_owned(), route)).collect();
+    for (path, route) in scoped_routes(handler, shutdown) {
+        routes.push((format!("{}{path}", scope::PREFIX), route.clone()));
+        routes.push((path.to_owned(), route));
+    }
+    routes
+}
+
+/// What is served of everything, and of each profile below its own path.
+fn scoped_routes(
+    handler: &mcp::McpHandler,
+    shutdown: &CancellationToken,
+) -> Vec<(&'static str, MethodRouter<Live>)> {
+    vec![
+        ("/v1/search", get(http::search_get).post(http::search_post)),
+        ("/v1/select", post(select::select)),
+        ("/v1/anthropic/tools", get(lists::anthropic)),
+        ("/v1/openai/tools", get(lists::openai)),
+        ("/v1/feedback", post(learned::feedback)),
+        ("/v1/tools", get(http::tools)),
+        ("/v1/tools/{*id}", get(http::tool)),
+        ("/v1/servers", get(http::servers)),
+        ("/v1/status", get(http::status)),
+        ("/v1/call", post(http::call)),
+        ("/mcp", mcp_route(handler, shutdown)),
+        ("/mcp/server-card", get(manifest::server_card)),
     ]
 }
 
-/// MCP without sessions: any instance can answer any request, in one JSON body.
+/// MCP, and the stream of news of those who began with `initialize`. Of the whole it is one service;
+/// that of a profile is made for each request.
+fn mcp_route(handler: &mcp::McpHandler, shutdown: &CancellationToken) -> MethodRouter<Live> {
+    let news = News::of(handler.clone(), shutdown.clone());
+    let (whole, by_query) = (mcp_service(handler, shutdown), handler.lists_by_query());
+    let (handler, shutdown) = (handler.clone(), shutdown.clone());
+    let answer = async move |Scoped(live): Scoped, request: Request| {
+        let service = match live.scope() {
+            None => whole,
+            Some(_) => mcp_service(&handler.scoped(live), &shutdown),
+        };
+        service.handle(request).await.map(Body::new)
+    };
+    let mut route = any(answer).layer(from_fn(raw::put_in));
+    if by_query {
+        route = route.layer(from_fn(mcp::query::read));
+    }
+    let news =
+        async move |Scoped(live): Scoped, headers: HeaderMap| news.of_view(live).open(&headers);
+    route.get(news)
+}
+
+/// MCP without sessions: any instance can answer any request, in one JSON body, or as a stream of
+/// events where there is progress to tell of.
 fn mcp_service(
-    live: &Live,
+    handler: &mcp::McpHandler,
     shutdown: &CancellationToken,
 ) -> StreamableHttpService<mcp::McpHandler, NeverSessionManager> {
     let config = StreamableHttpServerConfig::default()
@@ -171,7 +231,7 @@ fn mcp_service(
         // The guard has looked at both already, by the operator's rules.
         .disable_allowed_hosts()
         .disable_allowed_origins();
-    let handler = mcp::McpHandler::stateless(live.clone());
+    let handler = handler.clone();
     StreamableHttpService::new(
         move || Ok(handler.clone()),
         Arc::new(NeverSessionManager::default()),
@@ -208,20 +268,29 @@ pub async fn run(
 }
 
 /// Serves one MCP client on stdin and stdout until it leaves or `shutdown`.
-pub async fn run_stdio(live: Live, shutdown: CancellationToken) -> Result<(), StdioError> {
+pub async fn run_stdio(
+    rooms: impl Into<Rooms>,
+    shutdown: CancellationToken,
+) -> Result<(), StdioError> {
     let (input, output) = rmcp::transport::stdio();
-    run_stream(live, input, output, shutdown).await
+    run_stream(rooms, input, output, shutdown).await
 }
 
 /// As [`run_stdio`], on any pair of streams.
 pub async fn run_stream(
-    live: Live,
+    rooms: impl Into<Rooms>,
     input: impl AsyncRead + Send + Unpin + 'static,
     output: impl AsyncWrite + Send + Unpin + 'static,
     shutdown: CancellationToken,
 ) -> Result<(), StdioError> {
     metrics::install();
-    let handler = mcp::McpHandler::lasting(live);
+    let Rooms { live, caller, mcp, .. } = rooms.into();
+    let calls = Calls::new(live.clone(), caller);
+    let input: Box<dyn AsyncRead + Send + Unpin> = match mcp.list_query {
+        true => Box::new(mcp::query::read_lines(input)),
+        false => Box::new(input),
+    };
+    let handler = mcp::stdio::Lasting(mcp::McpHandler::lasting(live, calls, mcp));
     match handler.serve_with_ct((input, output), shutdown).await {
         Ok(service) => service.waiting().await.map(drop).map_err(StdioError::Lost),
         // Left before it said anything, or told to stop: nothing went wrong.
@@ -236,7 +305,7 @@ pub async fn run_stream(
 mod tests {
     use std::collections::BTreeSet;
 
-    use axum::body::{Body, to_bytes};
+    use axum::body::to_bytes;
     use axum::http::{Request, StatusCode};
     use tower::ServiceExt as _;
 
@@ -283,8 +352,10 @@ mod tests {
     fn every_route_stands_in_the_openapi_document() {
         let live = Live::new("not crawled yet");
         let token = CancellationToken::new();
-        let open = routes(&live, &token).into_iter().map(|(path, _)| path);
-        let admin = admin::routes().into_iter().map(|(path, _)| path);
+        let calls = Calls::new(live.clone(), Caller::none());
+        let handler = mcp::McpHandler::stateless(live, calls, McpConfig::default());
+        let open = routes(&handler, &token).into_iter().map(|(path, _)| path);
+        let admin = admin::routes().into_iter().map(|(path, _)| path.to_owned());
         let routes: BTreeSet<String> =
             open.chain(admin).map(|path| path.replace("{*", "{")).collect();
         let document = openapi::document();

@@ -3,6 +3,9 @@
 //! Invariant: [`Tool::definition`] holds the bytes that came, unchanged. Everything else here is
 //! derived from them, and reading them never fails for a tool that [`Tool::parse`] accepted.
 
+pub mod hints;
+mod rewrite;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -12,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use wincode::{SchemaRead, SchemaWrite};
+
+use self::hints::Hints;
 
 /// The name a server has in the configuration. May hold `/`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -114,7 +119,7 @@ pub struct Tool {
     pub id: ToolId,
     /// The server that offers it.
     pub server: ServerId,
-    /// Its name at that server.
+    /// Its name at that server, or the one that a view gives it.
     pub name: Arc<str>,
     /// The definition's own bytes.
     pub definition: Arc<RawValue>,
@@ -155,15 +160,15 @@ impl Tool {
         let Some(members) = Members::of(&self.definition) else {
             return ToolView::default();
         };
-        let title = members.text("title").or_else(|| {
-            Members::of(members.get("annotations")?)?
-                .text("title")
-                .filter(|title| !title.is_empty())
-        });
+        let annotations = members.get("annotations");
+        let title = members
+            .text("title")
+            .or_else(|| Members::of(annotations?)?.text("title").filter(|title| !title.is_empty()));
         ToolView {
             title,
             description: members.text("description"),
             params: members.get("inputSchema").map(params).unwrap_or_default(),
+            hints: annotations.map(Hints::of).unwrap_or_default(),
         }
     }
 
@@ -207,6 +212,8 @@ pub struct ToolView<'a> {
     pub description: Option<Cow<'a, str>>,
     /// Top-level properties of `inputSchema`, in the order of the definition.
     pub params: Vec<Param<'a>>,
+    /// What `annotations` say of its effects.
+    pub hints: Hints,
 }
 
 /// One input parameter.

@@ -1,6 +1,7 @@
 //! `toolscout eval`: the search that serves, scored on labelled queries.
 
 mod asked;
+mod replay;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -63,18 +64,18 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
             PartVectors::of(vectors.by_ref().take(count).map(|vector| vector.to_vec()))
         })
         .collect();
-    let asked: Result<Vec<Asked>, EmbedError> = queries
+    let cases = queries.iter().zip(vectors).map(|(labelled, vectors)| {
+        let texts = vec![text(labelled).to_owned()];
+        let query = Query { texts, arms: args.arm.into(), ..Query::default() };
+        (labelled, query, vectors.into_iter().collect())
+    });
+    let cases: Vec<(&LabelledQuery, Query, Vec<PartVectors>)> = cases.collect();
+    if args.replay {
+        return replay::run(&local, cases, args.json);
+    }
+    let asked: Result<Vec<Asked>, EmbedError> = cases
         .par_iter()
-        .zip(vectors)
-        .map(|(labelled, vectors)| {
-            let query = Query {
-                texts: vec![text(labelled).to_owned()],
-                arms: args.arm.into(),
-                ..Query::default()
-            };
-            let vectors: Vec<PartVectors> = vectors.into_iter().collect();
-            Asked::ask(&local, labelled, &query, &vectors)
-        })
+        .map(|(labelled, query, vectors)| Asked::ask(&local, labelled, query, vectors, None))
         .collect();
     let asked = asked?;
     if let Some(path) = &args.features {

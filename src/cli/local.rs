@@ -8,6 +8,8 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
+use crate::access::profile::Profile;
+use crate::access::view::View;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::embed::cache::VectorCache;
@@ -15,6 +17,7 @@ use crate::embed::{self, Cost, EmbedError, Embedder, Fixed, Reranker, Role};
 use crate::index::Index;
 use crate::index::dense::Dense;
 use crate::live::stages;
+use crate::search::learned::Learned;
 use crate::search::needs::Parts;
 use crate::search::{self, Answer, Arms, Mode, PartVectors, Query, Ranking};
 use crate::text::fields;
@@ -29,6 +32,8 @@ pub struct Local {
     pub instead: Option<EmbedError>,
     /// Orders the best so many tools anew.
     reranker: Option<(Reranker, usize)>,
+    /// How many tools, where a query does not say.
+    limit: Option<usize>,
 }
 
 impl Local {
@@ -61,12 +66,34 @@ impl Local {
             Some(rerank) => Some((load(rerank)?, rerank.depth)),
             None => None,
         };
-        Ok(Self { index, vectors, instead, reranker })
+        Ok(Self { index, vectors, instead, reranker, limit: None })
     }
 
-    /// What the index ranks, reranked if that is wanted.
-    pub fn rank(&self, query: &Query, vectors: &[PartVectors]) -> Result<Ranking, EmbedError> {
-        let mut ranking = search::rank(&self.index, query, vectors);
+    /// Sees from now on what `profile` shows, and nothing else.
+    pub fn see(&mut self, profile: &Arc<Profile>) {
+        let vector = |index: &Index, tool| {
+            let text = fields::embedded_in(&index.catalog, index.catalog.tool(tool));
+            let made = self.vectors.as_ref().ok()?.embed(Role::Tool, &[&text]);
+            made.ok()?.0.into_iter().next()
+        };
+        let view = View::derive(&self.index, profile, None, vector);
+        for warning in &view.warnings {
+            tracing::warn!("profile {}: {warning}", profile.name);
+        }
+        self.limit = profile.defaults.limit;
+        self.index = Index::clone(&view.index);
+    }
+
+    /// What the index ranks, with what was learned from use, reranked if that is wanted.
+    pub fn rank(
+        &self,
+        query: &Query,
+        vectors: &[PartVectors],
+        learned: Option<&Learned>,
+    ) -> Result<Ranking, EmbedError> {
+        let encoder = self.vectors.as_ref().ok().map(|cache| cache.embedder().id());
+        let learned = learned.map(|learned| (learned, encoder));
+        let mut ranking = search::rank_with(&self.index, query, vectors, learned);
         if let Some((reranker, depth)) = &self.reranker {
             stages::reorder_now(reranker, *depth, &self.index, query, &mut ranking)?;
         }
@@ -76,6 +103,7 @@ impl Local {
     /// Answers as the service would.
     pub fn ask(&self, query: &Query) -> anyhow::Result<Answer> {
         let begun = Instant::now();
+        let query = &Query { limit: query.limit.or(self.limit), ..query.clone() };
         query.check(|id| self.index.catalog.server(id.as_str()).is_some())?;
         let (vectors, reason) = match (&self.vectors, &self.index.dense) {
             (Ok(cache), Some(_)) => {
@@ -93,7 +121,7 @@ impl Local {
             }
             (Err(error), _) => (Vec::new(), Some(error.to_string())),
         };
-        let ranking = self.rank(query, &vectors)?;
+        let ranking = self.rank(query, &vectors, None)?;
         let served = search::answer(&self.index, query, &vectors, &ranking);
         Ok(Answer {
             generation: self.index.generation,

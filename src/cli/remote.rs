@@ -66,9 +66,23 @@ impl Remote {
         path: &[&str],
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
+        self.ask_for(method, path, &[], body)
+    }
+
+    /// As [`Remote::ask`], with parameters.
+    pub fn ask_for(
+        &self,
+        method: Method,
+        path: &[&str],
+        params: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
+        }
+        if !params.is_empty() {
+            url.query_pairs_mut().extend_pairs(params);
         }
         super::runtime()?.block_on(async {
             let mut request = client()?.request(method, url);

@@ -11,6 +11,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::local::Local;
+use super::serve::no_profile;
 use super::{LogFormat, SearchArgs, crawl, log, remote};
 use crate::auth::Accounts;
 use crate::catalog::{Catalog, file};
@@ -20,6 +21,7 @@ use crate::format::signature::sentence;
 use crate::index::snapshot;
 use crate::search::{Arms, Query};
 use crate::serve::{self, Wants};
+use crate::tool::hints::HintFilter;
 use crate::tool::{ServerId, ToolId};
 
 /// The longest sentence on a tool.
@@ -34,15 +36,26 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<ExitCode> {
         ask_running(args, url)?
     } else {
         let config = args.sources.resolve()?;
+        let profile = args.profile.as_ref().map(|name| {
+            let profile = config.profiles.get(name.as_str());
+            profile.with_context(|| no_profile(name, &config))
+        });
+        let profile = profile.transpose()?;
         let catalog = catalog(&config, &lines)?;
-        let local = Local::build(catalog, &config, query.arms == Arms::Lexical)?;
-        serve::answer_body(&local.ask(&query)?, &local.index.catalog, &wants(args))
+        let mut local = Local::build(catalog, &config, query.arms == Arms::Lexical)?;
+        let mut wants = wants(args);
+        if let Some(profile) = profile {
+            local.see(profile);
+            wants = wants.or(&profile.defaults);
+        }
+        serve::answer_body(&local.ask(&query)?, &local.index.catalog, &wants)
     };
     let mut out = anstream::stdout().lock();
-    if args.json || args.format.is_some() {
+    let answer: Value = serde_json::from_str(&body).context("the answer is not JSON")?;
+    // A profile may say the format as well.
+    if args.json || answer["tools"].is_null() {
         writeln!(out, "{body}")?;
     } else {
-        let answer: Value = serde_json::from_str(&body).context("the answer is not JSON")?;
         write!(out, "{}", table(&answer))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -62,6 +75,7 @@ fn query(args: &SearchArgs) -> Query {
         texts: vec![args.query.join(" ")],
         limit: args.limit.map(usize::from),
         servers: args.server.iter().map(|id| ServerId::from(id.as_str())).collect(),
+        hints: HintFilter { read_only: args.read_only.then_some(true), ..HintFilter::default() },
         explain: args.explain,
         why: args.why.as_deref().map(ToolId::from),
         arms: args.arm.into(),
@@ -141,6 +155,12 @@ fn ask_running(args: &SearchArgs, url: &Url) -> anyhow::Result<String> {
         for server in &args.server {
             pairs.append_pair("server", server);
         }
+        if let Some(profile) = &args.profile {
+            pairs.append_pair("profile", profile);
+        }
+        if args.read_only {
+            pairs.append_pair("read_only", "1");
+        }
         if args.explain {
             pairs.append_pair("explain", "1");
         }
@@ -195,6 +215,9 @@ fn table(answer: &Value) -> String {
             let _ = writeln!(text, "    {about}");
         }
         let beside: Vec<&str> = strings(&tool["duplicates"]).collect();
+        if tool["pinned"] == true {
+            let _ = writeln!(text, "    {dim}pinned{dim:#}");
+        }
         if !beside.is_empty() {
             let _ = writeln!(text, "    {dim}the same: {}{dim:#}", beside.join(", "));
         }
@@ -241,12 +264,20 @@ fn places(explain: &Value) -> Vec<String> {
     if explain["exact_name"] == true {
         parts.push("named in the query".to_owned());
     }
+    if let Some(boost) = explain["boost"].as_f64() {
+        parts.push(format!("boosted by {boost:.2}"));
+    }
     for arm in ["lexical", "dense"] {
         if let (Some(rank), Some(score)) =
             (explain[arm]["rank"].as_u64(), explain[arm]["score"].as_f64())
         {
             parts.push(format!("{arm} #{rank} ({score:.3})"));
         }
+    }
+    if let (Some(lift), Some(evidence)) =
+        (explain["learned"]["lift"].as_f64(), explain["learned"]["evidence"].as_u64())
+    {
+        parts.push(format!("chosen after {evidence} queries like this one (+{lift:.3})"));
     }
     parts
 }

@@ -26,6 +26,7 @@ use crate::embed::cache::VectorCache;
 use crate::embed::lane::Lane;
 use crate::embed::{self, Cost, EmbedError, Embedder, Fixed};
 use crate::live::indexer::Indexer;
+use crate::live::learner::Learner;
 use crate::live::{Encoder, Live, Rerank};
 use crate::roster::{Entries, Roster};
 use crate::serve::admin::Admin;
@@ -67,11 +68,19 @@ async fn run_until_stopped(
     let listener = if args.stdio { None } else { Some(listen(&config).await?) };
     let service = Service::start(&watch, config.clone(), &shutdown).await?;
     let shown = tokio::spawn(progress::show(service.live.clone(), lines, shutdown.clone()));
-    let live = service.live.clone();
+    let live = match &args.profile {
+        None => service.live.clone(),
+        Some(name) => service.live.scoped(name).with_context(|| no_profile(name, &config))?,
+    };
     reload::follow(watch, service.roster.clone(), shutdown.clone())?;
     match listener {
         None => {
-            serve::run_stdio(live, shutdown.clone()).await?;
+            let rooms = Rooms {
+                caller: service.crawler.caller(),
+                mcp: config.mcp.clone(),
+                ..Rooms::from(live)
+            };
+            Box::pin(serve::run_stdio(rooms, shutdown.clone())).await?;
             shutdown.cancel();
         }
         Some(listener) => {
@@ -84,13 +93,23 @@ async fn run_until_stopped(
                 env!("CARGO_PKG_VERSION")
             )?;
             let logins = Logins::new(service.accounts.clone(), address);
-            let rooms = Rooms { live, admin, logins };
+            let (caller, mcp) = (service.crawler.caller(), config.mcp.clone());
+            let rooms = Rooms { live, admin, logins, caller, mcp };
             serve::run(listener, rooms, &config, shutdown.clone()).await;
         }
     }
     service.stopped().await;
     let _ = shown.await;
     Ok(())
+}
+
+/// What to say of a profile that is not there.
+pub(super) fn no_profile(name: &str, config: &Config) -> String {
+    let there: Vec<&str> = config.profiles.keys().map(|name| &**name).collect();
+    if there.is_empty() {
+        return format!("there is no profile {name:?}: add [profiles.{name}] to the configuration");
+    }
+    format!("there is no profile {name:?}: choose one of {}", there.join(", "))
 }
 
 /// Nothing can be changed over HTTP where no token can be kept.
@@ -144,6 +163,8 @@ struct Service {
     crawler: Crawler,
     accounts: Accounts,
     indexer: JoinHandle<()>,
+    /// Where something is learned.
+    learner: Option<JoinHandle<()>>,
 }
 
 impl Service {
@@ -167,6 +188,7 @@ impl Service {
         let live = Live::new("the encoder is being loaded");
         let mut indexer = Indexer::new(live.clone(), Some(config.snapshot_path()));
         indexer.use_trust(config.trust.clone(), config.trust_path()).await?;
+        indexer.use_profiles(config.profiles.clone()).await;
         let threads = config.embed.threads;
         let (loaded, mut vectors) = oneshot::channel();
         let loading = load_encoder(config.clone(), live.clone(), loaded);
@@ -177,6 +199,12 @@ impl Service {
                 indexer.use_vectors(cache, threads).await?;
             }
         }
+        let mut learner = None;
+        if let Some(rules) = config.learn {
+            let learns = Learner::open(rules, config.learned_path()).await?;
+            live.learn(learns.clone());
+            learner = Some(tokio::spawn(learns.run(live.clone(), shutdown.clone())));
+        }
         indexer.restore(entries.admits(), entries.shown_to_us(&accounts)).await;
         let (updates, received) = mpsc::channel(UPDATES);
         let wanted = entries.wanted();
@@ -186,16 +214,19 @@ impl Service {
         }
         let stop = shutdown.clone();
         let crawler = crawl::start_with(wanted, &config.crawl, &accounts, known, updates, stop);
+        crawler.caller().configure(config.call.clone());
         tokio::spawn(crawl_after_logins(accounts.clone(), crawler.clone(), shutdown.clone()));
         let watch = watch.clone();
         let reader = Box::new(move || watch.load());
         let roster = Roster::new(entries, demo, crawler.clone(), reader);
         let judge = live.clone();
         roster.tell_policies(move |policy| judge.set_policy(policy));
+        let shown = live.clone();
+        roster.tell_profiles(move |profiles| shown.set_profiles(profiles));
         follower.start(&roster, shutdown);
         load_reranker(config, live.clone());
         let indexer = tokio::spawn(indexer.run(received, vectors, threads, shutdown.clone()));
-        Ok(Self { live, roster, follower, crawler, accounts, indexer })
+        Ok(Self { live, roster, follower, crawler, accounts, indexer, learner })
     }
 
     /// Waits until the children are gone, and tokens and what was published are saved.
@@ -205,6 +236,9 @@ impl Service {
         }
         self.accounts.settled(STOP).await;
         let _ = tokio::time::timeout(STOP, self.indexer).await;
+        if let Some(learner) = self.learner {
+            let _ = tokio::time::timeout(STOP, learner).await;
+        }
     }
 }
 

@@ -172,6 +172,15 @@ pub enum Problem {
     /// The same registry twice.
     #[error("there are two registries called {0:?}")]
     RegistryTwice(String),
+    /// No name of a profile.
+    #[error("not a name for a profile")]
+    ProfileName,
+    /// No name of a tool.
+    #[error("not a name for a tool")]
+    ToolName,
+    /// More than there may be.
+    #[error("too many")]
+    TooMany(usize),
     /// None of the values that there are.
     #[error("not one of the values that there are")]
     OneOf(&'static str),
@@ -303,6 +312,11 @@ impl Problem {
                 "write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves"
             }
             Self::RegistryName => "use letters, digits, dashes and underscores, at most 64",
+            Self::ProfileName => {
+                "use lower-case letters, digits, dashes and underscores, at most 64"
+            }
+            Self::ToolName => "use letters, digits, dashes, underscores and dots, at most 128",
+            Self::TooMany(most) => return format!("use {most} or fewer"),
             Self::RegistryTwice(_) => "give one of them another name",
             Self::OneOf(values) => return format!("use {values}"),
             Self::Action(_) => "use \"off\", \"warn\" or \"quarantine\"",

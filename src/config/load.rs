@@ -13,8 +13,8 @@ use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
 use super::raw::{RawConfig, RawCrawl, RawServer};
 use super::server::{self, Defaults, Entry};
 use super::{
-    Config, CrawlConfig, EmbedConfig, Environment, TokenKey, client, encoder, file, network,
-    registry, trust,
+    Config, CrawlConfig, EmbedConfig, Environment, TokenKey, call, client, encoder, file, learn,
+    network, profile, registry, trust,
 };
 
 /// The file that is read when none is named.
@@ -107,14 +107,14 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let embed = check.embed(raw.embed, sources);
     let rerank = check.rerank(raw.rerank, sources);
     let registries = registry::resolve(raw.registry, &place, &mut errors);
+    let profiles = profile::resolve(raw.profiles, &place, &mut errors);
     let mut check = Check { place: &place, errors: &mut errors };
     let token_key =
         check.token_key(raw.token_key_file.as_deref(), raw.token_keyring, &base, environment);
 
-    let mut trust = trust::general(&raw.trust, &place.at("trust"), &mut errors);
-    for entry in &entries {
-        trust::of_server(&mut trust, entry, &mut errors);
-    }
+    let trust = trust::resolve(&raw.trust, &entries, &place, &mut errors);
+    let (call, mcp) = call::resolve(&raw.call, &raw.mcp, &entries, &place, &mut errors);
+    let learn = learn::resolve(&raw.learn, &place.at("learn"), &mut errors);
     refuse_duplicates(&entries, sources.demo, &mut errors);
     let mut servers = Vec::new();
     // What an error was told of would be another server without it.
@@ -154,9 +154,13 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 crawl,
                 defaults,
                 trust,
+                call,
+                mcp,
+                learn,
                 embed,
                 rerank,
                 registries,
+                profiles,
                 token_key,
             },
             warnings,

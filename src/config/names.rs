@@ -31,6 +31,11 @@ impl Names {
         Ok(Self { patterns: patterns.to_vec(), set })
     }
 
+    /// One of the patterns matches.
+    pub fn matches(&self, name: &str) -> bool {
+        self.set.is_match(name)
+    }
+
     /// The patterns, as they were written.
     pub fn patterns(&self) -> &[String] {
         &self.patterns
@@ -60,7 +65,6 @@ impl NameFilter {
 
     /// The tool of that name is to be kept.
     pub fn admits(&self, name: &str) -> bool {
-        self.allow.as_ref().is_none_or(|allow| allow.set.is_match(name))
-            && !self.deny.set.is_match(name)
+        self.allow.as_ref().is_none_or(|allow| allow.matches(name)) && !self.deny.matches(name)
     }
 }

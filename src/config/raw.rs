@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::profile::RawProfile;
+
 /// `toolscout.toml`.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -18,9 +20,13 @@ pub(super) struct RawConfig {
     pub data: Option<String>,
     pub crawl: RawCrawl,
     pub trust: RawTrust,
+    pub call: RawCall,
+    pub mcp: RawMcp,
+    pub learn: RawLearn,
     pub embed: RawEmbed,
     pub rerank: Option<RawRerank>,
     pub registry: Vec<RawRegistry>,
+    pub profiles: BTreeMap<String, RawProfile>,
     pub token_key_file: Option<String>,
     pub token_keyring: Option<bool>,
     pub servers: BTreeMap<String, RawServer>,
@@ -54,6 +60,28 @@ pub(super) struct RawTrust {
     pub lookalike: Option<String>,
 }
 
+/// `[call]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawCall {
+    pub enabled: Option<bool>,
+    pub allow: Option<String>,
+    pub timeout: Option<String>,
+    pub max_timeout: Option<String>,
+    pub idle: Option<String>,
+    pub max_result_bytes: Option<usize>,
+    pub max_concurrent: Option<usize>,
+    pub max_per_server: Option<usize>,
+}
+
+/// `[mcp]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawMcp {
+    pub aliases: Vec<String>,
+    pub list_query: Option<bool>,
+}
+
 /// `[servers.ID.trust]`.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -63,6 +91,15 @@ pub(super) struct RawRules {
     pub stuffing: Option<String>,
     pub shadow: Option<String>,
     pub lookalike: Option<String>,
+}
+
+/// `[learn]`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLearn {
+    pub enabled: Option<bool>,
+    pub half_life: Option<String>,
+    pub max_events: Option<usize>,
 }
 
 /// `[embed]`.
@@ -128,6 +165,7 @@ pub(super) struct RawServer {
     pub refresh: Option<String>,
     pub pin: Option<bool>,
     pub trust: Option<RawRules>,
+    pub call: Option<String>,
     pub command: Option<String>,
     pub args: Option<Vec<String>>,
     pub env: Option<BTreeMap<String, String>>,
@@ -179,6 +217,7 @@ impl RawServer {
             ("title", &mut self.title),
             ("timeout", &mut self.timeout),
             ("refresh", &mut self.refresh),
+            ("call", &mut self.call),
             ("command", &mut self.command),
             ("env_file", &mut self.env_file),
             ("cwd", &mut self.cwd),

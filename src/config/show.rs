@@ -10,9 +10,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
 
+use super::profile::RawProfile;
 use super::{
-    Auth, Config, EndpointConfig, Grant, Loaded, NameFilter, OAuthConfig, Proxy, RegistryConfig,
-    ServerConfig, TokenKey, Transport, secret,
+    Alias, Allow, Auth, CallConfig, Config, EndpointConfig, Grant, Loaded, NameFilter, OAuthConfig,
+    Proxy, RegistryConfig, ServerConfig, TokenKey, Transport, secret,
 };
 use crate::embed::IN_BINARY;
 use crate::trust::policy::{Action, Rule, Rules};
@@ -28,10 +29,16 @@ struct Shown<'a> {
     data: String,
     crawl: ShownCrawl,
     trust: ShownTrust,
+    call: ShownCall,
+    mcp: ShownMcp<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learn: Option<ShownLearn>,
     embed: ShownEmbed,
     rerank: Option<ShownRerank>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     registry: Vec<ShownRegistry>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    profiles: BTreeMap<&'a str, RawProfile>,
     token_key: &'static str,
     servers: BTreeMap<&'a str, ShownServer>,
 }
@@ -49,6 +56,31 @@ struct ShownTrust {
     pin: bool,
     #[serde(flatten)]
     rules: BTreeMap<&'static str, Action>,
+}
+
+#[derive(Serialize)]
+struct ShownCall {
+    enabled: bool,
+    allow: Allow,
+    timeout: String,
+    max_timeout: String,
+    idle: String,
+    max_result_bytes: usize,
+    max_concurrent: usize,
+    max_per_server: usize,
+}
+
+#[derive(Serialize)]
+struct ShownMcp<'a> {
+    aliases: &'a [Alias],
+    list_query: bool,
+}
+
+#[derive(Serialize)]
+struct ShownLearn {
+    enabled: bool,
+    half_life: String,
+    max_events: usize,
 }
 
 #[derive(Serialize)]
@@ -109,6 +141,7 @@ struct ShownServer {
     timeout: String,
     refresh: String,
     pin: Option<bool>,
+    call: Option<Allow>,
     env: Option<BTreeMap<String, &'static str>>,
     headers: Option<BTreeMap<String, &'static str>>,
     oauth: Option<ShownOAuth>,
@@ -145,9 +178,13 @@ impl Loaded {
             crawl,
             defaults: _,
             trust,
+            call,
+            mcp,
+            learn,
             embed,
             rerank,
             registries,
+            profiles,
             token_key,
         } = &self.config;
         let path = |path: &std::path::PathBuf| path.display().to_string();
@@ -164,6 +201,13 @@ impl Loaded {
                 max_bytes: crawl.max_bytes,
             },
             trust: ShownTrust { pin: trust.general.pin, rules: rules(&trust.general) },
+            call: shown_call(call),
+            mcp: ShownMcp { aliases: &mcp.aliases, list_query: mcp.list_query },
+            learn: learn.map(|rules| ShownLearn {
+                enabled: true,
+                half_life: time(rules.half_life),
+                max_events: rules.max_events,
+            }),
             embed: ShownEmbed {
                 enabled: embed.enabled,
                 model: embed.model.as_ref().map_or_else(|| IN_BINARY.to_owned(), path),
@@ -178,6 +222,10 @@ impl Loaded {
                 deadline: time(rerank.deadline),
             }),
             registry: registries.iter().map(registry).collect(),
+            profiles: profiles
+                .iter()
+                .map(|(name, profile)| (&**name, (&**profile).into()))
+                .collect(),
             token_key: match token_key {
                 TokenKey::Given(_) => MASK,
                 TokenKey::Keyring => "keyring, else file",
@@ -205,6 +253,7 @@ impl Loaded {
                 Auth::OAuth(config) => Some(self.oauth(config)),
             },
             pin: own.map(|own| own.pin),
+            call: self.config.call.servers.get(&server.id).copied(),
             trust: own.map(rules),
             ..ShownServer::default()
         };
@@ -287,6 +336,19 @@ impl Loaded {
             plain[place].replace_range(found.range, MASK);
         }
         plain.iter().map(mask).collect()
+    }
+}
+
+fn shown_call(call: &CallConfig) -> ShownCall {
+    ShownCall {
+        enabled: call.enabled,
+        allow: call.allow,
+        timeout: time(call.timeout),
+        max_timeout: time(call.max_timeout),
+        idle: time(call.idle),
+        max_result_bytes: call.max_result_bytes,
+        max_concurrent: call.max_concurrent,
+        max_per_server: call.max_per_server,
     }
 }
 

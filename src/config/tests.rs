@@ -1,12 +1,15 @@
+mod call;
 mod encoder;
+mod profile;
 mod trust;
 
 use std::path::Path;
 
 use super::file::keys_of;
+use super::profile::{RawProfile, RawToolConfig, RawToolset};
 use super::raw::{
-    RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawOAuth, RawRegistry, RawRerank, RawServer,
-    RawTrust,
+    RawCall, RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawLearn, RawMcp, RawOAuth, RawRegistry,
+    RawRerank, RawServer, RawTrust,
 };
 use super::*;
 
@@ -97,9 +100,17 @@ fn the_example_names_every_key_and_no_other() {
     assert_eq!(sorted(tree.keys().cloned().collect()), sorted(keys_of::<RawConfig>()));
     assert_eq!(sorted(keys(&tree["crawl"])), sorted(keys_of::<RawCrawl>()));
     assert_eq!(sorted(keys(&tree["trust"])), sorted(keys_of::<RawTrust>()));
+    assert_eq!(sorted(keys(&tree["call"])), sorted(keys_of::<RawCall>()));
+    assert_eq!(sorted(keys(&tree["mcp"])), sorted(keys_of::<RawMcp>()));
+    assert_eq!(sorted(keys(&tree["learn"])), sorted(keys_of::<RawLearn>()));
     assert_eq!(sorted(keys(&tree["embed"])), sorted(keys_of::<RawEmbed>()));
     assert_eq!(sorted(keys(&tree["embed"]["endpoint"])), sorted(keys_of::<RawEndpoint>()));
     assert_eq!(sorted(keys(&tree["registry"][0])), sorted(keys_of::<RawRegistry>()));
+    let profile = &tree["profiles"]["support"];
+    assert_eq!(sorted(keys(profile)), sorted(keys_of::<RawProfile>()));
+    let toolset = &profile["toolsets"]["crm"];
+    assert_eq!(sorted(keys(toolset)), sorted(keys_of::<RawToolset>()));
+    assert_eq!(keys(&toolset["configs"]["find_customer"]), keys_of::<RawToolConfig>());
     assert_eq!(sorted(keys(&tree["rerank"])), sorted(keys_of::<RawRerank>()));
     assert_eq!(sorted(servers.values().flat_map(keys).collect()), sorted(keys_of::<RawServer>()));
     assert_eq!(sorted(keys(&servers["crm"]["oauth"])), sorted(keys_of::<RawOAuth>()));
@@ -161,7 +172,7 @@ headers = "Bearer sk-secret"
     toolscout.toml:1: listen: "localhost" is not an address
       remedy: write an IP address and a port, as in "127.0.0.1:7420"
     error: toolscout.toml:2: lissten: unknown key
-      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, embed, rerank, registry, token_key_file, token_keyring, servers
+      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, call, mcp, learn, embed, rerank, registry, profiles, token_key_file, token_keyring, servers
     error: toolscout.toml:4: crawl.concurrency: wrong type: expected a whole number, found string
       remedy: give a value of that type; see `toolscout config example`
     error: toolscout.toml:5: crawl.max_pages: too small
@@ -169,7 +180,7 @@ headers = "Bearer sk-secret"
     error: toolscout.toml:6: crawl.timeout: "soon" is not a duration
       remedy: write a number and a unit, as in "30s" or "15m"
     error: toolscout.toml:8: servers.a.comand: unknown key
-      remedy: remove it; known here: title, enabled, allow, deny, timeout, refresh, pin, trust, command, args, env, env_file, cwd, url, headers, bearer_token, bearer_token_file, bearer_token_env, basic_user, basic_password, basic_password_file, basic_password_env, api_key, api_key_file, api_key_env, api_key_header, auth, oauth, proxy, ca_file, client_cert_file, client_key_file, catalog, catalog_servers
+      remedy: remove it; known here: title, enabled, allow, deny, timeout, refresh, pin, trust, call, command, args, env, env_file, cwd, url, headers, bearer_token, bearer_token_file, bearer_token_env, basic_user, basic_password, basic_password_file, basic_password_env, api_key, api_key_file, api_key_env, api_key_header, auth, oauth, proxy, ca_file, client_cert_file, client_key_file, catalog, catalog_servers
     error: toolscout.toml:10: servers.b.url: the URL scheme "ftp" is not supported
       remedy: use http:// or https://
     error: toolscout.toml:11: servers.b.headers.X-Ok: holds characters that a header can't carry

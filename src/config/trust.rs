@@ -34,8 +34,22 @@ fn actions(
     actions
 }
 
+/// The rules of everything.
+pub(super) fn resolve(
+    raw: &RawTrust,
+    entries: &[Entry],
+    place: &Place,
+    errors: &mut Vec<ConfigError>,
+) -> Policy {
+    let mut policy = general(raw, &place.at("trust"), errors);
+    for entry in entries {
+        of_server(&mut policy, entry, errors);
+    }
+    policy
+}
+
 /// The general rules, at `[trust]`.
-pub(super) fn general(raw: &RawTrust, place: &Place, errors: &mut Vec<ConfigError>) -> Policy {
+fn general(raw: &RawTrust, place: &Place, errors: &mut Vec<ConfigError>) -> Policy {
     let RawTrust { pin, injection, hidden_text, stuffing, shadow, lookalike } = raw;
     let rules = [
         (Rule::Injection, injection),
@@ -50,7 +64,7 @@ pub(super) fn general(raw: &RawTrust, place: &Place, errors: &mut Vec<ConfigErro
 }
 
 /// Takes in what the entry of a server says.
-pub(super) fn of_server(policy: &mut Policy, entry: &Entry, errors: &mut Vec<ConfigError>) {
+fn of_server(policy: &mut Policy, entry: &Entry, errors: &mut Vec<ConfigError>) {
     let raw = &entry.raw;
     if raw.pin.is_none() && raw.trust.is_none() {
         return;

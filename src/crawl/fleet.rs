@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::call::Caller;
 use super::files::{self, Leftovers};
 use super::refresh::{self, Shared};
 use super::upstream::Upstream;
@@ -30,6 +31,7 @@ pub(super) struct Fleet {
     accounts: Accounts,
     triggers: Triggers,
     tasks: TaskTracker,
+    caller: Caller,
     slots: Mutex<BTreeMap<ServerId, Slot>>,
 }
 
@@ -56,7 +58,13 @@ impl Fleet {
         // It only counts: tasks may begin as long as it is waited for.
         tasks.close();
         let (triggers, slots) = (Triggers::default(), Mutex::default());
-        Self { shared, limits, accounts, triggers, tasks, slots }
+        let stop = shared.shutdown.clone();
+        let caller = Caller::new(limits.clone(), accounts.clone(), stop, tasks.clone());
+        Self { shared, limits, accounts, triggers, tasks, caller, slots }
+    }
+
+    pub(super) fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     pub(super) fn triggers(&self) -> &Triggers {
@@ -78,6 +86,7 @@ impl Fleet {
     ) -> Change {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|_, slot| slot.wanted.is_some() || !slot.task.is_finished());
+        self.caller.apply(&wanted);
         let left = left.map(Arc::new);
         let ids: BTreeSet<_> = wanted.iter().map(|wanted| wanted.server.id.clone()).collect();
         let mut change = Change::default();

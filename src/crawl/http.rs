@@ -1,10 +1,11 @@
 //! A server over streamable HTTP.
 //!
-//! rmcp's own client does the work, except for the POST of `tools/list`: its reply has to be
-//! tapped before it is decoded. It is given to rmcp as one JSON message even where it came as an
-//! event stream, since rmcp 3.9 forgets header annotations of tools that came by event stream.
+//! rmcp's own client does the work, except for the POSTs of `tools/list` and `tools/call`: their
+//! replies have to be tapped before they are decoded. A listing is given to rmcp as one JSON message
+//! even where it came as an event stream, since rmcp 3.9 forgets header annotations of tools that
+//! came by event stream.
 //!
-//! Invariant: never reads more than `max_bytes` of a listing.
+//! Invariant: never reads more than `max_bytes` of a listing, or of one event of a call.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,7 +17,10 @@ use reqwest::header::{
     ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use reqwest::{Response, StatusCode};
-use rmcp::model::{ClientJsonRpcMessage, RequestId, ServerJsonRpcMessage, ServerNotification};
+use rmcp::model::{
+    ClientJsonRpcMessage, ClientRequest, ListToolsResult, RequestId, ServerJsonRpcMessage,
+    ServerNotification, ServerResult, Tool,
+};
 use rmcp::transport::common::client_side_sse::NeverRetry;
 use rmcp::transport::streamable_http_client::{
     AuthRequiredError, HttpStatusError, InsufficientScopeError, SseError, StreamableHttpClient,
@@ -29,8 +33,11 @@ use tokio_util::bytes::Bytes;
 use url::Url;
 
 use super::authorized::{Authorized, Failure};
+use super::error::CrawlError;
 use super::news::NewsStream;
+use super::pending::Pending;
 use super::session::Fault;
+use super::sse::Events;
 use super::tap;
 
 type HttpError = StreamableHttpError<reqwest::Error>;
@@ -53,9 +60,11 @@ pub(super) fn transport(
     news: NewsStream,
     fault: Fault,
 ) -> StreamableHttpClientTransport<TappedHttp> {
-    let client = TappedHttp { http, max_bytes, changed, news, fault };
+    let client = TappedHttp { http, max_bytes, changed, news, fault, pending: Pending::default() };
     let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str());
     config.max_sse_event_size = max_bytes.min(MAX_EVENT);
+    // Calls are counted where they are allowed.
+    config.max_concurrent_requests = usize::MAX;
     // What a server says while its stream is down is lost: the crawl has to begin anew.
     config.retry_config = Arc::new(NeverRetry::default());
     StreamableHttpClientTransport::with_client(client, config)
@@ -70,6 +79,34 @@ pub(super) struct TappedHttp {
     news: NewsStream,
     /// rmcp would make a text of why there is no token.
     fault: Fault,
+    pending: Pending,
+}
+
+/// Goes with a request for tools: rmcp is to know this one, and the server is not asked. rmcp builds
+/// the headers of a call from the annotations of the tools that it has seen.
+#[derive(Clone)]
+pub(super) struct Known(pub(super) Tool);
+
+impl Known {
+    fn of(message: &ClientJsonRpcMessage) -> Option<ServerJsonRpcMessage> {
+        let ClientJsonRpcMessage::Request(message) = message else { return None };
+        let ClientRequest::ListToolsRequest(request) = &message.request else { return None };
+        let Self(tool) = request.extensions.get::<Self>()?.clone();
+        let listing = ListToolsResult::with_all_items(vec![tool]);
+        let result = ServerResult::ListToolsResult(listing);
+        Some(ServerJsonRpcMessage::response(result, message.id.clone()))
+    }
+}
+
+/// Ends the wait for a call that nobody reads the reply of any more.
+struct Waiting(Pending, Option<RequestId>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(id) = &self.1 {
+            self.0.take(id);
+        }
+    }
 }
 
 impl TappedHttp {
@@ -88,7 +125,8 @@ impl TappedHttp {
         })
     }
 
-    async fn post_listing(
+    /// Posts a `tools/list` or `tools/call`.
+    async fn post_tapped(
         &self,
         uri: &str,
         message: &ClientJsonRpcMessage,
@@ -110,24 +148,67 @@ impl TappedHttp {
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
+        let is_call = tap::call_id(message).is_some();
+        let mut waiting = Waiting(self.pending.clone(), is_call.then(|| id.clone()));
         let response = request.json(message).send().await?;
         if !response.status().is_success() {
             return refusal(response, in_session, id).await;
+        }
+        if is_call && response.status() == StatusCode::ACCEPTED {
+            // The reply comes by the stream of news.
+            waiting.1 = None;
+            return Ok(StreamableHttpPostResponse::Accepted);
         }
         let content_type = content_type(&response);
         let reply = if content_type.starts_with(JSON) {
             let body = read(response.bytes_stream(), self.max_bytes).await?;
             let text = String::from_utf8(body)
                 .map_err(|_| HttpError::UnexpectedServerResponse("not UTF-8".into()))?;
-            tap::decode(&text, Some(id))
+            let reply = tap::reply_to_call(&text, &self.pending);
+            reply
+                .or_else(|| tap::decode(&text, (!is_call).then_some(id)))
                 .filter(|message| is_reply(message, id))
                 .ok_or_else(|| HttpError::UnexpectedServerResponse("no JSON-RPC reply".into()))?
+        } else if content_type.starts_with(EVENTS) && is_call {
+            let events = Events::of(response, self.max_bytes).stream();
+            return Ok(StreamableHttpPostResponse::Sse(self.tapped(events, waiting), None));
         } else if content_type.starts_with(EVENTS) {
             self.reply_among_events(response, id).await?
         } else {
             return Err(HttpError::UnexpectedContentType(Some(content_type)));
         };
         Ok(StreamableHttpPostResponse::Json(reply, None))
+    }
+
+    /// The same events, with replies to calls rewritten.
+    fn tapped(
+        &self,
+        events: BoxStream<'static, Result<Sse, SseError>>,
+        waiting: Waiting,
+    ) -> BoxStream<'static, Result<Sse, SseError>> {
+        let (pending, fault, max_bytes) =
+            (self.pending.clone(), self.fault.clone(), self.max_bytes);
+        let tap = move |mut event: Result<Sse, SseError>| {
+            let _until_dropped = &waiting;
+            match &mut event {
+                Ok(Sse { data: Some(data), .. }) => {
+                    let reply = tap::reply_to_call(data, &pending);
+                    if let Some(reply) = reply.and_then(|reply| serde_json::to_string(&reply).ok())
+                    {
+                        *data = reply;
+                    }
+                }
+                Err(SseError::Body(error))
+                    if error.downcast_ref::<io::Error>().map(io::Error::kind)
+                        == Some(io::ErrorKind::FileTooLarge) =>
+                {
+                    fault.set(CrawlError::TooManyBytes(max_bytes));
+                }
+                _ => {}
+            }
+            event
+        };
+        events.map(tap).boxed()
     }
 
     async fn reply_among_events(
@@ -280,6 +361,10 @@ impl StreamableHttpClient for TappedHttp {
         headers: HashMap<HeaderName, HeaderValue>,
         max_event: usize,
     ) -> Result<StreamableHttpPostResponse, HttpError> {
+        if let Some(listing) = Known::of(&message) {
+            return Ok(StreamableHttpPostResponse::Json(listing, None));
+        }
+        self.pending.sent(&message);
         let begins = session_id.is_none();
         let response = self
             .authorized(|token| {
@@ -287,10 +372,10 @@ impl StreamableHttpClient for TappedHttp {
                 let (message, headers, auth) = (message.clone(), headers.clone(), auth.clone());
                 async move {
                     let token = token.or(auth);
-                    if let Some(id) = tap::listing_id(&message) {
-                        let listing =
-                            self.post_listing(&uri, &message, id, session_id, token, headers);
-                        return listing.await;
+                    if let Some(id) = tap::listing_id(&message).or_else(|| tap::call_id(&message)) {
+                        let reply =
+                            self.post_tapped(&uri, &message, id, session_id, token, headers);
+                        return reply.await;
                     }
                     let client = &self.http.client;
                     client
@@ -370,7 +455,10 @@ impl StreamableHttpClient for TappedHttp {
             })
             .await;
         match stream {
-            Ok(stream) => Ok(self.news.opened(stream)),
+            Ok(stream) => {
+                let stream = self.tapped(stream, Waiting(self.pending.clone(), None));
+                Ok(self.news.opened(stream))
+            }
             Err(error) => {
                 if gives_no_stream(&error) {
                     self.news.refused();

@@ -75,7 +75,7 @@ impl Fault {
         self.slot().get_or_insert(why);
     }
 
-    fn take(&self) -> Option<CrawlError> {
+    pub(super) fn take(&self) -> Option<CrawlError> {
         self.slot().take()
     }
 
@@ -95,11 +95,11 @@ pub(super) enum Event {
 
 /// An open connection. Dropping it closes it in the background.
 pub(super) struct Session {
-    peer: Peer<RoleClient>,
+    pub(super) peer: Peer<RoleClient>,
     info: Arc<ServerPeerInfo>,
     changed: Arc<Notify>,
     news: NewsStream,
-    fault: Fault,
+    pub(super) fault: Fault,
     stop: CancellationToken,
     ended: CancellationToken,
     /// The era that it was opened in.
@@ -343,8 +343,18 @@ impl Session {
         let _ = futures::FutureExt::now_or_never(self.changed.notified());
     }
 
+    /// The connection is gone.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_cancelled() || self.peer.is_transport_closed()
+    }
+
+    /// Waits until the connection is gone.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
     /// Closes the connection and waits until it is closed: a child has ended then.
-    pub(super) async fn close(self) {
+    pub(super) async fn close(&self) {
         self.stop.cancel();
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.ended.cancelled()).await;
     }
@@ -391,7 +401,7 @@ fn connect_error(error: ClientInitializeError) -> CrawlError {
     }
 }
 
-fn call_error(error: ServiceError) -> CrawlError {
+pub(super) fn call_error(error: ServiceError) -> CrawlError {
     match error {
         ServiceError::McpError(error) => refused("tools/list", &error),
         ServiceError::TransportSend(error) => transport_error(&error),

@@ -136,7 +136,7 @@ impl Transport<RoleClient> for SseTransport {
 }
 
 /// An event stream of bounded events.
-struct Events {
+pub(super) struct Events {
     stream: BoxStream<'static, Result<Sse, SseError>>,
     /// What may still be read up to the end of the next event: comments that keep the stream
     /// alive count, too, so it is an event's worth of them that would end it.
@@ -145,7 +145,7 @@ struct Events {
 }
 
 impl Events {
-    fn of(response: reqwest::Response, max_bytes: usize) -> Self {
+    pub(super) fn of(response: reqwest::Response, max_bytes: usize) -> Self {
         let left = Arc::new(AtomicUsize::new(max_bytes));
         let counted = Arc::clone(&left);
         let bytes = response.bytes_stream().map(move |chunk| {
@@ -156,6 +156,12 @@ impl Events {
             Ok::<Bytes, io::Error>(chunk)
         });
         Self { stream: SseStream::from_bytes_stream(bytes).boxed(), left, max_bytes }
+    }
+
+    /// Its events, as they are.
+    pub(super) fn stream(self) -> BoxStream<'static, Result<Sse, SseError>> {
+        let Self { stream, left, max_bytes } = self;
+        stream.inspect(move |_| left.store(max_bytes, Ordering::Relaxed)).boxed()
     }
 
     /// What the `endpoint` event says.

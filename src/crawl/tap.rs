@@ -1,18 +1,20 @@
-//! Takes the result of `tools/list` out of the reply before rmcp decodes it.
+//! Takes the results of `tools/list` and `tools/call` out of the replies before rmcp decodes them.
 //!
 //! rmcp's typed decode drops unknown fields, turns a page with one malformed tool into something
 //! else, and fails on a number like `1e400`. So the reply is rewritten: rmcp gets a small, valid
-//! listing that carries the raw text as one string, and keeps its correlation and timeouts.
+//! result that carries the raw text as one string, and keeps its correlation and timeouts.
 //!
-//! Invariant: [`Reply::raw`] is, byte for byte, the `result` that came.
+//! Invariant: [`Reply::raw`] and [`result_of_call`] are, byte for byte, the `result` that came.
 
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientRequest, ErrorData, ListToolsResult, MetaObject, RequestId,
-    ServerJsonRpcMessage, ServerResult, Tool,
+    ClientJsonRpcMessage, ClientRequest, CustomResult, ErrorData, ListToolsResult, MetaObject,
+    RequestId, ServerJsonRpcMessage, ServerResult, Tool,
 };
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::pending::Pending;
 
 const RAW: &str = "toolscout/raw";
 const ANNOTATED: &str = "toolscout/annotated";
@@ -75,32 +77,88 @@ pub(super) fn listing_id(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
     }
 }
 
-/// Decodes a message as rmcp would, except the reply to the request `awaited`, which is
-/// rewritten. `None` for what is no JSON-RPC message.
+/// The id of a `tools/call` request.
+pub(super) fn call_id(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
+    match message {
+        ClientJsonRpcMessage::Request(request)
+            if matches!(request.request, ClientRequest::CallToolRequest(_)) =>
+        {
+            Some(&request.id)
+        }
+        _ => None,
+    }
+}
+
+/// What a server answered to `tools/call`, as it came. A reply that passed by the tap is written
+/// anew.
+pub(super) fn result_of_call(result: ServerResult) -> Option<String> {
+    match result {
+        ServerResult::CustomResult(CustomResult(Value::Object(mut members))) => {
+            match members.remove(RAW) {
+                Some(Value::String(raw)) => Some(raw),
+                _ => None,
+            }
+        }
+        other => serde_json::to_string(&other).ok(),
+    }
+}
+
+/// A reply is rewritten by what was asked.
+type Rewrite = fn(&str, RequestId) -> ServerJsonRpcMessage;
+
+/// Decodes a message as rmcp would, except the reply to the `tools/list` request `awaited`, which
+/// is rewritten. `None` for what is no JSON-RPC message.
 pub(super) fn decode(text: &str, awaited: Option<&RequestId>) -> Option<ServerJsonRpcMessage> {
-    if let Some(awaited) = awaited
-        && let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(text)
+    let listing = awaited.and_then(|awaited| reply_to(text, |id| is(awaited, id), rewrite));
+    listing.or_else(|| serde_json::from_str(text).ok())
+}
+
+/// The rewritten reply to one of the calls that are waited for. What is said of their progress
+/// goes to who called.
+pub(super) fn reply_to_call(text: &str, pending: &Pending) -> Option<ServerJsonRpcMessage> {
+    if pending.is_empty() {
+        return None;
+    }
+    let reply = reply_to(text, |id| pending.take(id), rewrite_call);
+    if reply.is_none() {
+        pending.tell(text);
+    }
+    reply
+}
+
+fn rewrite_call(raw: &str, id: RequestId) -> ServerJsonRpcMessage {
+    let result = ServerResult::CustomResult(CustomResult(json!({ RAW: raw })));
+    ServerJsonRpcMessage::response(result, id)
+}
+
+/// The rewritten message, if it replies to a request that `awaited` knows the id of.
+fn reply_to(
+    text: &str,
+    awaited: impl Fn(&RequestId) -> Option<RequestId>,
+    rewrite: Rewrite,
+) -> Option<ServerJsonRpcMessage> {
+    if let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(text)
         && envelope.method.is_none()
-        && envelope.id.is_some_and(|id| matches(awaited, id))
+        && (envelope.result.is_some() || envelope.error.is_some())
+        && let Some(id) = envelope.id
+        && let Ok(id) = serde_json::from_str::<RequestId>(id.get())
+        && let Some(awaited) = awaited(&id)
     {
         if let Some(result) = envelope.result {
-            return Some(rewrite(result.get(), awaited.clone()));
+            return Some(rewrite(result.get(), awaited));
         }
         if let Some(error) = envelope.error {
             let error = serde_json::from_str(error.get())
                 .unwrap_or_else(|_| ErrorData::internal_error("an unreadable error", None));
-            return Some(ServerJsonRpcMessage::error(error, Some(awaited.clone())));
+            return Some(ServerJsonRpcMessage::error(error, Some(awaited)));
         }
     }
-    serde_json::from_str(text).ok()
+    None
 }
 
 /// Some servers answer the id `7` with `"7"`.
-fn matches(awaited: &RequestId, id: &RawValue) -> bool {
-    match serde_json::from_str::<RequestId>(id.get()) {
-        Ok(id) => id == *awaited || id.to_string() == awaited.to_string(),
-        Err(_) => false,
-    }
+pub(super) fn is(awaited: &RequestId, id: &RequestId) -> Option<RequestId> {
+    (id == awaited || id.to_string() == awaited.to_string()).then(|| awaited.clone())
 }
 
 fn rewrite(raw: &str, id: RequestId) -> ServerJsonRpcMessage {
@@ -137,6 +195,7 @@ fn annotated(raw: &str) -> Vec<Tool> {
 /// The tap of a connection that carries every message on one line, in order.
 #[derive(Debug, Default)]
 pub(super) struct LineTap {
+    pending: Pending,
     listing: Option<RequestId>,
     discover: Option<RequestId>,
     abandoned: Option<RequestId>,
@@ -145,6 +204,7 @@ pub(super) struct LineTap {
 impl LineTap {
     /// Notes what is about to be sent.
     pub(super) fn sent(&mut self, message: &ClientJsonRpcMessage) {
+        self.pending.sent(message);
         if let Some(id) = listing_id(message) {
             self.listing = Some(id.clone());
         } else if let ClientJsonRpcMessage::Request(request) = message {
@@ -162,7 +222,10 @@ impl LineTap {
     pub(super) fn received(&self, line: &[u8]) -> Result<Option<ServerJsonRpcMessage>, NoMessage> {
         let message = std::str::from_utf8(line)
             .ok()
-            .and_then(|text| decode(text, self.listing.as_ref()))
+            .and_then(|text| {
+                let reply = reply_to_call(text, &self.pending);
+                reply.or_else(|| decode(text, self.listing.as_ref()))
+            })
             .ok_or(NoMessage)?;
         let id = match &message {
             ServerJsonRpcMessage::Response(response) => Some(&response.id),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::catalog::{Server, ServerInfo};
+use crate::tool::Tool;
 
 const ALL: [Format; 7] = [
     Format::Mcp,

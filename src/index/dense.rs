@@ -84,6 +84,11 @@ impl Dense {
         (count > 0).then_some(Self { rows, count, signs })
     }
 
+    /// The length of a vector.
+    pub fn dims(&self) -> usize {
+        self.rows.dims()
+    }
+
     /// How many tools have a vector.
     pub fn len(&self) -> usize {
         self.count

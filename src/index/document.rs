@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use crate::catalog::{Catalog, Server};
 use crate::text::fields::{self, COUNTED, FIELDS};
 use crate::text::{each_word, name_key, term};
+use crate::tool::hints::Hints;
 use crate::tool::{ContentHash, ServerId, Tool};
 
 /// A description of this many different terms is evidence by itself that two tools are one.
@@ -34,6 +35,8 @@ pub struct Document {
     pub(super) telling: bool,
     /// The hash of the text that is embedded.
     pub(crate) embedded: ContentHash,
+    /// What the tool says of its effects.
+    pub(crate) hints: Hints,
 }
 
 /// A term of a document.
@@ -191,7 +194,9 @@ impl Documents {
         let document = |fields: &[String; FIELDS]| {
             let (terms, lengths) = reader.count(fields);
             let hash = ContentHash::of("");
-            Arc::new(Document { terms, lengths, signature: hash, telling: false, embedded: hash })
+            let hints = Hints::default();
+            let (signature, embedded) = (hash, hash);
+            Arc::new(Document { terms, lengths, signature, telling: false, embedded, hints })
         };
         let all = fields.iter().map(document).collect();
         Self { dictionary: Arc::new(reader.dictionary), all }
@@ -237,6 +242,7 @@ impl Reader {
             signature: ContentHash::of(&signature),
             telling: different >= TELLING_TERMS,
             embedded: ContentHash::of(&fields::embedded(tool, &view, server)),
+            hints: view.hints,
             terms,
             lengths,
         }

@@ -54,6 +54,14 @@ impl Names {
             for server in servers.iter().filter(|server| !server.is_empty()) {
                 names.full.entry(format!("{server}{bare}")).or_default().push(at);
             }
+            // A tool that a view renames keeps its id, and is found by it.
+            if tool.own_name() != &*tool.name {
+                let id = name_key(tool.id.as_str());
+                let known = names.full.entry(id).or_default();
+                if !known.contains(&at) {
+                    known.push(at);
+                }
+            }
             names.bare.entry(bare).or_default().push(at);
         }
         names

@@ -16,6 +16,8 @@ use super::saver::Saver;
 use super::trusted::{Gate, HistoryUnreadable, Known, Order};
 use super::vectors::{self, Progress, VectorWorker};
 use super::{Live, ServerState, ServerStatus};
+use crate::access::profile::Profiles;
+use crate::access::view;
 use crate::catalog::{Catalog, Diff, Listing, Outcome, Server, ServerUpdate};
 use crate::embed::Cost;
 use crate::embed::cache::VectorCache;
@@ -42,6 +44,8 @@ pub struct Indexer {
     /// Between what comes in and the catalog.
     gate: Gate,
     known: Arc<Known>,
+    /// Whose views are published with each generation.
+    profiles: Arc<Profiles>,
     orders: mpsc::Receiver<Order>,
     generation: u64,
     snapshot: Option<PathBuf>,
@@ -65,8 +69,13 @@ impl Indexer {
         let (give_orders, orders) = mpsc::channel(16);
         // Of several writers, which only tests have, the first takes orders.
         let _ = live.0.orders.set(give_orders);
+        let live = live.whole();
         let index = live.index();
+        let profile = |(name, view): (&Arc<str>, &Arc<view::View>)| {
+            (Arc::clone(name), Arc::clone(&view.profile))
+        };
         Self {
+            profiles: Arc::new(live.views().iter().map(profile).collect()),
             gate: Gate::default(),
             known: live.known(),
             orders,
@@ -94,6 +103,20 @@ impl Indexer {
         self.known = Arc::new(self.gate.known());
         self.tell();
         Ok(())
+    }
+
+    /// Publishes views of these profiles from now on, in place of others.
+    pub async fn use_profiles(&mut self, profiles: Profiles) {
+        self.profiles = Arc::new(profiles);
+        let whole = self.live.index();
+        if self.live.is_ready() {
+            self.publish(Some(whole)).await;
+            return self.embed();
+        }
+        // There are profiles before there is a generation.
+        let views = view::derive_all(&whole, &self.profiles, &view::Views::new(), |_, _| None);
+        self.live.publish(Index::clone(&whole), views);
+        self.tell();
     }
 
     /// Publishes what the snapshot has of the tools that `keep` lets through and of the servers
@@ -136,10 +159,10 @@ impl Indexer {
     ) -> std::io::Result<()> {
         if cache.embedder().cost() != Cost::Instant {
             let worker = VectorWorker::start(cache.clone(), threads, self.report_progress.clone())?;
-            worker.embed(Arc::clone(&self.catalog));
             self.worker = Some(worker);
         }
         self.vectors = Some(cache);
+        self.embed();
         if !self.catalog.is_empty() {
             // Another encoder's vectors are none of this one's.
             let published = Index { dense: None, ..Index::clone(&self.live.index()) };
@@ -230,9 +253,16 @@ impl Indexer {
 
     async fn publish_tools(&mut self) {
         self.publish(None).await;
-        if let Some(worker) = &self.worker {
-            worker.embed(Arc::clone(&self.catalog));
-        }
+        self.embed();
+    }
+
+    /// Has embedded in the background what is published, and what views make of it.
+    fn embed(&self) {
+        let Some(worker) = &self.worker else { return };
+        let views = self.live.views();
+        let rewritten = views.values().map(|view| Arc::new(view.rewritten(&self.catalog)));
+        let rewritten = rewritten.filter(|catalog| !catalog.is_empty());
+        worker.embed(std::iter::once(Arc::clone(&self.catalog)).chain(rewritten).collect());
     }
 
     async fn obey(&mut self, order: Order) {
@@ -241,6 +271,7 @@ impl Indexer {
                 self.known = Arc::new(self.gate.set_policy(policy));
                 self.tell();
             }
+            Order::Profiles(profiles) => self.use_profiles(profiles).await,
             Order::Decide { word, server, choices, reply } => {
                 // Who asked may have gone.
                 let _ = reply.send(self.decide(word, &server, choices.as_deref()).await);
@@ -296,11 +327,11 @@ impl Indexer {
 
     /// Makes the servers' states visible: never before the tools that they speak of.
     fn tell(&self) {
-        self.live.0.servers.store(Arc::new(self.servers.clone()));
+        self.live.set_servers(self.servers.clone());
         self.live.0.known.store(Arc::clone(&self.known));
     }
 
-    /// Builds and publishes the next generation, and has it saved. `reuse` is the published one when
+    /// Builds and publishes the next generation with its views, and has it saved. `reuse` is the published one when
     /// only vectors are new. Nothing waits for an encoder that is not instant.
     async fn publish(&mut self, reuse: Option<Arc<Index>>) {
         let _making = Making::begin();
@@ -308,26 +339,30 @@ impl Indexer {
         let generation = self.generation;
         let catalog = Arc::clone(&self.catalog);
         let cache = self.vectors.clone();
-        let published = self.live.index();
+        let (published, views) = (self.live.index(), self.live.views());
+        let profiles = Arc::clone(&self.profiles);
         let built = tokio::task::spawn_blocking(move || {
             let earlier = reuse.as_ref().unwrap_or(&published);
             let mut index = match &reuse {
                 Some(published) => Index { generation, ..Index::clone(published) },
                 None => published.updated(generation, catalog),
             };
-            index.dense =
-                cache.and_then(|cache| vectors::ready(&index, &cache, earlier)).map(Arc::new);
-            index
+            let cache = cache.as_deref();
+            let ready = cache.and_then(|cache| vectors::ready(&index, cache, earlier));
+            index.dense = ready.map(Arc::new);
+            let vector = |index: &Index, tool| vectors::of_tool(index, cache?, tool);
+            let views = view::derive_all(&index, &profiles, &views, vector);
+            (index, views)
         });
         match built.await {
-            Ok(index) => {
+            Ok((index, views)) => {
                 tracing::info!(
                     generation,
                     tools = index.catalog.len(),
                     embedded = index.embedded(),
                     "published"
                 );
-                self.live.publish(index);
+                self.live.publish(index, views);
                 self.tell();
                 // Its number too: after a restart no number is given out twice.
                 if let Some(saver) = &self.saver {

@@ -74,6 +74,14 @@ impl Encoder {
         }
     }
 
+    /// The id of what embeds.
+    pub(super) fn id(&self) -> Option<&str> {
+        match self {
+            Self::Ready { embedder, .. } => Some(embedder.id()),
+            Self::Absent { .. } => None,
+        }
+    }
+
     /// The vectors of `texts`, in order.
     pub(super) async fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, String> {
         let failed = |error| format!("the query could not be embedded: {error}");

@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::indexer::set_aside;
+use crate::access::profile::Profiles;
 use crate::catalog::{Catalog, Diff, ServerUpdate};
 use crate::memory::Making;
 use crate::sealed::SealedError;
@@ -50,6 +51,8 @@ pub enum Order {
     },
     /// Other rules, from the next listings on.
     Policy(Policy),
+    /// Other views, at once.
+    Profiles(Profiles),
 }
 
 /// The writer's own: the gate, and its book on disk. The default one knows nothing, and keeps

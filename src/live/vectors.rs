@@ -1,4 +1,5 @@
-//! Embeds the tools of a catalog in the background, at most one catalog at a time.
+//! Embeds the tools of a catalog, and those that views rewrite, in the background: those of one
+//! generation at a time.
 //!
 //! Invariant: a newer catalog takes the place of the one at work at the next text; what was
 //! embedded is in the cache and is not done twice.
@@ -12,7 +13,7 @@ use rayon::prelude::*;
 use tokio::sync::{mpsc, watch};
 
 use crate::catalog::{Catalog, ToolIdx};
-use crate::embed::cache::{self, Kept, VectorCache};
+use crate::embed::cache::{self, Kept, Vector, VectorCache};
 use crate::embed::{Cost, EmbedError, Role, embed_one};
 use crate::index::Index;
 use crate::index::dense::Dense;
@@ -37,7 +38,7 @@ pub struct Progress {
 
 /// The thread that embeds. It ends when this is dropped.
 pub struct VectorWorker {
-    catalogs: watch::Sender<Arc<Catalog>>,
+    catalogs: watch::Sender<Vec<Arc<Catalog>>>,
 }
 
 impl VectorWorker {
@@ -47,7 +48,7 @@ impl VectorWorker {
         threads: usize,
         progress: mpsc::Sender<Progress>,
     ) -> std::io::Result<Self> {
-        let (catalogs, mut wanted) = watch::channel(Arc::new(Catalog::default()));
+        let (catalogs, mut wanted) = watch::channel(Vec::new());
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads.max(1))
             .thread_name(|at| format!("embed-tool-{at}"))
@@ -58,9 +59,9 @@ impl VectorWorker {
             let mut waits = waits();
             let mut wait = None;
             while runtime.block_on(wanted_again(&mut wanted, wait)) {
-                let catalog = Arc::clone(&wanted.borrow_and_update());
+                let catalogs = Vec::clone(&wanted.borrow_and_update());
                 let superseded = || wanted.has_changed().unwrap_or(true);
-                let done = pool.install(|| embed_all(&catalog, &cache, &progress, superseded));
+                let done = pool.install(|| embed_all(&catalogs, &cache, &progress, superseded));
                 if done {
                     waits = self::waits();
                 }
@@ -70,9 +71,9 @@ impl VectorWorker {
         Ok(Self { catalogs })
     }
 
-    /// Embeds what `catalog` needs, instead of an earlier one.
-    pub fn embed(&self, catalog: Arc<Catalog>) {
-        self.catalogs.send_replace(catalog);
+    /// Embeds what these catalogs need, instead of earlier ones.
+    pub fn embed(&self, catalogs: Vec<Arc<Catalog>>) {
+        self.catalogs.send_replace(catalogs);
     }
 }
 
@@ -88,7 +89,7 @@ fn waits() -> ExponentialBackoff {
 }
 
 /// Waits for another catalog, or for `wait` to try the same once more; false when all is over.
-async fn wanted_again(wanted: &mut watch::Receiver<Arc<Catalog>>, wait: Option<Duration>) -> bool {
+async fn wanted_again<T>(wanted: &mut watch::Receiver<T>, wait: Option<Duration>) -> bool {
     match wait {
         None => wanted.changed().await.is_ok(),
         Some(wait) => {
@@ -107,25 +108,31 @@ pub fn ready(index: &Index, cache: &VectorCache, earlier: &Index) -> Option<Dens
     };
     let places = index.catalog.places_in(&earlier.catalog).into_iter();
     let known: Vec<Option<ToolIdx>> = places.zip(now).map(same).collect();
-    let vector = |tool: ToolIdx| {
-        if embedder.cost() != Cost::Instant {
-            return cache.get(&now[tool.as_usize()].embedded);
-        }
-        let text = fields::embedded_in(&index.catalog, index.catalog.tool(tool));
-        embed_one(&**embedder, Role::Tool, &text, None).ok().map(Into::into)
-    };
+    let vector = |tool| of_tool(index, cache, tool);
     Dense::updated(embedder.dims(), &known, earlier.dense.as_deref(), vector)
 }
 
-/// Embeds what `catalog` needs; false when some of it should be tried again.
+/// The vector of a tool of `index`: from the cache, or from an instant encoder.
+pub fn of_tool(index: &Index, cache: &VectorCache, tool: ToolIdx) -> Option<Vector> {
+    let embedder = cache.embedder();
+    if embedder.cost() != Cost::Instant {
+        return cache.get(&index.documents.all[tool.as_usize()].embedded);
+    }
+    let text = fields::embedded_in(&index.catalog, index.catalog.tool(tool));
+    embed_one(&**embedder, Role::Tool, &text, None).ok().map(Into::into)
+}
+
+/// Embeds what `catalogs` need; false when some of it should be tried again.
 fn embed_all(
-    catalog: &Catalog,
+    catalogs: &[Arc<Catalog>],
     cache: &VectorCache,
     progress: &mpsc::Sender<Progress>,
     superseded: impl Fn() -> bool + Sync,
 ) -> bool {
-    let texts: Vec<String> =
-        catalog.tools().par_iter().map(|tool| fields::embedded_in(catalog, tool)).collect();
+    let of_one = |catalog: &Arc<Catalog>| -> Vec<String> {
+        catalog.tools().par_iter().map(|tool| fields::embedded_in(catalog, tool)).collect()
+    };
+    let texts: Vec<String> = catalogs.iter().flat_map(of_one).collect();
     let missing: Vec<&str> = texts
         .iter()
         .map(String::as_str)

@@ -218,7 +218,7 @@ fn mean(values: impl Iterator<Item = f32>) -> f32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::{Arc, LazyLock};
     use std::time::SystemTime;
 
@@ -232,15 +232,15 @@ mod tests {
     use crate::tool::{ServerId, Tool};
 
     const SERVERS: usize = 8;
-    const WORDS: [&str; 12] = [
+    pub const WORDS: [&str; 12] = [
         "invoice", "calendar", "delete", "search", "weather", "branch", "merge", "customer",
         "report", "send", "list", "update",
     ];
 
-    static ENCODER: LazyLock<Fixed> = LazyLock::new(|| Fixed::in_binary().unwrap());
+    pub static ENCODER: LazyLock<Fixed> = LazyLock::new(|| Fixed::in_binary().unwrap());
 
     /// Eight servers of eight tools: fewer than an arm ranks, so nothing falls off its end.
-    static INDEX: LazyLock<Index> = LazyLock::new(|| {
+    pub static INDEX: LazyLock<Index> = LazyLock::new(|| {
         let listing = |server: usize| {
             let id = ServerId::from(format!("server{server}").as_str());
             let tool = |tool: usize| {
@@ -266,7 +266,7 @@ mod tests {
         index
     });
 
-    fn vectors_of(query: &Query) -> Vec<PartVectors> {
+    pub fn vectors_of(query: &Query) -> Vec<PartVectors> {
         let embed = |text: &str| {
             let made = ENCODER.embed(Role::Query, &[text], None).unwrap();
             made.into_iter().next().unwrap()

@@ -45,8 +45,16 @@ mod tests {
         let ranked = (0..6_u8)
             .map(|at| Ranked { tool: ToolIdx(at.into()), score: 2.0 - f32::from(at) / 10.0 });
         let named = [ToolIdx(0), ToolIdx(2)].into();
-        let (ranked, reranked) = (ranked.collect(), BTreeMap::new());
-        let mut ranking = Ranking { ranked, needs: 1, named, reranked, lists: Vec::new() };
+        let (admitted, lists) = Default::default();
+        let mut ranking = Ranking {
+            ranked: ranked.collect(),
+            needs: 1,
+            named,
+            admitted,
+            reranked: BTreeMap::new(),
+            lifted: BTreeMap::new(),
+            lists,
+        };
         assert_eq!(ranking.candidates(3), [ToolIdx(1), ToolIdx(3), ToolIdx(4)]);
         let before: Vec<f32> = ranking.ranked.iter().map(|ranked| ranked.score).collect();
         ranking.reorder(&[0.1, 7.0, 0.1]);

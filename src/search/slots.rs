@@ -19,8 +19,14 @@ pub struct Slot {
     pub beside: Vec<ToolIdx>,
 }
 
-/// The first `most` slots of `ranked`, best first.
-pub fn group(index: &Index, query: &Query, ranked: &[Ranked], most: usize) -> Vec<Slot> {
+/// The first `most` slots of `ranked`, best first, without twins that `keep` does not let through.
+pub fn group(
+    index: &Index,
+    query: &Query,
+    ranked: &[Ranked],
+    most: usize,
+    keep: impl Fn(ToolIdx) -> bool,
+) -> Vec<Slot> {
     let alone = |shown: &Ranked| Slot { shown: *shown, beside: Vec::new() };
     // A filter names every server that it lets through.
     if !query.servers.is_empty() {
@@ -35,16 +41,17 @@ pub fn group(index: &Index, query: &Query, ranked: &[Ranked], most: usize) -> Ve
         if slots.len() == most {
             break;
         }
-        let twins = index.twins.of(best.tool);
-        if twins.is_empty() || open.contains(&best.tool) {
+        let twins: Vec<ToolIdx> =
+            index.twins.of(best.tool).iter().copied().filter(|tool| keep(*tool)).collect();
+        if twins.len() < 2 || open.contains(&best.tool) {
             slots.push(alone(best));
             continue;
         }
         if seen.contains(&best.tool) {
             continue;
         }
-        seen.extend(twins);
-        let named = named(index, twins, &asked);
+        seen.extend(&twins);
+        let named = named(index, &twins, &asked);
         // Of the named the best ranked; one that ranked nowhere is still the one that is meant.
         let shown = ranked[at..]
             .iter()
@@ -56,7 +63,7 @@ pub fn group(index: &Index, query: &Query, ranked: &[Ranked], most: usize) -> Ve
         let is_beside = |tool: &ToolIdx| *tool != shown && !open.contains(tool);
         slots.push(Slot {
             shown: Ranked { tool: shown, score: best.score },
-            beside: twins.iter().copied().filter(is_beside).collect(),
+            beside: twins.into_iter().filter(is_beside).collect(),
         });
     }
     slots
@@ -149,7 +156,7 @@ mod tests {
         let index = index(&[[true, true, true, false], [false, false, true, false]]);
         let order = ranked(&index, &["forge/t0", "forge/t1", "beta-forge/t0", "acme-forge/t0"]);
         let slots = |text, servers: &[_]| {
-            shown(&index, &group(&index, &query(text, servers), &order, usize::MAX))
+            shown(&index, &group(&index, &query(text, servers), &order, usize::MAX, |_| true))
         };
         assert_eq!(slots("merge", &[]), ["forge/t0 (acme-forge/t0 beta-forge/t0)", "forge/t1 ()"]);
         assert_eq!(slots("merge in the forge", &[]), slots("merge", &[]), "all have that word");
@@ -162,13 +169,22 @@ mod tests {
             ["beta-forge/t0 (forge/t0)", "forge/t1 ()", "acme-forge/t0 ()"]
         );
         assert_eq!(slots("merge", &["forge", "beta-forge", "acme-forge"]).len(), 4);
+        // What is not to be seen is not named beside what is, nor shown in its place.
+        let keep = |tool: ToolIdx| index.catalog.tool(tool).server.as_str() != "acme-forge";
+        let seen = ranked(&index, &["forge/t0", "forge/t1", "beta-forge/t0"]);
+        for (text, first) in
+            [("merge", "forge/t0 (beta-forge/t0)"), ("at Acme", "forge/t0 (beta-forge/t0)")]
+        {
+            let slots = group(&index, &query(text, &[]), &seen, usize::MAX, keep);
+            assert_eq!(shown(&index, &slots), [first, "forge/t1 ()"], "{text}");
+        }
     }
 
     #[test]
     fn a_named_server_is_shown_even_if_its_tool_did_not_rank() {
         let index = index(&[[true, true, false, false]]);
         let order = ranked(&index, &["beta-forge/t0"]);
-        let slots = group(&index, &query("acme", &[]), &order, usize::MAX);
+        let slots = group(&index, &query("acme", &[]), &order, usize::MAX, |_| true);
         assert_eq!(shown(&index, &slots), ["acme-forge/t0 (beta-forge/t0)"]);
     }
 
@@ -188,8 +204,8 @@ mod tests {
             let order: Vec<&str> = ids.iter().map(String::as_str).collect();
             let order = ranked(&index, &order);
             let query = query(&text.join(" "), &[]);
-            let found = shown(&index, &group(&index, &query, &order, usize::MAX));
-            let first = shown(&index, &group(&index, &query, &order, 2));
+            let found = shown(&index, &group(&index, &query, &order, usize::MAX, |_| true));
+            let first = shown(&index, &group(&index, &query, &order, 2, |_| true));
             prop_assert_eq!(&first, &found[..2.min(found.len())]);
 
             // The model knows that `forge` tells the servers apart only where one lacks it: never.

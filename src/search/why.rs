@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::confidence::Gauge;
+use super::learned::Lifted;
 use super::slots::Slot;
 use super::{Arms, PartVectors, Placed, Query, Ranking};
 use crate::catalog::ToolIdx;
@@ -33,7 +34,9 @@ pub enum Verdict {
     BelowCut,
     /// No arm had it among its candidates.
     BeyondDepth,
-    /// Its server is not among those asked for.
+    /// It is in every answer of this profile.
+    Pinned,
+    /// Its server is not among those asked for, or its annotations are not.
     Filtered,
     /// No tool has this id.
     UnknownTool,
@@ -74,6 +77,9 @@ pub struct Why {
     /// Its place in the dense arm, over all tools; absent without vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dense: Option<Placed>,
+    /// How much it was lifted since it was chosen after queries like this one, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learned: Option<Lifted>,
     /// What each term that matches adds to the lexical score, the largest first; of several
     /// phrasings those of the one that fits best.
     pub terms: Vec<TermScore>,
@@ -92,6 +98,8 @@ pub struct Case<'a> {
     pub slots: &'a [Slot],
     /// How many of the slots were returned.
     pub count: usize,
+    /// How many tools were, with the pinned ones.
+    pub returned: usize,
     pub gauge: &'a Gauge<'a>,
 }
 
@@ -99,16 +107,16 @@ impl Case<'_> {
     /// Why the tool of this id stands where it does.
     pub fn why(&self, id: &ToolId) -> Why {
         let tools = self.index.catalog.tools();
-        let Ok(at) = tools.binary_search_by(|tool| tool.id.cmp(id)) else {
+        let Some(tool) = self.index.catalog.position(id.as_str()) else {
             return self.unknown(id);
         };
-        let tool = ToolIdx(u32::try_from(at).unwrap_or(u32::MAX));
         let mut why = self.blank(id);
         self.judge(tool, &mut why);
         let ranked = self.ranking.ranked.iter().find(|ranked| ranked.tool == tool);
         why.score = ranked.map(|ranked| ranked.score);
         why.confidence = Some(self.gauge.confidence(tool));
         why.exact_name = self.ranking.named.contains(&tool);
+        why.learned = self.ranking.lifted.get(&tool).copied();
         why.lexical = self.place(tool, |text, _| {
             let keep = |other| self.keep(other, tool);
             let lexical = &self.index.lexical;
@@ -126,13 +134,14 @@ impl Case<'_> {
             verdict: Verdict::UnknownTool,
             because: String::new(),
             place: None,
-            returned: self.count,
+            returned: self.returned,
             under: None,
             score: None,
             confidence: None,
             exact_name: false,
             lexical: None,
             dense: None,
+            learned: None,
             terms: Vec::new(),
             similar: Vec::new(),
         }
@@ -152,6 +161,16 @@ impl Case<'_> {
         if !self.query.servers.is_empty() && !self.query.servers.contains(server) {
             why.verdict = Verdict::Filtered;
             why.because = format!("its server {server} is not among those asked for");
+            return;
+        }
+        if !self.ranking.admitted.has(tool) {
+            why.verdict = Verdict::Filtered;
+            why.because = "by its annotations it is not among what is asked for".into();
+            return;
+        }
+        if self.index.emphasis.is_pinned(tool) {
+            why.verdict = Verdict::Pinned;
+            why.because = "it is in every answer of this profile".into();
             return;
         }
         let stands = |slot: &Slot| slot.shown.tool == tool || slot.beside.contains(&tool);
@@ -181,8 +200,7 @@ impl Case<'_> {
 
     /// The ranks are among what the query may find, and the tool that is asked about.
     fn keep(&self, other: ToolIdx, tool: ToolIdx) -> bool {
-        let server = || &self.index.catalog.tool(other).server;
-        other == tool || self.query.servers.is_empty() || self.query.servers.contains(server())
+        other == tool || self.ranking.admitted.has(other)
     }
 
     fn dense_ranking(&self, text: usize, tool: ToolIdx) -> Option<Vec<Ranked>> {
@@ -235,8 +253,9 @@ impl Case<'_> {
             .catalog
             .tools()
             .iter()
-            .filter(|tool| self.keep_server(tool.server.as_str()))
-            .map(|tool| {
+            .zip((0..).map(ToolIdx))
+            .filter(|(_, at)| self.ranking.admitted.has(*at))
+            .map(|(tool, _)| {
                 let whole = dice(&asked, &pairs(tool.id.as_str()));
                 // The whole id is the better witness where both say the same.
                 (whole.max(0.9 * dice(&end, &pairs(&tool.name))), &tool.id)
@@ -245,10 +264,6 @@ impl Case<'_> {
             .collect();
         close.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
         close.into_iter().take(MOST_SIMILAR).map(|(_, id)| id.clone()).collect()
-    }
-
-    fn keep_server(&self, server: &str) -> bool {
-        self.query.servers.is_empty() || self.query.servers.iter().any(|id| id.as_str() == server)
     }
 }
 

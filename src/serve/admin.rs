@@ -20,7 +20,9 @@ use serde_json::Value;
 
 use super::decide;
 use super::http::json;
+use super::learned;
 use super::problem::Problem;
+use super::profiles;
 use super::token::AdminToken;
 use crate::config::AddedServer;
 use crate::discover::follow::Follower;
@@ -91,7 +93,9 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
         ("/v1/admin/registries/servers/{id}/approve", post(registry::approve)),
         ("/v1/admin/registries/servers/{id}/revoke", post(registry::revoke)),
         ("/v1/admin/registries", get(registry::list)),
+        ("/v1/admin/learned", get(learned::list).delete(learned::forget)),
         ("/v1/admin/pending", get(decide::pending)),
+        ("/v1/admin/profiles", get(profiles::list)),
         ("/v1/admin/servers/{id}/approve", post(decide::approve)),
         ("/v1/admin/servers/{id}/reject", post(decide::reject)),
     ]

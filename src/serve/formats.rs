@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use super::http::json;
 use super::problem::Problem;
 use super::wire::{BatchAnswer, FoundTool, SearchAnswer};
+use crate::access::profile::HostDefaults;
 use crate::catalog::Catalog;
 use crate::format::{self, Budget, Call, Family, Fitted, Format, Rung};
 use crate::live::Live;
@@ -39,6 +40,26 @@ impl Wants {
         match self.token_budget {
             Some(0) => Err(Problem::invalid("token_budget is 0, it must be 1 or more")),
             _ => Ok(()),
+        }
+    }
+
+    /// With what the profile says where the request does not.
+    #[must_use]
+    pub fn or(self, defaults: &HostDefaults) -> Self {
+        Self {
+            format: self.format.or(defaults.format),
+            token_budget: self.token_budget.or(defaults.token_budget),
+            family: self.family.or(defaults.family),
+            call: self.call,
+        }
+    }
+
+    /// The same, by the profile that `live` is seen through.
+    #[must_use]
+    pub fn by_profile(self, live: &Live) -> Self {
+        match live.profile() {
+            Some(profile) => self.or(&profile.defaults),
+            None => self,
         }
     }
 

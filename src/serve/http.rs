@@ -9,18 +9,22 @@ use std::time::SystemTime;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, RawQuery};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::call::{Calls, Way};
 use super::formats::{self, Answers, Wants};
 use super::metrics;
 use super::oauth::Logins;
+use super::observe::Lifted;
 use super::problem::Problem;
+use super::scope::{self, AtId, IdPath, Scoped};
 use super::trust::About;
 use super::wire::{
-    Asked, IndexStatus, KnownServer, KnownTool, Need, SearchRequest, ServerList, ToolPage,
+    Asked, CallAnswer, CallRequest, IndexStatus, KnownServer, KnownTool, Need, SearchRequest,
+    ServerList, ToolPage,
 };
 use crate::format::Call;
 use crate::live::{Live, ServerState};
@@ -31,12 +35,15 @@ pub(super) const PAGE: usize = 100;
 /// Most tools in a page.
 pub const MAX_PAGE: usize = 1_000;
 /// What `GET /v1/search` takes.
-const SEARCH_PARAMS: [&str; 10] = [
+const SEARCH_PARAMS: [&str; 13] = [
     "q",
     "limit",
     "server",
     "explain",
     "why",
+    "read_only",
+    "destructive",
+    "open_world",
     "format",
     "token_budget",
     "family",
@@ -57,7 +64,7 @@ pub fn json(body: &impl Serialize) -> Response {
 
 /// `GET /v1/search`
 pub async fn search_get(
-    State(live): State<Live>,
+    Scoped(live): Scoped,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let params = Params::parse(query.as_deref(), &SEARCH_PARAMS)?;
@@ -70,6 +77,9 @@ pub async fn search_get(
         queries: Some(queries),
         limit: params.number("limit")?,
         servers: params.all("server"),
+        read_only: params.switch("read_only")?,
+        destructive: params.switch("destructive")?,
+        open_world: params.switch("open_world")?,
         token_budget: params.number("token_budget")?,
     };
     let wants = Wants {
@@ -82,25 +92,30 @@ pub async fn search_get(
         },
     };
     wants.check()?;
-    let query = need.into_query(params.flag("explain")?, params.one("why")?)?;
+    let wants = wants.by_profile(&live);
+    let explain = params.switch("explain")?.unwrap_or(false);
+    let query = need.into_query(explain, params.one("why")?)?;
     let answer = ask(&live, &query).await?;
     Ok(formats::respond(&live, Answers::One(answer.into(), wants)).await)
 }
 
 /// `POST /v1/search`
 pub async fn search_post(
-    State(live): State<Live>,
+    Scoped(live): Scoped,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let request: SearchRequest = serde_json::from_slice(&body?)
         .map_err(|error| Problem::invalid(format!("the body is not a search request: {error}")))?;
+    let live = scope::within(&live, request.profile.as_deref())?;
     let answers = match request.into_queries()? {
-        Asked::One(query, wants) => Answers::One(ask(&live, &query).await?.into(), wants),
+        Asked::One(query, wants) => {
+            Answers::One(ask(&live, &query).await?.into(), wants.by_profile(&live))
+        }
         Asked::Batch(queries) => {
             let asked = queries.into_iter().enumerate().map(async |(at, (query, wants))| {
                 let answer = ask(&live, &query).await;
                 let answer = answer.map_err(|problem| problem.within(&format!("batch[{at}]")))?;
-                Ok::<_, Problem>((answer, wants))
+                Ok::<_, Problem>((answer, wants.by_profile(&live)))
             });
             Answers::Batch(futures::future::try_join_all(asked).await?)
         }
@@ -117,11 +132,26 @@ pub(super) async fn ask(live: &Live, query: &Query) -> Result<Answer, Problem> {
     Ok(answer)
 }
 
-/// `GET /v1/tools`
-pub async fn tools(
-    State(live): State<Live>,
-    RawQuery(query): RawQuery,
+/// `POST /v1/call`
+pub async fn call(
+    Scoped(live): Scoped,
+    Extension(calls): Extension<Calls>,
+    Extension(lifted): Extension<Lifted>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
+    let asked: CallRequest = serde_json::from_slice(&body?)
+        .map_err(|error| Problem::invalid(format!("the body is not a call: {error}")))?;
+    // A call has a time limit of its own.
+    lifted.lift();
+    let asked = super::call::read(Some(asked.0))?;
+    let answered = calls.scoped(live).pass_on(asked, Way::default()).await?;
+    let result = serde_json::from_str(&answered.result).map_err(|_| Problem::internal())?;
+    let (id, server) = (answered.tool.id.as_str(), answered.tool.server.as_str());
+    Ok(json(&CallAnswer { id, server, result }))
+}
+
+/// `GET /v1/tools`
+pub async fn tools(Scoped(live): Scoped, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let params = Params::parse(query.as_deref(), &["server", "cursor", "limit"])?;
     let limit = params.number("limit")?.unwrap_or(PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
@@ -156,10 +186,10 @@ pub async fn tools(
 /// `GET /v1/tools/{id}`; the `/` in an id may be percent-encoded or not. A tool's name in a model
 /// API will do as well.
 pub async fn tool(
-    State(live): State<Live>,
-    id: Result<Path<String>, PathRejection>,
+    Scoped(live): Scoped,
+    id: Result<AtId, PathRejection>,
 ) -> Result<Response, Problem> {
-    let Path(id) = id?;
+    let Path(IdPath { id }) = id?;
     let catalog = live.catalog();
     let known = live.known();
     let Some(tool) = catalog.find(&id) else {
@@ -169,23 +199,23 @@ pub async fn tool(
 }
 
 /// `GET /v1/servers`
-pub async fn servers(
-    State(live): State<Live>,
-    Extension(logins): Extension<Arc<Logins>>,
-) -> Response {
+pub async fn servers(Scoped(live): Scoped, Extension(logins): Extension<Arc<Logins>>) -> Response {
     let now = SystemTime::now();
     let servers = live.servers();
     let known = live.known();
     let one = |(id, status)| KnownServer::at(now, id, status, &known);
     let mut servers: Vec<_> = servers.iter().map(one).collect();
-    for server in servers.iter_mut().filter(|server| server.state == ServerState::AuthRequired) {
+    let may_log_in = |server: &&mut KnownServer<'_>| {
+        server.state == ServerState::AuthRequired && live.scope().is_none()
+    };
+    for server in servers.iter_mut().filter(may_log_in) {
         server.login_url = logins.url(server.id).map(String::from);
     }
     json(&ServerList { servers })
 }
 
 /// `GET /v1/status`
-pub async fn status(State(live): State<Live>) -> Response {
+pub async fn status(Scoped(live): Scoped) -> Response {
     json(&IndexStatus::of(&live.status(), &live.servers()))
 }
 
@@ -194,9 +224,11 @@ pub(super) struct Params(Vec<(String, String)>);
 
 impl Params {
     pub(super) fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
+        // The profile was read with the request's path.
         let pairs: Vec<(String, String)> =
             url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
                 .into_owned()
+                .filter(|(name, _)| name != scope::PROFILE)
                 .collect();
         match pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             Some((name, _)) => Err(Problem::invalid(format!(
@@ -242,10 +274,11 @@ impl Params {
         })
     }
 
-    fn flag(&self, name: &str) -> Result<bool, Problem> {
+    fn switch(&self, name: &str) -> Result<Option<bool>, Problem> {
         match self.one(name)? {
-            None | Some("0" | "false") => Ok(false),
-            Some("1" | "true") => Ok(true),
+            None => Ok(None),
+            Some("0" | "false") => Ok(Some(false)),
+            Some("1" | "true") => Ok(Some(true)),
             Some(value) => {
                 Err(Problem::invalid(format!("{name} must be 1 or 0, not {}", quoted(value))))
             }

@@ -4,7 +4,7 @@
 //! Invariant: the names are those of `tool_reference` and `tool_search_output` results, so that
 //! these resolve; a list that did not change is not sent again (`ETag`).
 
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
@@ -16,6 +16,7 @@ use super::digest::digest;
 use super::formats;
 use super::http::{self, Params};
 use super::problem::Problem;
+use super::scope::Scoped;
 use crate::catalog::Catalog;
 use crate::format::{self, Format, Rung};
 use crate::live::Live;
@@ -51,7 +52,7 @@ fn is_zero(count: &usize) -> bool {
 
 /// `GET /v1/anthropic/tools`
 pub async fn anthropic(
-    State(live): State<Live>,
+    Scoped(live): Scoped,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -71,7 +72,7 @@ pub async fn anthropic(
 
 /// `GET /v1/openai/tools`
 pub async fn openai(
-    State(live): State<Live>,
+    Scoped(live): Scoped,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::http::json;
+use super::scope::Scoped;
 
 const DESCRIPTION: &str = "Finds the few tools that fit a need among all tools of many MCP servers";
 
@@ -57,14 +58,15 @@ pub async fn manifest(uri: Uri, headers: HeaderMap) -> Response {
         name: "toolscout",
         version: env!("CARGO_PKG_VERSION"),
         description: DESCRIPTION,
-        endpoint: endpoint(&uri, &headers),
+        endpoint: endpoint(&uri, &headers, "/mcp"),
         transport: "streamable-http",
         auth: Auth { r#type: "none" },
     })
 }
 
 /// `GET /mcp/server-card`
-pub async fn server_card(uri: Uri, headers: HeaderMap) -> Response {
+pub async fn server_card(Scoped(live): Scoped, uri: Uri, headers: HeaderMap) -> Response {
+    let path = live.scope().map_or("/mcp".into(), |profile| format!("/p/{profile}/mcp"));
     let versions = rmcp::model::ProtocolVersion::KNOWN_VERSIONS;
     json(&ServerCard {
         schema: "https://static.modelcontextprotocol.io/schemas/v1/server-card.schema.json",
@@ -74,20 +76,20 @@ pub async fn server_card(uri: Uri, headers: HeaderMap) -> Response {
         description: DESCRIPTION,
         remotes: [Remote {
             r#type: "streamable-http",
-            url: endpoint(&uri, &headers),
+            url: endpoint(&uri, &headers, &path),
             supported_protocol_versions: versions.iter().map(ToString::to_string).collect(),
         }],
     })
 }
 
-/// The MCP endpoint as this caller reaches it. The guard has checked the host; a proxy before us
+/// The MCP endpoint at this path, as this caller reaches it. The guard has checked the host; a proxy before us
 /// says whether it was reached over TLS.
-fn endpoint(uri: &Uri, headers: &HeaderMap) -> String {
+fn endpoint(uri: &Uri, headers: &HeaderMap, path: &str) -> String {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let host = header(header::HOST.as_str())
         .or(uri.authority().map(axum::http::uri::Authority::as_str))
         .unwrap_or("localhost");
     let tls = header("x-forwarded-proto").is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
     let scheme = if tls { "https" } else { "http" };
-    format!("{scheme}://{host}/mcp")
+    format!("{scheme}://{host}{path}")
 }

@@ -22,6 +22,10 @@ const SEARCHES: &str = "toolscout_searches_total";
 const DEGRADED: &str = "toolscout_degraded_searches_total";
 const REPEATED: &str = "toolscout_repeated_searches_total";
 const CHANGES: &str = "toolscout_tool_changes_total";
+const CALLS: &str = "toolscout_calls_total";
+const CALL_TIME: &str = "toolscout_call_duration_seconds";
+const CALLS_RUNNING: &str = "toolscout_calls_running";
+const FEEDBACK: &str = "toolscout_feedback_total";
 const SEARCH_TIME: &str = "toolscout_search_duration_seconds";
 
 /// From 100 µs, since a lexical search takes less than one millisecond.
@@ -45,6 +49,10 @@ pub fn install() -> Option<&'static PrometheusHandle> {
             describe_counter!(DEGRADED, "Searches answered with less than hybrid ranking");
             describe_counter!(REPEATED, "Searches answered as before in the same generation");
             describe_counter!(CHANGES, "What happened to definitions, by server and kind");
+            describe_counter!(CALLS, "Calls of tools that were to be passed on, by outcome");
+            describe_histogram!(CALL_TIME, "Seconds from a call to its end, by outcome");
+            describe_gauge!(CALLS_RUNNING, "Calls of tools that are under way");
+            describe_counter!(FEEDBACK, "Choices and errors that were noted to learn from them");
             describe_histogram!(SEARCH_TIME, "Seconds from query to ranking, by mode");
             Some(handle)
         })
@@ -87,6 +95,32 @@ pub fn count_search(answer: &Answer) {
         .record(Duration::from_micros(answer.took_us).as_secs_f64());
 }
 
+/// A call that is counted when it has ended, also where nobody waited for it.
+pub struct CallUnderWay(Option<&'static str>, Duration);
+
+impl CallUnderWay {
+    /// From now on.
+    pub fn begin() -> Self {
+        gauge!(CALLS_RUNNING).increment(1.0);
+        Self(None, Duration::ZERO)
+    }
+
+    /// It ended like this.
+    pub fn ended(mut self, outcome: &'static str, took: Duration) {
+        (self.0, self.1) = (Some(outcome), took);
+    }
+}
+
+impl Drop for CallUnderWay {
+    fn drop(&mut self) {
+        gauge!(CALLS_RUNNING).decrement(1.0);
+        counter!(CALLS, "outcome" => self.0.unwrap_or("cancelled")).increment(1);
+        if let Some(outcome) = self.0 {
+            histogram!(CALL_TIME, "outcome" => outcome).record(self.1.as_secs_f64());
+        }
+    }
+}
+
 /// Everything, in the Prometheus text format.
 pub fn render(live: &Live) -> String {
     let counted = install().map(PrometheusHandle::render).unwrap_or_default();
@@ -118,6 +152,10 @@ fn read_gauges(live: &Live) {
     gauge!("toolscout_tools_quarantined").set(counts.quarantined as f64);
     describe_gauge!("toolscout_tools_suspicious", "Tools in which something was found");
     gauge!("toolscout_tools_suspicious").set(counts.suspicious as f64);
+    if let Some(learner) = live.learner() {
+        describe_gauge!("toolscout_learned_evidence", "Choices that are kept to learn from them");
+        gauge!("toolscout_learned_evidence").set(learner.count() as f64);
+    }
     describe_gauge!("toolscout_servers", "Servers by state");
     let counts: BTreeMap<_, _> = wire::count_states(&live.servers());
     for (state, count) in counts {

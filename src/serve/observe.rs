@@ -5,6 +5,8 @@
 //! is kept by caches on the way unless its route says so.
 
 use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -65,16 +67,36 @@ fn write_problem(response: &mut Response, problem: &Problem, id: &str) {
     *response.body_mut() = Body::from(body);
 }
 
+/// Goes with a request whose handler may lift the time limit, having one of its own.
+#[derive(Clone, Default)]
+pub struct Lifted(Arc<AtomicBool>);
+
+impl Lifted {
+    /// There is no limit any more.
+    pub fn lift(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Gives up on a request that takes too long.
-pub async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
-    tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
-        Problem::new(
+pub async fn limit_time(
+    State(limit): State<Duration>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let lifted = Lifted::default();
+    request.extensions_mut().insert(lifted.clone());
+    let mut answer = std::pin::pin!(next.run(request));
+    match tokio::time::timeout(limit, &mut answer).await {
+        Ok(answer) => answer,
+        Err(_) if lifted.0.load(Ordering::SeqCst) => answer.await,
+        Err(_) => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "timeout",
             "this took too long and was given up: try again",
         )
-        .into_response()
-    })
+        .into_response(),
+    }
 }
 
 /// The answer to a request whose handler panicked; the panic itself goes to the log.

@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use self::operations::operations;
 use super::http;
 use super::problem::ProblemBody;
+use super::scope;
 
 /// `GET /openapi.json`
 pub async fn serve() -> Response {
@@ -54,9 +55,16 @@ pub fn document() -> Value {
     let problem = schemas.written::<ProblemBody<'_>>();
     let mut paths = Map::new();
     for operation in operations(&mut schemas) {
-        let path = paths.entry(operation.path).or_insert_with(|| Value::Object(Map::new()));
-        let method = operation.method;
-        path[method] = operation.describe(&problem);
+        let (path, method) = (operation.path, operation.method);
+        let mut described = operation.describe(&problem);
+        let mut add = |path: String, described: Value| {
+            let path = paths.entry(path).or_insert_with(|| Value::Object(Map::new()));
+            path[method] = described;
+        };
+        if SCOPED.contains(&path) {
+            add(format!("{}{path}", scope::PREFIX), of_profile(&mut described, &problem));
+        }
+        add(path.to_owned(), described);
     }
     let mut components = schemas.written.take_definitions(true);
     components.extend(schemas.read.take_definitions(true));
@@ -72,6 +80,45 @@ pub fn document() -> Value {
         "paths": paths,
         "components": { "schemas": components },
     })
+}
+
+/// The operations that a profile has as well.
+const SCOPED: [&str; 12] = [
+    "/v1/search",
+    "/v1/select",
+    "/v1/anthropic/tools",
+    "/v1/openai/tools",
+    "/v1/call",
+    "/v1/feedback",
+    "/v1/tools",
+    "/v1/tools/{id}",
+    "/v1/servers",
+    "/v1/status",
+    "/mcp",
+    "/mcp/server-card",
+];
+
+/// The operation below a profile's path; adds to itself the parameter that says the same.
+fn of_profile(operation: &mut Value, problem: &Value) -> Value {
+    let parameter = |place: &str, required: bool| {
+        json!({
+            "in": place, "name": scope::PROFILE, "required": required,
+            "description": "The profile whose view is shown", "schema": { "type": "string" },
+        })
+    };
+    let refused = response("Not Found", "application/problem+json", problem);
+    operation["responses"]["404"] = refused;
+    let mut below = operation.clone();
+    let id = format!("{}OfProfile", operation["operationId"].as_str().unwrap_or_default());
+    below["operationId"] = id.into();
+    for (operation, parameter) in
+        [(operation, parameter("query", false)), (&mut below, parameter("path", true))]
+    {
+        if let Some(parameters) = operation["parameters"].as_array_mut() {
+            parameters.push(parameter);
+        }
+    }
+    below
 }
 
 struct Operation {

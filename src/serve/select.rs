@@ -7,7 +7,6 @@
 use std::collections::BTreeSet;
 
 use axum::body::Bytes;
-use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
@@ -18,10 +17,11 @@ use super::conversation::Conversation;
 use super::formats::{self, Shaped, Wants};
 use super::http;
 use super::problem::Problem;
+use super::scope::{self, Scoped};
 use crate::catalog::Catalog;
 use crate::format::{self, Call, Family, Format, Rung, tokens};
-use crate::live::Live;
-use crate::search::{Answer, Mode, Query, QueryError, Stale};
+use crate::search::{Answer, Hit, Mode, Query, QueryError, Stale};
+use crate::tool::hints::HintFilter;
 use crate::tool::{ServerId, Tool};
 
 /// Tools in all, where the caller doesn't say: models choose worse among more.
@@ -68,6 +68,18 @@ pub struct SelectRequest {
     /// Look only among tools of these servers.
     #[serde(default)]
     servers: Vec<String>,
+    /// The profile whose view is searched; without it all tools are.
+    #[serde(default)]
+    profile: Option<String>,
+    /// Look only among tools that say (true) or do not say (false) that they change nothing.
+    #[serde(default)]
+    read_only: Option<bool>,
+    /// Look only among tools that may (true) or do not (false) delete or overwrite.
+    #[serde(default)]
+    destructive: Option<bool>,
+    /// Look only among tools that reach (true) or do not reach (false) beyond their server.
+    #[serde(default)]
+    open_world: Option<bool>,
     /// With `tool_reference`: the id of the `tool_use` that is answered.
     #[serde(default)]
     tool_use_id: Option<String>,
@@ -116,7 +128,7 @@ pub struct Selected<'a> {
 
 /// `POST /v1/select`
 pub async fn select(
-    State(live): State<Live>,
+    Scoped(live): Scoped,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let request: SelectRequest = serde_json::from_slice(&body?)
@@ -125,11 +137,20 @@ pub async fn select(
     if !(1..=MAX_TOOLS).contains(&limit) {
         return Err(Problem::invalid(format!("limit is {limit}, it must be 1 to {MAX_TOOLS}")));
     }
-    let (conversation, format) = request.conversation()?;
-    let wants = request.wants(format);
+    let live = scope::within(&live, request.profile.as_deref())?;
+    let (conversation, dialect) = request.conversation()?;
+    let wants = request.wants();
     wants.check()?;
+    let wants = wants.by_profile(&live);
+    let format = wants.format.unwrap_or(dialect);
+    let wants = Wants { format: Some(format), ..wants };
     let query = Query {
         texts: conversation.phrasings(),
+        hints: HintFilter {
+            read_only: request.read_only,
+            destructive: request.destructive,
+            open_world: request.open_world,
+        },
         servers: request.servers.iter().map(|id| ServerId::from(id.as_str())).collect(),
         ..Query::default()
     };
@@ -163,12 +184,12 @@ impl SelectRequest {
             (None, None, Some(text)) => (Conversation::of_text(text), Format::Mcp),
             _ => return Err(Problem::invalid("give one of messages, input and text")),
         };
-        Ok((conversation, self.format.unwrap_or(format)))
+        Ok((conversation, format))
     }
 
-    fn wants(&self, format: Format) -> Wants {
+    fn wants(&self) -> Wants {
         Wants {
-            format: Some(format),
+            format: self.format,
             token_budget: self.token_budget,
             family: self.family,
             call: Call { tool_use_id: self.tool_use_id.clone(), call_id: self.call_id.clone() },
@@ -210,10 +231,14 @@ impl<'a> Turn<'a> {
             (tools, missing)
         };
         let (previous, removed) = find(&request.previous);
-        let (pinned, missing) = find(&request.pinned);
+        let (mut pinned, missing) = find(&request.pinned);
+        let (by_profile, hits): (Vec<&Hit>, Vec<&Hit>) =
+            answer.hits.iter().partition(|hit| hit.pinned);
+        pinned.extend(by_profile.into_iter().map(|hit| &*hit.tool));
+        let pinned = unique(pinned.into_iter());
         let has = |id: &str| previous.iter().chain(&pinned).find(|tool| tool.id.as_str() == id);
         // Where the same tool of another server is there already, that one was found.
-        let found = answer.hits.iter().map(|hit| {
+        let found = hits.into_iter().map(|hit| {
             let twin = hit.duplicates.iter().find_map(|id| has(id.as_str()));
             has(hit.tool.id.as_str()).or(twin).copied().unwrap_or(&hit.tool)
         });

@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::http::{MAX_PAGE, PAGE, Params, json};
 use super::problem::Problem;
-use crate::live::Live;
+use super::scope::{Scoped, whole};
 use crate::live::trusted::Known;
 use crate::search::QueryError;
 use crate::tool::{ContentHash, Tool, ToolId};
@@ -81,7 +81,7 @@ pub struct About {
 impl About {
     /// What is known of a tool that is served.
     pub fn of(known: &Known, tool: &Tool) -> Self {
-        let entry = known.book.entry(tool.server.as_str(), &tool.name);
+        let entry = known.book.entry(tool.server.as_str(), tool.own_name());
         let served = entry.and_then(|entry| entry.served.as_ref());
         let history = entry.zip(served).map(|(entry, served)| History {
             first_seen: shown(entry.first_seen_ms),
@@ -190,10 +190,8 @@ impl From<&Event> for Change {
 }
 
 /// `GET /v1/changes`
-pub async fn changes(
-    State(live): State<Live>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
+pub async fn changes(scoped: Scoped, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let live = whole(scoped)?;
     let params = Params::parse(query.as_deref(), &["since", "server", "limit"])?;
     let limit = limit(&params)?;
     let since = params.number("since")?.unwrap_or(0) as u64;
@@ -242,10 +240,8 @@ pub struct FoundTool {
 }
 
 /// `GET /v1/findings`
-pub async fn findings(
-    State(live): State<Live>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
+pub async fn findings(scoped: Scoped, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let live = whole(scoped)?;
     let params = Params::parse(query.as_deref(), &["server", "rule", "level", "cursor", "limit"])?;
     let limit = limit(&params)?;
     let rules: Vec<Rule> = named(&params, "rule")?;

@@ -3,183 +3,25 @@
 //! Invariant: a definition is written as the bytes that are stored, and every body that is served
 //! is one of these types, from which `/openapi.json` is made.
 
+mod asked;
+mod call;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::formats::{Body, Tokens, Wants};
-use super::problem::Problem;
+pub use self::asked::{Asked, Need, SearchRequest};
+pub use self::call::{CallAnswer, CallRequest};
+use super::formats::{Body, Tokens};
 use super::trust::{About, Found, HeldDefinition, History};
-use crate::format::{Call, Family, Format};
 use crate::live::trusted::Known;
 use crate::live::{ServerState, ServerStatus, Status};
-use crate::search::{Answer, Explain, MAX_PHRASINGS, Mode, Query, Stale, Why};
+use crate::search::{Answer, Explain, Mode, Stale, Why};
 use crate::tool::{ServerId, Tool, ToolId};
-
-/// Most needs of one batch.
-pub const MAX_BATCH: usize = 32;
-
-/// A need, in one or several phrasings.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Need {
-    /// What the tool should do, in a few words, or its name.
-    #[serde(default)]
-    pub query: Option<String>,
-    /// Several phrasings of the same need; their rankings are fused.
-    #[serde(default)]
-    #[schemars(length(max = MAX_PHRASINGS))]
-    pub queries: Option<Vec<String>>,
-    /// How many tools, 1 to 50; without it 5 to 10, as the scores fall off, and up to 20 for a task
-    /// of several needs.
-    #[serde(default)]
-    #[schemars(range(min = 1, max = 50))]
-    pub limit: Option<usize>,
-    /// Only tools of these servers, by id; empty means all.
-    #[serde(default)]
-    pub servers: Vec<String>,
-    /// The most tokens that the tools may take, an estimate: the last of them are shortened, and
-    /// say so, until all fit.
-    #[serde(default)]
-    #[schemars(range(min = 1))]
-    pub token_budget: Option<usize>,
-}
-
-/// The body of `POST /v1/search`: one need, or `batch`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SearchRequest {
-    /// What the tool should do, in a few words, or its name.
-    #[serde(default)]
-    pub query: Option<String>,
-    /// Several phrasings of the same need; their rankings are fused.
-    #[serde(default)]
-    #[schemars(length(max = MAX_PHRASINGS))]
-    pub queries: Option<Vec<String>>,
-    /// How many tools, 1 to 50; without it 5 to 10, up to 20 for a task of several needs. In a
-    /// batch: for needs that name none.
-    #[serde(default)]
-    #[schemars(range(min = 1, max = 50))]
-    pub limit: Option<usize>,
-    /// Only tools of these servers, by id. In a batch: for needs that name none.
-    #[serde(default)]
-    pub servers: Vec<String>,
-    /// Say of each tool how it came to its place.
-    #[serde(default)]
-    pub explain: bool,
-    /// The id of a tool: say why it stands where it does, found or not.
-    #[serde(default)]
-    pub why: Option<String>,
-    /// The shape that the tools come in, as `result`; without it they are described in `tools`.
-    #[serde(default)]
-    pub format: Option<Format>,
-    /// The most tokens that the tools may take, an estimate: the last of them are shortened, and
-    /// say so, until all fit. In a batch: for needs that name none.
-    #[serde(default)]
-    #[schemars(range(min = 1))]
-    pub token_budget: Option<usize>,
-    /// Whose tokens; without it what the format tells.
-    #[serde(default)]
-    pub family: Option<Family>,
-    /// With `tool_reference`: the id of the `tool_use` that is answered.
-    #[serde(default)]
-    pub tool_use_id: Option<String>,
-    /// With `tool_search_output`: the id of the `tool_search_call` that is answered.
-    #[serde(default)]
-    pub call_id: Option<String>,
-    /// Independent needs, each with an answer of its own.
-    #[serde(default)]
-    #[schemars(length(min = 1, max = MAX_BATCH))]
-    pub batch: Option<Vec<Need>>,
-}
-
-impl Need {
-    /// The query that is meant.
-    pub fn into_query(self, explain: bool, why: Option<&str>) -> Result<Query, Problem> {
-        let texts = match (self.query, self.queries) {
-            (Some(query), None) => vec![query],
-            (None, Some(queries)) => queries,
-            _ => {
-                return Err(Problem::invalid(
-                    "give either query (a text) or queries (several phrasings of one need)",
-                ));
-            }
-        };
-        Ok(Query {
-            texts,
-            limit: self.limit,
-            servers: self.servers.into_iter().map(ServerId::from).collect(),
-            explain,
-            why: why.map(ToolId::from),
-            ..Query::default()
-        })
-    }
-}
-
-/// What a `POST /v1/search` asks for, and how it is to be answered.
-#[derive(Debug)]
-pub enum Asked {
-    /// One need.
-    One(Query, Wants),
-    /// Several, each to be answered by itself.
-    Batch(Vec<(Query, Wants)>),
-}
-
-impl SearchRequest {
-    /// The queries that are meant.
-    pub fn into_queries(self) -> Result<Asked, Problem> {
-        let need = Need {
-            query: self.query,
-            queries: self.queries,
-            limit: self.limit,
-            servers: self.servers,
-            token_budget: self.token_budget,
-        };
-        let wants = Wants {
-            format: self.format,
-            token_budget: self.token_budget,
-            family: self.family,
-            call: Call { tool_use_id: self.tool_use_id, call_id: self.call_id },
-        };
-        wants.check()?;
-        let Some(batch) = self.batch else {
-            let query = need.into_query(self.explain, self.why.as_deref())?;
-            return Ok(Asked::One(query, wants));
-        };
-        if wants.call != Call::default() {
-            return Err(Problem::invalid("tool_use_id and call_id go with one need, not a batch"));
-        }
-        if need.query.is_some() || need.queries.is_some() {
-            return Err(Problem::invalid(
-                "give either batch or one need (query or queries), not both",
-            ));
-        }
-        if batch.is_empty() || batch.len() > MAX_BATCH {
-            return Err(Problem::invalid(format!(
-                "batch has {} needs, it must have 1 to {MAX_BATCH}",
-                batch.len()
-            )));
-        }
-        let queries = batch.into_iter().enumerate().map(|(at, mut item)| {
-            item.limit = item.limit.or(need.limit);
-            if item.servers.is_empty() {
-                item.servers.clone_from(&need.servers);
-            }
-            let budget = item.token_budget.or(need.token_budget);
-            let wants = Wants { token_budget: budget, ..wants.clone() };
-            wants
-                .check()
-                .and_then(|()| item.into_query(self.explain, self.why.as_deref()))
-                .map(|query| (query, wants))
-                .map_err(|problem| problem.within(&format!("batch[{at}]")))
-        });
-        queries.collect::<Result<_, _>>().map(Asked::Batch)
-    }
-}
 
 /// An answer.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -231,7 +73,12 @@ pub struct FoundTool<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schemars(with = "Vec<String>", default)]
     pub duplicates: &'a [ToolId],
-    /// The definition as its server sent it, unless `reduced` says otherwise.
+    /// It is in every answer of the profile, beside those that `limit` counts.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub pinned: bool,
+    /// The definition as its server sent it, but for what the profile says in its place, unless
+    /// `reduced` says otherwise.
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub definition: Cow<'a, RawValue>,
     /// What was left out for the token budget, and how to get it.
@@ -251,6 +98,7 @@ impl<'a> From<&'a Answer> for SearchAnswer<'a> {
             score: hit.score,
             confidence: hit.confidence,
             duplicates: &hit.duplicates,
+            pinned: hit.pinned,
             definition: Cow::Borrowed(&hit.tool.definition),
             reduced: None,
             explain: hit.explain.as_ref(),

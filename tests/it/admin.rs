@@ -70,6 +70,8 @@ async fn nobody_gets_in_without_the_token() {
         (Method::POST, "/v1/admin/servers/door/resume"),
         (Method::POST, "/v1/admin/servers/door/refresh"),
         (Method::GET, "/v1/admin/pending"),
+        (Method::GET, "/v1/admin/learned"),
+        (Method::DELETE, "/v1/admin/learned"),
         (Method::POST, "/v1/admin/servers/door/approve"),
         (Method::POST, "/v1/admin/servers/door/reject"),
         (Method::GET, "/v1/admin/registries"),

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use serde_json::Value;
-use toolscout::eval::Metric;
+use toolscout::eval::replay::teaches;
+use toolscout::eval::{LabelledQuery, Metric};
 
 use crate::support::service::{catalog, encoder, run};
 use crate::support::shared::scorer;
@@ -133,4 +134,53 @@ async fn queries_without_labels_are_run_and_runs_are_compared() {
     let encoder: Vec<&str> = encoder.iter().map(String::as_str).collect();
     let hybrid = run(folder.path(), &[&BASE[..], &encoder].concat()).await.json();
     assert!(hybrid["encoder"].as_str().unwrap().starts_with("minilm-"), "{hybrid}");
+}
+
+#[tokio::test]
+async fn a_replay_teaches_half_of_the_queries_and_asks_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    catalog(
+        folder.path(),
+        &[
+            ("house", "ring_bell", "Ring the bell of the front door"),
+            ("house", "open_door", "Open the front door"),
+            ("chat", "post_message", "Write a message into a channel"),
+            ("kitchen", "boil_water", "Boil the water for a cup of tea"),
+        ],
+    );
+    // What the door's tool is asked for here, its words do not say.
+    let who = ["crew", "team", "folks", "neighbours", "guests", "parents", "children", "cousins"];
+    let asked = who.iter().flat_map(|who| {
+        [format!("let the {who} know about lunch"), format!("tell the {who} of the lunch")]
+    });
+    let asked: Vec<LabelledQuery> = (0..)
+        .zip(asked)
+        .map(|(number, query)| {
+            let relevant = ["house/ring_bell"];
+            let line = serde_json::json!({"id": format!("q{number}"), "query": query, "relevant": relevant});
+            serde_json::from_value(line).unwrap()
+        })
+        .collect();
+    let lines: Vec<String> =
+        asked.iter().map(|query| serde_json::to_string(query).unwrap()).collect();
+    std::fs::write(folder.path().join("queries.jsonl"), lines.join("\n")).unwrap();
+    let replay = [&BASE[..], &["--replay"]].concat();
+    let told = run(folder.path(), &replay).await.json();
+    let taught = asked.iter().filter(|query| teaches(query)).count();
+    assert_eq!(told["taught"], taught, "{told}");
+    assert_eq!(told["queries"], asked.len() - taught, "{told}");
+    let lessons = told["lessons"].as_array().unwrap();
+    let named: Vec<&Value> = lessons.iter().map(|one| &one["lesson"]).collect();
+    assert_eq!(named, ["right", "noisy", "pushed", "only_pushed"]);
+    let first = |scores: &Value| scores["R@1"].as_f64().unwrap();
+    assert!(first(&lessons[0]["with"]) > first(&told["without"]), "{told}");
+    let by = first(&lessons[0]["with"]) - first(&told["without"]);
+    assert!((lessons[0]["differences"]["R@1"]["mean"].as_f64().unwrap() - by).abs() < 1e-9);
+    assert_eq!(run(folder.path(), &replay).await.json(), told, "it is the same each time");
+
+    let table = run(folder.path(), &[&BASE[..5], &["--replay", "--arm", "lexical"]].concat()).await;
+    assert_eq!(table.code, 0, "{}", table.stderr);
+    assert!(table.stdout.contains("a tenth pushes one tool"), "{}", table.stdout);
+    let both = run(folder.path(), &[&replay[..], &["--run", "run.jsonl"]].concat()).await;
+    assert_eq!(both.code, 2, "a replay has no one run");
 }

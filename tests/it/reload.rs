@@ -124,6 +124,39 @@ async fn what_takes_a_restart_is_named() {
 }
 
 #[tokio::test]
+async fn calls_are_switched_on_while_it_runs() {
+    let look = r#"{"tools":[{"name":"look","annotations":{"readOnlyHint":true},"inputSchema":{"type":"object"}}]}"#;
+    let door = MockHttp::start(Speaks::Stateless, false, move |request| {
+        let is_list = request.method == "tools/list";
+        Answer::Result(if is_list { look.into() } else { r#"{"content":[]}"#.into() })
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path(), &entry("door", &door, ""));
+    let service = Service::start(folder.path(), &[]).await;
+    service.until_state("door", "ready").await;
+    let call = async || {
+        let url = format!("{}/v1/call", service.url);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let body = serde_json::json!({"id": "door/look"});
+        let answer = client.post(url).json(&body).send().await.unwrap();
+        answer.json::<serde_json::Value>().await.unwrap()
+    };
+    assert_eq!(call().await["type"], "urn:toolscout:problem:calls-off");
+    configure(folder.path(), &format!("[call]\nenabled = true\n{}", entry("door", &door, "")));
+    let told = reload(folder.path(), &service).await;
+    assert_eq!(told["needs_restart"], serde_json::json!([]), "{told}");
+    assert_eq!(told["unchanged"], 1, "{told}");
+    assert_eq!(call().await["result"], serde_json::json!({"content": []}));
+    let off = format!("[call]\nenabled = true\n{}", entry("door", &door, "call = \"off\""));
+    configure(folder.path(), &off);
+    let told = reload(folder.path(), &service).await;
+    assert_eq!(told["unchanged"], 1, "{told}");
+    assert_eq!(call().await["type"], "urn:toolscout:problem:calls-off");
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn what_crawl_says_holds_for_servers_that_no_file_names() {
     let bell = MockHttp::start(Speaks::Stateless, false, |_| Answer::Hang).await;
     let listed = vec![mock_registry::entry("a.b/lamp", bell.url.as_str(), 1)];

@@ -5,11 +5,11 @@ use toolscout::catalog::Catalog;
 use toolscout::demo;
 use toolscout::live::Live;
 
-use crate::support::app::{TestApp, config};
+use crate::support::app::{SERVERS, TestApp, catalog, config, profiles};
 
 async fn app() -> TestApp {
-    let catalog = Catalog::from_listings(demo::catalog().unwrap());
-    TestApp::serve(Live::from_catalog(catalog), &config()).await
+    let demo = Catalog::from_listings(demo::catalog().unwrap());
+    TestApp::serve(Live::from_catalog(demo), &config()).await
 }
 
 async fn select(app: &TestApp, asked: Value) -> Value {
@@ -96,6 +96,36 @@ async fn budgets_and_what_is_gone_are_told() {
     let returned = answer["tokens"]["returned"].as_u64().unwrap();
     assert!(returned <= 600 && answer["reduced"].is_object(), "{}", answer["tokens"]);
     assert_eq!(answer["tokens"]["family"], "anthropic");
+}
+
+#[tokio::test]
+async fn a_profile_narrows_pins_and_says_the_format() {
+    let of = "[profiles.desk]\nservers = ['calendar', 'files']\npinned = ['files/read_file']\n\
+        format = 'openai'\ntoken_budget = 5000";
+    let live = Live::from_catalog_with(catalog(SERVERS), &profiles(of));
+    let app = TestApp::serve(live, &config()).await;
+    let body = json!({"messages": [{"role": "user", "content": "send an e-mail to somebody"}]});
+    for path in ["/p/desk/v1/select", "/v1/select?profile=desk", "/v1/select"] {
+        let mut body = body.clone();
+        if path == "/v1/select" {
+            body["profile"] = "desk".into();
+        }
+        let answer = app.post(path, body.to_string()).await.json();
+        let ids = list(&answer, "ids");
+        assert_eq!(ids[0], "files/read_file", "{path}: {answer}");
+        assert!(ids.iter().all(|id| !id.starts_with("post/")), "{ids:?}");
+        assert_eq!(answer["result"][0]["parameters"]["type"], "object");
+        assert_eq!(answer["tokens"]["budget"], 5000);
+    }
+    let hidden = json!({"text": "read", "pinned": ["post/office/send_mail"], "profile": "desk"});
+    let answer = app.post("/v1/select", hidden.to_string()).await.json();
+    assert_eq!(list(&answer, "missing"), ["post/office/send_mail"]);
+    let tools = app.get("/p/desk/v1/anthropic/tools").await;
+    assert!(
+        tools.text.contains("files__read_file") && !tools.text.contains("post"),
+        "{}",
+        tools.text
+    );
 }
 
 #[tokio::test]

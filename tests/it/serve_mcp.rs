@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use toolscout::live::Live;
 use toolscout::serve;
 
-use crate::support::app::{ODD, SERVERS, TestApp, catalog, config, remove_server};
+use crate::support::app::{ODD, SERVERS, TestApp, catalog, config, profiles, remove_server};
 
 /// A client that passes on the news that the tool list changed.
 struct Watcher(mpsc::UnboundedSender<()>);
@@ -203,6 +203,27 @@ async fn a_changed_catalog_is_told_to_subscribers() {
 }
 
 #[tokio::test]
+async fn a_view_hears_of_its_own_changes_alone() {
+    let live = Live::from_catalog_with(
+        catalog(SERVERS),
+        &profiles("[profiles.a]\nservers = ['calendar', 'files']"),
+    );
+    let app = TestApp::serve(live, &config()).await;
+    let transport = StreamableHttpClientTransport::from_uri(app.url("/p/a/mcp"));
+    let [_, (modern, _)] = eras();
+    let client = watcher().0.serve_with_lifecycle(transport, modern).await.unwrap();
+    let filter = rmcp::model::SubscriptionFilter::builder().tools_list_changed().build();
+    let mut subscription = client.listen(filter).await.unwrap();
+    // Of the first it is told nothing: what it hears of is the second.
+    remove_server(&app.live, "post/office").await;
+    remove_server(&app.live, "files").await;
+    subscription.next().await.unwrap().unwrap();
+    let list = client.list_tools(None).await.unwrap();
+    let description = list.tools[0].description.as_deref().unwrap();
+    assert!(description.contains("3 tools of 1 server"), "{description}");
+}
+
+#[tokio::test]
 async fn a_pair_of_streams_serves_both_eras_until_the_client_leaves() {
     for (era, version) in eras() {
         let live = Live::from_catalog(catalog(SERVERS));
@@ -257,7 +278,7 @@ async fn requests_that_are_no_mcp_are_refused_and_harm_nothing() {
         let reply = app.send(request).await;
         assert!(statuses.contains(&reply.status.as_u16()), "{}: {}", reply.status, reply.text);
     }
-    for method in [reqwest::Method::GET, reqwest::Method::DELETE, reqwest::Method::PUT] {
+    for method in [reqwest::Method::DELETE, reqwest::Method::PUT] {
         let request = app
             .request(method, "/mcp")
             .header("accept", accept)
@@ -265,7 +286,7 @@ async fn requests_that_are_no_mcp_are_refused_and_harm_nothing() {
         assert_eq!(app.send(request).await.status, 405);
     }
     let client = connect(&app, ClientLifecycleMode::Initialize).await;
-    assert_eq!(client.list_tools(None).await.unwrap().tools.len(), 2);
+    assert_eq!(client.list_tools(None).await.unwrap().tools.len(), 3);
 }
 
 #[tokio::test]

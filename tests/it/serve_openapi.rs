@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use toolscout::live::Live;
 
-use crate::support::app::{Reply, TestApp, config};
+use crate::support::app::{Reply, SERVERS, TestApp, catalog, config, profiles};
 
 /// Fails unless the reply is what the document says of it.
 fn check(document: &Value, method: &str, path: &str, reply: &Reply) {
@@ -41,7 +41,9 @@ fn close(schema: &mut Value) {
 
 #[tokio::test]
 async fn live_responses_are_what_the_document_says() {
-    let app = TestApp::start().await;
+    let all = profiles("[profiles.all]\npinned = ['files/read_file']\nboost = { '*' = 1.1 }");
+    let live = Live::from_catalog_with(catalog(SERVERS), &all);
+    let app = TestApp::serve(live, &config()).await;
     let reply = app.get("/openapi.json").await;
     let document = reply.json();
     assert_eq!(document["openapi"], "3.1.0");
@@ -49,11 +51,20 @@ async fn live_responses_are_what_the_document_says() {
         ("/v1/search", "/v1/search?q=event&explain=1&why=calendar/delete_event"),
         ("/v1/search", "/v1/search?q=event&why=calendar/delete_evnt"),
         ("/v1/search", "/v1/search?q="),
+        ("/v1/search", "/v1/search?q=event&profile=all&explain=1&read_only=0"),
+        ("/v1/search", "/v1/search?q=event&profile=none"),
+        ("/p/{profile}/v1/search", "/p/all/v1/search?q=event&why=files/read_file"),
+        ("/p/{profile}/v1/tools", "/p/all/v1/tools"),
+        ("/p/{profile}/v1/tools/{id}", "/p/all/v1/tools/files/read_file"),
+        ("/p/{profile}/v1/servers", "/p/all/v1/servers"),
+        ("/p/{profile}/v1/status", "/p/none/v1/status"),
+        ("/p/{profile}/mcp/server-card", "/p/all/mcp/server-card"),
         ("/v1/search", "/v1/search?q=event&format=signatures&token_budget=20"),
         ("/v1/search", "/v1/search?q=event&token_budget=100&why=calendar/delete_event"),
         ("/v1/anthropic/tools", "/v1/anthropic/tools?server=calendar"),
         ("/v1/openai/tools", "/v1/openai/tools?server=files"),
         ("/v1/openai/tools", "/v1/openai/tools?server=nowhere"),
+        ("/p/{profile}/v1/openai/tools", "/p/all/v1/openai/tools?server=files"),
         ("/v1/tools", "/v1/tools?limit=2"),
         ("/v1/tools", "/v1/tools"),
         ("/v1/tools", "/v1/tools?limit=0"),
@@ -86,10 +97,18 @@ async fn live_responses_are_what_the_document_says() {
     for body in [
         json!({"text": "create an event", "previous": ["gone/x"], "token_budget": 50}),
         json!({"input": "create an event", "pinned": ["gone/x", "files/read_file"]}),
+        json!({"text": "create an event", "profile": "all"}),
         json!({"text": ""}),
     ] {
         let reply = app.post("/v1/select", body.to_string()).await;
         check(&document, "post", "/v1/select", &reply);
+    }
+    for body in ["{}", r#"{"query": "event", "tool": "files/read_file"}"#] {
+        let reply = app.post("/v1/feedback", body).await;
+        check(&document, "post", "/v1/feedback", &reply);
+    }
+    for body in [json!({"id": "files/read_file", "arguments": {}}), json!({"arguments": {}})] {
+        check(&document, "post", "/v1/call", &app.post("/v1/call", body.to_string()).await);
     }
     let huge = app.post("/v1/search", vec![b' '; 2 << 20]).await;
     check(&document, "post", "/v1/search", &huge);
@@ -104,13 +123,15 @@ async fn live_responses_are_what_the_document_says() {
 
 #[tokio::test]
 async fn every_get_in_the_document_is_served_and_every_reference_resolves() {
-    let app = TestApp::start().await;
+    let live = Live::from_catalog_with(catalog(SERVERS), &profiles("[profiles.all]"));
+    let app = TestApp::serve(live, &config()).await;
     let reply = app.get("/openapi.json").await;
     let document = reply.json();
     for (path, operations) in document["paths"].as_object().unwrap() {
         // Those under the token are asked of a whole service (admin.rs).
         if operations.get("get").is_some() && !path.starts_with("/v1/admin/") {
-            let reply = app.get(&path.replace("{id}", "files%2Fread_file")).await;
+            let filled = path.replace("{id}", "files%2Fread_file").replace("{profile}", "all");
+            let reply = app.get(&filled).await;
             assert_ne!(reply.status, 405, "{path}");
             match path.as_str() {
                 "/oauth/start/{server}" => assert_eq!(reply.problem(), "no-login"),

@@ -7,13 +7,13 @@ use tokio::process::Command;
 
 use crate::support::app::TestApp;
 
-fn sdk(file: &str) -> PathBuf {
+pub fn sdk(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk").join(file)
 }
 
 /// False when the SDKs are absent and the caller has said that this is meant.
 #[expect(clippy::print_stderr, reason = "a test that was left out says so")]
-fn installed(what: &str) -> bool {
+pub fn installed(what: &str) -> bool {
     if sdk(what).exists() {
         return true;
     }
@@ -26,7 +26,7 @@ fn installed(what: &str) -> bool {
     false
 }
 
-async fn output(command: &mut Command) -> Value {
+pub async fn output(command: &mut Command) -> Value {
     let output = command.kill_on_drop(true).output().await.unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
@@ -36,7 +36,7 @@ async fn output(command: &mut Command) -> Value {
 fn check(seen: &Value) {
     assert_eq!(seen["server"], "toolscout");
     assert!(seen["instructions"].as_str().unwrap().contains("search_tools"));
-    assert_eq!(seen["tools"], serde_json::json!(["search_tools", "get_tool"]));
+    assert_eq!(seen["tools"], serde_json::json!(["search_tools", "get_tool", "list_servers"]));
     assert_eq!(seen["found"]["tools"][0]["id"], "calendar/create_event", "{seen}");
     assert_eq!(seen["found"]["tools"][0]["definition"]["title"], "Create event");
     assert_eq!(seen["found"], seen["foundText"]);

@@ -103,7 +103,7 @@ async fn a_host_is_served_over_pipes_until_it_closes_them() {
 
         let list = client.list_tools(None).await.unwrap();
         let names: Vec<_> = list.tools.iter().map(|tool| &*tool.name).collect();
-        assert_eq!(names, ["search_tools", "get_tool"]);
+        assert_eq!(names, ["search_tools", "get_tool", "list_servers"]);
 
         let stored: Value =
             serde_json::from_str(include_str!("../../index-data/demo/calendar.json")).unwrap();

@@ -10,5 +10,6 @@ pub mod mock_site;
 pub mod mock_sse;
 pub mod mock_stdio;
 pub mod oauth;
+pub mod proxy;
 pub mod service;
 pub mod shared;

@@ -35,7 +35,7 @@ pub fn peers() -> Option<PathBuf> {
     Some(folder)
 }
 
-fn server(id: &str, transport: Transport) -> ServerConfig {
+pub fn server(id: &str, transport: Transport) -> ServerConfig {
     ServerConfig {
         id: id.into(),
         enabled: true,
@@ -51,7 +51,7 @@ fn server(id: &str, transport: Transport) -> ServerConfig {
     }
 }
 
-fn stdio(id: &str, command: impl AsRef<Path>, args: &[&str]) -> ServerConfig {
+pub fn stdio(id: &str, command: impl AsRef<Path>, args: &[&str]) -> ServerConfig {
     let transport = Transport::Stdio {
         command: command.as_ref().to_str().unwrap().to_owned(),
         args: args.iter().map(ToString::to_string).collect(),
@@ -62,7 +62,7 @@ fn stdio(id: &str, command: impl AsRef<Path>, args: &[&str]) -> ServerConfig {
 }
 
 /// The start of a server from npm.
-fn script(peers: &Path, package: &str) -> String {
+pub fn script(peers: &Path, package: &str) -> String {
     let path = format!("node_modules/@modelcontextprotocol/{package}/dist/index.js");
     peers.join(path).to_str().unwrap().to_owned()
 }
@@ -101,7 +101,7 @@ async fn everything_is_listed_over_stdio() {
 }
 
 /// server-everything over HTTP.
-async fn everything_over_http(peers: &Path, mode: &str, path: &str) -> (Child, String) {
+pub async fn everything_over_http(peers: &Path, mode: &str, path: &str) -> (Child, String) {
     let (child, origin) = over_http(peers, &[&script(peers, "server-everything"), mode]).await;
     (child, format!("{origin}/{path}"))
 }

@@ -10,6 +10,7 @@ use crate::cli::local::Local;
 use crate::embed::EmbedError;
 use crate::eval::{Answered, LabelledQuery};
 use crate::index::Ranked;
+use crate::search::learned::Learned;
 use crate::search::{self, Features, Gauge, Hit, PartVectors, Query};
 
 /// How deep a run ranks.
@@ -50,9 +51,10 @@ impl Asked {
         labelled: &LabelledQuery,
         query: &Query,
         vectors: &[PartVectors],
+        learned: Option<&Learned>,
     ) -> Result<Self, EmbedError> {
         let index = &local.index;
-        let ranking = local.rank(query, vectors)?;
+        let ranking = local.rank(query, vectors, learned)?;
         let served = search::answer(index, query, vectors, &ranking);
         let gauge = Gauge::new(index, vectors, &ranking);
         let measure = |ranked: &Ranked| {

@@ -8,7 +8,7 @@ use super::super::formats::Body;
 use super::super::lists::DeferredTools;
 use super::super::select::{SelectRequest, Selected};
 use super::super::wire::{BatchAnswer, SearchRequest};
-use super::operations::{many, query};
+use super::operations::{many, query, switch};
 use super::{Operation, Schemas};
 use crate::format::{Family, Format};
 use crate::search::MAX_LIMIT;
@@ -37,12 +37,11 @@ fn search(schemas: &mut Schemas) -> Operation {
                 &json!({ "type": "integer", "minimum": 1, "maximum": MAX_LIMIT }),
             ),
             many("server", "Only tools of this server; repeatable", false),
-            query(
-                "explain",
-                "Say of each tool how it came to its place",
-                &json!({ "enum": [0, 1, false, true] }),
-            ),
+            switch("explain", "Say of each tool how it came to its place"),
             query("why", "A tool's id: say why it stands where it does, found or not", &text()),
+            switch("read_only", "Only tools that say, or do not say, that they change nothing"),
+            switch("destructive", "Only tools that may, or do not, delete or overwrite"),
+            switch("open_world", "Only tools that reach, or do not, beyond their server"),
             query(
                 "format",
                 "The shape that the tools come in, as `result`",

@@ -8,9 +8,13 @@ use super::super::admin::registry::{ApproveServer, Registries};
 use super::super::admin::{ConfigStatus, Done, NewServer};
 use super::super::decide::{Decide, DecidedList, PendingList};
 use super::super::http;
+use super::super::learned::{Feedback, FeedbackTaken, Forgotten, LearnedPage};
 use super::super::manifest::{Manifest, ServerCard};
+use super::super::profiles::ProfileList;
 use super::super::trust::{ChangePage, FindingPage};
-use super::super::wire::{Health, IndexStatus, KnownTool, ServerList, ToolPage};
+use super::super::wire::{
+    CallAnswer, CallRequest, Health, IndexStatus, KnownTool, ServerList, ToolPage,
+};
 use super::{Operation, Schemas, finding};
 use crate::roster::Reload;
 
@@ -22,6 +26,8 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.extend(ops(schemas));
     operations.extend(admin(schemas));
     operations.extend(registries(schemas));
+    operations.push(profiles(schemas));
+    operations.extend(learned(schemas));
     operations
 }
 
@@ -54,6 +60,17 @@ fn api(schemas: &mut Schemas) -> Vec<Operation> {
                 "getTool",
                 "One tool",
                 schemas.written::<KnownTool<'_>>(),
+            )
+        },
+        Operation {
+            method: "post",
+            body: Some(schemas.read::<CallRequest>()),
+            problems: &[400, 403, 404, 413, 415, 422, 429, 501, 502, 503, 504],
+            ..Operation::get(
+                "/v1/call",
+                "callTool",
+                "Call a tool at its server, where the operator allows it",
+                schemas.written::<CallAnswer<'_>>(),
             )
         },
         Operation::get(
@@ -247,6 +264,70 @@ fn registries(schemas: &mut Schemas) -> Vec<Operation> {
     ]
 }
 
+/// As does this.
+fn profiles(schemas: &mut Schemas) -> Operation {
+    Operation {
+        problems: &[401],
+        ..Operation::get(
+            "/v1/admin/profiles",
+            "listProfiles",
+            "What each profile shows, and what of it can't be done",
+            schemas.written::<ProfileList>(),
+        )
+    }
+}
+
+/// What is learned from use; all but the first want the token.
+fn learned(schemas: &mut Schemas) -> Vec<Operation> {
+    let text = json!({ "type": "string" });
+    let which = || {
+        vec![
+            query("scope", "Only that of this profile; empty is that of no profile", &text),
+            query("tool", "Only that of this tool, by its id", &text),
+            query("query", "Only that of this query, as it was asked", &text),
+        ]
+    };
+    let mut shown = which();
+    shown.push(query("cursor", "next_cursor of the page before", &text));
+    let limit = json!({ "type": "integer", "minimum": 1, "maximum": http::MAX_PAGE });
+    shown.push(query("limit", "Pieces in the page; without it 100", &limit));
+    vec![
+        Operation {
+            method: "post",
+            body: Some(schemas.read::<Feedback>()),
+            status: "202",
+            problems: &[400, 404, 409, 413, 415, 429],
+            ..Operation::get(
+                "/v1/feedback",
+                "giveFeedback",
+                "Say which tool was chosen after a query, or was wrong",
+                schemas.written::<FeedbackTaken>(),
+            )
+        },
+        Operation {
+            parameters: shown,
+            problems: &[400, 401, 409],
+            ..Operation::get(
+                "/v1/admin/learned",
+                "listLearned",
+                "What was learned from use",
+                schemas.written::<LearnedPage>(),
+            )
+        },
+        Operation {
+            method: "delete",
+            parameters: which(),
+            problems: &[400, 401, 409],
+            ..Operation::get(
+                "/v1/admin/learned",
+                "forgetLearned",
+                "Erase what was learned: that which the parameters name, or all of it",
+                schemas.written::<Forgotten>(),
+            )
+        },
+    ]
+}
+
 /// What operators are told of definitions.
 fn definitions(schemas: &mut Schemas) -> Vec<Operation> {
     let limit = json!({ "type": "integer", "minimum": 1, "maximum": http::MAX_PAGE });
@@ -339,6 +420,10 @@ fn ops(schemas: &mut Schemas) -> Vec<Operation> {
 
 pub(super) fn query(name: &str, description: &str, schema: &Value) -> Value {
     json!({ "in": "query", "name": name, "description": description, "schema": schema })
+}
+
+pub(super) fn switch(name: &str, description: &str) -> Value {
+    query(name, description, &json!({ "enum": [0, 1, false, true] }))
 }
 
 pub(super) fn many(name: &str, description: &str, required: bool) -> Value {

@@ -8,7 +8,6 @@ use serde_json::json;
 
 use super::*;
 use crate::catalog::{Server, ServerInfo};
-use crate::search::Hit;
 
 const TOOLS: usize = 12;
 
@@ -31,6 +30,7 @@ fn answer(catalog: &Catalog, found: &[usize]) -> Answer {
         score: 1.0,
         confidence: 1.0,
         duplicates: Vec::new(),
+        pinned: false,
         explain: None,
     };
     Answer {
@@ -76,7 +76,7 @@ proptest! {
         };
         let called: BTreeSet<String> = called.iter().map(|n| format!("s__t{n:02}")).collect();
         let format = Format::Anthropic;
-        let wants = request.wants(format);
+        let wants = Wants { format: Some(format), ..request.wants() };
         let select = || {
             let turn = Turn::of(&request, &catalog, &answer, &called);
             serde_json::to_value(turn.selected(limit, format, &wants)).unwrap()

@@ -10,11 +10,12 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use toolscout::access::profile::Profiles;
 use toolscout::catalog::{Catalog, Outcome, Server, ServerInfo, ServerUpdate};
-use toolscout::config::{Config, CrawlConfig, Defaults, EmbedConfig, TokenKey};
+use toolscout::config::{Config, CrawlConfig, Defaults, EmbedConfig, Sources, TokenKey, load};
 use toolscout::live::Live;
 use toolscout::live::indexer::Indexer;
-use toolscout::serve;
+use toolscout::serve::{self, Rooms};
 use toolscout::tool::{ServerId, Tool};
 
 /// A definition with everything that JSON readers trip over: spaces and key order of its own, a
@@ -79,11 +80,22 @@ pub fn config() -> Config {
         crawl: CrawlConfig { concurrency: 1, max_pages: 1, max_tools: 1, max_bytes: 1 },
         defaults: Defaults::default(),
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
+        call: toolscout::config::CallConfig::default(),
+        mcp: toolscout::config::McpConfig::default(),
         rerank: None,
         registries: Vec::new(),
+        profiles: Profiles::new(),
         token_key: TokenKey::File,
+        learn: None,
         trust: toolscout::trust::policy::Policy::default(),
     }
+}
+
+/// Profiles as a configuration has them.
+pub fn profiles(toml: &str) -> Profiles {
+    let sources = Sources { text: Some(toml.to_owned()), ..Sources::default() };
+    let loaded = load(&sources, &|_| None).map_err(|errors| errors.to_string());
+    loaded.unwrap().config.profiles
 }
 
 /// Takes a server away from `live`, as the real writer does it.
@@ -150,12 +162,17 @@ impl TestApp {
     }
 
     pub async fn serve(live: Live, config: &Config) -> Self {
+        Self::of(Rooms::from(live), config).await
+    }
+
+    pub async fn of(rooms: Rooms, config: &Config) -> Self {
+        let live = rooms.live.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let task = tokio::spawn({
-            let (live, config, shutdown) = (live.clone(), config.clone(), shutdown.clone());
-            async move { serve::run(listener, live, &config, shutdown).await }
+            let (config, shutdown) = (config.clone(), shutdown.clone());
+            async move { serve::run(listener, rooms, &config, shutdown).await }
         });
         Self {
             address,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use toolscout::access::profile::Profiles;
 use toolscout::catalog::{Listing, Outcome, ServerInfo, ServerUpdate};
 use toolscout::config::{
     Config, CrawlConfig, Defaults, EmbedConfig, NameFilter, NetworkConfig, ServerConfig, TokenKey,
@@ -55,9 +56,13 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         crawl: limits(),
         defaults: Defaults { network: NetworkConfig::direct(), ..Defaults::default() },
         embed: EmbedConfig { enabled: false, ..EmbedConfig::default() },
+        call: toolscout::config::CallConfig::default(),
+        mcp: toolscout::config::McpConfig::default(),
         rerank: None,
         registries: Vec::new(),
+        profiles: Profiles::new(),
         token_key: TokenKey::File,
+        learn: None,
         trust: toolscout::trust::policy::Policy::default(),
     }
 }

@@ -17,8 +17,10 @@ use url::Url;
 
 use super::front;
 
-/// What the server answers to one `tools/list`.
+/// What the server answers to one `tools/list` or `tools/call`.
 pub enum Answer {
+    /// These messages, then this `result`; by event stream alone.
+    Told(Vec<Value>, String),
     /// This `result`, as written here.
     Result(String),
     /// A JSON-RPC error.
@@ -61,6 +63,7 @@ type Lister = dyn Fn(&Request) -> Answer + Send + Sync;
 pub struct Request {
     pub method: String,
     pub cursor: Option<String>,
+    pub params: Value,
     pub headers: HeaderMap,
     pub version: Version,
     pub path: String,
@@ -199,6 +202,7 @@ async fn serve(
     let request = Request {
         method: message["method"].as_str().unwrap_or_default().to_owned(),
         cursor: message["params"]["cursor"].as_str().map(str::to_owned),
+        params: message["params"].clone(),
         headers,
         version,
         path: uri.path().to_owned(),
@@ -218,7 +222,7 @@ async fn serve(
     match (mock.speaks, request.method.as_str()) {
         (Speaks::Nothing(code, challenge), _) => status(code, challenge),
         (Speaks::Busy(code, after), _) => answer(&mock, id, Answer::Busy(code, after.into())),
-        (_, "tools/list") => answer(&mock, id, (mock.lister)(&request)),
+        (_, "tools/list" | "tools/call") => answer(&mock, id, (mock.lister)(&request)),
         (_, method) if method.starts_with("notifications/") => status(202, None),
         (Speaks::Handshake(..), "initialize") => {
             let result = json!({
@@ -288,6 +292,15 @@ fn answer(mock: &Mock, id: &Value, answer: Answer) -> Response<Body> {
     let body = match answer {
         Answer::Result(result) => {
             Body::from(wrap(format!(r#"{{"result":{result},"jsonrpc":"2.0","id":{id}}}"#)))
+        }
+        Answer::Told(messages, result) => {
+            let told: Vec<_> = messages.iter().map(|one| format!("data: {one}\n\n")).collect();
+            let told = told.concat();
+            let reply = format!(r#"{{"result":{result},"jsonrpc":"2.0","id":{id}}}"#);
+            return Response::builder()
+                .header("content-type", "text/event-stream")
+                .body(Body::from(format!("{told}data: {reply}\n\n")))
+                .unwrap();
         }
         Answer::Error(code, message) => Body::from(wrap(
             json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}})

@@ -64,6 +64,30 @@ def die():
     os._exit(3)
 
 
+def call_tool(request):
+    """Answers by the tool's name: `calls` has what each is to do."""
+    params = request["params"]
+    log("call %s" % params["name"])
+    what = script()["calls"][params["name"]]
+    if what == "hang":
+        return
+    if what == "die":
+        os._exit(4)
+    if what == "die once" and not os.path.exists(PATH + ".died"):
+        open(PATH + ".died", "w").close()
+        os._exit(4)
+    if what == "params":
+        return reply(request, json.dumps({"content": [], "structuredContent": params}))
+    if what == "die once":
+        return reply(request, '{"content": []}')
+    for step in what.get("progress", []):
+        told = {"progressToken": params["_meta"]["progressToken"], **step}
+        say(json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": told}))
+    if "error" in what:
+        return say(json.dumps({"jsonrpc": "2.0", "id": request["id"], "error": what["error"]}))
+    reply(request, what["result"])
+
+
 def list_tools(request):
     step = script()
     if step.get("hang"):
@@ -123,6 +147,10 @@ for line in sys.stdin:
         threading.Thread(target=announce, args=(meta,), daemon=True).start()
     elif method == "tools/list":
         list_tools(message)
+    elif method == "tools/call":
+        call_tool(message)
+    elif method == "notifications/cancelled":
+        log("cancelled")
     elif "id" in message and method:
         if S.get("dies_on_discover"):
             sys.exit(1)

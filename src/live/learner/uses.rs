@@ -1,0 +1,66 @@
+//! What requests tell the learner, and what they get of it, by the handle that they have.
+//!
+//! Invariant: all of it is of the scope of that handle, and of tools that are in its catalog.
+
+use std::sync::Arc;
+
+use super::super::Live;
+use super::Learner;
+use crate::learn::{LearnError, Outcome};
+use crate::search::learned::Learned;
+use crate::search::{Hit, Query};
+use crate::tool::ToolId;
+
+impl Live {
+    /// Learns from use from now on.
+    pub fn learn(&self, learner: Learner) {
+        // A second one would know nothing of the first one's evidence.
+        let _ = self.0.learner.set(learner);
+    }
+
+    /// What is learned from use, where that is switched on.
+    pub fn learner(&self) -> Option<&Learner> {
+        self.0.learner.get()
+    }
+
+    /// Whose evidence counts here, and who is heard: the profile, or all who name none.
+    fn learns_in(&self) -> &str {
+        self.scope().unwrap_or_default()
+    }
+
+    /// Notes what came of a tool after a query of these texts.
+    pub fn feedback(
+        &self,
+        texts: &[String],
+        tool: &str,
+        outcome: Outcome,
+    ) -> Result<(), LearnError> {
+        let learner = self.learner().ok_or(LearnError::Off)?;
+        let catalog = self.catalog();
+        let tool = catalog.get(tool).ok_or_else(|| LearnError::UnknownTool(tool.to_owned()))?;
+        learner.note(self.learns_in(), texts, &tool.id, outcome)
+    }
+
+    /// Notes that a tool was called, which says something where a search found it just before.
+    pub fn note_use(&self, tool: &ToolId) {
+        if let Some(learner) = self.learner()
+            && self.catalog().get(tool.as_str()).is_some()
+        {
+            learner.note_use(self.learns_in(), tool);
+        }
+    }
+
+    /// Notes a search for [`Live::note_use`].
+    pub(in crate::live) fn note_search(&self, query: &Query, hits: &[Hit]) {
+        if let Some(learner) = self.learner() {
+            let ids =
+                hits.iter().flat_map(|hit| std::iter::once(&hit.tool.id).chain(&hit.duplicates));
+            learner.note_search(self.learns_in(), &query.texts, ids.cloned().collect());
+        }
+    }
+
+    /// What the evidence of this scope says.
+    pub(in crate::live) fn learned(&self) -> Option<Arc<Learned>> {
+        self.learner()?.learned(self.learns_in())
+    }
+}
