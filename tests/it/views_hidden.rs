@@ -145,6 +145,8 @@ fn paths() -> Vec<String> {
         "/v1/tools/nothing",
         "/v1/servers",
         "/v1/status",
+        "/v1/anthropic/tools",
+        "/v1/openai/tools",
     ]
     .map(str::to_owned)
     .into();
@@ -170,10 +172,17 @@ fn paths() -> Vec<String> {
 }
 
 /// What is posted: several needs, and every shape of an answer.
-fn bodies() -> Vec<Value> {
+fn bodies() -> Vec<(&'static str, Value)> {
+    let several = json!([{"query": "merge"}, {"query": "qqecho", "read_only": true}]);
+    let every: Vec<String> =
+        SHOWN.iter().flat_map(|(_, ids)| ids.iter()).map(|id| (*id).into()).collect();
     let mut bodies = vec![
-        json!({"batch": [{"query": "merge"}, {"query": "qqecho", "read_only": true}], "explain": true}),
-        json!({"query": "issues mail", "token_budget": 60}),
+        ("/v1/search", json!({"batch": several, "explain": true})),
+        ("/v1/search", json!({"query": "issues mail", "token_budget": 60})),
+        ("/v1/select", json!({"text": "merge the branch, then list issues", "limit": 4})),
+        ("/v1/select", json!({"text": "send mail", "pinned": every, "limit": 50})),
+        ("/v1/select", json!({"text": "send mail", "previous": every})),
+        ("/v1/select", json!({"messages": [{"role": "user", "content": "list issues"}]})),
     ];
     for format in [
         "mcp",
@@ -184,7 +193,8 @@ fn bodies() -> Vec<Value> {
         "names",
         "signatures",
     ] {
-        bodies.push(json!({"query": "merge issues", "limit": 50, "format": format}));
+        let body = json!({"query": "merge issues", "limit": 50, "format": format});
+        bodies.push(("/v1/search", body));
     }
     bodies
 }
@@ -220,15 +230,15 @@ async fn every_answer_is_that_of_a_toolscout_with_these_tools_alone() {
                 }
             }
         }
-        for body in bodies() {
+        for (path, body) in bodies() {
             let of = |profile: Option<&str>| {
                 let mut body = body.clone();
                 body["profile"] = json!(profile);
                 body.to_string()
             };
-            let wanted = alone.post("/v1/search", of(None)).await;
-            let below = format!("/p/{profile}/v1/search");
-            for (path, named) in [("/v1/search", Some(profile)), (&*below, None)] {
+            let wanted = alone.post(path, of(None)).await;
+            let below = format!("/p/{profile}{path}");
+            for (path, named) in [(path, Some(profile)), (&*below, None)] {
                 let reply = all.post(path, of(named)).await;
                 assert_eq!(timeless(reply.json()), timeless(wanted.json()), "{path} {body}");
                 for marker in hidden.iter().filter(|marker| !body.to_string().contains(**marker)) {
