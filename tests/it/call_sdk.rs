@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::serve_sdk::{installed, output, sdk};
 use crate::support::crawling::server;
 use crate::support::mock_stdio::MockStdio;
+use crate::support::peers::{self, output};
 use crate::support::proxy::{Proxy, all};
 
 async fn proxy() -> (MockStdio, Proxy) {
@@ -35,25 +35,20 @@ fn check(seen: &Value) {
 
 #[tokio::test]
 async fn the_typescript_sdk_calls() {
-    if !installed("node_modules") {
-        return;
-    }
+    let Some(sdk) = peers::folder("sdk", &["node_modules"]) else { return };
     let (_mock, proxy) = proxy().await;
     let mut command = Command::new("node");
-    command.arg(sdk("ts_call.mjs")).args([&proxy.app.url("/mcp"), "srv/make"]);
+    command.arg(sdk.join("ts_call.mjs")).args([&proxy.app.url("/mcp"), "srv/make"]);
     check(&output(&mut command).await);
 }
 
 #[tokio::test]
 async fn the_python_sdk_calls_in_both_eras() {
-    if !installed(".venv") {
-        return;
-    }
+    let Some(sdk) = peers::folder("sdk", &[".venv"]) else { return };
     let (_mock, proxy) = proxy().await;
     for mode in ["auto", "legacy"] {
-        let mut command = Command::new(sdk(".venv/bin/python"));
-        command.arg(sdk("py_call.py")).args([&proxy.app.url("/mcp"), mode, "srv/make"]);
-        command.env("NO_PROXY", "127.0.0.1");
+        let mut command = Command::new(sdk.join(".venv/bin/python"));
+        command.arg(sdk.join("py_call.py")).args([&proxy.app.url("/mcp"), mode, "srv/make"]);
         check(&output(&mut command).await);
     }
 }

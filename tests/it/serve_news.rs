@@ -5,9 +5,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::serve_sdk::{installed, sdk};
 use crate::support::app::{TestApp, remove_server};
 use crate::support::crawling::PATIENCE;
+use crate::support::peers;
 
 fn listen(app: &TestApp) -> reqwest::RequestBuilder {
     app.request(Method::GET, "/mcp").header("accept", "text/event-stream")
@@ -48,12 +48,10 @@ async fn whoever_has_another_way_gets_none() {
 
 #[tokio::test]
 async fn the_typescript_sdk_hears_of_a_change() {
-    if !installed("node_modules") {
-        return;
-    }
+    let Some(sdk) = peers::folder("sdk", &["node_modules"]) else { return };
     let app = TestApp::start().await;
     let mut child = Command::new("node")
-        .arg(sdk("ts_news.mjs"))
+        .arg(sdk.join("ts_news.mjs"))
         .arg(app.url("/mcp"))
         .stdout(std::process::Stdio::piped())
         .kill_on_drop(true)

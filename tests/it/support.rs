@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod crawling;
+pub mod fakes;
 pub mod front;
 pub mod mock_embeddings;
 pub mod mock_http;
@@ -10,6 +11,7 @@ pub mod mock_site;
 pub mod mock_sse;
 pub mod mock_stdio;
 pub mod oauth;
+pub mod peers;
 pub mod proxy;
 pub mod service;
 pub mod shared;

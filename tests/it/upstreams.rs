@@ -13,6 +13,8 @@ use toolscout::catalog::{Listing, Outcome};
 use toolscout::config::{CrawlConfig, NameFilter, Names, NetworkConfig, ServerConfig, Transport};
 use toolscout::crawl::{self, Wanted};
 
+use crate::support::peers;
+
 const LIMITS: CrawlConfig =
     CrawlConfig { concurrency: 4, max_pages: 100, max_tools: 1000, max_bytes: 16 << 20 };
 
@@ -21,18 +23,7 @@ const EVERYTHING: &[&str] = &["echo", "get-structured-content", "get-sum", "get-
 
 /// The folder of the installed peers; `None` when the caller chose to go without.
 pub fn peers() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
-    let installed =
-        ["node_modules/.stamp", ".venv/.stamp"].iter().all(|stamp| folder.join(stamp).exists());
-    if !installed && std::env::var_os("TOOLSCOUT_SKIP_PEERS").is_some_and(|value| value == "1") {
-        eprintln!("skipped: the test peers are not installed (TOOLSCOUT_SKIP_PEERS=1)");
-        return None;
-    }
-    assert!(
-        installed,
-        "the test peers are not installed: run scripts/fetch-test-peers.sh, or set TOOLSCOUT_SKIP_PEERS=1"
-    );
-    Some(folder)
+    peers::folder("peers", &["node_modules", ".venv"])
 }
 
 pub fn server(id: &str, transport: Transport) -> ServerConfig {
