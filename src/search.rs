@@ -337,11 +337,15 @@ pub fn answer(index: &Index, query: &Query, vectors: &[PartVectors], ranking: &R
         hits.sort_by(|a, b| b.score.total_cmp(&a.score));
     }
     let confidences = hits.iter().map(|hit| hit.confidence);
+    let was_chosen = slots[..count]
+        .iter()
+        .chain(&pinned)
+        .any(|slot| ranking.lifted.get(&slot.shown.tool).is_some_and(Lifted::says_enough));
     let returned = hits.len();
     let (slots, gauge) = (&slots[..], &gauge);
     let case = why::Case { index, query, vectors, ranking, slots, count, returned, gauge };
     Served {
-        no_good_match: confidence::no_good_match(!vectors.is_empty(), confidences),
+        no_good_match: !was_chosen && confidence::no_good_match(!vectors.is_empty(), confidences),
         why: query.why.as_ref().map(|id| case.why(id)),
         hits,
     }

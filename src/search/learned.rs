@@ -24,6 +24,9 @@ use crate::tool::ToolId;
 
 /// What all lifts of one query may add up to, as a share of the best score.
 pub const MOST: f32 = 0.6;
+/// A tool that is lifted so much is a good match whatever its words say: half of what can be said
+/// speaks for it.
+const SAYS_ENOUGH: f32 = MOST / 2.0;
 /// What speaks against a lift: as much as a quarter of a choice of just this query.
 const PRIOR: f32 = 0.25;
 /// Queries less alike than this say nothing about each other: of the way from the cosine of unlike
@@ -110,6 +113,13 @@ pub struct Lifted {
     pub evidence: usize,
     /// How like this one the nearest of them is: 1 is the same.
     pub likeness: f32,
+}
+
+impl Lifted {
+    /// It was chosen so clearly that it is likely to be what is looked for.
+    pub fn says_enough(&self) -> bool {
+        self.lift >= SAYS_ENOUGH
+    }
 }
 
 impl Learned {

@@ -106,6 +106,8 @@ async fn a_choice_lifts_is_explained_outlives_a_restart_and_is_erased() {
     let learned = &same["tools"][0]["explain"]["learned"];
     assert_eq!((&learned["evidence"], &same["why"]["learned"]), (&json!(1), learned), "{same}");
     assert!(learned["likeness"].as_f64().unwrap() > 0.99, "{same}");
+    // Its words alone had not been enough.
+    assert_eq!((&before.0["no_good_match"], &same["no_good_match"]), (&json!(true), &json!(false)));
     let alike = ask(&service, ALIKE).await;
     let raised = |answer: &Value| answer["why"]["learned"]["lift"].as_f64().unwrap();
     assert!(raised(&alike) > 0.0 && raised(&alike) < raised(&same), "{alike}");
