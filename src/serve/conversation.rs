@@ -13,8 +13,10 @@ use serde_json::Value;
 
 use crate::text;
 
-/// A word of the user with fewer terms than this names no need.
+/// A last word of the user with fewer terms than this may name no need.
 const FEWEST_TERMS: usize = 4;
+/// An earlier one with fewer than this named none.
+const FEWEST_EARLIER: usize = 2;
 /// The most of a user's word that is read, in bytes: half from the start and half from the end.
 const MAX_WORD: usize = 6_000;
 /// The most of what the model said since, and of what went wrong.
@@ -112,9 +114,10 @@ impl Conversation {
             .filter(|turn| turn.role == Role::User)
             .map(|turn| turn.text.as_str())
             .collect();
-        let need = earlier.iter().rev().find(|text| says_a_need(text)).or(earlier.last());
+        let mut back = earlier.iter().rev();
+        let need = back.find(|word| terms(word) >= FEWEST_EARLIER).or(earlier.last());
         let need = need.map(|text| ends(text, MAX_WORD));
-        if let Some(need) = need.as_ref().filter(|_| !says_a_need(&last)) {
+        if let Some(need) = need.as_ref().filter(|_| terms(&last) < FEWEST_TERMS) {
             return vec![last, need.clone()];
         }
         let since = self.turns[at + 1..].iter().rev().map(|turn| ends(&turn.text, MAX_SINCE));
@@ -124,8 +127,8 @@ impl Conversation {
     }
 }
 
-fn says_a_need(word: &str) -> bool {
-    text::terms(word).len() >= FEWEST_TERMS
+fn terms(word: &str) -> usize {
+    text::terms(word).len()
 }
 
 /// At most `most` bytes of `text`, from both its ends.

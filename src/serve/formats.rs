@@ -265,9 +265,10 @@ pub enum Answers {
 /// The response with these answers.
 pub async fn respond(live: &Live, answers: Answers) -> Response {
     let catalog = live.catalog();
-    let counts = match &answers {
-        Answers::One(_, wants) => wants.token_budget.is_some(),
-        Answers::Batch(all) => all.iter().any(|(_, wants)| wants.token_budget.is_some()),
+    let takes_time = |wants: &Wants| wants.token_budget.is_some() || wants.format.is_some();
+    let slow = match &answers {
+        Answers::One(_, wants) => takes_time(wants),
+        Answers::Batch(all) => all.iter().any(|(_, wants)| takes_time(wants)),
     };
     let write = move || match &answers {
         Answers::One(answer, wants) => json(&body(answer, &catalog, wants)),
@@ -276,16 +277,16 @@ pub async fn respond(live: &Live, answers: Answers) -> Response {
             json(&BatchAnswer { answers: answers.collect() })
         }
     };
-    aside(counts, write).await.unwrap_or_else(Problem::into_response)
+    aside(slow, write).await.unwrap_or_else(Problem::into_response)
 }
 
 /// What `make` makes. Where tokens are counted (milliseconds, and a quarter of a second the first
-/// time) the threads that serve others don't wait for it.
+/// time) or the names of a catalog are made, the threads that serve others don't wait for it.
 pub async fn aside<T: Send + 'static>(
-    counts: bool,
+    slow: bool,
     make: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    if !counts {
+    if !slow {
         return Ok(make());
     }
     tokio::task::spawn_blocking(make).await.map_err(|error| {

@@ -159,12 +159,11 @@ pub async fn select(
     }
     let answer = http::ask(&live, &query).await?;
     let catalog = live.catalog();
-    let counts = wants.token_budget.is_some();
     let write = move || {
         let turn = Turn::of(&request, &catalog, &answer, &conversation.called);
         http::json(&turn.selected(limit, format, &wants))
     };
-    Ok(formats::aside(counts, write).await.unwrap_or_else(Problem::into_response))
+    Ok(formats::aside(true, write).await.unwrap_or_else(Problem::into_response))
 }
 
 impl SelectRequest {
