@@ -280,10 +280,8 @@ pub async fn run_stream(
     metrics::install();
     let Rooms { live, caller, mcp, .. } = rooms.into();
     let calls = Calls::new(live.clone(), caller);
-    let input: Box<dyn AsyncRead + Send + Unpin> = match mcp.list_query {
-        true => Box::new(mcp::query::read_lines(input)),
-        false => Box::new(input),
-    };
+    let input: Box<dyn AsyncRead + Send + Unpin> =
+        if mcp.list_query { Box::new(mcp::query::read_lines(input)) } else { Box::new(input) };
     let handler = mcp::stdio::Lasting(mcp::McpHandler::lasting(live, calls, mcp));
     match handler.serve_with_ct((input, output), shutdown).await {
         Ok(service) => service.waiting().await.map(drop).map_err(StdioError::Lost),

@@ -51,9 +51,13 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<ExitCode> {
         serve::answer_body(&local.ask(&query)?, &local.index.catalog, &wants)
     };
     let mut out = anstream::stdout().lock();
+    if args.json || args.format.is_some() {
+        writeln!(out, "{body}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let answer: Value = serde_json::from_str(&body).context("the answer is not JSON")?;
     // A profile may say the format as well.
-    if args.json || answer["tools"].is_null() {
+    if answer["tools"].is_null() {
         writeln!(out, "{body}")?;
     } else {
         write!(out, "{}", table(&answer))?;

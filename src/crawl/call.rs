@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -50,6 +50,8 @@ pub struct Caller(Arc<Inner>);
 
 struct Inner {
     config: ArcSwap<CallConfig>,
+    /// Whether calls are passed on at all.
+    on: watch::Sender<bool>,
     crawl: CrawlConfig,
     accounts: Accounts,
     shutdown: CancellationToken,
@@ -84,6 +86,7 @@ impl Caller {
     ) -> Self {
         Self(Arc::new(Inner {
             config: ArcSwap::default(),
+            on: watch::Sender::new(false),
             crawl,
             accounts,
             shutdown,
@@ -95,7 +98,15 @@ impl Caller {
 
     /// What is to be called and how, from the next call on.
     pub fn configure(&self, config: CallConfig) {
+        let on = config.enabled;
         self.0.config.store(Arc::new(config));
+        self.0.on.send_replace(on);
+    }
+
+    /// Resolves when calls are passed on, or are not, unlike `before`.
+    pub async fn switched(&self, before: bool) {
+        // The sender lives in `self`, so waiting can't fail.
+        let _ = self.0.on.subscribe().wait_for(|on| *on != before).await;
     }
 
     /// How it is configured.

@@ -109,6 +109,11 @@ impl Calls {
         self.caller.config().enabled
     }
 
+    /// Resolves when that is no longer as `before`.
+    pub async fn switched(&self, before: bool) {
+        self.caller.switched(before).await;
+    }
+
     /// Passes a call on; it is cancelled when this future is dropped.
     pub async fn pass_on(&self, asked: Asked, way: Way) -> Result<Answered, Refused> {
         let began = Instant::now();

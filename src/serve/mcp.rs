@@ -67,6 +67,13 @@ pub struct McpHandler {
     lasting: bool,
 }
 
+/// How the tool list reads.
+#[derive(PartialEq, Eq)]
+struct Face {
+    calls: bool,
+    digest: String,
+}
+
 impl McpHandler {
     /// For requests that each stand alone.
     pub fn stateless(live: Live, calls: Calls, config: McpConfig) -> Self {
@@ -176,12 +183,20 @@ impl McpHandler {
         )
     }
 
+    /// What the tool list changes with.
+    fn face(&self) -> Face {
+        Face { calls: self.calls.are_on(), digest: digest(&self.live.catalog()) }
+    }
+
     /// Waits until the tool list reads differently from `known`; returns how it reads then.
-    async fn list_changed(&self, seen: &mut u64, known: &str) -> String {
+    async fn list_changed(&self, seen: &mut u64, known: &Face) -> Face {
         loop {
-            *seen = self.live.changed(*seen).await;
-            let now = digest(&self.live.catalog());
-            if now != known {
+            tokio::select! {
+                newer = self.live.changed(*seen) => *seen = newer,
+                () = self.calls.switched(known.calls) => {}
+            }
+            let now = self.face();
+            if now != *known {
                 return now;
             }
         }
@@ -210,7 +225,7 @@ impl ServerHandler for McpHandler {
         let handler = self.clone();
         tokio::spawn(async move {
             let mut seen = handler.live.status().generation;
-            let mut known = digest(&handler.live.catalog());
+            let mut known = handler.face();
             loop {
                 known = handler.list_changed(&mut seen, &known).await;
                 if context.peer.notify_tool_list_changed().await.is_err() {
@@ -229,7 +244,7 @@ impl ServerHandler for McpHandler {
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let mut seen = self.live.status().generation;
-        let mut known = digest(&self.live.catalog());
+        let mut known = self.face();
         loop {
             tokio::select! {
                 () = context.cancelled() => return Ok(()),

@@ -44,6 +44,7 @@ fn check(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> (i32,
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a configuration as a whole is shown")]
 fn a_good_configuration_is_shown_without_its_secrets() {
     let folder = folder(&[
         (

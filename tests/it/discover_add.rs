@@ -44,12 +44,12 @@ async fn toolscout_finds_toolscout() {
     assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
     assert!(ran.stdout.contains("/.well-known/mcp: manifest: 1 server"), "{}", ran.stdout);
     assert_eq!(ran.stderr, "");
-    assert!(ran.stdout.contains("2 tools, no credentials wanted"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("3 tools, no credentials wanted"), "{}", ran.stdout);
     let config = written(mine.path());
     assert!(config.starts_with("# mine\n") && config.contains("[servers.toolscout]"), "{config}");
     assert!(config.contains(&format!("url = \"{}/mcp\"", service.url)), "{config}");
     let crawled = run(mine.path(), &["crawl", "--json"]).await.json();
-    assert_eq!(crawled[0]["tools"], 2, "{crawled}");
+    assert_eq!(crawled[0]["tools"], 3, "{crawled}");
     // By its card, too.
     let card = format!("{}/mcp/server-card", service.url);
     let ran = run(mine.path(), &["add", &card, "--id", "again", "--dry-run", "--json"]).await;

@@ -80,5 +80,6 @@ mod trust_rules;
 mod trust_stuffing;
 mod upstreams;
 mod views_answers;
+mod views_calls;
 mod views_hidden;
 mod views_service;

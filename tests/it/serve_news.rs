@@ -1,26 +1,24 @@
 //! News of the tool list over HTTP, for clients that begin with `initialize`.
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
+use tokio_util::bytes::Bytes;
+use toolscout::config::CallConfig;
 
 use crate::support::app::{TestApp, remove_server};
-use crate::support::crawling::PATIENCE;
+use crate::support::crawling::{PATIENCE, page, server};
+use crate::support::mock_stdio::MockStdio;
 use crate::support::peers;
+use crate::support::proxy::{Proxy, all};
 
 fn listen(app: &TestApp) -> reqwest::RequestBuilder {
     app.request(Method::GET, "/mcp").header("accept", "text/event-stream")
 }
 
-#[tokio::test]
-async fn a_change_is_told_on_the_stream() {
-    let app = TestApp::start().await;
-    let stream = listen(&app).send().await.unwrap();
-    assert_eq!(stream.status(), 200);
-    assert_eq!(stream.headers()["content-type"], "text/event-stream");
-    let mut body = stream.bytes_stream();
-    remove_server(&app.live, "files").await;
+/// Waits for the next event, which has to be the news.
+async fn news(body: &mut (impl Stream<Item = reqwest::Result<Bytes>> + Unpin)) {
     let read = async {
         let mut text = String::new();
         while !text.contains("\n\n") || text.starts_with(':') {
@@ -32,9 +30,31 @@ async fn a_change_is_told_on_the_stream() {
     let data: Value = serde_json::from_str(text.trim().strip_prefix("data: ").unwrap()).unwrap();
     let told = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});
     assert_eq!(data, told);
+}
+
+#[tokio::test]
+async fn a_change_is_told_on_the_stream() {
+    let app = TestApp::start().await;
+    let stream = listen(&app).send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let mut body = stream.bytes_stream();
+    remove_server(&app.live, "files").await;
+    news(&mut body).await;
     // It ends with the service, which waits for no one.
     app.stop().await;
     assert!(tokio::time::timeout(PATIENCE, body.next()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn calls_that_are_switched_on_or_off_change_the_list() {
+    let mock = MockStdio::pages(&[(None, &page(&["knock"], None))]);
+    let proxy = Proxy::start(vec![server("door", mock.transport())], CallConfig::default()).await;
+    let mut body = listen(&proxy.app).send().await.unwrap().bytes_stream();
+    proxy.caller().configure(all());
+    news(&mut body).await;
+    proxy.caller().configure(CallConfig::default());
+    news(&mut body).await;
 }
 
 #[tokio::test]

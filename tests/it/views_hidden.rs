@@ -125,6 +125,10 @@ fn timeless(mut value: Value) -> Value {
         for value in members.values_mut() {
             *value = timeless(value.take());
         }
+    } else if let Value::String(text) = &value
+        && let Ok(inside @ Value::Object(_)) = serde_json::from_str(text)
+    {
+        return timeless(inside);
     } else if let Value::Array(items) = &mut value {
         for item in items {
             *item = timeless(item.take());
@@ -165,6 +169,26 @@ fn paths() -> Vec<String> {
     paths
 }
 
+/// What is posted: several needs, and every shape of an answer.
+fn bodies() -> Vec<Value> {
+    let mut bodies = vec![
+        json!({"batch": [{"query": "merge"}, {"query": "qqecho", "read_only": true}], "explain": true}),
+        json!({"query": "issues mail", "token_budget": 60}),
+    ];
+    for format in [
+        "mcp",
+        "anthropic",
+        "openai",
+        "tool_reference",
+        "tool_search_output",
+        "names",
+        "signatures",
+    ] {
+        bodies.push(json!({"query": "merge issues", "limit": 50, "format": format}));
+    }
+    bodies
+}
+
 #[tokio::test]
 async fn every_answer_is_that_of_a_toolscout_with_these_tools_alone() {
     let all = TestApp::serve(live(None), &config()).await;
@@ -196,16 +220,21 @@ async fn every_answer_is_that_of_a_toolscout_with_these_tools_alone() {
                 }
             }
         }
-        let body = |profile: Option<&str>| {
-            json!({"batch": [{"query": "merge"}, {"query": "qqecho", "read_only": true}],
-                "explain": true, "profile": profile})
-        };
-        let wanted = alone.post("/v1/search", body(None).to_string()).await;
-        for (path, named) in
-            [("/v1/search", Some(profile)), (&*format!("/p/{profile}/v1/search"), None)]
-        {
-            let reply = all.post(path, body(named).to_string()).await;
-            assert_eq!(timeless(reply.json()), timeless(wanted.json()), "{path}");
+        for body in bodies() {
+            let of = |profile: Option<&str>| {
+                let mut body = body.clone();
+                body["profile"] = json!(profile);
+                body.to_string()
+            };
+            let wanted = alone.post("/v1/search", of(None)).await;
+            let below = format!("/p/{profile}/v1/search");
+            for (path, named) in [("/v1/search", Some(profile)), (&*below, None)] {
+                let reply = all.post(path, of(named)).await;
+                assert_eq!(timeless(reply.json()), timeless(wanted.json()), "{path} {body}");
+                for marker in hidden.iter().filter(|marker| !body.to_string().contains(**marker)) {
+                    assert!(!reply.text.contains(marker), "{path} {body}: {}", reply.text);
+                }
+            }
         }
         assert_eq!(
             over_mcp(&all.url(&format!("/p/{profile}/mcp"))).await,
@@ -237,6 +266,7 @@ async fn over_mcp(url: &str) -> Vec<Value> {
             ("search_tools", json!({"query": "issues", "read_only": true})),
             ("get_tool", json!({"id": "github/list_qqecho"})),
             ("get_tool", json!({"id": "git/merge"})),
+            ("list_servers", json!({})),
         ] {
             let arguments = arguments.as_object().cloned().unwrap();
             let request = CallToolRequestParams::new(tool).with_arguments(arguments);

@@ -169,7 +169,11 @@ impl Line {
             }
             Failure::NoConnection(error) => self.error(Failure::Connection { error, sent: false }),
             Failure::Connection { error, sent } => {
-                let why = self.secrets.mask(&error.to_string());
+                let why = match &error {
+                    CrawlError::Closed(how) => format!("the connection ended{how}"),
+                    error => error.to_string(),
+                };
+                let why = self.secrets.mask(&why);
                 match error {
                     CrawlError::AuthRequired(_) | CrawlError::Login(_) | CrawlError::Token(_) => {
                         CallError::Auth { server, why }

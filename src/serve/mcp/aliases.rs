@@ -12,6 +12,8 @@ use serde_json::{Map, Value};
 use super::McpHandler;
 use super::schema::{read, read_only, schema_of, structured};
 use crate::config::Alias;
+use crate::format::tokens::{Family, count_as};
+use crate::format::{self, Format};
 use crate::search::Query;
 use crate::tool::Tool;
 
@@ -192,11 +194,18 @@ impl McpHandler {
             }
         };
         let answer = self.ask(&Query { texts, ..Query::default() }).await?;
-        let metrics = (search == Search::FindTool).then(|| {
-            let all: usize = self.live.catalog().tools().iter().map(|tool| tokens(tool)).sum();
-            let returned: usize = answer.hits.iter().map(|hit| tokens(&hit.tool)).sum();
-            TokenMetrics::of(all, returned)
-        });
+        let metrics = match search {
+            Search::AgentCore => None,
+            Search::FindTool => {
+                let (catalog, hits) = (self.live.catalog(), answer.hits.clone());
+                // The first count loads the tokenizer.
+                let counted = tokio::task::spawn_blocking(move || {
+                    let all = format::baseline(&catalog, Format::Mcp, Family::Openai);
+                    TokenMetrics::of(all, hits.iter().map(|hit| tokens(&hit.tool)).sum())
+                });
+                counted.await.ok()
+            }
+        };
         let tools = answer.hits.iter().map(|hit| callable(&hit.tool)).collect();
         structured(&FoundHere { tools, token_metrics: metrics }, context)
     }
@@ -214,7 +223,7 @@ impl TokenMetrics {
     }
 }
 
-/// An estimate of the tokens of a definition.
+/// The tokens of a definition, of the family that the baseline is told in.
 fn tokens(tool: &Tool) -> usize {
-    tool.definition.get().len().div_ceil(4)
+    Family::Openai.tokens(count_as(tool.hash, || tool.definition.get()))
 }

@@ -15,9 +15,8 @@ use rmcp::model::ProtocolVersion;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::super::digest::digest;
 use super::super::problem::Problem;
-use super::McpHandler;
+use super::{Face, McpHandler};
 use crate::live::Live;
 
 /// Most streams at once.
@@ -59,8 +58,8 @@ impl News {
             return Problem::wrong_method().into_response();
         }
         let seen = self.handler.live.status().generation;
-        let known = digest(&self.handler.live.catalog());
-        let next = |(news, mut seen, known, turn): (Self, u64, String, _)| async move {
+        let known = self.handler.face();
+        let next = |(news, mut seen, known, turn): (Self, u64, Face, _)| async move {
             let known = tokio::select! {
                 known = news.handler.list_changed(&mut seen, &known) => known,
                 () = news.shutdown.cancelled() => return None,
