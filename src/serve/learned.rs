@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::admin::Admin;
 use super::http::{MAX_PAGE, PAGE, Params, json};
 use super::problem::Problem;
-use super::scope::Scoped;
+use super::scope::{self, Scoped};
 use super::trust::shown;
 use crate::learn::book::Which;
 use crate::learn::{LearnError, Outcome};
@@ -37,6 +37,9 @@ pub struct Feedback {
     /// What came of it.
     #[serde(default)]
     pub outcome: Outcome,
+    /// The profile that was searched, where the path or its query names none.
+    #[serde(default)]
+    pub profile: Option<String>,
 }
 
 /// That it was noted.
@@ -89,7 +92,7 @@ pub async fn feedback(
     Scoped(live): Scoped,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let Feedback { query, queries, tool, outcome } = serde_json::from_slice(&body?)
+    let Feedback { query, queries, tool, outcome, profile } = serde_json::from_slice(&body?)
         .map_err(|error| Problem::invalid(format!("the body is no feedback: {error}")))?;
     let texts = match (query, queries) {
         (Some(query), None) => vec![query],
@@ -100,6 +103,7 @@ pub async fn feedback(
             ));
         }
     };
+    let live = scope::within(&live, profile.as_deref())?;
     live.feedback(&texts, &tool, outcome)?;
     let taken = FeedbackTaken { tool, noted: outcome.name() };
     Ok((StatusCode::ACCEPTED, json(&taken)).into_response())

@@ -48,6 +48,7 @@ mod hosts_docs;
 mod hosts_examples;
 mod hosts_fakes;
 mod learn_feedback;
+mod learn_profiles;
 mod learn_scopes;
 mod model_list;
 mod model_pull;
