@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
-use crate::tool::{ContentHash, Tool};
+use crate::tool::ContentHash;
 
 pub use self::definition::definition;
 pub use self::ladder::{Budget, Fitted, Rung, fit};
@@ -83,11 +83,9 @@ fn scale(count: usize, all: usize, part: usize) -> usize {
     usize::try_from(scaled).unwrap_or(usize::MAX)
 }
 
-/// What a tool that is not whole says of it, and where the whole one is.
-pub fn reduced(tool: &Tool, rung: Rung) -> Option<String> {
-    let left_out = rung.left_out()?;
-    let id = serde_json::Value::from(tool.id.as_str());
-    Some(format!("{left_out}; get_tool {{\"id\": {id}}} returns it whole"))
+/// What stands beside the id of a tool that is not whole.
+pub fn reduced(rung: Rung) -> Option<String> {
+    rung.told().map(|told| format!("{told}: get_tool returns it whole"))
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ use crate::live::Live;
 
 pub mod admin;
 mod call;
+mod conversation;
 mod decide;
 mod digest;
 mod formats;
@@ -43,6 +44,7 @@ mod guard;
 mod http;
 mod learned;
 mod listen;
+mod lists;
 mod manifest;
 mod mcp;
 mod metrics;
@@ -54,6 +56,7 @@ mod profiles;
 mod raw;
 mod reduce;
 mod scope;
+mod select;
 pub mod token;
 mod trust;
 mod wire;
@@ -178,6 +181,9 @@ fn scoped_routes(
 ) -> Vec<(&'static str, MethodRouter<Live>)> {
     vec![
         ("/v1/search", get(http::search_get).post(http::search_post)),
+        ("/v1/select", post(select::select)),
+        ("/v1/anthropic/tools", get(lists::anthropic)),
+        ("/v1/openai/tools", get(lists::openai)),
         ("/v1/feedback", post(learned::feedback)),
         ("/v1/tools", get(http::tools)),
         ("/v1/tools/{*id}", get(http::tool)),

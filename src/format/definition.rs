@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
+
 use super::Rung;
 use super::schema::{self, Object, quoted};
 use super::signature::{MAX_SENTENCE, sentence};
@@ -39,7 +41,8 @@ pub fn definition<'a>(tool: &'a Tool, rung: Rung, said: Option<&str>) -> Cow<'a,
         let members = Members(members.clone());
         match rung {
             Rung::Signature => {
-                form.raw("inputSchema", &schema::typed(members.get("inputSchema")));
+                let schema = members.get("inputSchema").map_or("", RawValue::get);
+                form.raw("inputSchema", &schema::typed(schema));
             }
             _ => form.raw("inputSchema", r#"{"type":"object"}"#),
         }
@@ -66,7 +69,7 @@ mod tests {
 
     fn tool() -> Tool {
         let text = r#"{"name":"x","description":"Does x. And more.","annotations":{"n":1e400},
-            "inputSchema":{"type":"object","properties":{"a":{"type":"string","description":"kept",
+            "inputSchema":{"type":"object","properties":{"a":{"type":"array","description":"kept",
             "items":{"description":"gone"}}}},"outputSchema":{"type":"object"},"_meta":{"own":1}}"#;
         Tool::parse(&"s".into(), text).unwrap()
     }
@@ -87,7 +90,7 @@ mod tests {
         assert_eq!(value(&no_output), whole);
         whole["inputSchema"]["properties"]["a"]["items"] = json!({});
         assert_eq!(value(&definition(&tool, Rung::Flat, None)), whole);
-        let typed = json!({"type": "object", "properties": {"a": {"type": "string"}}});
+        let typed = json!({"type": "object", "properties": {"a": {"type": "array", "items": {}}}});
         let any = json!({"type": "object"});
         for (rung, form) in [
             (Rung::Signature, json!({"name": "x", "description": "Does x.", "inputSchema": typed})),

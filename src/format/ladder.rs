@@ -35,15 +35,15 @@ use Rung::{Flat, Full, Name, NoOutput, Sentence, Signature};
 impl Rung {
     const ALL: [Self; 6] = [Full, NoOutput, Flat, Signature, Sentence, Name];
 
-    /// What such a form lacks.
-    pub fn left_out(self) -> Option<&'static str> {
+    /// What such a form is, in a few words.
+    pub fn told(self) -> Option<&'static str> {
         match self {
             Full => None,
-            NoOutput => Some("outputSchema is left out"),
-            Flat => Some("outputSchema and the descriptions inside parameters are left out"),
-            Signature => Some("all but a sentence and the parameters' names and types is left out"),
-            Sentence => Some("all but the name and a sentence is left out"),
-            Name => Some("all but the name is left out"),
+            NoOutput => Some("no outputSchema"),
+            Flat => Some("no outputSchema and no descriptions inside parameters"),
+            Signature => Some("only a sentence and the names and types of parameters"),
+            Sentence => Some("only the name and a sentence"),
+            Name => Some("only the name"),
         }
     }
 }

@@ -50,21 +50,37 @@ pub(super) fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// A schema that model APIs take: an object with `type` and `properties` and without what they
-/// refuse at the top; `None` is a tool without one. Its own bytes if nothing is amiss.
-pub(super) fn mended(schema: Option<&RawValue>) -> Cow<'_, str> {
-    let Some((schema, members)) = schema.and_then(|raw| Some((raw, Members::of(raw)?))) else {
+/// A schema that model APIs take; its own bytes if nothing is amiss. They want an object with
+/// `type` and `properties`, without [`REFUSED`] at the top, whose lists say what is in them; and
+/// one tool that they refuse is a whole request refused. `without` are parameters to leave out.
+pub(super) fn mended<'a>(schema: Option<&'a RawValue>, without: &[String]) -> Cow<'a, str> {
+    // A number beyond all range, half a surrogate pair: no API reads that.
+    let value = schema.and_then(|raw| serde_json::from_str::<Value>(raw.get()).ok());
+    let (Some(raw), Some(mut value)) = (schema, value.filter(Value::is_object)) else {
         return ANY.into();
     };
-    // A number beyond all range, half a surrogate pair: no API reads that.
-    if serde_json::from_str::<Value>(schema.get()).is_err() {
-        return ANY.into();
+    let mut amiss = say_items(&mut value);
+    if !without.is_empty() {
+        amiss = true;
+        if let Some(properties) = value["properties"].as_object_mut() {
+            properties.retain(|key, _| !without.contains(key));
+        }
+        if let Some(required) = value["required"].as_array_mut() {
+            required.retain(|key| !without.iter().any(|other| key == other));
+        }
     }
+    if amiss { topped(&value.to_string()).into_owned().into() } else { topped(raw.get()) }
+}
+
+/// The schema with what an API wants at the top, and without what it refuses there.
+fn topped(schema: &str) -> Cow<'_, str> {
+    let raw = serde_json::from_str::<&RawValue>(schema).ok();
+    let Some(members) = raw.and_then(Members::of) else { return ANY.into() };
     let is_object = members.get("type").is_some_and(|kind| kind.get() == r#""object""#);
     let properties = members.get("properties").filter(|raw| Members::of(raw).is_some());
     let refused = |key: &str| REFUSED.contains(&key);
     if is_object && properties.is_some() && !members.0.iter().any(|(key, _)| refused(key)) {
-        return schema.get().into();
+        return schema.into();
     }
     let mut object = Object::new();
     object.raw("type", r#""object""#);
@@ -75,6 +91,36 @@ pub(super) fn mended(schema: Option<&RawValue>) -> Cow<'_, str> {
         }
     }
     object.end().into()
+}
+
+/// Has every list say what is in it (OpenAI refuses one that does not); true if one did not.
+fn say_items(value: &mut Value) -> bool {
+    let Value::Object(members) = value else {
+        let items = value.as_array_mut().into_iter().flatten();
+        return items.fold(false, |amiss, item| say_items(item) | amiss);
+    };
+    let is_list = match members.get("type") {
+        Some(Value::String(kind)) => kind == "array",
+        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "array"),
+        _ => false,
+    };
+    let mut amiss = is_list && !members.contains_key("items");
+    if amiss {
+        members.insert("items".into(), Value::Object(serde_json::Map::new()));
+    }
+    for (_, inner) in members.iter_mut().filter(|(key, _)| !DATA.contains(&key.as_str())) {
+        amiss |= say_items(inner);
+    }
+    amiss
+}
+
+/// Parameters whose names the Messages API refuses.
+pub(super) fn odd_keys(schema: Option<&RawValue>) -> Vec<String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let fits = |key: &str| (1..=64).contains(&key.len()) && key.chars().all(is_plain);
+    let properties = schema.and_then(Members::of).and_then(|schema| schema.get("properties"));
+    let keys = properties.and_then(Members::of).map_or(Vec::new(), |members| members.0);
+    keys.into_iter().map(|(key, _)| key.into_owned()).filter(|key| !fits(key)).collect()
 }
 
 /// The schema without the descriptions that lie deeper than those of its parameters.
@@ -130,8 +176,8 @@ fn each_member(object: &str, value: impl Fn(&str, &str) -> Option<String>) -> St
 }
 
 /// The parameters' names and types alone, and which are required.
-pub(super) fn typed(schema: Option<&RawValue>) -> String {
-    let members = schema.and_then(Members::of);
+pub(super) fn typed(schema: &str) -> String {
+    let members = serde_json::from_str::<&RawValue>(schema).ok().and_then(Members::of);
     let get = |key| members.as_ref().and_then(|members| members.get(key));
     let mut properties = Object::new();
     for (name, param) in get("properties").and_then(Members::of).map_or(Vec::new(), |all| all.0) {
@@ -183,7 +229,7 @@ mod tests {
     #[test]
     fn a_sound_schema_keeps_its_bytes() {
         let sound = r#"{ "type":"object", "properties":{"n":{"maximum":123456789012345678901}} }"#;
-        assert_eq!(mended(Some(&raw(sound))), sound);
+        assert_eq!(mended(Some(&raw(sound)), &[]), sound);
     }
 
     #[test]
@@ -196,11 +242,30 @@ mod tests {
                 r#"{"type":["object","null"],"properties":{"a":{}},"anyOf":[{}],"required":["a"]}"#,
                 json!({"type": "object", "properties": {"a": {}}, "required": ["a"]}),
             ),
+            (
+                r#"{"type":"object","properties":{"a":{"anyOf":[{"type":["array","null"]}],
+                    "default":{"type":"array"}}}}"#,
+                json!({"type": "object", "properties": {"a": {
+                    "anyOf": [{"type": ["array", "null"], "items": {}}],
+                    "default": {"type": "array"}}}}),
+            ),
         ] {
-            let mended: Value = serde_json::from_str(&mended(Some(&raw(broken)))).unwrap();
+            let mended: Value = serde_json::from_str(&mended(Some(&raw(broken)), &[])).unwrap();
             assert_eq!(mended, whole, "{broken}");
         }
-        assert_eq!(mended(None), ANY);
+        assert_eq!(mended(None, &[]), ANY);
+    }
+
+    #[test]
+    fn parameters_whose_names_an_api_refuses_are_left_out() {
+        let schema = json!({"type": "object", "required": ["a", "b<"], "properties": {
+            "a": {}, "b<": {}, "é": {}}});
+        let schema = raw(&schema.to_string());
+        let odd = odd_keys(Some(&schema));
+        assert_eq!(odd, ["b<", "é"]);
+        let mended: Value = serde_json::from_str(&mended(Some(&schema), &odd)).unwrap();
+        let kept = json!({"type": "object", "required": ["a"], "properties": {"a": {}}});
+        assert_eq!(mended, kept);
     }
 
     #[test]
@@ -227,7 +292,7 @@ mod tests {
             "a": {"type": "string", "description": "x", "enum": ["p", "q"]},
             "b": {"anyOf": [{"type": "null"}]}, "c": true,
             "d": {"type": "array", "items": {"type": "array", "items": {"type": "string"}}}}});
-        let typed: Value = serde_json::from_str(&typed(Some(&raw(&schema.to_string())))).unwrap();
+        let typed: Value = serde_json::from_str(&typed(&schema.to_string())).unwrap();
         assert_eq!(
             typed,
             json!({"type": "object", "required": ["a"], "properties": {

@@ -5,9 +5,11 @@
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
+
 use super::schema::{self, Object, quoted};
 use super::signature::{self, MAX_SENTENCE, sentence};
-use super::{Format, Rung, definition, reduced};
+use super::{Format, Rung, definition};
 use crate::catalog::{Catalog, names};
 use crate::tool::{Members, ServerId, Tool};
 
@@ -28,7 +30,7 @@ pub fn piece(format: Format, catalog: &Catalog, tool: &Tool, rung: Rung) -> Stri
     let name = || catalog.api_names().name(tool);
     let mut object = Object::new();
     match format {
-        Format::Mcp => return definition(tool, rung, reduced(tool, rung).as_deref()).into_owned(),
+        Format::Mcp => return definition(tool, rung, in_meta(tool, rung).as_deref()).into_owned(),
         Format::Names => return quoted(tool.id.as_str()),
         Format::Signatures => return quoted(&line(tool, rung)),
         Format::ToolReference => {
@@ -36,15 +38,21 @@ pub fn piece(format: Format, catalog: &Catalog, tool: &Tool, rung: Rung) -> Stri
             object.text("tool_name", &name());
         }
         Format::Anthropic => {
+            let odd = schema::odd_keys(input_schema(tool));
+            let mut description = described(tool, rung);
+            if !odd.is_empty() {
+                let names = odd.join(", ");
+                description = format!("{description} (Not to be given here: {names}.)").into();
+            }
             object.text("name", &name());
-            object.text("description", &described(tool, rung));
-            object.raw("input_schema", &parameters(tool, rung));
+            object.text("description", &description);
+            object.raw("input_schema", &parameters(tool, rung, &odd));
         }
         Format::Openai | Format::ToolSearchOutput => {
             object.text("type", "function");
             object.text("name", &name());
             object.text("description", &described(tool, rung));
-            object.raw("parameters", &parameters(tool, rung));
+            object.raw("parameters", &parameters(tool, rung, &[]));
             if format == Format::Openai {
                 // The SDK's type wants a word on it, and hardly any tool's schema is a strict one.
                 object.raw("strict", "false");
@@ -54,6 +62,12 @@ pub fn piece(format: Format, catalog: &Catalog, tool: &Tool, rung: Rung) -> Stri
         }
     }
     object.end()
+}
+
+/// What a definition says of itself that is not whole: it does not hold its id.
+fn in_meta(tool: &Tool, rung: Rung) -> Option<String> {
+    let id = quoted(tool.id.as_str());
+    rung.told().map(|told| format!("{told}: get_tool {{\"id\":{id}}} returns it whole"))
 }
 
 /// A tool that the Messages API loads only when it is referenced.
@@ -177,14 +191,17 @@ fn described(tool: &Tool, rung: Rung) -> Cow<'_, str> {
     }
 }
 
-fn parameters(tool: &Tool, rung: Rung) -> Cow<'_, str> {
-    let members = Members::of(&tool.definition);
-    let schema = members.and_then(|members| members.get("inputSchema"));
+fn input_schema(tool: &Tool) -> Option<&RawValue> {
+    Members::of(&tool.definition).and_then(|members| members.get("inputSchema"))
+}
+
+fn parameters<'a>(tool: &'a Tool, rung: Rung, without: &[String]) -> Cow<'a, str> {
+    let whole = || schema::mended(input_schema(tool), without);
     match rung {
-        Rung::Full | Rung::NoOutput => schema::mended(schema),
-        Rung::Flat => schema::flat(&schema::mended(schema)).into(),
-        Rung::Signature => schema::typed(schema).into(),
-        Rung::Sentence | Rung::Name => schema::mended(None),
+        Rung::Full | Rung::NoOutput => whole(),
+        Rung::Flat => schema::flat(&whole()).into(),
+        Rung::Signature => schema::typed(&whole()).into(),
+        Rung::Sentence | Rung::Name => schema::mended(None, &[]),
     }
 }
 

@@ -182,7 +182,7 @@ pub fn shape<'a>(
     let fitted = format::fit(tools.len(), budget, render, join);
     let reduced = tools.iter().zip(&fitted.rungs);
     let reduced =
-        reduced.filter_map(|(tool, rung)| Some((tool.id.as_str(), format::reduced(tool, *rung)?)));
+        reduced.filter_map(|(tool, rung)| Some((tool.id.as_str(), format::reduced(*rung)?)));
     Shaped {
         ids: format::flattened(format, tools.iter().copied())
             .into_iter()
@@ -219,7 +219,7 @@ fn plain<'a>(answer: &'a Answer, catalog: &Catalog, wants: &Wants) -> SearchAnsw
     let tool = |at: usize, rung: Rung| {
         let tool = &*answer.hits[at].tool;
         let found = whole.tools[at].clone();
-        match format::reduced(tool, rung) {
+        match format::reduced(rung) {
             None => found,
             reduced => FoundTool {
                 definition: Cow::Owned(raw(format::definition(tool, rung, None).into_owned())),
@@ -247,7 +247,7 @@ pub fn fit_written<T: Serialize>(
 }
 
 /// Text that was written as JSON.
-fn raw(text: String) -> Box<RawValue> {
+pub fn raw(text: String) -> Box<RawValue> {
     RawValue::from_string(text).unwrap_or_else(|error| {
         tracing::error!(%error, "a result was not written as JSON");
         RawValue::NULL.to_owned()

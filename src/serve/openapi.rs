@@ -83,8 +83,11 @@ pub fn document() -> Value {
 }
 
 /// The operations that a profile has as well.
-const SCOPED: [&str; 9] = [
+const SCOPED: [&str; 12] = [
     "/v1/search",
+    "/v1/select",
+    "/v1/anthropic/tools",
+    "/v1/openai/tools",
     "/v1/call",
     "/v1/feedback",
     "/v1/tools",

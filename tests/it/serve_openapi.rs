@@ -59,6 +59,12 @@ async fn live_responses_are_what_the_document_says() {
         ("/p/{profile}/v1/servers", "/p/all/v1/servers"),
         ("/p/{profile}/v1/status", "/p/none/v1/status"),
         ("/p/{profile}/mcp/server-card", "/p/all/mcp/server-card"),
+        ("/v1/search", "/v1/search?q=event&format=signatures&token_budget=20"),
+        ("/v1/search", "/v1/search?q=event&token_budget=100&why=calendar/delete_event"),
+        ("/v1/anthropic/tools", "/v1/anthropic/tools?server=calendar"),
+        ("/v1/openai/tools", "/v1/openai/tools?server=files"),
+        ("/v1/openai/tools", "/v1/openai/tools?server=nowhere"),
+        ("/p/{profile}/v1/openai/tools", "/p/all/v1/openai/tools?server=files"),
         ("/v1/tools", "/v1/tools?limit=2"),
         ("/v1/tools", "/v1/tools"),
         ("/v1/tools", "/v1/tools?limit=0"),
@@ -82,9 +88,20 @@ async fn live_responses_are_what_the_document_says() {
         json!({"query": "event", "explain": true, "why": "files/read_file"}),
         json!({"batch": [{"query": "event"}, {"query": "carrier pigeon"}]}),
         json!({"query": "event", "queries": []}),
+        json!({"query": "event", "format": "tool_search_output", "call_id": "1"}),
+        json!({"batch": [{"query": "event"}], "format": "anthropic", "token_budget": 50}),
     ] {
         let reply = app.post("/v1/search", body.to_string()).await;
         check(&document, "post", "/v1/search", &reply);
+    }
+    for body in [
+        json!({"text": "create an event", "previous": ["gone/x"], "token_budget": 50}),
+        json!({"input": "create an event", "pinned": ["gone/x", "files/read_file"]}),
+        json!({"text": "create an event", "profile": "all"}),
+        json!({"text": ""}),
+    ] {
+        let reply = app.post("/v1/select", body.to_string()).await;
+        check(&document, "post", "/v1/select", &reply);
     }
     for body in ["{}", r#"{"query": "event", "tool": "files/read_file"}"#] {
         let reply = app.post("/v1/feedback", body).await;

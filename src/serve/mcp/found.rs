@@ -124,7 +124,7 @@ impl Described {
     /// A tool among others, at `rung`.
     fn at(hit: &Hit, rung: Rung) -> Self {
         let brief = Self::brief(hit);
-        let Some(reduced) = format::reduced(&hit.tool, rung) else { return brief };
+        let Some(reduced) = format::reduced(rung) else { return brief };
         let form = format::definition(&hit.tool, rung, None).into_owned();
         // Readers commonly refuse what some definitions hold: that stays text.
         let plain = serde_json::from_str::<Value>(&form).is_ok();

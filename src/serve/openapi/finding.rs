@@ -5,6 +5,8 @@
 use serde_json::{Value, json};
 
 use super::super::formats::Body;
+use super::super::lists::DeferredTools;
+use super::super::select::{SelectRequest, Selected};
 use super::super::wire::{BatchAnswer, SearchRequest};
 use super::operations::{many, query, switch};
 use super::{Operation, Schemas};
@@ -12,7 +14,9 @@ use crate::format::{Family, Format};
 use crate::search::MAX_LIMIT;
 
 pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
-    vec![search(schemas), search_many(schemas)]
+    let mut operations = vec![search(schemas), search_many(schemas), select(schemas)];
+    operations.extend(lists(schemas));
+    operations
 }
 
 fn text() -> Value {
@@ -88,4 +92,39 @@ fn search_many(schemas: &mut Schemas) -> Operation {
             json!({ "anyOf": [answer, batch] }),
         )
     }
+}
+
+fn select(schemas: &mut Schemas) -> Operation {
+    Operation {
+        method: "post",
+        body: Some(schemas.read::<SelectRequest>()),
+        problems: &[400, 413, 415, 503],
+        ..Operation::get(
+            "/v1/select",
+            "select",
+            "The tools for the next turn of a conversation",
+            schemas.written::<Selected<'_>>(),
+        )
+    }
+}
+
+fn lists(schemas: &mut Schemas) -> [Operation; 2] {
+    let answer = schemas.written::<DeferredTools>();
+    let list = |path, id, summary| Operation {
+        parameters: vec![many("server", "Only tools of this server; repeatable", false)],
+        problems: &[400, 503],
+        ..Operation::get(path, id, summary, answer.clone())
+    };
+    [
+        list(
+            "/v1/anthropic/tools",
+            "listAnthropicTools",
+            "Every tool deferred, and a custom tool search, for the Anthropic Messages API",
+        ),
+        list(
+            "/v1/openai/tools",
+            "listOpenaiTools",
+            "Every tool deferred, and a client's tool search, for the OpenAI Responses API",
+        ),
+    ]
 }
