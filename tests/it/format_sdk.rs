@@ -2,7 +2,7 @@
 //! over those of real servers.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use toolscout::demo;
 use toolscout::live::Live;
 
 use crate::support::app::{SERVERS, TestApp, catalog, config};
+use crate::support::peers::{self, output};
 use crate::support::shared::shared;
 
 const NEEDS: [&str; 6] = [
@@ -60,11 +61,7 @@ fn real_catalog() -> Option<Catalog> {
 
 #[tokio::test]
 async fn the_official_sdks_types_accept_every_shape() {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sdk/.venv/bin/python");
-    if !python.exists() && std::env::var("TOOLSCOUT_SKIP_PEERS").is_ok_and(|skip| skip == "1") {
-        eprintln!("skipped: tests/sdk/.venv is absent and TOOLSCOUT_SKIP_PEERS=1");
-        return;
-    }
+    let Some(hosts) = peers::folder("hosts", &[".venv"]) else { return };
     let catalogs = [Some(catalog(SERVERS)), Some(demo_catalog()), real_catalog()];
     let mut all = Vec::new();
     for catalog in catalogs.into_iter().flatten() {
@@ -74,11 +71,9 @@ async fn the_official_sdks_types_accept_every_shape() {
     let folder = tempfile::tempdir().unwrap();
     let path: PathBuf = folder.path().join("results.json");
     std::fs::write(&path, serde_json::to_string(&all).unwrap()).unwrap();
-    let script = python.parent().unwrap().join("../../py_formats.py");
-    let output = Command::new(python).arg(script).arg(&path).output().await.unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    let accepted: BTreeMap<String, usize> = serde_json::from_slice(&output.stdout).unwrap();
+    let mut check = Command::new(hosts.join(".venv/bin/python"));
+    let accepted = output(check.arg(hosts.join("py_formats.py")).arg(&path)).await;
+    let accepted: BTreeMap<String, usize> = serde_json::from_value(accepted).unwrap();
     assert_eq!(accepted.values().sum::<usize>(), all.len(), "{accepted:?}");
     assert_eq!(accepted.len(), 5, "{accepted:?}");
 }
