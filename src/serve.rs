@@ -283,7 +283,7 @@ pub async fn run_stream(
     let input: Box<dyn AsyncRead + Send + Unpin> =
         if mcp.list_query { Box::new(mcp::query::read_lines(input)) } else { Box::new(input) };
     let handler = mcp::stdio::Lasting(mcp::McpHandler::lasting(live, calls, mcp));
-    match handler.serve_with_ct((input, output), shutdown).await {
+    match Box::pin(handler.serve_with_ct((input, output), shutdown)).await {
         Ok(service) => service.waiting().await.map(drop).map_err(StdioError::Lost),
         // Left before it said anything, or told to stop: nothing went wrong.
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => {
