@@ -80,7 +80,7 @@ async fn run_until_stopped(
                 mcp: config.mcp.clone(),
                 ..Rooms::from(live)
             };
-            Box::pin(serve::run_stdio(rooms, shutdown.clone())).await?;
+            serve::run_stdio(rooms, shutdown.clone()).await?;
             shutdown.cancel();
         }
         Some(listener) => {
