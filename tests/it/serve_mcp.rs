@@ -251,13 +251,13 @@ async fn streams_end_at_once_on_shutdown_or_silence() {
     let (input, output) = tokio::io::split(ours);
     drop(theirs);
     let token = CancellationToken::new();
-    serve::run_stream(live.clone(), input, output, token).await.unwrap();
+    Box::pin(serve::run_stream(live.clone(), input, output, token)).await.unwrap();
 
     let (ours, _theirs) = tokio::io::duplex(1024);
     let (input, output) = tokio::io::split(ours);
     let token = CancellationToken::new();
     token.cancel();
-    serve::run_stream(live, input, output, token).await.unwrap();
+    Box::pin(serve::run_stream(live, input, output, token)).await.unwrap();
 }
 
 #[tokio::test]
