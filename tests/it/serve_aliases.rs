@@ -54,7 +54,7 @@ async fn aliases_are_there_once_switched_on() {
     let arguments = json!({"query": "send an e-mail"});
     let found = call(&client, "x_amz_bedrock_agentcore_search", arguments).await;
     let found = found.structured_content.unwrap();
-    assert_eq!(found["tools"][0]["name"], "post/send_mail");
+    assert_eq!(found["tools"][0]["name"], "post__send_mail");
     assert!(found["tools"][0]["inputSchema"]["properties"]["to"].is_object());
     assert!(found.get("token_metrics").is_none());
     let arguments = json!({"tool_description": "e-mail", "tool_keywords": ["send", "mail"]});
@@ -83,8 +83,8 @@ async fn a_query_lists_what_fits_where_that_is_switched_on() {
     let on = Proxy::with(servers(), all(), mcp).await;
     assert_eq!(names(&list(&on, json!({})).await)[0], "search_tools");
     let listed = list(&on, query()).await;
-    assert_eq!(listed[0]["name"], "post/read_file");
+    assert_eq!(listed[0]["name"], "post__read_file");
     let client = on.client(ClientLifecycleMode::Initialize).await;
-    let called = call(&client, "post/read_file", json!({"to": "x"})).await;
+    let called = call(&client, "post__read_file", json!({"to": "x"})).await;
     assert_eq!(called.structured_content.unwrap()["name"], "read_file");
 }

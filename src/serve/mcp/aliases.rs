@@ -2,6 +2,8 @@
 //!
 //! Invariant: they are shapes alone: what they find and call is what our own tools find and call.
 
+use std::sync::Arc;
+
 use rmcp::model::{CallToolResult, JsonObject, Tool as McpTool, ToolAnnotations};
 use rmcp::service::{RequestContext, RoleServer};
 use schemars::JsonSchema;
@@ -11,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::McpHandler;
 use super::schema::{read, read_only, schema_of, structured};
+use crate::catalog::Catalog;
 use crate::config::Alias;
 use crate::format::tokens::{Family, count_as};
 use crate::format::{self, Format};
@@ -152,8 +155,9 @@ pub(super) fn call_tool(on: &[Alias]) -> McpTool {
         .with_annotations(ToolAnnotations::default().read_only(false).open_world(true))
 }
 
-/// A definition under the id of its tool, by which it can be called here.
-pub(super) fn callable(tool: &Tool) -> Map<String, Value> {
+/// A definition under the name that model APIs take, by which the tool can be called here: the `/` of
+/// an id is in no name that MCP allows.
+pub(super) fn callable(catalog: &Catalog, tool: &Tool) -> Map<String, Value> {
     let mut definition: Map<String, Value> = serde_json::from_str(tool.definition.get())
         .unwrap_or_else(|_| {
             // It holds what a value can't: the rest is given by get_tool.
@@ -164,7 +168,7 @@ pub(super) fn callable(tool: &Tool) -> Map<String, Value> {
             bare.insert("inputSchema".into(), serde_json::json!({ "type": "object" }));
             bare
         });
-    definition.insert("name".into(), tool.id.as_str().into());
+    definition.insert("name".into(), catalog.api_names().name(tool).into());
     definition
 }
 
@@ -194,10 +198,11 @@ impl McpHandler {
             }
         };
         let answer = self.ask(&Query { texts, ..Query::default() }).await?;
+        let catalog = self.live.catalog();
         let metrics = match search {
             Search::AgentCore => None,
             Search::FindTool => {
-                let (catalog, hits) = (self.live.catalog(), answer.hits.clone());
+                let (catalog, hits) = (Arc::clone(&catalog), answer.hits.clone());
                 // The first count loads the tokenizer.
                 let counted = tokio::task::spawn_blocking(move || {
                     let all = format::baseline(&catalog, Format::Mcp, Family::Openai);
@@ -206,7 +211,7 @@ impl McpHandler {
                 counted.await.ok()
             }
         };
-        let tools = answer.hits.iter().map(|hit| callable(&hit.tool)).collect();
+        let tools = answer.hits.iter().map(|hit| callable(&catalog, &hit.tool)).collect();
         structured(&FoundHere { tools, token_metrics: metrics }, context)
     }
 }

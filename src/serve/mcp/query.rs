@@ -79,7 +79,8 @@ impl McpHandler {
         let query = Query { texts: vec![query.to_owned()], ..Query::default() };
         let answer = self.ask(&query).await;
         let answer = answer.map_err(|message| ErrorData::invalid_params(message, None))?;
-        let tools = answer.hits.iter().map(|hit| aliases::callable(&hit.tool));
+        let catalog = self.live.catalog();
+        let tools = answer.hits.iter().map(|hit| aliases::callable(&catalog, &hit.tool));
         // What the SDK's types can't hold is found by search_tools.
         let tools = tools.filter_map(|tool| serde_json::from_value(Value::Object(tool)).ok());
         Ok(Some(tools.collect()))
