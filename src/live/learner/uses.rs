@@ -28,17 +28,19 @@ impl Live {
         self.scope().unwrap_or_default()
     }
 
-    /// Notes what came of a tool after a query of these texts.
+    /// Notes what came of a tool, by its id or its name in a model API, after a query of these
+    /// texts; gives its id.
     pub fn feedback(
         &self,
         texts: &[String],
         tool: &str,
         outcome: Outcome,
-    ) -> Result<(), LearnError> {
+    ) -> Result<ToolId, LearnError> {
         let learner = self.learner().ok_or(LearnError::Off)?;
         let catalog = self.catalog();
-        let tool = catalog.get(tool).ok_or_else(|| LearnError::UnknownTool(tool.to_owned()))?;
-        learner.note(self.learns_in(), texts, &tool.id, outcome)
+        let tool = catalog.find(tool).ok_or_else(|| LearnError::UnknownTool(tool.to_owned()))?;
+        learner.note(self.learns_in(), texts, &tool.id, outcome)?;
+        Ok(tool.id.clone())
     }
 
     /// Notes that a tool was called, which says something where a search found it just before.
