@@ -302,14 +302,8 @@ impl Live {
         generation.wait_for(|published| *published > seen).await.map_or(seen, |number| *number)
     }
 
-    /// Answers a query; past the embedding deadline lexically, and says so.
-    pub async fn search(&self, query: &Query) -> Result<Answer, QueryError> {
-        let answer = self.look_up(query).await?;
-        self.note_search(query, &answer.hits);
-        Ok(answer)
-    }
-
-    /// Answers a query that nobody asked: calls say nothing of it, so nothing is noted.
+    /// Answers a query; past the embedding deadline lexically, and says so. What a caller asks goes
+    /// by [`Live::search`].
     pub async fn look_up(&self, query: &Query) -> Result<Answer, QueryError> {
         let begun = Instant::now();
         let answers = self.0.answers.load_full();

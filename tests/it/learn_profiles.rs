@@ -62,15 +62,16 @@ async fn what_a_profile_learns_shows_and_acts_in_it_alone() {
     assert_eq!(kept, [("team".to_owned(), 2)]);
 
     // A name as model APIs have it is taken too; an explanation goes beside any format.
-    let listed = app.get("/p/team/v1/search?q=send_mail&limit=1&format=anthropic").await.json_lossy();
+    let listed =
+        app.get("/p/team/v1/search?q=send_mail&limit=1&format=anthropic").await.json_lossy();
     let name = &listed["result"][0]["name"];
     let named = tell("/p/team", json!({"tool": name})).await;
     let noted = json!({"tool": "post/office/send_mail", "noted": "chosen"});
     assert_eq!((named.status.as_u16(), named.json()), (202, noted));
     let query = "q=arrange+a+party+for+the+day&explain=1&format=names";
     let formatted = app.get(&format!("/p/team/v1/search?{query}")).await.json_lossy();
-    let lifted = &formatted["explain"]["post/office/send_mail"]["learned"];
-    assert_eq!(lifted, &taught["why"]["learned"], "{formatted}");
+    let shown = &formatted["explain"]["post/office/send_mail"]["learned"];
+    assert_eq!(shown, &taught["why"]["learned"], "{formatted}");
 
     // What a profile does not show can't be spoken of there, and is as if it were not there at all.
     let refused = tell("/p/other", json!({})).await;

@@ -8,7 +8,7 @@ use super::super::Live;
 use super::Learner;
 use crate::learn::{LearnError, Outcome};
 use crate::search::learned::Learned;
-use crate::search::{Hit, Query};
+use crate::search::{Answer, Query, QueryError};
 use crate::tool::ToolId;
 
 impl Live {
@@ -52,13 +52,15 @@ impl Live {
         }
     }
 
-    /// Notes a search for [`Live::note_use`].
-    pub(in crate::live) fn note_search(&self, query: &Query, hits: &[Hit]) {
+    /// Answers a query as [`Live::look_up`] does, and notes it for [`Live::note_use`].
+    pub async fn search(&self, query: &Query) -> Result<Answer, QueryError> {
+        let answer = self.look_up(query).await?;
         if let Some(learner) = self.learner() {
-            let ids =
-                hits.iter().flat_map(|hit| std::iter::once(&hit.tool.id).chain(&hit.duplicates));
+            let hits = answer.hits.iter();
+            let ids = hits.flat_map(|hit| std::iter::once(&hit.tool.id).chain(&hit.duplicates));
             learner.note_search(self.learns_in(), &query.texts, ids.cloned().collect());
         }
+        Ok(answer)
     }
 
     /// What the evidence of this scope says.
