@@ -302,8 +302,9 @@ impl Live {
         generation.wait_for(|published| *published > seen).await.map_or(seen, |number| *number)
     }
 
-    /// Answers a query; past the embedding deadline lexically, and says so.
-    pub async fn search(&self, query: &Query) -> Result<Answer, QueryError> {
+    /// Answers a query; past the embedding deadline lexically, and says so. What a caller asks goes
+    /// by [`Live::search`].
+    pub async fn look_up(&self, query: &Query) -> Result<Answer, QueryError> {
         let begun = Instant::now();
         let answers = self.0.answers.load_full();
         let index = self.index();
@@ -319,7 +320,6 @@ impl Live {
             None => self.make(&answers, &encoder, &index, query).await,
         };
         let hits = served.hits;
-        self.note_search(query, &hits);
         Ok(Answer {
             generation: index.generation,
             mode,

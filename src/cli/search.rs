@@ -249,6 +249,11 @@ fn table(answer: &Value) -> String {
         let server = stale["server"].as_str().unwrap_or_default();
         let _ = write!(text, "; {server} is stale since {} s", stale["age_s"]);
     }
+    if let Some(tokens) = answer.get("tokens") {
+        let (returned, budget, baseline) =
+            (&tokens["returned"], &tokens["budget"], &tokens["baseline"]);
+        let _ = write!(text, "; {returned} of {budget} tokens, all tools have {baseline}");
+    }
     let _ = writeln!(text, "{dim:#}");
     text
 }

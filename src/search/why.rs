@@ -77,6 +77,9 @@ pub struct Why {
     /// Its place in the dense arm, over all tools; absent without vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dense: Option<Placed>,
+    /// What the profile multiplies its score by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boost: Option<f32>,
     /// How much it was lifted since it was chosen after queries like this one, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learned: Option<Lifted>,
@@ -116,6 +119,7 @@ impl Case<'_> {
         why.score = ranked.map(|ranked| ranked.score);
         why.confidence = Some(self.gauge.confidence(tool));
         why.exact_name = self.ranking.named.contains(&tool);
+        why.boost = self.index.emphasis.boosts.get(&tool).copied();
         why.learned = self.ranking.lifted.get(&tool).copied();
         why.lexical = self.place(tool, |text, _| {
             let keep = |other| self.keep(other, tool);
@@ -141,6 +145,7 @@ impl Case<'_> {
             exact_name: false,
             lexical: None,
             dense: None,
+            boost: None,
             learned: None,
             terms: Vec::new(),
             similar: Vec::new(),

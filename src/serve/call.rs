@@ -78,8 +78,8 @@ pub enum Refused {
     },
     /// The profile has as many calls under way as it may.
     #[error(
-        "{most} calls of this profile are under way, which is all it may have: call again when \
-        one has ended"
+        "this profile has as many calls under way as it may have ({most}): call again when one has \
+        ended"
     )]
     ProfileBusy {
         /// How many it may have.
@@ -212,7 +212,7 @@ impl Calls {
             arms: Arms::Lexical,
             ..Query::default()
         };
-        let answer = self.live.search(&query).await;
+        let answer = self.live.look_up(&query).await;
         let hits = answer.map(|answer| answer.hits).unwrap_or_default();
         hits.iter().map(|hit| hit.tool.id.to_string()).collect()
     }

@@ -18,7 +18,7 @@ use crate::access::profile::HostDefaults;
 use crate::catalog::Catalog;
 use crate::format::{self, Budget, Call, Family, Fitted, Format, Rung};
 use crate::live::Live;
-use crate::search::{Answer, Mode, Stale, Why};
+use crate::search::{Answer, Explain, Mode, Stale, Why};
 use crate::tool::Tool;
 
 /// How a host wants its tools.
@@ -142,6 +142,10 @@ pub struct FormattedAnswer<'a> {
     pub shaped: Shaped<'a>,
     /// None of them is likely to be what is looked for.
     pub no_good_match: bool,
+    /// How each tool came to its place, by id, when asked for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(default)]
+    pub explain: BTreeMap<&'a str, &'a Explain>,
     /// Why one tool stands where it does, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<&'a Why>,
@@ -200,12 +204,15 @@ pub fn body<'a>(answer: &'a Answer, catalog: &Catalog, wants: &Wants) -> Body<'a
         return Body::Plain(plain(answer, catalog, wants));
     };
     let tools: Vec<&Tool> = answer.hits.iter().map(|hit| &*hit.tool).collect();
+    let explained = answer.hits.iter();
+    let explained = explained.filter_map(|hit| Some((hit.tool.id.as_str(), hit.explain.as_ref()?)));
     Body::Formatted(FormattedAnswer {
         generation: answer.generation,
         mode: answer.mode,
         reason: answer.reason.as_deref(),
         shaped: shape(catalog, &tools, format, wants),
         no_good_match: answer.no_good_match,
+        explain: explained.collect(),
         why: answer.why.as_ref(),
         stale: &answer.stale,
     })

@@ -32,7 +32,7 @@ pub struct Feedback {
     #[serde(default)]
     #[schemars(length(max = MAX_PHRASINGS))]
     pub queries: Option<Vec<String>>,
-    /// The id of the tool (`server/name`).
+    /// The id of the tool (`server/name`), or its name in the model API.
     pub tool: String,
     /// What came of it.
     #[serde(default)]
@@ -104,8 +104,8 @@ pub async fn feedback(
         }
     };
     let live = scope::within(&live, profile.as_deref())?;
-    live.feedback(&texts, &tool, outcome)?;
-    let taken = FeedbackTaken { tool, noted: outcome.name() };
+    let tool = live.feedback(&texts, &tool, outcome)?;
+    let taken = FeedbackTaken { tool: tool.to_string(), noted: outcome.name() };
     Ok((StatusCode::ACCEPTED, json(&taken)).into_response())
 }
 

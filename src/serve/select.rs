@@ -292,9 +292,12 @@ impl<'a> Turn<'a> {
         let (before, new) = tools.split_at(self.previous.len());
         let mut order: Vec<&Tool> = before.iter().chain(new.iter().rev()).copied().collect();
         order.sort_by_key(|tool| self.need(tool));
+        // Where one goes a prompt cache ends: once any has to, a third of the places is made free
+        // of idle ones, so that the next turns can do without.
+        let idle_most = if tools.len() > limit { limit - limit / 3 } else { limit };
         for tool in order {
             let need = self.need(tool);
-            let room = tools.len() <= limit;
+            let room = tools.len() <= if need == Need::Idle { idle_most } else { limit };
             if need == Need::Pinned || room && (need > Need::Idle || fits(&tools)) {
                 break;
             }

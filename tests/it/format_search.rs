@@ -234,6 +234,10 @@ async fn the_command_line_prints_the_same() {
     assert_eq!(here["result"], there["result"]);
     assert_eq!(here["tokens"], there["tokens"]);
     assert!(here["tokens"]["returned"].as_u64().unwrap() <= 500);
+    // A budget is spoken of to people, too.
+    let told = ["search", "--demo", "create an event", "--limit", "2", "--token-budget", "500"];
+    let told = run(folder.path(), &told).await;
+    assert!(told.stdout.contains(" of 500 tokens, all tools have "), "{}", told.stdout);
     let refused = run(folder.path(), &["search", "--demo", "a", "--format", "xml"]).await;
     assert!(
         refused.code != 0 && refused.stderr.contains("tool_search_output"),

@@ -61,6 +61,18 @@ async fn what_a_profile_learns_shows_and_acts_in_it_alone() {
         .collect();
     assert_eq!(kept, [("team".to_owned(), 2)]);
 
+    // A name as model APIs have it is taken too; an explanation goes beside any format.
+    let listed =
+        app.get("/p/team/v1/search?q=send_mail&limit=1&format=anthropic").await.json_lossy();
+    let name = &listed["result"][0]["name"];
+    let named = tell("/p/team", json!({"tool": name})).await;
+    let noted = json!({"tool": "post/office/send_mail", "noted": "chosen"});
+    assert_eq!((named.status.as_u16(), named.json()), (202, noted));
+    let query = "q=arrange+a+party+for+the+day&explain=1&format=names";
+    let formatted = app.get(&format!("/p/team/v1/search?{query}")).await.json_lossy();
+    let shown = &formatted["explain"]["post/office/send_mail"]["learned"];
+    assert_eq!(shown, &taught["why"]["learned"], "{formatted}");
+
     // What a profile does not show can't be spoken of there, and is as if it were not there at all.
     let refused = tell("/p/other", json!({})).await;
     assert_eq!((refused.status.as_u16(), refused.problem()), (404, "unknown-tool".to_owned()));
@@ -92,6 +104,9 @@ async fn a_call_that_is_answered_teaches_the_search_before_it() {
     assert_eq!(found["tools"].as_array().unwrap().len(), 2, "{found}");
     proxy.result("house/ring", &json!({})).await;
     assert_eq!(known(), [], "what failed says little");
+    // What a misspelled name is likened to is no search that somebody made.
+    let missed = proxy.app.post("/v1/call", json!({"id": "house/opn door"}).to_string()).await;
+    assert!(missed.json()["detail"].as_str().unwrap().contains("house/open"));
     proxy.result("house/open", &json!({})).await;
     assert_eq!(known(), [("ring at the door".to_owned(), "house/open".to_owned())]);
     proxy.stop().await;

@@ -82,6 +82,8 @@ async fn a_boost_lifts_and_an_exact_name_goes_before_it() {
     assert_eq!(first("/p/a/v1/search?q=delete_customer").await, "crm/delete_customer");
     let answer = app.get("/p/a/v1/search?q=customer+record&explain=1").await.json_lossy();
     assert_eq!(answer["tools"][0]["explain"]["boost"], 2.0);
+    let why = app.get("/p/a/v1/search?q=customer&why=crm/delete_customer").await.json_lossy();
+    assert_eq!(why["why"]["boost"], 0.5);
     assert!(
         answer["tools"]
             .as_array()

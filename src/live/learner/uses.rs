@@ -8,7 +8,7 @@ use super::super::Live;
 use super::Learner;
 use crate::learn::{LearnError, Outcome};
 use crate::search::learned::Learned;
-use crate::search::{Hit, Query};
+use crate::search::{Answer, Query, QueryError};
 use crate::tool::ToolId;
 
 impl Live {
@@ -28,17 +28,19 @@ impl Live {
         self.scope().unwrap_or_default()
     }
 
-    /// Notes what came of a tool after a query of these texts.
+    /// Notes what came of a tool, by its id or its name in a model API, after a query of these
+    /// texts; gives its id.
     pub fn feedback(
         &self,
         texts: &[String],
         tool: &str,
         outcome: Outcome,
-    ) -> Result<(), LearnError> {
+    ) -> Result<ToolId, LearnError> {
         let learner = self.learner().ok_or(LearnError::Off)?;
         let catalog = self.catalog();
-        let tool = catalog.get(tool).ok_or_else(|| LearnError::UnknownTool(tool.to_owned()))?;
-        learner.note(self.learns_in(), texts, &tool.id, outcome)
+        let tool = catalog.find(tool).ok_or_else(|| LearnError::UnknownTool(tool.to_owned()))?;
+        learner.note(self.learns_in(), texts, &tool.id, outcome)?;
+        Ok(tool.id.clone())
     }
 
     /// Notes that a tool was called, which says something where a search found it just before.
@@ -50,13 +52,15 @@ impl Live {
         }
     }
 
-    /// Notes a search for [`Live::note_use`].
-    pub(in crate::live) fn note_search(&self, query: &Query, hits: &[Hit]) {
+    /// Answers a query as [`Live::look_up`] does, and notes it for [`Live::note_use`].
+    pub async fn search(&self, query: &Query) -> Result<Answer, QueryError> {
+        let answer = self.look_up(query).await?;
         if let Some(learner) = self.learner() {
-            let ids =
-                hits.iter().flat_map(|hit| std::iter::once(&hit.tool.id).chain(&hit.duplicates));
+            let hits = answer.hits.iter();
+            let ids = hits.flat_map(|hit| std::iter::once(&hit.tool.id).chain(&hit.duplicates));
             learner.note_search(self.learns_in(), &query.texts, ids.cloned().collect());
         }
+        Ok(answer)
     }
 
     /// What the evidence of this scope says.

@@ -56,6 +56,23 @@ fn some() -> impl Strategy<Value = Vec<usize>> {
         .prop_flat_map(|all| (0..=TOOLS / 2).prop_map(move |n| all[..n].to_vec()))
 }
 
+#[test]
+fn once_tools_have_to_go_the_next_turns_keep_all() {
+    let (catalog, called) = (catalog(), BTreeSet::new());
+    let mut previous = ids(&[0, 1, 2, 3, 4, 5]);
+    let mut kept_all = Vec::new();
+    for new in 6..12 {
+        let answer = answer(&catalog, &[new]);
+        let request = SelectRequest { previous: previous.clone(), ..SelectRequest::default() };
+        let turn = Turn::of(&request, &catalog, &answer, &called);
+        let given = turn.choose(6, |_| true);
+        let given: Vec<String> = given.iter().map(|tool| tool.id.to_string()).collect();
+        kept_all.push(given.starts_with(&previous));
+        previous = given;
+    }
+    assert_eq!(kept_all, [false, true, true, false, true, true]);
+}
+
 proptest! {
     #[test]
     fn what_was_given_stays_in_its_order_as_long_as_there_is_room(
