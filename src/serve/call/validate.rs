@@ -25,6 +25,8 @@ const MAX_REFERENCES: usize = 512;
 const MAX_COST: u64 = 20_000;
 /// How many schemas may be looked at for all values in one call's arguments.
 const MAX_STEPS: u64 = 200_000;
+/// How deep that may go: arguments are at most 128 deep.
+const MAX_DEPTH: u32 = 400;
 /// Checks at one time.
 const AT_ONCE: usize = 4;
 /// Most bytes of a compiled pattern.
@@ -115,7 +117,7 @@ fn compile(tool: &Tool) -> Option<Compiled> {
 
 impl Compiled {
     fn wrong(&self, tool: &Tool, arguments: &Value) -> Vec<String> {
-        let mut left = MAX_STEPS;
+        let mut left = Left { steps: MAX_STEPS, depth: MAX_DEPTH };
         if !walk(&self.schema, &self.schema, arguments, &mut left) {
             tracing::info!(tool = %tool.id, "checking comes to too much: arguments go unchecked");
             return Vec::new();
@@ -219,20 +221,26 @@ fn spend<'a>(
     ends
 }
 
+struct Left {
+    steps: u64,
+    depth: u32,
+}
+
 /// Takes from `left` one for each schema that is looked at for each value. False where that is not
-/// enough.
-fn walk(document: &Value, schema: &Value, value: &Value, left: &mut u64) -> bool {
+/// enough, or a reference can't be followed here.
+fn walk(document: &Value, schema: &Value, value: &Value, left: &mut Left) -> bool {
     let Value::Object(members) = schema else { return true };
-    if *left == 0 {
+    if left.steps == 0 || left.depth == 0 {
         return false;
     }
-    *left -= 1;
+    left.steps -= 1;
+    left.depth -= 1;
     // What is left over is found by looking at all the others once more.
     let times = 1 + members.keys().filter(|key| key.starts_with("unevaluated")).count();
-    (0..times).all(|_| {
+    let ends = (0..times).all(|_| {
         members.iter().all(|(key, part)| match (key.as_str(), part, value) {
             (key, Value::String(to), _) if is_reference(key) => {
-                target(document, to).is_none_or(|target| walk(document, target, value, left))
+                target(document, to).is_some_and(|target| walk(document, target, value, left))
             }
             ("allOf" | "anyOf" | "oneOf", Value::Array(all), _) => {
                 all.iter().all(|one| walk(document, one, value, left))
@@ -263,7 +271,9 @@ fn walk(document: &Value, schema: &Value, value: &Value, left: &mut u64) -> bool
             ) => values.iter().all(|value| walk(document, one, value, left)),
             _ => true,
         })
-    })
+    });
+    left.depth += 1;
+    ends
 }
 
 #[cfg(test)]
@@ -317,6 +327,8 @@ mod tests {
             json!({"anyOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"not": {"$ref": "#/$defs/a"}}}}),
             json!({"properties": {"a": {"pattern": "(?<=a)b"}}}),
             json!({"$ref": "#/$defs/d0", "$defs": bomb}),
+            json!({"properties": {"a": {"$ref": "#/properties/a"}}}),
+            json!({"properties": {"a": {"$ref": "#/%24defs/d0"}}, "$defs": bomb}),
             json!({"description": "x".repeat(MAX_BYTES)}),
         ] {
             let told = check(&schema, &json!({"a": 1})).await;
