@@ -68,6 +68,9 @@ pub struct Fitted {
     pub tokens: Option<usize>,
 }
 
+/// More tokens than a form may have less among others than alone.
+const SEAM: usize = 8;
+
 /// The forms of one tool that were made, with their tokens.
 type Forms = [Option<(String, usize)>; Rung::ALL.len()];
 
@@ -86,11 +89,15 @@ pub fn fit(
     let mut tools =
         Tools { forms: vec![Forms::default(); count], rungs: vec![Full; count], render };
     let most = family.in_o200k(most);
-    let mut text = tools.join(&join);
-    let mut tokens = tokens::count(&text);
-    // The estimate follows the steps by the tokens of single forms; it is counted anew where it
-    // says that all fits.
-    let mut estimate = tokens;
+    let (mut text, mut tokens) = (String::new(), usize::MAX);
+    // The estimate is of the tokens of single forms, which are kept, and follows the steps; the text
+    // is made and counted where it says that all fits: megabytes are not counted for each request.
+    let mut estimate: usize = (0..count).map(|at| tools.tokens(at, Full)).sum();
+    if estimate <= most.saturating_add(count * SEAM) {
+        text = tools.join(&join);
+        tokens = tokens::count(&text);
+        estimate = tokens;
+    }
     for (at, rung) in steps(count) {
         if tokens <= most {
             break;

@@ -100,6 +100,20 @@ impl Guard {
                 ));
             }
         }
+        // What a page only embeds (an image, a frame) names no origin, and must not pass for a
+        // search of somebody's: it would be learned from. Who follows a link or logs in may come.
+        let is = |name: &str, what: &[u8]| headers.get(name).is_some_and(|it| it == what);
+        if !headers.contains_key(header::ORIGIN)
+            && !self.0.origins.iter().any(|allowed| allowed == "*")
+            && is("sec-fetch-site", b"cross-site")
+            && !is("sec-fetch-dest", b"document")
+        {
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "origin-not-allowed",
+                "pages of other sites can't embed what is served here",
+            ));
+        }
         Ok(())
     }
 }
@@ -191,6 +205,22 @@ mod tests {
             Ok(()) => 200,
             Err(problem) => problem.status.as_u16(),
         }
+    }
+
+    #[test]
+    fn what_other_sites_embed_is_stopped_and_links_are_not() {
+        let guard = guard(&[], &["https://app.example"], false);
+        let ask = |site, dest, origin: &[_]| {
+            let headers =
+                [("host", "localhost"), ("sec-fetch-site", site), ("sec-fetch-dest", dest)];
+            status(&guard, "/v1/search?q=x", &[&headers, origin].concat())
+        };
+        for dest in ["image", "iframe", "empty"] {
+            assert_eq!(ask("cross-site", dest, &[]), 403, "{dest}");
+            assert_eq!(ask("same-origin", dest, &[]), 200, "{dest}");
+        }
+        assert_eq!(ask("cross-site", "document", &[]), 200);
+        assert_eq!(ask("cross-site", "empty", &[("origin", "https://app.example")]), 200);
     }
 
     #[test]

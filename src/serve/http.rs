@@ -13,6 +13,7 @@ use axum::extract::{Path, RawQuery};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::call::{Calls, Way};
 use super::formats::{self, Answers, Wants};
@@ -139,11 +140,17 @@ pub async fn call(
     Extension(lifted): Extension<Lifted>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let asked: CallRequest = serde_json::from_slice(&body?)
+    let CallRequest(mut asked) = serde_json::from_slice(&body?)
         .map_err(|error| Problem::invalid(format!("the body is not a call: {error}")))?;
+    // Else it would be an argument, of a call that is not kept to that profile.
+    let live = match asked.remove(scope::PROFILE) {
+        None => live,
+        Some(Value::String(profile)) => scope::within(&live, Some(&profile))?,
+        Some(_) => return Err(Problem::invalid("profile must be a text")),
+    };
     // A call has a time limit of its own.
     lifted.lift();
-    let asked = super::call::read(Some(asked.0))?;
+    let asked = super::call::read(Some(asked))?;
     let answered = calls.scoped(live).pass_on(asked, Way::default()).await?;
     let result = serde_json::from_str(&answered.result).map_err(|_| Problem::internal())?;
     let (id, server) = (answered.tool.id.as_str(), answered.tool.server.as_str());

@@ -28,6 +28,8 @@ use crate::tool::{ServerId, Tool};
 const TOOLS: usize = 30;
 /// The most tools that can be asked for.
 pub const MAX_TOOLS: usize = 200;
+/// The most names in `pinned`, and in `previous`: all are held against each other.
+const MAX_NAMED: usize = 1_000;
 
 /// The body: a conversation (`messages`, `input` or `text`), and what the tools are to be like.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -60,10 +62,12 @@ pub struct SelectRequest {
     format: Option<Format>,
     /// Tools that are always given, by id or by name in the model API.
     #[serde(default)]
+    #[schemars(length(max = MAX_NAMED))]
     pinned: Vec<String>,
     /// Tools that were given for the turn before (`ids` of that answer): they stay as long as there
     /// is room.
     #[serde(default)]
+    #[schemars(length(max = MAX_NAMED))]
     previous: Vec<String>,
     /// Look only among tools of these servers.
     #[serde(default)]
@@ -136,6 +140,13 @@ pub async fn select(
     let limit = request.limit.unwrap_or(TOOLS);
     if !(1..=MAX_TOOLS).contains(&limit) {
         return Err(Problem::invalid(format!("limit is {limit}, it must be 1 to {MAX_TOOLS}")));
+    }
+    for (list, names) in [("pinned", &request.pinned), ("previous", &request.previous)] {
+        let count = names.len();
+        if count > MAX_NAMED {
+            let told = format!("{list} names {count} tools, it may name {MAX_NAMED}");
+            return Err(Problem::invalid(told));
+        }
     }
     let live = scope::within(&live, request.profile.as_deref())?;
     let (conversation, dialect) = request.conversation()?;

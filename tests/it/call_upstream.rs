@@ -419,6 +419,41 @@ async fn over_pipes_a_result_is_the_same_value_and_can_be_cancelled() {
 }
 
 #[tokio::test]
+async fn who_reads_nothing_holds_up_no_call() {
+    const STEPS: u32 = 4;
+    let lister = |request: &Request| {
+        let token = request.params["_meta"]["progressToken"].clone();
+        let tell = |step| {
+            let params =
+                json!({"progressToken": token, "progress": step, "message": "m".repeat(64 << 10)});
+            json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
+        };
+        let result = r#"{"content":[]}"#.to_owned();
+        match (request.method.as_str(), request.params["name"].as_str()) {
+            ("tools/list", _) => Answer::Result(page(&[("make", json!({})), ("other", json!({}))])),
+            (_, Some("other")) => Answer::Result(result),
+            _ => Answer::Told((0..STEPS).map(tell).collect(), result),
+        }
+    };
+    let mock = MockHttp::start(BOTH[0], true, lister).await;
+    let one = CallConfig { max_concurrent: 1, ..all() };
+    let proxy = Proxy::start(vec![server("srv", http(&mock.url))], one).await;
+    let mut hand = Hand::begin(&proxy).await;
+    hand.call(1, "srv/make").await;
+    until("it is under way", || mock.count("tools/call") == 1).await;
+    let ended = async {
+        while proxy.call("srv/other", &json!({})).await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("the call still counts");
+    for _ in 0..STEPS {
+        assert_eq!(hand.hear().await["method"], "notifications/progress");
+    }
+    assert_eq!(hand.hear().await["result"]["content"], json!([]));
+}
+
+#[tokio::test]
 async fn over_pipes_a_listing_may_have_a_query_too() {
     let tools = [("open_door", json!({})), ("ring_bell", json!({}))];
     let stdio = MockStdio::new(&script(&tools, &json!({})));

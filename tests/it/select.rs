@@ -139,6 +139,8 @@ async fn what_cant_be_read_is_refused() {
         (json!({"text": "a", "limit": 0}), "invalid-request"),
         (json!({"text": "a", "token_budget": 0}), "invalid-request"),
         (json!({"text": "a", "what": 1}), "invalid-request"),
+        (json!({"text": "a", "previous": vec!["x"; 1_001]}), "invalid-request"),
+        (json!({"text": "a", "pinned": vec!["x"; 1_001]}), "invalid-request"),
         (json!({"text": "?!"}), "empty-query"),
         (json!({"messages": [{"role": "system", "content": "be kind"}]}), "empty-query"),
         (json!({"text": "a", "servers": ["nowhere"]}), "unknown-server"),

@@ -52,6 +52,15 @@ async fn only_what_is_shown_is_called_and_by_its_own_name() {
         let answer = reply.json();
         assert_eq!((&answer["id"], text(&answer["result"])), (&json!("srv/look"), json!("look")));
     }
+    // The body may name it, whichever form the call has.
+    for (id, answered) in [("srv/look_secretly", "404"), ("srv/look", "200")] {
+        for body in
+            [json!({"id": id, "profile": "a", "arguments": {}}), json!({"id": id, "profile": "a"})]
+        {
+            let reply = proxy.app.post("/v1/call", body.to_string()).await;
+            assert_eq!(reply.status.as_str(), answered, "{body}: {}", reply.text);
+        }
+    }
     let called = mock.count("tools/call");
     for (path, id) in [
         ("/p/a/v1/call", "srv/look_secretly"),

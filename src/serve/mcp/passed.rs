@@ -51,24 +51,29 @@ impl McpHandler {
         let progress = token.is_some().then_some(progress);
         let asked = asked.map_err(|refused| refused.to_string())?;
         let mut answering = std::pin::pin!(self.calls.pass_on(asked, Way { input, progress }));
-        let tell = async |step: Progress| {
-            let Some(token) = token.clone() else { return };
-            let mut params = ProgressNotificationParam::new(token, step.progress);
-            params.total = step.total;
-            params.message = step.message;
-            let _ = context.peer.notify_progress(params).await;
-        };
+        // Ends when the call does. Apart from it: who reads nothing holds up no call, which would
+        // else count as under way for as long as that, whatever its time limit.
+        let mut telling = std::pin::pin!(async {
+            while let Some(step) = steps.recv().await {
+                let Some(token) = token.clone() else { return };
+                let mut params = ProgressNotificationParam::new(token, step.progress);
+                params.total = step.total;
+                params.message = step.message;
+                let _ = context.peer.notify_progress(params).await;
+            }
+        });
+        let (mut all_told, mut answered) = (false, None);
         let answered = loop {
             tokio::select! {
                 biased;
-                Some(step) = steps.recv() => tell(step).await,
+                () = &mut telling, if !all_told => all_told = true,
                 () = context.ct.cancelled() => return Err("the call was cancelled".to_owned()),
-                answered = &mut answering => break answered,
+                result = &mut answering, if answered.is_none() => answered = Some(result),
+            }
+            if all_told && let Some(answered) = answered.take() {
+                break answered;
             }
         };
-        while let Ok(step) = steps.try_recv() {
-            tell(step).await;
-        }
         let result = answered.map_err(|refused| refused.to_string())?.result;
         raw::whole(complete(result, modern), context)
     }

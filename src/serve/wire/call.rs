@@ -24,6 +24,9 @@ struct CallSchema {
     /// Its arguments, by the inputSchema of its definition.
     #[schemars(default)]
     arguments: serde_json::Map<String, serde_json::Value>,
+    /// The profile in whose view the tool is; without it any tool may be.
+    #[schemars(default)]
+    profile: Option<String>,
 }
 
 /// What a call came to at the tool's server.
