@@ -85,7 +85,7 @@ pub struct Tokens {
     /// Always: hosts and models wrap the tools in words of their own, and only one family's
     /// tokenizer is public.
     pub estimate: bool,
-    /// Not even the names of all tools fit.
+    /// Not even the shortest forms of all tools fit.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schemars(default)]
     pub over_budget: bool,
@@ -104,7 +104,7 @@ impl Tokens {
     ) -> Option<Self> {
         let (Budget { tokens: budget, family }, returned) = (budget?, fitted.tokens?);
         let over_budget = returned > budget;
-        let note = "not even the names fit: raise token_budget, or set a lower limit";
+        let note = "not even the shortest forms fit: raise token_budget, or set a lower limit";
         Some(Self {
             baseline: format::baseline(catalog, format, family),
             returned,

@@ -20,8 +20,8 @@ use crate::format::{self, Format};
 use crate::search::Query;
 use crate::tool::Tool;
 
-const CALL: &str = "Call a tool at its server, by the id that search_tools gives, with arguments that \
-    fit the inputSchema of its definition. Returns the server's own result.";
+const CALL: &str = "Call a tool at its server, by the id or name that the search gives, with arguments \
+    that fit the inputSchema of its definition. Returns the server's own result.";
 
 /// The arguments of `call_tool`.
 #[derive(JsonSchema)]
