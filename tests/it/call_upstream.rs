@@ -460,7 +460,7 @@ async fn over_pipes_a_listing_may_have_a_query_too() {
     let proxy = Proxy::start(vec![server("srv", stdio.transport())], all()).await;
     let list_query = McpConfig { list_query: true, ..McpConfig::default() };
     let list = json!({"id": 1, "method": "tools/list", "params": {"query": "ring_bell"}});
-    for (mcp, first) in [(list_query, "srv/ring_bell"), (McpConfig::default(), "search_tools")] {
+    for (mcp, first) in [(list_query, "srv__ring_bell"), (McpConfig::default(), "search_tools")] {
         let mut hand = Hand::with(&proxy, mcp).await;
         hand.say(list.clone()).await;
         assert_eq!(hand.hear().await["result"]["tools"][0]["name"], first);
