@@ -17,6 +17,33 @@ use crate::text;
 const FEWEST_TERMS: usize = 4;
 /// An earlier one with fewer than this named none.
 const FEWEST_EARLIER: usize = 2;
+/// Words that answer the model and ask for nothing.
+const COURTESIES: [&str; 24] = [
+    "absolutely",
+    "ahead",
+    "alright",
+    "awesome",
+    "cool",
+    "exactly",
+    "fine",
+    "go",
+    "good",
+    "great",
+    "nice",
+    "no",
+    "ok",
+    "okay",
+    "perfect",
+    "right",
+    "sure",
+    "thank",
+    "thanks",
+    "thx",
+    "yeah",
+    "yep",
+    "yes",
+    "wonderful",
+];
 /// The most of a user's word that is read, in bytes: half from the start and half from the end.
 const MAX_WORD: usize = 6_000;
 /// The most of what the model said since, and of what went wrong.
@@ -102,6 +129,15 @@ impl Conversation {
             }
         }
         self.say(role, &texts.join("\n"));
+    }
+
+    /// The user's last word asks for nothing (`thanks`, `yes, do that`): what an earlier one asked
+    /// for has been looked for by then.
+    pub fn goes_on(&self) -> bool {
+        let mut words = self.turns.iter().rev().filter(|turn| turn.role == Role::User);
+        let (Some(last), Some(_)) = (words.next(), words.next()) else { return false };
+        let asks_nothing = |word: &String| COURTESIES.contains(&&**word) || terms(word) == 0;
+        text::words(&last.text).iter().all(asks_nothing)
     }
 
     /// What to search for, phrasings of one need; empty if the user has not said a word.
@@ -195,6 +231,24 @@ mod tests {
             {"role": "user", "content": "and again"},
         ]));
         assert_eq!(conversation.phrasings(), ["and again", "refund the card payment of order 17"]);
+    }
+
+    #[test]
+    fn a_courtesy_goes_on_and_a_need_does_not() {
+        let goes_on = |last: &str| {
+            let earlier = json!({"role": "user", "content": "refund the card payment"});
+            of(&json!([earlier, {"role": "user", "content": last}])).goes_on()
+        };
+        for last in ["Thanks!", "yes, do that", "OK, great", "Please go ahead."] {
+            assert!(goes_on(last), "{last}");
+        }
+        for last in ["delete it", "yes, and mail her", "again"] {
+            assert!(!goes_on(last), "{last}");
+        }
+        assert!(
+            !of(&json!([{"role": "user", "content": "thanks"}])).goes_on(),
+            "there is no before"
+        );
     }
 
     #[test]

@@ -171,7 +171,10 @@ pub async fn select(
     let answer = http::ask(&live, &query).await?;
     let catalog = live.catalog();
     let write = move || {
-        let turn = Turn::of(&request, &catalog, &answer, &conversation.called);
+        let mut turn = Turn::of(&request, &catalog, &answer, &conversation.called);
+        if conversation.goes_on() {
+            turn.add_nothing();
+        }
         http::json(&turn.selected(limit, format, &wants))
     };
     Ok(formats::aside(true, write).await.unwrap_or_else(Problem::into_response))
@@ -267,6 +270,15 @@ impl<'a> Turn<'a> {
             removed,
             pinned,
             missing,
+        }
+    }
+
+    /// Finds what was given before alone, if anything was: a turn that asks for nothing costs no
+    /// prompt cache.
+    fn add_nothing(&mut self) {
+        if !self.previous.is_empty() {
+            let previous = &self.previous;
+            self.found.retain(|tool| previous.iter().any(|other| other.id == tool.id));
         }
     }
 
