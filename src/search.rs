@@ -267,7 +267,7 @@ pub fn rank_with(
     let (mut ranked, needs) = fuse::fuse(index, &lists, vectors);
     index.emphasis.apply(&mut ranked);
     let lifted = learned.map_or_else(BTreeMap::new, |(learned, encoder)| {
-        let place = |id: &ToolId| learned::place(index, id).filter(|tool| keep(*tool));
+        let place = |id: &ToolId| index.catalog.position(id.as_str()).filter(|tool| keep(*tool));
         learned.lifts(&query.texts, vectors, encoder, place)
     });
     learned::lift(&mut ranked, &lifted);

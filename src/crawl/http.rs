@@ -364,13 +364,14 @@ impl StreamableHttpClient for TappedHttp {
         if let Some(listing) = Known::of(&message) {
             return Ok(StreamableHttpPostResponse::Json(listing, None));
         }
-        self.pending.sent(&message);
         let begins = session_id.is_none();
         let response = self
             .authorized(|token| {
                 let (uri, session_id) = (Arc::clone(&uri), session_id.clone());
                 let (message, headers, auth) = (message.clone(), headers.clone(), auth.clone());
                 async move {
+                    // Anew for each attempt: the first may have ended with a refusal.
+                    self.pending.sent(&message);
                     let token = token.or(auth);
                     if let Some(id) = tap::listing_id(&message).or_else(|| tap::call_id(&message)) {
                         let reply =

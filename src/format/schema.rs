@@ -14,6 +14,9 @@ use crate::tool::Members;
 const ANY: &str = r#"{"type":"object","properties":{}}"#;
 /// What model APIs refuse at the top of a schema.
 const REFUSED: [&str; 5] = ["anyOf", "oneOf", "allOf", "enum", "not"];
+/// Keywords whose members are named by the author: those are no keywords.
+const NAMED: [&str; 5] =
+    ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
 /// Keywords whose values are data, not schemas.
 const DATA: [&str; 4] = ["default", "const", "enum", "examples"];
 /// The longest list of values that a signature keeps, in bytes.
@@ -62,10 +65,11 @@ pub(super) fn mended<'a>(schema: Option<&'a RawValue>, without: &[String]) -> Co
     let mut amiss = say_items(&mut value);
     if !without.is_empty() {
         amiss = true;
-        if let Some(properties) = value["properties"].as_object_mut() {
+        // Indexing would put a null where there is nothing.
+        if let Some(properties) = value.get_mut("properties").and_then(Value::as_object_mut) {
             properties.retain(|key, _| !without.contains(key));
         }
-        if let Some(required) = value["required"].as_array_mut() {
+        if let Some(required) = value.get_mut("required").and_then(Value::as_array_mut) {
             required.retain(|key| !without.iter().any(|other| key == other));
         }
     }
@@ -108,8 +112,13 @@ fn say_items(value: &mut Value) -> bool {
     if amiss {
         members.insert("items".into(), Value::Object(serde_json::Map::new()));
     }
-    for (_, inner) in members.iter_mut().filter(|(key, _)| !DATA.contains(&key.as_str())) {
-        amiss |= say_items(inner);
+    for (key, inner) in members.iter_mut().filter(|(key, _)| !DATA.contains(&key.as_str())) {
+        amiss |= match inner {
+            Value::Object(schemas) if NAMED.contains(&key.as_str()) => {
+                schemas.values_mut().fold(false, |amiss, schema| say_items(schema) | amiss)
+            }
+            inner => say_items(inner),
+        };
     }
     amiss
 }
@@ -140,11 +149,7 @@ fn keyword(key: &str, value: &str) -> String {
     if DATA.contains(&key) {
         return value.to_owned();
     }
-    // The members of these are named by the author: they are no keywords.
-    if matches!(
-        key,
-        "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas"
-    ) {
+    if NAMED.contains(&key) {
         return each_member(value, |_, schema| Some(bare(schema)));
     }
     bare(value)
@@ -209,7 +214,7 @@ fn items(schema: &RawValue) -> String {
     let kind = Members::of(schema).and_then(|schema| schema.get("type"));
     if let Some(kind) = kind.filter(|kind| kind.get().len() <= MAX_ENUM) {
         kept.raw("type", kind.get());
-        if kind.get() == r#""array""# {
+        if kind.get().contains(r#""array""#) {
             kept.raw("items", "{}");
         }
     }
@@ -249,6 +254,11 @@ mod tests {
                     "anyOf": [{"type": ["array", "null"], "items": {}}],
                     "default": {"type": "array"}}}}),
             ),
+            (
+                r#"{"type":"object","properties":{"examples":{"type":"array"}}}"#,
+                json!({"type": "object",
+                    "properties": {"examples": {"type": "array", "items": {}}}}),
+            ),
         ] {
             let mended: Value = serde_json::from_str(&mended(Some(&raw(broken)), &[])).unwrap();
             assert_eq!(mended, whole, "{broken}");
@@ -266,6 +276,9 @@ mod tests {
         let mended: Value = serde_json::from_str(&mended(Some(&schema), &odd)).unwrap();
         let kept = json!({"type": "object", "required": ["a"], "properties": {"a": {}}});
         assert_eq!(mended, kept);
+        let schema = raw(r#"{"type":"object","properties":{"b<":{}}}"#);
+        let mended: Value = serde_json::from_str(&super::mended(Some(&schema), &odd)).unwrap();
+        assert_eq!(mended, json!({"type": "object", "properties": {}}), "and no null");
     }
 
     #[test]
@@ -291,13 +304,15 @@ mod tests {
         let schema = json!({"type": "object", "required": ["a"], "properties": {
             "a": {"type": "string", "description": "x", "enum": ["p", "q"]},
             "b": {"anyOf": [{"type": "null"}]}, "c": true,
-            "d": {"type": "array", "items": {"type": "array", "items": {"type": "string"}}}}});
+            "d": {"type": "array", "items": {"type": "array", "items": {"type": "string"}}},
+            "e": {"type": "array", "items": {"type": ["array", "null"], "items": {}}}}});
         let typed: Value = serde_json::from_str(&typed(&schema.to_string())).unwrap();
         assert_eq!(
             typed,
             json!({"type": "object", "required": ["a"], "properties": {
                 "a": {"type": "string", "enum": ["p", "q"]}, "b": {}, "c": {},
-                "d": {"type": "array", "items": {"type": "array", "items": {}}}}})
+                "d": {"type": "array", "items": {"type": "array", "items": {}}},
+                "e": {"type": "array", "items": {"type": ["array", "null"], "items": {}}}}})
         );
     }
 }

@@ -208,25 +208,28 @@ impl Learner {
     pub async fn run(self, live: Live, shutdown: CancellationToken) {
         let mut changed = self.0.changed.subscribe();
         let mut vectors = Vectors::default();
-        let mut saved = 0;
+        let (mut saved, mut unsaved) = (0, false);
         while !shutdown.is_cancelled() {
             let number = *changed.borrow_and_update();
             let faded = self.notes().book.fade(&self.0.rules, SystemTime::now());
             let complete = self.publish(&live, &mut vectors).await;
-            if faded || number > saved {
-                self.save().await;
+            if unsaved || faded || number > saved {
+                unsaved = !self.save().await;
                 saved = number;
             }
-            self.0.settled.send_replace(number);
+            // What was erased is not, as long as the disk has it.
+            if !unsaved {
+                self.0.settled.send_replace(number);
+            }
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 _ = changed.changed() => {
                     let _ = tokio::time::timeout(DEBOUNCE, shutdown.cancelled()).await;
                 }
-                () = tokio::time::sleep(if complete { FADES } else { RETRY }) => {}
+                () = tokio::time::sleep(if complete && !unsaved { FADES } else { RETRY }) => {}
             }
         }
-        if *changed.borrow_and_update() > saved {
+        if unsaved || *changed.borrow_and_update() > saved {
             self.save().await;
         }
         // Nobody waits for what is not going to come.
@@ -273,13 +276,21 @@ impl Learner {
         complete
     }
 
-    async fn save(&self) {
+    /// Keeps the evidence on disk; false where that failed.
+    async fn save(&self) -> bool {
         let (path, book) = (self.0.path.clone(), self.notes().book.clone());
-        let saved = tokio::task::spawn_blocking(move || file::save(&path, &book)).await;
-        if let Ok(Err(error)) = saved {
-            tracing::warn!(
-                "evidence of use {error}: a restart will not know what was learned last"
-            );
+        match tokio::task::spawn_blocking(move || file::save(&path, &book)).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::warn!(
+                    "evidence of use {error}: a restart will not know what was learned last"
+                );
+                false
+            }
+            Err(error) => {
+                tracing::error!(%error, "evidence of use was not saved");
+                false
+            }
         }
     }
 }

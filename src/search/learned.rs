@@ -17,8 +17,8 @@ use serde::Serialize;
 use super::PartVectors;
 use crate::catalog::ToolIdx;
 use crate::embed::cache::Vector;
+use crate::index::Ranked;
 use crate::index::dense::Dense;
-use crate::index::{Index, Ranked};
 use crate::text::terms;
 use crate::tool::ToolId;
 
@@ -241,12 +241,6 @@ fn set(text: &str) -> Vec<String> {
     terms.sort_unstable();
     terms.dedup();
     terms
-}
-
-/// Where in the catalog a tool is.
-pub(super) fn place(index: &Index, id: &ToolId) -> Option<ToolIdx> {
-    let at = index.catalog.tools().binary_search_by(|tool| tool.id.cmp(id)).ok()?;
-    u32::try_from(at).ok().map(ToolIdx)
 }
 
 /// Lifts tools of a fused ranking, and scales it so that the best has 1 again. One that no arm had

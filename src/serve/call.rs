@@ -115,7 +115,11 @@ impl Calls {
     }
 
     /// Passes a call on; it is cancelled when this future is dropped.
-    pub async fn pass_on(&self, asked: Asked, way: Way) -> Result<Answered, Refused> {
+    pub async fn pass_on(
+        &self,
+        asked: Result<Asked, Refused>,
+        way: Way,
+    ) -> Result<Answered, Refused> {
         let began = Instant::now();
         let counted = metrics::CallUnderWay::begin();
         let answered = self.answer(asked, way).await;
@@ -134,11 +138,12 @@ impl Calls {
         answered
     }
 
-    async fn answer(&self, asked: Asked, way: Way) -> Result<Answered, Refused> {
+    async fn answer(&self, asked: Result<Asked, Refused>, way: Way) -> Result<Answered, Refused> {
         // Who may call nothing learns nothing of what there is.
         if !self.are_on() {
             return Err(CallError::Off.into());
         }
+        let asked = asked?;
         let tool = self.find(&asked.id).await?;
         self.caller.permits(&tool)?;
         let wrong = self.validators.check(&tool, &asked.arguments).await;

@@ -36,7 +36,7 @@ pub(super) const PAGE: usize = 100;
 /// Most tools in a page.
 pub const MAX_PAGE: usize = 1_000;
 /// What `GET /v1/search` takes.
-const SEARCH_PARAMS: [&str; 13] = [
+const SEARCH_PARAMS: [&str; 14] = [
     "q",
     "limit",
     "server",
@@ -50,6 +50,7 @@ const SEARCH_PARAMS: [&str; 13] = [
     "family",
     "tool_use_id",
     "call_id",
+    scope::PROFILE,
 ];
 
 /// A body as JSON.
@@ -150,7 +151,7 @@ pub async fn call(
     };
     // A call has a time limit of its own.
     lifted.lift();
-    let asked = super::call::read(Some(asked))?;
+    let asked = super::call::read(Some(asked));
     let answered = calls.scoped(live).pass_on(asked, Way::default()).await?;
     let result = serde_json::from_str(&answered.result).map_err(|_| Problem::internal())?;
     let (id, server) = (answered.tool.id.as_str(), answered.tool.server.as_str());
@@ -159,7 +160,7 @@ pub async fn call(
 
 /// `GET /v1/tools`
 pub async fn tools(Scoped(live): Scoped, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let params = Params::parse(query.as_deref(), &["server", "cursor", "limit"])?;
+    let params = Params::parse(query.as_deref(), &["server", "cursor", "limit", scope::PROFILE])?;
     let limit = params.number("limit")?.unwrap_or(PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Problem::invalid(format!("limit is {limit}, it must be 1 to {MAX_PAGE}")));
@@ -231,11 +232,9 @@ pub(super) struct Params(Vec<(String, String)>);
 
 impl Params {
     pub(super) fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
-        // The profile was read with the request's path.
         let pairs: Vec<(String, String)> =
             url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
                 .into_owned()
-                .filter(|(name, _)| name != scope::PROFILE)
                 .collect();
         match pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             Some((name, _)) => Err(Problem::invalid(format!(

@@ -144,7 +144,9 @@ pub async fn forget(
 
 fn which(params: &Params) -> Result<Which, Problem> {
     let one = |name| Ok::<_, Problem>(params.one(name)?.map(str::to_owned));
-    Ok(Which { scope: one("scope")?, tool: one("tool")?, query: one("query")? })
+    // Queries are kept without the spaces around them.
+    let query = one("query")?.map(|text| text.trim().to_owned());
+    Ok(Which { scope: one("scope")?, tool: one("tool")?, query })
 }
 
 impl From<Noted> for LearnedEvidence {

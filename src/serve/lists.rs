@@ -16,7 +16,7 @@ use super::digest::digest;
 use super::formats;
 use super::http::{self, Params};
 use super::problem::Problem;
-use super::scope::Scoped;
+use super::scope::{self, Scoped};
 use crate::catalog::Catalog;
 use crate::format::{self, Format, Rung};
 use crate::live::Live;
@@ -117,7 +117,7 @@ async fn list(
     headers: &HeaderMap,
     write: impl FnOnce(&Catalog, &[&Tool]) -> Written + Send + 'static,
 ) -> Result<Response, Problem> {
-    let params = Params::parse(query, &["server"])?;
+    let params = Params::parse(query, &["server", scope::PROFILE])?;
     let servers: Vec<String> = params.all("server");
     if !live.is_ready() {
         return Err(Problem::not_ready());

@@ -314,7 +314,7 @@ impl<'a> Turn<'a> {
         // The oldest of before, and the last of those that are new.
         let (before, new) = tools.split_at(self.previous.len());
         let mut order: Vec<&Tool> = before.iter().chain(new.iter().rev()).copied().collect();
-        order.sort_by_key(|tool| self.need(tool));
+        order.sort_by_cached_key(|tool| self.need(tool));
         // Where one goes a prompt cache ends: once any has to, a third of the places is made free
         // of idle ones, so that the next turns can do without.
         let idle_most = if tools.len() > limit { limit - limit / 3 } else { limit };

@@ -3,29 +3,15 @@
 use std::collections::BTreeSet;
 
 use rmcp::model::{CallToolRequestParams, ProgressNotificationParam};
-use rmcp::service::{NotificationContext, RunningService, ServiceExt};
+use rmcp::service::{RoleClient, RunningService, ServiceExt};
 use rmcp::transport::StreamableHttpClientTransport;
-use rmcp::{ClientHandler, RoleClient};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use toolscout::config::Transport;
 
-use crate::support::proxy::{Proxy, all};
+use crate::support::proxy::{Listening, Proxy, all};
 use crate::upstreams::{everything_over_http, peers, script, server, stdio};
-
-#[derive(Clone)]
-struct Listening(mpsc::UnboundedSender<ProgressNotificationParam>);
-
-impl ClientHandler for Listening {
-    async fn on_progress(
-        &self,
-        params: ProgressNotificationParam,
-        _: NotificationContext<RoleClient>,
-    ) {
-        let _ = self.0.send(params);
-    }
-}
 
 type Client = RunningService<RoleClient, Listening>;
 

@@ -176,8 +176,9 @@ async fn calls_at_once_are_bounded() {
     second.abort();
     until("both are cancelled", || mock.count("notifications/cancelled") == 2).await;
     proxy.result("one/look", &json!({"at": "x"})).await;
+    assert_eq!(proxy.app.post("/v1/call", r#"{"arguments":{}}"#).await.status, 400);
     let metrics = proxy.app.get("/metrics").await.text;
-    for outcome in ["answered", "busy", "cancelled"] {
+    for outcome in ["answered", "busy", "cancelled", "invalid_arguments"] {
         assert!(metrics.contains(&format!("toolscout_calls_total{{outcome=\"{outcome}\"}}")));
     }
 }

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rmcp::model::{
-    CallToolRequestParams, ClientCapabilities, ProgressNotificationParam, ProtocolVersion,
-};
-use rmcp::service::{ClientLifecycleMode, ClientServiceExt, NotificationContext};
+use rmcp::model::{CallToolRequestParams, ClientCapabilities, ProtocolVersion};
+use rmcp::service::{ClientLifecycleMode, ClientServiceExt};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::{ClientHandler, RoleClient};
 use serde_json::{Value, json};
@@ -20,7 +18,7 @@ use toolscout::serve::{self, Rooms};
 use crate::support::crawling::{PATIENCE, http, server, until};
 use crate::support::mock_http::{Answer, MockHttp, Request, Speaks};
 use crate::support::mock_stdio::MockStdio;
-use crate::support::proxy::{Proxy, all, call};
+use crate::support::proxy::{Listening, Proxy, all, call};
 
 /// What no typed copy would keep: a number beyond all range, half a surrogate pair, a key twice,
 /// numbers in forms of their own, members that nobody knows.
@@ -226,20 +224,6 @@ async fn annotated_arguments_go_as_headers_too() {
     assert_eq!(sent.headers["mcp-param-region"], "eu");
     assert_eq!(sent.headers["mcp-name"], "get");
     assert_eq!(mock.count("tools/list"), listings, "the server is not asked for it again");
-}
-
-/// A client that hands on what it hears of progress.
-#[derive(Clone)]
-struct Listening(mpsc::UnboundedSender<ProgressNotificationParam>);
-
-impl ClientHandler for Listening {
-    async fn on_progress(
-        &self,
-        params: ProgressNotificationParam,
-        _: NotificationContext<RoleClient>,
-    ) {
-        let _ = self.0.send(params);
-    }
 }
 
 #[tokio::test]

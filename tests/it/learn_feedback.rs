@@ -142,7 +142,11 @@ async fn a_choice_lifts_is_explained_outlives_a_restart_and_is_erased() {
     let nothing = (200, json!({"forgotten": 0}));
     assert_eq!(erase("/v1/admin/learned?tool=mail/send_mail").await, nothing);
     assert_eq!(erase("/v1/admin/learned?scope=team").await, nothing);
-    assert_eq!(erase("/v1/admin/learned?tols=x").await.0, 400);
+    // Else all of it would go.
+    for unknown in ["tols=x", "profile=x"] {
+        assert_eq!(erase(&format!("/v1/admin/learned?{unknown}")).await.0, 400, "{unknown}");
+    }
+    assert_eq!(erase("/v1/admin/learned?query=nobody%20asked%20").await, nothing);
     assert_eq!(erase("/v1/admin/learned").await, (200, json!({"forgotten": 1})));
     // At once, on disk as well, and the answers are those from before.
     let generation = |mut answer: Value| {

@@ -49,7 +49,7 @@ fn ask(query: &Query, learned: &Learned) -> Ranking {
 }
 
 fn of_all(id: &ToolId) -> Option<ToolIdx> {
-    place(&INDEX, id)
+    INDEX.catalog.position(id.as_str())
 }
 
 fn lifts(query: &Query, learned: &Learned) -> BTreeMap<ToolId, Lifted> {

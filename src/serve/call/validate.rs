@@ -63,30 +63,27 @@ impl Validators {
         if matches!(known, Some(None)) {
             return Vec::new();
         }
-        let is_new = known.is_none();
         let (tool, arguments) = (Arc::clone(tool), Value::Object(arguments.clone()));
         let (hash, id) = (tool.hash, tool.id.clone());
-        let turns = Arc::clone(&self.turns);
+        let (turns, kept) = (Arc::clone(&self.turns), Arc::clone(&self.kept));
         let judged = async move {
             let turn = turns.acquire_owned().await;
             let judge = move || {
                 let _turn = turn;
-                let compiled = match known {
-                    Some(compiled) => compiled,
-                    None => compile(&tool).map(Arc::new),
-                };
-                let wrong = compiled.as_deref().map(|compiled| compiled.wrong(&tool, &arguments));
-                (compiled, wrong.unwrap_or_default())
+                // Kept also where nobody waits for it any more.
+                let compiled = known.unwrap_or_else(|| {
+                    let compiled = compile(&tool).map(Arc::new);
+                    kept.insert(hash, compiled.clone());
+                    compiled
+                });
+                compiled.map(|compiled| compiled.wrong(&tool, &arguments)).unwrap_or_default()
             };
             tokio::task::spawn_blocking(judge).await
         };
-        let Ok(Ok((compiled, wrong))) = tokio::time::timeout(PATIENCE, judged).await else {
+        let Ok(Ok(wrong)) = tokio::time::timeout(PATIENCE, judged).await else {
             tracing::warn!(tool = %id, "checking takes too long: arguments go unchecked");
             return Vec::new();
         };
-        if is_new {
-            self.kept.insert(hash, compiled);
-        }
         wrong
     }
 }

@@ -49,7 +49,6 @@ impl McpHandler {
         let token = context.meta.get_progress_token();
         let (progress, mut steps) = mpsc::channel::<Progress>(STEPS);
         let progress = token.is_some().then_some(progress);
-        let asked = asked.map_err(|refused| refused.to_string())?;
         let mut answering = std::pin::pin!(self.calls.pass_on(asked, Way { input, progress }));
         // Ends when the call does. Apart from it: who reads nothing holds up no call, which would
         // else count as under way for as long as that, whatever its time limit.

@@ -7,13 +7,11 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use futures::{SinkExt, StreamExt};
 use rmcp::ErrorData;
 use rmcp::model::Tool as McpTool;
 use rmcp::service::{RequestContext, RoleServer};
 use serde_json::{Map, Value};
-use tokio::io::{AsyncRead, DuplexStream};
-use tokio_util::codec::{FramedRead, FramedWrite, LinesCodec};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader, DuplexStream};
 
 use super::super::MAX_BODY_BYTES;
 use super::super::problem::Problem;
@@ -49,13 +47,14 @@ pub async fn read(request: Request, next: Next) -> Response {
 
 /// The same for a client's lines.
 pub fn read_lines(input: impl AsyncRead + Send + Unpin + 'static) -> DuplexStream {
-    let (ours, theirs) = tokio::io::duplex(PIPE);
-    let mut lines = FramedRead::new(input, LinesCodec::new());
-    let mut output = FramedWrite::new(ours, LinesCodec::new());
+    let (mut ours, theirs) = tokio::io::duplex(PIPE);
+    // Bytes: a line that is no text is refused by who reads it, and ends nothing here.
+    let mut lines = BufReader::new(input).split(b'\n');
     tokio::spawn(async move {
-        while let Some(Ok(line)) = lines.next().await {
-            let other = moved(line.as_bytes()).and_then(|line| String::from_utf8(line).ok());
-            if output.send(other.unwrap_or(line)).await.is_err() {
+        while let Ok(Some(line)) = lines.next_segment().await {
+            let mut line = moved(&line).unwrap_or(line);
+            line.push(b'\n');
+            if ours.write_all(&line).await.is_err() {
                 return;
             }
         }

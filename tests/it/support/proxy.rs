@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use rmcp::model::{CallToolRequestParams, CallToolResult};
-use rmcp::service::{ClientLifecycleMode, ClientServiceExt, RoleClient, RunningService};
+use rmcp::ClientHandler;
+use rmcp::model::{CallToolRequestParams, CallToolResult, ProgressNotificationParam};
+use rmcp::service::{
+    ClientLifecycleMode, ClientServiceExt, NotificationContext, RoleClient, RunningService,
+};
 use rmcp::transport::StreamableHttpClientTransport;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -115,4 +118,18 @@ pub async fn call(
 ) -> CallToolResult {
     let arguments = arguments.as_object().cloned().unwrap();
     client.call_tool(CallToolRequestParams::new(tool).with_arguments(arguments)).await.unwrap()
+}
+
+/// A client that hands on what it hears of progress.
+#[derive(Clone)]
+pub struct Listening(pub mpsc::UnboundedSender<ProgressNotificationParam>);
+
+impl ClientHandler for Listening {
+    async fn on_progress(
+        &self,
+        params: ProgressNotificationParam,
+        _: NotificationContext<RoleClient>,
+    ) {
+        let _ = self.0.send(params);
+    }
 }
