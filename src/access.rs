@@ -3,6 +3,7 @@
 //! Invariant: synchronous; a view is an index of its own, so that nothing of what it leaves out
 //! has a score, a count or a name in it.
 
+pub mod caller;
 pub mod profile;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,9 @@
 //! Invariant: a [`Config`] is complete and valid; nothing after it reads the environment.
 
 mod added;
+mod audit;
 mod call;
+mod check;
 mod client;
 mod credential;
 pub mod edit;
@@ -13,7 +15,9 @@ mod expand;
 mod file;
 mod hidden;
 pub mod import;
+mod inbound;
 mod learn;
+mod limits;
 mod load;
 mod names;
 mod network;
@@ -25,10 +29,14 @@ mod secret;
 mod server;
 mod service;
 mod show;
+mod telemetry;
+mod tenant;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod trust;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,14 +51,20 @@ use crate::tool::{ServerId, Tool};
 use crate::trust::policy::Policy;
 
 pub use self::added::AddedServer;
+pub use self::audit::AuditConfig;
 pub use self::call::{Alias, Allow, CallConfig, McpConfig};
 pub use self::error::{ConfigError, ConfigErrors, Problem};
+pub use self::inbound::AuthConfig;
+pub use self::limits::LimitsConfig;
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 pub use self::names::{NameFilter, Names};
 pub use self::network::{ClientCertificate, NetworkConfig, Proxy, Unusable, certificates};
 pub use self::registry::{Approve, RegistryConfig, RemoteKind};
 pub use self::server::Defaults;
 pub use self::service::{data_folder, followed_registries, service_address};
+pub use self::telemetry::TelemetryConfig;
+pub use self::tenant::TenantConfig;
+pub use self::tls::TlsConfig;
 
 /// Looks a variable up; `None` when it is unset.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -100,6 +114,18 @@ pub struct Config {
     pub profiles: Profiles,
     /// What logins are encrypted with.
     pub token_key: TokenKey,
+    /// Who may ask.
+    pub auth: AuthConfig,
+    /// Those who share the process and nothing else, by name.
+    pub tenants: BTreeMap<String, TenantConfig>,
+    /// How much is served.
+    pub limits: LimitsConfig,
+    /// Certificates of the listener.
+    pub tls: TlsConfig,
+    /// Logs, traces and metrics.
+    pub telemetry: TelemetryConfig,
+    /// What is kept of who did what.
+    pub audit: AuditConfig,
 }
 
 /// Where the key is that logins are encrypted with.

@@ -5,16 +5,16 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::check::Check;
 use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
-use super::raw::{RawConfig, RawCrawl, RawServer};
+use super::raw::{RawConfig, RawServer};
 use super::server::{self, Defaults, Entry};
 use super::{
-    Config, CrawlConfig, EmbedConfig, Environment, TokenKey, call, client, encoder, file, learn,
-    network, profile, registry, trust,
+    Config, EmbedConfig, Environment, audit, call, client, encoder, file, inbound, learn, limits,
+    network, profile, registry, telemetry, tenant, tls, trust,
 };
 
 /// The file that is read when none is named.
@@ -71,6 +71,19 @@ pub struct Loaded {
     pub(super) filled_in: Vec<SecretString>,
 }
 
+/// What resolving a section of the file takes.
+pub(super) struct Section<'a> {
+    /// Where it stands.
+    pub place: Place,
+    /// The folder that relative paths start from.
+    pub base: &'a Path,
+    pub environment: &'a Environment<'a>,
+    pub errors: &'a mut Vec<ConfigError>,
+    pub warnings: &'a mut Vec<ConfigError>,
+    /// What else was read, to be watched for changes.
+    pub files: &'a mut Vec<PathBuf>,
+}
+
 /// Reads and resolves everything.
 pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, ConfigErrors> {
     let mut errors = Vec::new();
@@ -115,6 +128,20 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let trust = trust::resolve(&raw.trust, &entries, &place, &mut errors);
     let (call, mcp) = call::resolve(&raw.call, &raw.mcp, &entries, &place, &mut errors);
     let learn = learn::resolve(&raw.learn, &place.at("learn"), &mut errors);
+    let mut section = |key: &str| Section {
+        place: place.at(key),
+        base: &base,
+        environment,
+        errors: &mut errors,
+        warnings: &mut warnings,
+        files: &mut files,
+    };
+    let auth = inbound::resolve(raw.auth, &mut section("auth"));
+    let tenants = tenant::resolve(raw.tenants, &mut section("tenants"));
+    let limits = limits::resolve(raw.limits, &mut section("limits"));
+    let tls = tls::resolve(raw.tls, &mut section("tls"));
+    let telemetry = telemetry::resolve(raw.telemetry, &mut section("telemetry"));
+    let audit = audit::resolve(raw.audit, &mut section("audit"));
     refuse_duplicates(&entries, sources.demo, &mut errors);
     let mut servers = Vec::new();
     // What an error was told of would be another server without it.
@@ -162,6 +189,12 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 registries,
                 profiles,
                 token_key,
+                auth,
+                tenants,
+                limits,
+                tls,
+                telemetry,
+                audit,
             },
             warnings,
             left_out,
@@ -371,130 +404,5 @@ fn refuse_duplicates(entries: &[Entry], demo: bool, errors: &mut Vec<ConfigError
                     .error(Problem::Duplicate { id: entry.id.clone(), other: other.clone() }),
             ),
         }
-    }
-}
-
-/// Checks the values outside `[servers]`.
-pub(super) struct Check<'a> {
-    pub place: &'a Place,
-    pub errors: &'a mut Vec<ConfigError>,
-}
-
-impl Check<'_> {
-    fn time(&mut self, key: &str, text: Option<&str>, default: Duration) -> Duration {
-        let place = self.place.at("crawl").at(key);
-        self.duration(&place, text, Duration::from_secs(1), default)
-    }
-
-    fn duration(
-        &mut self,
-        place: &Place,
-        text: Option<&str>,
-        least: Duration,
-        default: Duration,
-    ) -> Duration {
-        let parsed = text.map(|text| server::duration(text, least));
-        parsed.unwrap_or(Ok(default)).unwrap_or_else(|problem| {
-            self.errors.push(place.error(problem));
-            default
-        })
-    }
-
-    fn crawl(&mut self, raw: &RawCrawl) -> CrawlConfig {
-        let mut count = |key: &str, value: Option<usize>, default: usize| {
-            if value == Some(0) {
-                let problem = Problem::TooSmall { least: "1" };
-                self.errors.push(self.place.at("crawl").at(key).error(problem));
-            }
-            value.unwrap_or(default)
-        };
-        CrawlConfig {
-            concurrency: count("concurrency", raw.concurrency, 8),
-            max_pages: count("max_pages", raw.max_pages, 200),
-            max_tools: count("max_tools", raw.max_tools, 20_000),
-            max_bytes: count("max_bytes", raw.max_bytes, 64 << 20),
-        }
-    }
-
-    pub(super) fn listen(
-        &mut self,
-        raw: &RawConfig,
-        sources: &Sources,
-        environment: &Environment<'_>,
-    ) -> Option<SocketAddr> {
-        let variable = || environment("TOOLSCOUT_LISTEN").filter(|value| !value.is_empty());
-        let (place, parsed) = if let Some(flag) = sources.listen {
-            (Place::new("--listen", Lines::new()), Ok(flag))
-        } else if let Some(text) = variable() {
-            let place = Place::new("TOOLSCOUT_LISTEN", Lines::new());
-            (place, text.parse().map_err(|_| Problem::Address(text)))
-        } else {
-            let text = raw.listen.as_deref().unwrap_or("127.0.0.1:7420");
-            let parsed = text.parse().map_err(|_| Problem::Address(text.into()));
-            (self.place.at("listen"), parsed)
-        };
-        let anonymous = raw.allow_anonymous.unwrap_or(false) || sources.allow_anonymous;
-        let problem = match parsed {
-            Err(problem) => problem,
-            Ok(address) if sources.listens && !address.ip().is_loopback() && !anonymous => {
-                Problem::NotLoopback(address)
-            }
-            Ok(address) => return Some(address),
-        };
-        self.errors.push(place.error(problem));
-        None
-    }
-
-    /// What logins are encrypted with.
-    fn token_key(
-        &mut self,
-        file: Option<&str>,
-        keyring: Option<bool>,
-        base: &Path,
-        environment: &Environment<'_>,
-    ) -> TokenKey {
-        let variable = environment(super::TOKEN_KEY).filter(|key| !key.is_empty());
-        if let Some(key) = variable {
-            return TokenKey::Given(key.into());
-        }
-        let Some(file) = file else {
-            return if keyring.unwrap_or(true) { TokenKey::Keyring } else { TokenKey::File };
-        };
-        let path = base.join(file);
-        let open = |mode: u32| mode & 0o077 != 0;
-        let read = std::fs::metadata(&path).and_then(|found| {
-            let text = std::fs::read_to_string(&path)?;
-            Ok((open(std::os::unix::fs::PermissionsExt::mode(&found.permissions())), text))
-        });
-        let problem = match read {
-            Ok((false, key)) => return TokenKey::Given(key.trim().to_owned().into()),
-            Ok((true, _)) => Problem::OpenKey(path.display().to_string()),
-            Err(error) => Problem::Unreadable(error.to_string()),
-        };
-        self.errors.push(self.place.at("token_key_file").error(problem));
-        TokenKey::File
-    }
-
-    pub(super) fn data(
-        &mut self,
-        raw: &RawConfig,
-        base: &Path,
-        sources: &Sources,
-        environment: &Environment<'_>,
-    ) -> Option<PathBuf> {
-        let outside = (sources.data.clone()).or_else(|| set(environment, "TOOLSCOUT_DATA"));
-        let here = sources.folder.join("index-data");
-        let data = outside
-            .map(|path| sources.folder.join(path))
-            .or_else(|| raw.data.as_ref().map(|path| base.join(path)))
-            .or_else(|| here.is_dir().then_some(here))
-            .or_else(|| {
-                let folders = directories::ProjectDirs::from("", "", "toolscout")?;
-                Some(folders.data_dir().to_owned())
-            });
-        if data.is_none() {
-            self.errors.push(self.place.at("data").error(Problem::NoDataFolder));
-        }
-        data
     }
 }

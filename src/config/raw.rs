@@ -7,7 +7,13 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::audit::RawAudit;
+use super::inbound::RawAuth;
+use super::limits::RawLimits;
 use super::profile::RawProfile;
+use super::telemetry::RawTelemetry;
+use super::tenant::RawTenant;
+use super::tls::RawTls;
 
 /// `toolscout.toml`.
 #[derive(Default, Deserialize)]
@@ -29,6 +35,12 @@ pub(super) struct RawConfig {
     pub profiles: BTreeMap<String, RawProfile>,
     pub token_key_file: Option<String>,
     pub token_keyring: Option<bool>,
+    pub auth: RawAuth,
+    pub limits: RawLimits,
+    pub tls: RawTls,
+    pub telemetry: RawTelemetry,
+    pub audit: RawAudit,
+    pub tenants: BTreeMap<String, RawTenant>,
     pub servers: BTreeMap<String, RawServer>,
 }
 

@@ -6,7 +6,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::load::{Check, Sources, in_order, own_file};
+use super::check::Check;
+use super::load::{Sources, in_order, own_file};
 use super::raw::RawConfig;
 use super::{ConfigErrors, Environment, RegistryConfig, registry};
 

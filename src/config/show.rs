@@ -10,10 +10,17 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
 
+use super::audit::RawAudit;
+use super::inbound::RawAuth;
+use super::limits::RawLimits;
 use super::profile::RawProfile;
+use super::telemetry::RawTelemetry;
+use super::tenant::RawTenant;
+use super::tls::RawTls;
 use super::{
     Alias, Allow, Auth, CallConfig, Config, EndpointConfig, Grant, Loaded, NameFilter, OAuthConfig,
-    Proxy, RegistryConfig, ServerConfig, TokenKey, Transport, secret,
+    Proxy, RegistryConfig, ServerConfig, TokenKey, Transport, audit, inbound, limits, secret,
+    telemetry, tenant, tls,
 };
 use crate::embed::IN_BINARY;
 use crate::trust::policy::{Action, Rule, Rules};
@@ -40,6 +47,13 @@ struct Shown<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     profiles: BTreeMap<&'a str, RawProfile>,
     token_key: &'static str,
+    auth: RawAuth,
+    limits: RawLimits,
+    tls: RawTls,
+    telemetry: RawTelemetry,
+    audit: RawAudit,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tenants: BTreeMap<&'a str, RawTenant>,
     servers: BTreeMap<&'a str, ShownServer>,
 }
 
@@ -186,6 +200,12 @@ impl Loaded {
             registries,
             profiles,
             token_key,
+            auth,
+            tenants,
+            limits,
+            tls,
+            telemetry,
+            audit,
         } = &self.config;
         let path = |path: &std::path::PathBuf| path.display().to_string();
         toml::to_string(&Shown {
@@ -231,6 +251,12 @@ impl Loaded {
                 TokenKey::Keyring => "keyring, else file",
                 TokenKey::File => "file",
             },
+            auth: inbound::shown(auth),
+            limits: limits::shown(limits),
+            tls: tls::shown(tls),
+            telemetry: telemetry::shown(telemetry),
+            audit: audit::shown(audit),
+            tenants: tenant::shown(tenants),
             servers: (servers.iter())
                 .map(|server| (server.id.as_str(), self.server(server)))
                 .collect(),

@@ -5,12 +5,18 @@ mod trust;
 
 use std::path::Path;
 
+use super::audit::RawAudit;
 use super::file::keys_of;
+use super::inbound::RawAuth;
+use super::limits::RawLimits;
 use super::profile::{RawProfile, RawToolConfig, RawToolset};
 use super::raw::{
     RawCall, RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawLearn, RawMcp, RawOAuth, RawRegistry,
     RawRerank, RawServer, RawTrust,
 };
+use super::telemetry::RawTelemetry;
+use super::tenant::RawTenant;
+use super::tls::RawTls;
 use super::*;
 
 mod credentials;
@@ -103,6 +109,12 @@ fn the_example_names_every_key_and_no_other() {
     assert_eq!(sorted(keys(&tree["call"])), sorted(keys_of::<RawCall>()));
     assert_eq!(sorted(keys(&tree["mcp"])), sorted(keys_of::<RawMcp>()));
     assert_eq!(sorted(keys(&tree["learn"])), sorted(keys_of::<RawLearn>()));
+    assert_eq!(sorted(keys(&tree["auth"])), sorted(keys_of::<RawAuth>()));
+    assert_eq!(sorted(keys(&tree["limits"])), sorted(keys_of::<RawLimits>()));
+    assert_eq!(sorted(keys(&tree["tls"])), sorted(keys_of::<RawTls>()));
+    assert_eq!(sorted(keys(&tree["telemetry"])), sorted(keys_of::<RawTelemetry>()));
+    assert_eq!(sorted(keys(&tree["audit"])), sorted(keys_of::<RawAudit>()));
+    assert_eq!(sorted(keys(&tree["tenants"]["acme"])), sorted(keys_of::<RawTenant>()));
     assert_eq!(sorted(keys(&tree["embed"])), sorted(keys_of::<RawEmbed>()));
     assert_eq!(sorted(keys(&tree["embed"]["endpoint"])), sorted(keys_of::<RawEndpoint>()));
     assert_eq!(sorted(keys(&tree["registry"][0])), sorted(keys_of::<RawRegistry>()));
@@ -172,7 +184,7 @@ headers = "Bearer sk-secret"
     toolscout.toml:1: listen: "localhost" is not an address
       remedy: write an IP address and a port, as in "127.0.0.1:7420"
     error: toolscout.toml:2: lissten: unknown key
-      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, call, mcp, learn, embed, rerank, registry, profiles, token_key_file, token_keyring, servers
+      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, call, mcp, learn, embed, rerank, registry, profiles, token_key_file, token_keyring, auth, limits, tls, telemetry, audit, tenants, servers
     error: toolscout.toml:4: crawl.concurrency: wrong type: expected a whole number, found string
       remedy: give a value of that type; see `toolscout config example`
     error: toolscout.toml:5: crawl.max_pages: too small

@@ -1,5 +1,6 @@
 //! toolscout's server on a port of its own, over a catalog that the test gives.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,7 +13,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use toolscout::access::profile::Profiles;
 use toolscout::catalog::{Catalog, Outcome, Server, ServerInfo, ServerUpdate};
-use toolscout::config::{Config, CrawlConfig, Defaults, EmbedConfig, Sources, TokenKey, load};
+use toolscout::config::{
+    AuditConfig, AuthConfig, Config, CrawlConfig, Defaults, EmbedConfig, LimitsConfig, Sources,
+    TelemetryConfig, TlsConfig, TokenKey, load,
+};
 use toolscout::live::Live;
 use toolscout::live::indexer::Indexer;
 use toolscout::serve::{self, Rooms};
@@ -86,6 +90,12 @@ pub fn config() -> Config {
         registries: Vec::new(),
         profiles: Profiles::new(),
         token_key: TokenKey::File,
+        auth: AuthConfig::default(),
+        tenants: BTreeMap::default(),
+        limits: LimitsConfig::default(),
+        tls: TlsConfig::default(),
+        telemetry: TelemetryConfig::default(),
+        audit: AuditConfig::default(),
         learn: None,
         trust: toolscout::trust::policy::Policy::default(),
     }

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use toolscout::access::profile::Profiles;
 use toolscout::catalog::{Listing, Outcome, ServerInfo, ServerUpdate};
 use toolscout::config::{
-    Config, CrawlConfig, Defaults, EmbedConfig, NameFilter, NetworkConfig, ServerConfig, TokenKey,
-    Transport,
+    AuditConfig, AuthConfig, Config, CrawlConfig, Defaults, EmbedConfig, LimitsConfig, NameFilter,
+    NetworkConfig, ServerConfig, TelemetryConfig, TlsConfig, TokenKey, Transport,
 };
 use toolscout::crawl::{self, Crawler, Wanted};
 use toolscout::tool::ServerId;
@@ -62,6 +62,12 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         registries: Vec::new(),
         profiles: Profiles::new(),
         token_key: TokenKey::File,
+        auth: AuthConfig::default(),
+        tenants: BTreeMap::default(),
+        limits: LimitsConfig::default(),
+        tls: TlsConfig::default(),
+        telemetry: TelemetryConfig::default(),
+        audit: AuditConfig::default(),
         learn: None,
         trust: toolscout::trust::policy::Policy::default(),
     }
