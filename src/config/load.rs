@@ -73,8 +73,8 @@ pub struct Loaded {
 
 /// What resolving a section of the file takes.
 pub(super) struct Section<'a> {
-    /// Where it stands.
-    pub place: Place,
+    /// The whole file: a section is at its name.
+    pub place: &'a Place,
     /// The folder that relative paths start from.
     pub base: &'a Path,
     pub environment: &'a Environment<'a>,
@@ -128,20 +128,20 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let trust = trust::resolve(&raw.trust, &entries, &place, &mut errors);
     let (call, mcp) = call::resolve(&raw.call, &raw.mcp, &entries, &place, &mut errors);
     let learn = learn::resolve(&raw.learn, &place.at("learn"), &mut errors);
-    let mut section = |key: &str| Section {
-        place: place.at(key),
+    let mut section = Section {
+        place: &place,
         base: &base,
         environment,
         errors: &mut errors,
         warnings: &mut warnings,
         files: &mut files,
     };
-    let auth = inbound::resolve(raw.auth, &mut section("auth"));
-    let tenants = tenant::resolve(raw.tenants, &mut section("tenants"));
-    let limits = limits::resolve(raw.limits, &mut section("limits"));
-    let tls = tls::resolve(raw.tls, &mut section("tls"));
-    let telemetry = telemetry::resolve(raw.telemetry, &mut section("telemetry"));
-    let audit = audit::resolve(raw.audit, &mut section("audit"));
+    let auth = inbound::resolve(raw.auth, &mut section);
+    let tenants = tenant::resolve(raw.tenants, &mut section);
+    let limits = limits::resolve(raw.limits, &mut section);
+    let tls = tls::resolve(raw.tls, &mut section);
+    let telemetry = telemetry::resolve(raw.telemetry, &mut section);
+    let audit = audit::resolve(raw.audit, &mut section);
     refuse_duplicates(&entries, sources.demo, &mut errors);
     let mut servers = Vec::new();
     // What an error was told of would be another server without it.
