@@ -15,6 +15,7 @@ pub mod learned;
 pub mod lint;
 mod local;
 mod log;
+mod manager;
 pub mod model;
 mod progress;
 pub mod registry;
@@ -28,6 +29,7 @@ pub mod trust;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
@@ -123,6 +125,13 @@ pub struct ServeArgs {
     /// Show what this profile does, and nothing else, to the client on stdin.
     #[arg(long, requires = "stdio", value_name = "NAME")]
     pub profile: Option<String>,
+    /// How long open requests may take to end once it is told to stop.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub drain: Duration,
+    /// How long before that it takes requests as ever, while /readyz says that it is leaving: the
+    /// time that a load balancer needs to notice.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub leave: Duration,
     /// How log lines are written.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,

@@ -11,9 +11,13 @@ use tokio::task::JoinHandle;
 
 use crate::catalog::Catalog;
 use crate::index::snapshot;
+use crate::troubles::Troubles;
 
 /// A generation's number and its catalog.
 type Saved = (u64, Arc<Catalog>);
+
+/// The name of what is saved, where something is wrong with it.
+const PART: &str = "snapshot";
 
 /// The task that saves.
 pub struct Saver {
@@ -22,16 +26,23 @@ pub struct Saver {
 }
 
 impl Saver {
-    /// Starts it; it writes to `path`.
-    pub fn start(path: PathBuf) -> Self {
+    /// Starts it; it writes to `path`, and tells of it where that fails.
+    pub fn start(path: PathBuf, troubles: Troubles) -> Self {
         let (latest, mut newest) = watch::channel(Saved::default());
         let task = tokio::spawn(async move {
             while newest.changed().await.is_ok() {
                 let (generation, catalog) = newest.borrow_and_update().clone();
                 let path = path.clone();
                 let save = move || snapshot::save(&path, generation, &catalog);
-                if let Ok(Err(error)) = tokio::task::spawn_blocking(save).await {
-                    tracing::warn!("{error}: a restart will have to crawl before it can serve");
+                match tokio::task::spawn_blocking(save).await {
+                    Ok(Err(error)) => {
+                        let then = "a restart will have to crawl before it can serve";
+                        tracing::warn!("{error}: {then}");
+                        troubles.set(PART, format!("it can't be saved, the log says why: {then}"));
+                    }
+                    Ok(Ok(())) => troubles.clear(PART),
+                    // The runtime ends.
+                    Err(_) => {}
                 }
             }
         });
@@ -62,7 +73,7 @@ mod tests {
     async fn the_last_of_many_is_what_is_saved() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("catalog.snapshot");
-        let saver = Saver::start(path.clone());
+        let saver = Saver::start(path.clone(), Troubles::default());
         let server = ServerId::from("s");
         for generation in 1..=50 {
             let tool = Tool::parse(&server, &format!(r#"{{"name":"t{generation}"}}"#)).unwrap();

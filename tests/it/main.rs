@@ -60,6 +60,8 @@ mod oauth_places;
 mod oauth_service;
 mod oauth_tokens;
 mod reload;
+mod run_health;
+mod run_stop;
 mod secrets;
 mod select;
 mod serve_aliases;

@@ -80,6 +80,8 @@ def call_tool(request):
         return reply(request, json.dumps({"content": [], "structuredContent": params}))
     if what == "die once":
         return reply(request, '{"content": []}')
+    while what.get("wait") and not os.path.exists(PATH + ".go"):
+        time.sleep(0.02)
     for step in what.get("progress", []):
         told = {"progressToken": params["_meta"]["progressToken"], **step}
         say(json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": told}))
