@@ -8,6 +8,7 @@ pub mod completions;
 pub mod config;
 pub mod crawl;
 pub mod demo_server;
+pub mod doctor;
 mod entries;
 pub mod eval;
 pub mod import;
@@ -77,6 +78,8 @@ pub enum Command {
     /// Check the configuration, or print an example of one.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look for what stands in the way of a good service, with the remedy.
+    Doctor(Box<doctor::DoctorArgs>),
     /// Look through the tools for what makes them hard to find or to use.
     Lint(lint::LintArgs),
     /// Take the servers that your MCP clients have into toolscout.toml.
@@ -364,6 +367,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Add(args) => add::run(&args),
         Command::Registry(command) => registry::run(&command),
         Command::Config(command) => config::run(&command),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Model(command) => model::run(&command),

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -19,6 +20,9 @@ type Saved = (u64, Arc<Catalog>);
 /// The name of what is saved, where something is wrong with it.
 const PART: &str = "snapshot";
 
+/// What could not be saved is tried again after this time, or with the next generation.
+const AGAIN: Duration = Duration::from_mins(1);
+
 /// The task that saves.
 pub struct Saver {
     latest: watch::Sender<Saved>,
@@ -30,11 +34,18 @@ impl Saver {
     pub fn start(path: PathBuf, troubles: Troubles) -> Self {
         let (latest, mut newest) = watch::channel(Saved::default());
         let task = tokio::spawn(async move {
-            while newest.changed().await.is_ok() {
+            let mut failed = false;
+            loop {
+                tokio::select! {
+                    changed = newest.changed() => if changed.is_err() { return },
+                    () = tokio::time::sleep(AGAIN), if failed => {}
+                }
                 let (generation, catalog) = newest.borrow_and_update().clone();
                 let path = path.clone();
                 let save = move || snapshot::save(&path, generation, &catalog);
-                match tokio::task::spawn_blocking(save).await {
+                let saved = tokio::task::spawn_blocking(save).await;
+                failed = matches!(saved, Ok(Err(_)));
+                match saved {
                     Ok(Err(error)) => {
                         let then = "a restart will have to crawl before it can serve";
                         tracing::warn!("{error}: {then}");
@@ -68,6 +79,23 @@ mod tests {
     use super::*;
     use crate::catalog::{Listing, ServerInfo};
     use crate::tool::{ServerId, Tool};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_saved_is_told_of_and_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (blocked, troubles) = (folder.path().join("folder"), Troubles::default());
+        std::fs::write(&blocked, "").unwrap();
+        let saver = Saver::start(blocked.join("catalog.snapshot"), troubles.clone());
+        saver.save(1, Arc::default());
+        while !troubles.all().contains_key(PART) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        std::fs::remove_file(&blocked).unwrap();
+        while troubles.all().contains_key(PART) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert!(snapshot::load(&blocked.join("catalog.snapshot")).unwrap().is_some());
+    }
 
     #[tokio::test]
     async fn the_last_of_many_is_what_is_saved() {

@@ -60,6 +60,7 @@ mod oauth_places;
 mod oauth_service;
 mod oauth_tokens;
 mod reload;
+mod run_doctor;
 mod run_health;
 mod run_stop;
 mod secrets;

@@ -65,9 +65,12 @@ async fn what_is_degraded_is_named_and_servers_are_counted() {
         assert!(!ready.to_string().contains(secret), "{ready}");
     }
 
-    // What was mended is named no more.
+    // What was mended is named no more; another catalog is another snapshot.
+    let tool = fs::read_to_string(folder.path().join("catalog.jsonl")).unwrap();
+    fs::write(folder.path().join("more.jsonl"), tool.replace("house", "more")).unwrap();
     fs::remove_file(folder.path().join("data/snapshots")).unwrap();
-    configure(folder.path(), HOUSE);
+    let more = format!("{HOUSE}[servers.more]\ncatalog = \"more.jsonl\"\n");
+    configure(folder.path(), &more);
     service.signal(Signal::HUP);
     service.until("mended", async || service.get("/readyz").await.1["status"] == "ok").await;
     service.stop().await;
