@@ -28,6 +28,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use self::admin::Admin;
 use self::call::Calls;
+use self::health::Vitals;
 use self::mcp::news::News;
 use self::scope::Scoped;
 use crate::config::{Config, McpConfig};
@@ -41,6 +42,7 @@ mod decide;
 mod digest;
 mod formats;
 mod guard;
+pub mod health;
 mod http;
 mod learned;
 mod listen;
@@ -71,10 +73,8 @@ pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// sends its body drop by drop.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long a connection may wait for a request, and how long open ones may take to end once a
-/// shutdown has begun.
-const PATIENCE: listen::Patience =
-    listen::Patience { head: Duration::from_mins(1), drain: Duration::from_secs(10) };
+/// How long a connection may wait for a request.
+const HEAD: Duration = Duration::from_mins(1);
 
 /// Why the stdio server ended early.
 #[derive(Debug, thiserror::Error)]
@@ -99,21 +99,29 @@ pub struct Rooms {
     pub caller: Caller,
     /// What is offered over MCP beside our own tools.
     pub mcp: McpConfig,
+    /// How the process does, and how it ends.
+    pub vitals: Vitals,
 }
 
 impl From<Live> for Rooms {
     fn from(live: Live) -> Self {
         let (logins, caller) = (Logins::none(), Caller::none());
-        Self { live, admin: None, logins, caller, mcp: McpConfig::default() }
+        let (mcp, vitals) = (McpConfig::default(), Vitals::default());
+        Self { live, admin: None, logins, caller, mcp, vitals }
     }
 }
 
 /// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
 pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationToken) -> Router {
     metrics::install();
-    let Rooms { live, admin, logins, caller, mcp } = rooms.into();
+    let Rooms { live, admin, logins, caller, mcp, vitals } = rooms.into();
+    let watched = health::Watched {
+        vitals,
+        wants_vectors: config.embed.enabled,
+        roster: admin.as_ref().map(|admin| admin.roster.clone()),
+    };
     let calls = Calls::new(live.clone(), caller);
-    let handler = mcp::McpHandler::stateless(live.clone(), calls.clone(), mcp);
+    let handler = mcp::McpHandler::stateless(live.clone(), calls.clone(), mcp).until(shutdown);
     let mut router = Router::new();
     for (path, route) in routes(&handler, shutdown) {
         router = router.route(&path, route);
@@ -123,7 +131,8 @@ pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationT
         router = router.merge(admin::router(admin));
     }
     let guard = guard::Guard::new(config.listen, &config.allowed_hosts, &config.allowed_origins);
-    surround(router.layer(Extension(logins)).layer(Extension(calls)), guard)
+    let router = router.layer(Extension(logins)).layer(Extension(calls));
+    surround(router.layer(Extension(watched)), guard)
 }
 
 fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, guard: guard::Guard) -> Router<S> {
@@ -160,8 +169,9 @@ fn routes(
         ("/v1/changes", get(trust::changes)),
         ("/v1/findings", get(trust::findings)),
         ("/.well-known/mcp", get(manifest::manifest)),
-        ("/livez", get(livez)),
-        ("/readyz", get(readyz)),
+        ("/livez", get(health::livez)),
+        ("/readyz", get(health::readyz)),
+        ("/health", get(health::health)),
         ("/metrics", get(tell_metrics)),
         ("/openapi.json", get(openapi::serve)),
     ];
@@ -199,12 +209,12 @@ fn scoped_routes(
 /// that of a profile is made for each request.
 fn mcp_route(handler: &mcp::McpHandler, shutdown: &CancellationToken) -> MethodRouter<Live> {
     let news = News::of(handler.clone(), shutdown.clone());
-    let (whole, by_query) = (mcp_service(handler, shutdown), handler.lists_by_query());
-    let (handler, shutdown) = (handler.clone(), shutdown.clone());
+    let (whole, by_query) = (mcp_service(handler), handler.lists_by_query());
+    let handler = handler.clone();
     let answer = async move |Scoped(live): Scoped, request: Request| {
         let service = match live.scope() {
             None => whole,
-            Some(_) => mcp_service(&handler.scoped(live), &shutdown),
+            Some(_) => mcp_service(&handler.scoped(live)),
         };
         service.handle(request).await.map(Body::new)
     };
@@ -218,16 +228,15 @@ fn mcp_route(handler: &mcp::McpHandler, shutdown: &CancellationToken) -> MethodR
 }
 
 /// MCP without sessions: any instance can answer any request, in one JSON body, or as a stream of
-/// events where there is progress to tell of.
+/// events where there is progress to tell of. The SDK is told of no shutdown: it would cut requests
+/// off that there is still time to answer.
 fn mcp_service(
     handler: &mcp::McpHandler,
-    shutdown: &CancellationToken,
 ) -> StreamableHttpService<mcp::McpHandler, NeverSessionManager> {
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
         .with_max_request_body_bytes(MAX_BODY_BYTES)
-        .with_cancellation_token(shutdown.clone())
         // The guard has looked at both already, by the operator's rules.
         .disable_allowed_hosts()
         .disable_allowed_origins();
@@ -239,32 +248,22 @@ fn mcp_service(
     )
 }
 
-async fn livez(State(live): State<Live>) -> Response {
-    health(&live)
-}
-
-async fn readyz(State(live): State<Live>) -> Response {
-    if live.is_ready() { health(&live) } else { problem::Problem::not_ready().into_response() }
-}
-
-fn health(live: &Live) -> Response {
-    http::json(&wire::Health { status: "ok", generation: live.status().generation })
-}
-
 async fn tell_metrics(State(live): State<Live>) -> Response {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], metrics::render(&live)).into_response()
 }
 
-/// Serves until `shutdown`, then lets open requests end, for at most ten seconds.
+/// Serves until `shutdown`, then lets open requests end, for as long as [`Vitals::drain`] says.
 pub async fn run(
     listener: TcpListener,
     rooms: impl Into<Rooms>,
     config: &Config,
     shutdown: CancellationToken,
 ) {
+    let rooms = rooms.into();
+    let patience = listen::Patience { head: HEAD, drain: rooms.vitals.drain };
     let app = router(rooms, config, &shutdown);
-    listen::serve(listener, app, PATIENCE, shutdown).await;
+    listen::serve(listener, app, patience, shutdown).await;
 }
 
 /// Serves one MCP client on stdin and stdout until it leaves or `shutdown`.

@@ -26,6 +26,7 @@ use crate::index::snapshot;
 use crate::memory::Making;
 use crate::sealed::{self, SealedError};
 use crate::tool::{ServerId, Tool};
+use crate::troubles::Troubles;
 use crate::trust::decide::{Choice, DecisionError, Word};
 use crate::trust::feed::Event;
 use crate::trust::policy::Policy;
@@ -65,6 +66,15 @@ impl Indexer {
     ///
     /// With a `snapshot` outside a tokio runtime: a task of its own writes it.
     pub fn new(live: Live, snapshot: Option<PathBuf>) -> Self {
+        Self::telling(live, snapshot, &Troubles::default())
+    }
+
+    /// As [`Indexer::new`]; `troubles` hears where saving fails.
+    ///
+    /// # Panics
+    ///
+    /// As [`Indexer::new`].
+    pub fn telling(live: Live, snapshot: Option<PathBuf>, troubles: &Troubles) -> Self {
         let (report_progress, progress) = mpsc::channel(1);
         let (give_orders, orders) = mpsc::channel(16);
         // Of several writers, which only tests have, the first takes orders.
@@ -83,7 +93,7 @@ impl Indexer {
             servers: BTreeMap::clone(&live.servers()),
             live,
             generation: index.generation,
-            saver: snapshot.clone().map(Saver::start),
+            saver: snapshot.clone().map(|path| Saver::start(path, troubles.clone())),
             snapshot,
             vectors: None,
             worker: None,

@@ -5,15 +5,23 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::catalog::Catalog;
 use crate::index::snapshot;
+use crate::troubles::Troubles;
 
 /// A generation's number and its catalog.
 type Saved = (u64, Arc<Catalog>);
+
+/// The name of what is saved, where something is wrong with it.
+const PART: &str = "snapshot";
+
+/// What could not be saved is tried again after this time, or with the next generation.
+const AGAIN: Duration = Duration::from_mins(1);
 
 /// The task that saves.
 pub struct Saver {
@@ -22,16 +30,30 @@ pub struct Saver {
 }
 
 impl Saver {
-    /// Starts it; it writes to `path`.
-    pub fn start(path: PathBuf) -> Self {
+    /// Starts it; it writes to `path`, and tells of it where that fails.
+    pub fn start(path: PathBuf, troubles: Troubles) -> Self {
         let (latest, mut newest) = watch::channel(Saved::default());
         let task = tokio::spawn(async move {
-            while newest.changed().await.is_ok() {
+            let mut failed = false;
+            loop {
+                tokio::select! {
+                    changed = newest.changed() => if changed.is_err() { return },
+                    () = tokio::time::sleep(AGAIN), if failed => {}
+                }
                 let (generation, catalog) = newest.borrow_and_update().clone();
                 let path = path.clone();
                 let save = move || snapshot::save(&path, generation, &catalog);
-                if let Ok(Err(error)) = tokio::task::spawn_blocking(save).await {
-                    tracing::warn!("{error}: a restart will have to crawl before it can serve");
+                let saved = tokio::task::spawn_blocking(save).await;
+                failed = matches!(saved, Ok(Err(_)));
+                match saved {
+                    Ok(Err(error)) => {
+                        let then = "a restart will have to crawl before it can serve";
+                        tracing::warn!("{error}: {then}");
+                        troubles.set(PART, format!("it can't be saved, the log says why: {then}"));
+                    }
+                    Ok(Ok(())) => troubles.clear(PART),
+                    // The runtime ends.
+                    Err(_) => {}
                 }
             }
         });
@@ -58,11 +80,28 @@ mod tests {
     use crate::catalog::{Listing, ServerInfo};
     use crate::tool::{ServerId, Tool};
 
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_saved_is_told_of_and_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (blocked, troubles) = (folder.path().join("folder"), Troubles::default());
+        std::fs::write(&blocked, "").unwrap();
+        let saver = Saver::start(blocked.join("catalog.snapshot"), troubles.clone());
+        saver.save(1, Arc::default());
+        while !troubles.all().contains_key(PART) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        std::fs::remove_file(&blocked).unwrap();
+        while troubles.all().contains_key(PART) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert!(snapshot::load(&blocked.join("catalog.snapshot")).unwrap().is_some());
+    }
+
     #[tokio::test]
     async fn the_last_of_many_is_what_is_saved() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("catalog.snapshot");
-        let saver = Saver::start(path.clone());
+        let saver = Saver::start(path.clone(), Troubles::default());
         let server = ServerId::from("s");
         for generation in 1..=50 {
             let tool = Tool::parse(&server, &format!(r#"{{"name":"t{generation}"}}"#)).unwrap();
