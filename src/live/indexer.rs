@@ -49,7 +49,7 @@ pub struct Indexer {
     orders: mpsc::Receiver<Order>,
     generation: u64,
     snapshot: Option<PathBuf>,
-    saver: Option<Saver>,
+    saver: Option<Saver<(u64, Arc<Catalog>)>>,
     vectors: Option<Arc<VectorCache>>,
     /// Embeds in the background; absent where the encoder is instant.
     worker: Option<VectorWorker>,
@@ -83,7 +83,12 @@ impl Indexer {
             servers: BTreeMap::clone(&live.servers()),
             live,
             generation: index.generation,
-            saver: snapshot.clone().map(Saver::start),
+            saver: snapshot.clone().map(|path| {
+                let lost = "a restart will have to crawl before it can serve";
+                Saver::start("snapshot", lost, move |(generation, catalog): (u64, Arc<Catalog>)| {
+                    snapshot::save(&path, generation, &catalog)
+                })
+            }),
             snapshot,
             vectors: None,
             worker: None,
@@ -286,7 +291,7 @@ impl Indexer {
         server: &ServerId,
         choices: Option<&[Choice]>,
     ) -> Result<Vec<Arc<Event>>, DecisionError> {
-        let (decided, known) = self.gate.decide(word, server, choices).await?;
+        let (decided, known, kept) = self.gate.decide(word, server, choices).await?;
         self.known = Arc::new(known);
         let (catalog, changed) = with_tools(&self.catalog, server, &decided.serve);
         if changed {
@@ -300,7 +305,7 @@ impl Indexer {
         } else {
             self.tell();
         }
-        Ok(decided.events)
+        if kept { Ok(decided.events) } else { Err(DecisionError::NotKept) }
     }
 
     /// Takes the updates into the catalog and the servers' status; true if a search could tell.
@@ -366,7 +371,7 @@ impl Indexer {
                 self.tell();
                 // Its number too: after a restart no number is given out twice.
                 if let Some(saver) = &self.saver {
-                    saver.save(generation, Arc::clone(&self.catalog));
+                    saver.save((generation, Arc::clone(&self.catalog)));
                 }
             }
             Err(error) => tracing::error!(%error, "the index can't be built, the last one stays"),
