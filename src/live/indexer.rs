@@ -291,7 +291,7 @@ impl Indexer {
         server: &ServerId,
         choices: Option<&[Choice]>,
     ) -> Result<Vec<Arc<Event>>, DecisionError> {
-        let (decided, known, kept) = self.gate.decide(word, server, choices).await?;
+        let (decided, known, mut kept) = self.gate.decide(word, server, choices).await?;
         self.known = Arc::new(known);
         let (catalog, changed) = with_tools(&self.catalog, server, &decided.serve);
         if changed {
@@ -302,6 +302,10 @@ impl Indexer {
                 status.tools = Some(listed.tools.len());
             }
             self.publish_tools().await;
+            // Approved bytes are nowhere else: their server may offer others by now.
+            if let Some(saver) = &self.saver {
+                kept &= saver.saved().await;
+            }
         } else {
             self.tell();
         }

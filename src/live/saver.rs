@@ -80,18 +80,14 @@ impl<T: Clone + Default + Send + Sync + 'static> Saver<T> {
         Self { newest, reached, task }
     }
 
-    /// Saves `value` as soon as what is being saved now is done; gives its number.
-    pub fn save(&self, value: T) -> u64 {
-        let mut number = 0;
-        self.newest.send_modify(|newest| {
-            number = newest.0 + 1;
-            *newest = (number, value);
-        });
-        number
+    /// Saves `value` as soon as what is being saved now is done.
+    pub fn save(&self, value: T) {
+        self.newest.send_modify(|newest| *newest = (newest.0 + 1, value));
     }
 
-    /// Waits until that one or a newer one was tried; true if it is on disk.
-    pub async fn saved(&self, number: u64) -> bool {
+    /// Waits until all that was given so far was tried; true if it is on disk.
+    pub async fn saved(&self) -> bool {
+        let number = self.newest.borrow().0;
         let mut reached = self.reached.clone();
         let reached = reached.wait_for(|reached| reached.tried >= number).await;
         reached.is_ok_and(|reached| reached.saved >= number)
@@ -142,15 +138,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_can_not_be_saved_is_tried_again_without_another_change() {
         let (saver, written, full) = numbers();
-        assert!(saver.saved(saver.save(1)).await);
+        assert!(saver.saved().await, "nothing is there to be saved");
+        saver.save(1);
+        assert!(saver.saved().await);
         full.store(true, Ordering::SeqCst);
-        assert!(!saver.saved(saver.save(2)).await, "it says so");
+        saver.save(2);
+        assert!(!saver.saved().await, "it says so");
         full.store(false, Ordering::SeqCst);
         while written.lock().unwrap().len() < 2 {
             tokio::time::sleep(RETRY).await;
         }
         full.store(true, Ordering::SeqCst);
-        assert!(!saver.saved(saver.save(3)).await);
+        saver.save(3);
+        assert!(!saver.saved().await);
         full.store(false, Ordering::SeqCst);
         saver.finish().await;
         assert_eq!(*written.lock().unwrap(), [1, 2, 3], "the end is a last chance");

@@ -176,7 +176,10 @@ impl Gate {
         };
         tell(&decided.events, &[]);
         let kept = match &self.keeper {
-            Some(keeper) => keeper.saved(keeper.save(known.book.clone())).await,
+            Some(keeper) => {
+                keeper.save(known.book.clone());
+                keeper.saved().await
+            }
             None => true,
         };
         Ok((decided, known, kept))
