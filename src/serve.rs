@@ -216,7 +216,7 @@ fn mcp_route(handler: &mcp::McpHandler, shutdown: &CancellationToken) -> MethodR
             None => whole,
             Some(_) => mcp_service(&handler.scoped(live)),
         };
-        service.handle(request).await.map(Body::new)
+        mcp::refused::told(service.handle(request).await.map(Body::new)).await
     };
     let mut route = any(answer).layer(from_fn(raw::put_in));
     if by_query {

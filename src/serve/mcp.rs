@@ -8,6 +8,7 @@ mod found;
 pub mod news;
 mod passed;
 pub mod query;
+pub mod refused;
 mod schema;
 mod servers;
 pub mod stdio;

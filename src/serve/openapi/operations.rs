@@ -156,6 +156,7 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
         Operation {
             method: "post",
             body: Some(schemas.read::<NewServer>()),
+            status: "201",
             problems: &[400, 401, 409, 413],
             ..Operation::get(
                 "/v1/admin/servers",
@@ -374,7 +375,7 @@ fn ops(schemas: &mut Schemas) -> Vec<Operation> {
         Operation {
             method: "post",
             body: Some(message.clone()),
-            problems: &[413, 415],
+            problems: &[400, 406, 413, 415],
             ..Operation::get(
                 "/mcp",
                 "mcp",
