@@ -4,6 +4,7 @@ pub mod app;
 pub mod crawling;
 pub mod fakes;
 pub mod front;
+pub mod issuer;
 pub mod mock_embeddings;
 pub mod mock_http;
 pub mod mock_registry;
