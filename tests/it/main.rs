@@ -8,6 +8,9 @@
 
 mod admin;
 mod answers;
+mod auth_keys;
+mod auth_scopes;
+mod auth_tokens;
 mod call_everything;
 mod call_guard;
 mod call_sdk;
