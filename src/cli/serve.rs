@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::live::learner::Learner;
 use crate::live::{Encoder, Live, Rerank};
 use crate::roster::{Entries, Roster};
 use crate::serve::admin::Admin;
+use crate::serve::door::Door;
 use crate::serve::health::Vitals;
 use crate::serve::token::{AdminToken, TokenError};
 use crate::serve::{Logins, Rooms};
@@ -70,7 +72,11 @@ async fn run_until_stopped(
     let (shutdown, stop) = (CancellationToken::new(), CancellationToken::new());
     let vitals = Vitals { drain: args.drain, ..Vitals::default() };
     stop_on_signal(vitals.leaving.clone(), args.leave, shutdown.clone())?;
-    let listener = if args.stdio { None } else { Some(listen(&config).await?) };
+    let listener = if args.stdio { None } else { Some(listen(config.listen).await?) };
+    let operators = match config.auth.admin_listen {
+        Some(address) if !args.stdio => Some(listen(address).await?),
+        _ => None,
+    };
     let service = Service::start(&watch, config.clone(), &vitals.troubles, &stop).await?;
     let shown = tokio::spawn(progress::show(service.live.clone(), lines, stop.clone()));
     let live = match &args.profile {
@@ -93,18 +99,30 @@ async fn run_until_stopped(
         }
         Some(listener) => {
             let address = listener.local_addr()?;
-            let config = Config { listen: address, ..config };
-            let admin = admin(&config, &service)?;
+            let mut config = Config { listen: address, ..config };
+            let token = admin_token(&config)?;
+            let admin = token.is_some().then(|| service.admin());
+            let door = Door::open(&config, token)?;
+            let following = tokio::spawn(door.clone().follow(shutdown.clone()));
+            let mut apart = String::new();
+            if let Some(operators) = &operators {
+                let address = operators.local_addr()?;
+                config.auth.admin_listen = Some(address);
+                apart = format!(", administration on http://{address}");
+            }
             writeln!(
                 anstream::stdout(),
-                "toolscout {} on http://{address} (MCP at /mcp, search at /v1/search?q=)",
+                "toolscout {} on http://{address} (MCP at /mcp, search at /v1/search?q={apart})",
                 env!("CARGO_PKG_VERSION")
             )?;
             let logins = Logins::new(service.accounts.clone(), address);
             let (caller, mcp) = (service.crawler.caller(), config.mcp.clone());
-            let rooms = Rooms { live, admin, logins, caller, mcp, vitals };
+            let rooms = Rooms { live, admin, logins, caller, mcp, vitals, door };
             manager::ready(&address.to_string());
-            serve::run(listener, rooms, &config, shutdown.clone()).await;
+            let listeners = serve::Listeners { public: listener, operators };
+            serve::run(listeners, rooms, &config, shutdown.clone()).await;
+            // When keys were used last is saved.
+            let _ = tokio::time::timeout(STOP, following).await;
             stop.cancel();
         }
     }
@@ -123,12 +141,9 @@ pub(super) fn no_profile(name: &str, config: &Config) -> String {
 }
 
 /// Nothing can be changed over HTTP where no token can be kept.
-fn admin(config: &Config, service: &Service) -> anyhow::Result<Option<Admin>> {
+fn admin_token(config: &Config) -> anyhow::Result<Option<AdminToken>> {
     match AdminToken::open(&config.data) {
-        Ok(token) => {
-            let (roster, live) = (service.roster.clone(), service.live.clone());
-            Ok(Some(Admin { roster, follower: service.follower.clone(), live, token }))
-        }
+        Ok(token) => Ok(Some(token)),
         Err(error @ TokenError::Io(..)) => {
             tracing::warn!("the admin API is off: {error}");
             Ok(None)
@@ -137,10 +152,10 @@ fn admin(config: &Config, service: &Service) -> anyhow::Result<Option<Admin>> {
     }
 }
 
-async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(config.listen).await.with_context(|| {
-        format!("can't listen on {}: choose another address with --listen", config.listen)
-    })
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("can't listen on {address}: choose another address with --listen"))
 }
 
 /// The first signal drains, once `leave` is over; the second ends at once.
@@ -249,6 +264,13 @@ impl Service {
         load_reranker(config, live.clone());
         let indexer = tokio::spawn(indexer.run(received, vectors, threads, shutdown.clone()));
         Ok(Self { live, roster, follower, crawler, accounts, indexer, learner })
+    }
+
+    /// What operators may change.
+    fn admin(&self) -> Admin {
+        let (roster, follower, live) =
+            (self.roster.clone(), self.follower.clone(), self.live.clone());
+        Admin { roster, follower, live }
     }
 
     /// Waits until the children are gone, and tokens and what was published are saved.

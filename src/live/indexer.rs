@@ -50,7 +50,9 @@ pub struct Indexer {
     orders: mpsc::Receiver<Order>,
     generation: u64,
     snapshot: Option<PathBuf>,
-    saver: Option<Saver>,
+    saver: Option<Saver<(u64, Arc<Catalog>)>>,
+    /// Hears where saving fails.
+    troubles: Troubles,
     vectors: Option<Arc<VectorCache>>,
     /// Embeds in the background; absent where the encoder is instant.
     worker: Option<VectorWorker>,
@@ -93,7 +95,14 @@ impl Indexer {
             servers: BTreeMap::clone(&live.servers()),
             live,
             generation: index.generation,
-            saver: snapshot.clone().map(|path| Saver::start(path, troubles.clone())),
+            saver: snapshot.clone().map(|path| {
+                let lost = "a restart will have to crawl before it can serve";
+                let save = move |(generation, catalog): (u64, Arc<Catalog>)| {
+                    snapshot::save(&path, generation, &catalog)
+                };
+                Saver::start("snapshot", lost, troubles.clone(), save)
+            }),
+            troubles: troubles.clone(),
             snapshot,
             vectors: None,
             worker: None,
@@ -109,7 +118,7 @@ impl Indexer {
         policy: Policy,
         path: PathBuf,
     ) -> Result<(), HistoryUnreadable> {
-        self.gate = Gate::open(policy, path).await?;
+        self.gate = Gate::open(policy, path, self.troubles.clone()).await?;
         self.known = Arc::new(self.gate.known());
         self.tell();
         Ok(())
@@ -296,7 +305,7 @@ impl Indexer {
         server: &ServerId,
         choices: Option<&[Choice]>,
     ) -> Result<Vec<Arc<Event>>, DecisionError> {
-        let (decided, known) = self.gate.decide(word, server, choices).await?;
+        let (decided, known, mut kept) = self.gate.decide(word, server, choices).await?;
         self.known = Arc::new(known);
         let (catalog, changed) = with_tools(&self.catalog, server, &decided.serve);
         if changed {
@@ -307,10 +316,14 @@ impl Indexer {
                 status.tools = Some(listed.tools.len());
             }
             self.publish_tools().await;
+            // Approved bytes are nowhere else: their server may offer others by now.
+            if let Some(saver) = &self.saver {
+                kept &= saver.saved().await;
+            }
         } else {
             self.tell();
         }
-        Ok(decided.events)
+        if kept { Ok(decided.events) } else { Err(DecisionError::NotKept) }
     }
 
     /// Takes the updates into the catalog and the servers' status; true if a search could tell.
@@ -376,7 +389,7 @@ impl Indexer {
                 self.tell();
                 // Its number too: after a restart no number is given out twice.
                 if let Some(saver) = &self.saver {
-                    saver.save(generation, Arc::clone(&self.catalog));
+                    saver.save((generation, Arc::clone(&self.catalog)));
                 }
             }
             Err(error) => tracing::error!(%error, "the index can't be built, the last one stays"),

@@ -14,7 +14,7 @@ use super::super::manifest::{Manifest, ServerCard};
 use super::super::profiles::ProfileList;
 use super::super::trust::{ChangePage, FindingPage};
 use super::super::wire::{CallAnswer, CallRequest, IndexStatus, KnownTool, ServerList, ToolPage};
-use super::{Operation, Schemas, finding};
+use super::{Operation, Schemas, finding, keys};
 use crate::roster::Reload;
 
 pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
@@ -26,6 +26,7 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.extend(admin(schemas));
     operations.extend(registries(schemas));
     operations.push(profiles(schemas));
+    operations.extend(keys::operations(schemas));
     operations.extend(learned(schemas));
     operations
 }
@@ -156,6 +157,7 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
         Operation {
             method: "post",
             body: Some(schemas.read::<NewServer>()),
+            status: "201",
             problems: &[400, 401, 409, 413],
             ..Operation::get(
                 "/v1/admin/servers",
@@ -374,7 +376,7 @@ fn ops(schemas: &mut Schemas) -> Vec<Operation> {
         Operation {
             method: "post",
             body: Some(message.clone()),
-            problems: &[413, 415],
+            problems: &[400, 406, 413, 415],
             ..Operation::get(
                 "/mcp",
                 "mcp",
