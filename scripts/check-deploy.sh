@@ -22,8 +22,8 @@ for version in 1.32.0 1.37.0; do
   check "$tools/kubernetes-validate" --strict --quiet -k "$version" \
     deploy/kubernetes/*.yaml deploy/kubernetes/optional/*.yaml
 done
-check "$tools/check-jsonschema" --quiet --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
-check "$tools/check-jsonschema" --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+check "$tools/check-jsonschema" --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
+check "$tools/check-jsonschema" --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 unit=deploy/systemd/toolscout.service
 if command -v systemd-analyze >/dev/null; then

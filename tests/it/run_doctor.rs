@@ -195,7 +195,7 @@ async fn what_is_in_the_data_folder_is_read_as_serve_would() {
     newer(&book);
     let (code, report) = doctor(folder.path(), &[]).await;
     assert_eq!(code, 0, "{report:#}");
-    assert_told(&report, "snapshot", "warn", "has format 200", "a newer toolscout wrote it");
+    assert_told(&report, "snapshot", "warn", "has format 200", "run that one again");
     assert_told(&report, "history", "warn", "has format 200", "from a backup");
     fs::write(snapshot(folder.path()), "odd").unwrap();
     fs::create_dir_all(data.join("learned")).unwrap();

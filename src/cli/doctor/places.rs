@@ -126,11 +126,9 @@ fn unusable(what: &str, error: &SealedError, then: &str) -> Check {
         SealedError::Io { .. } => {
             Check::fail(what, error.to_string(), "run as the user that it belongs to")
         }
-        SealedError::Version { found, read, .. } if found > read => Check::warn(
-            what,
-            error.to_string(),
-            format!("a newer toolscout wrote it: run that one again, or {then}"),
-        ),
+        SealedError::Version { found, read, .. } if found > read => {
+            Check::warn(what, error.to_string(), format!("run that one again, or {then}"))
+        }
         _ => Check::warn(what, error.to_string(), then),
     }
 }
