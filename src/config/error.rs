@@ -269,7 +269,9 @@ impl Problem {
                 return format!("set {name}, or give a default: ${{{name}:-default}}");
             }
             Self::NotSet(name) => return format!("set {name}"),
-            Self::ShorterThan(key) => return format!("make it as long as `{key}`, or shorten that"),
+            Self::ShorterThan(key) => {
+                return format!("make it as long as `{key}`, or shorten that");
+            }
             Self::Misplaced(transport) => {
                 return format!("remove it, or remove `{transport}`");
             }

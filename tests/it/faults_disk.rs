@@ -111,12 +111,14 @@ async fn filled_up(rounds: usize) {
     for round in 1..=rounds {
         disk.fill(&service);
         version.store(round, Ordering::SeqCst);
-        service
-            .until("something waits", async || service.server("shop").await["held"] == 2)
-            .await;
+        service.until("something waits", async || service.server("shop").await["held"] == 2).await;
         // It is done, and said to be for now only.
         let (status, said) = post(approve, json!({})).await;
-        assert_eq!((status, &said["type"]), (500, &json!("urn:toolscout:problem:not-kept")), "{said}");
+        assert_eq!(
+            (status, &said["type"]),
+            (500, &json!("urn:toolscout:problem:not-kept")),
+            "{said}"
+        );
         assert_eq!(service.tools().await.len(), round + 2);
         assert!(!ids(&service.search("ring the bell").await).is_empty());
         let (status, _) = post("/v1/admin/servers", json!({"id": "more", "url": mock.url})).await;
