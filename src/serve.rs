@@ -53,8 +53,12 @@ pub mod token;
 mod trust;
 mod wire;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::call::arguments::read as read_arguments;
 pub use self::formats::{Wants, answer_body};
 pub use self::oauth::Logins;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::reduce::{MAX_BYTES, reduce};
 
 /// The largest request body.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
