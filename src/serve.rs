@@ -28,6 +28,8 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use self::admin::Admin;
 use self::call::Calls;
+use self::limits::Limits;
+use self::listen::Reception;
 use self::mcp::news::News;
 use self::scope::Scoped;
 use crate::config::{Config, McpConfig};
@@ -41,8 +43,10 @@ mod decide;
 mod digest;
 mod formats;
 mod guard;
+mod headers;
 mod http;
 mod learned;
+mod limits;
 mod listen;
 mod lists;
 mod manifest;
@@ -62,19 +66,14 @@ mod trust;
 mod wire;
 
 pub use self::formats::{Wants, answer_body};
+pub use self::listen::TlsError;
 pub use self::oauth::Logins;
 
 /// The largest request body.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// Time to a response's head. A search takes milliseconds; what takes this long is a caller that
-/// sends its body drop by drop.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
-
-/// How long a connection may wait for a request, and how long open ones may take to end once a
-/// shutdown has begun.
-const PATIENCE: listen::Patience =
-    listen::Patience { head: Duration::from_mins(1), drain: Duration::from_secs(10) };
+/// How long open requests may take to end once a shutdown has begun.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// Why the stdio server ended early.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +109,15 @@ impl From<Live> for Rooms {
 
 /// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
 pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationToken) -> Router {
+    router_within(rooms, config, Limits::new(config), shutdown)
+}
+
+fn router_within(
+    rooms: impl Into<Rooms>,
+    config: &Config,
+    limits: Limits,
+    shutdown: &CancellationToken,
+) -> Router {
     metrics::install();
     let Rooms { live, admin, logins, caller, mcp } = rooms.into();
     let calls = Calls::new(live.clone(), caller);
@@ -123,20 +131,29 @@ pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationT
         router = router.merge(admin::router(admin));
     }
     let guard = guard::Guard::new(config.listen, &config.allowed_hosts, &config.allowed_origins);
-    surround(router.layer(Extension(logins)).layer(Extension(calls)), guard)
+    let router = router.layer(Extension(limits.quotas().clone()));
+    let hsts = config.tls.0.as_ref().is_some_and(|certificates| certificates.hsts);
+    surround(router.layer(Extension(logins)).layer(Extension(calls)), guard, limits)
+        .layer(from_fn_with_state(hsts, headers::tell))
 }
 
-fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, guard: guard::Guard) -> Router<S> {
+fn surround<S: Clone + Send + Sync + 'static>(
+    router: Router<S>,
+    guard: guard::Guard,
+    limits: Limits,
+) -> Router<S> {
     router
         .fallback(|| async { problem::Problem::no_route() })
         .method_not_allowed_fallback(|| async { problem::Problem::wrong_method() })
+        .layer(from_fn_with_state(limits.clone(), limits::seat))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(TIME_LIMIT, observe::limit_time))
+        .layer(from_fn_with_state(limits.time(), observe::limit_time))
         .layer(CatchPanicLayer::custom(observe::on_panic))
         // Streams of events are left as they are.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(cors(guard.clone()))
         .layer(from_fn_with_state(guard, guard::admit))
+        .layer(from_fn_with_state(limits, limits::admit))
         .layer(from_fn(observe::observe))
 }
 
@@ -144,9 +161,13 @@ fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, guard: guard::G
 fn cors(guard: guard::Guard) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin, _| guard.allows_origin(origin)))
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([HeaderName::from_static(observe::REQUEST_ID)])
+        .expose_headers([
+            HeaderName::from_static(observe::REQUEST_ID),
+            header::RETRY_AFTER,
+            header::WWW_AUTHENTICATE,
+        ])
         .max_age(Duration::from_mins(10))
 }
 
@@ -256,15 +277,24 @@ async fn tell_metrics(State(live): State<Live>) -> Response {
     ([(header::CONTENT_TYPE, kind)], metrics::render(&live)).into_response()
 }
 
-/// Serves until `shutdown`, then lets open requests end, for at most ten seconds.
+/// Serves until `shutdown`, then lets open requests end, for at most ten seconds. An error is one of
+/// the certificates that it was to listen with.
 pub async fn run(
     listener: TcpListener,
     rooms: impl Into<Rooms>,
     config: &Config,
     shutdown: CancellationToken,
-) {
-    let app = router(rooms, config, &shutdown);
-    listen::serve(listener, app, PATIENCE, shutdown).await;
+) -> Result<(), TlsError> {
+    let reception = Reception::new(config, DRAIN)?;
+    let limits = Limits::new(config);
+    let quotas = limits.quotas().clone();
+    let saving = tokio::spawn(quotas.clone().follow(shutdown.clone()));
+    let app = router_within(rooms, config, limits, &shutdown);
+    listen::serve(listener, app, reception, shutdown).await;
+    // Two that save at once could leave the older of the two.
+    let _ = saving.await;
+    quotas.save().await;
+    Ok(())
 }
 
 /// Serves one MCP client on stdin and stdout until it leaves or `shutdown`.
@@ -328,7 +358,8 @@ mod tests {
         async fn fail() {
             panic!("the password is hunter2");
         }
-        let router = surround(Router::new().route("/fail", get(fail)), loopback());
+        let router = Router::new().route("/fail", get(fail));
+        let router = surround(router, loopback(), Limits::none());
         let (status, body) = ask(router, "/fail").await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(body["type"], "urn:toolscout:problem:internal");

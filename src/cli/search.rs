@@ -12,7 +12,7 @@ use url::Url;
 
 use super::local::Local;
 use super::serve::no_profile;
-use super::{LogFormat, SearchArgs, crawl, log, remote};
+use super::{LogFormat, SearchArgs, crawl, log};
 use crate::auth::Accounts;
 use crate::catalog::{Catalog, file};
 use crate::config::{Config, ServerConfig, Transport};
@@ -182,9 +182,10 @@ fn ask_running(args: &SearchArgs, url: &Url) -> anyhow::Result<String> {
         }
     }
     super::runtime()?.block_on(async {
-        let response = remote::client()?.get(url.clone()).send().await.with_context(|| {
-            format!("no toolscout answers at {}", url.origin().ascii_serialization())
-        })?;
+        let response =
+            args.tls.client()?.build()?.get(url.clone()).send().await.with_context(|| {
+                format!("no toolscout answers at {}", url.origin().ascii_serialization())
+            })?;
         let status = response.status();
         let body = response.text().await?;
         if !status.is_success() {

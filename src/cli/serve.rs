@@ -86,16 +86,16 @@ async fn run_until_stopped(
         Some(listener) => {
             let address = listener.local_addr()?;
             let config = Config { listen: address, ..config };
-            let admin = admin(&config, &service)?;
+            let (admin, scheme) = (admin(&config, &service)?, config.tls.scheme());
             writeln!(
                 anstream::stdout(),
-                "toolscout {} on http://{address} (MCP at /mcp, search at /v1/search?q=)",
+                "toolscout {} on {scheme}://{address} (MCP at /mcp, search at /v1/search?q=)",
                 env!("CARGO_PKG_VERSION")
             )?;
-            let logins = Logins::new(service.accounts.clone(), address);
+            let logins = Logins::new(service.accounts.clone(), scheme, address);
             let (caller, mcp) = (service.crawler.caller(), config.mcp.clone());
             let rooms = Rooms { live, admin, logins, caller, mcp };
-            serve::run(listener, rooms, &config, shutdown.clone()).await;
+            serve::run(listener, rooms, &config, shutdown.clone()).await?;
         }
     }
     service.stopped().await;

@@ -19,6 +19,16 @@ pub fn service_address(
     find("listen", sources, environment, |check, raw, _| check.listen(&raw, sources, environment))
 }
 
+/// The certificate that it listens with, if it speaks TLS.
+pub fn service_certificate(
+    sources: &Sources,
+    environment: &Environment<'_>,
+) -> Result<Option<PathBuf>, ConfigErrors> {
+    find("tls", sources, environment, |_, raw, base| {
+        Some(raw.tls.cert_file.map(|path| base.join(path)))
+    })
+}
+
 /// Where it keeps what it keeps.
 pub fn data_folder(
     sources: &Sources,

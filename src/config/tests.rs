@@ -80,6 +80,12 @@ fn the_example_is_the_default() {
         "ca_file",
         "client_cert_file",
         "client_key_file",
+        "cert_file",
+        "key_file",
+        "client",
+        "client_ca_file",
+        "client_crl_file",
+        "hsts",
     ];
     let settings = uncommented();
     let settings = settings.split("[embed.endpoint]").next().unwrap();
