@@ -57,18 +57,19 @@ pub use self::audit::AuditConfig;
 pub use self::call::{Alias, Allow, CallConfig, McpConfig};
 pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::inbound::{AuthConfig, CertificateConfig, Introspection, IssuerConfig, Mapped};
-pub use self::limits::LimitsConfig;
+pub use self::limits::{LimitsConfig, Rate};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 pub use self::names::{NameFilter, Names};
 pub use self::network::{ClientCertificate, NetworkConfig, Proxy, Unusable, certificates};
 pub use self::registry::{Approve, RegistryConfig, RemoteKind};
 pub use self::server::Defaults;
 pub use self::service::{
-    admin_address, data_folder, followed_registries, service_address, takes_keys,
+    admin_address, data_folder, followed_registries, service_address, service_certificate,
+    takes_keys,
 };
 pub use self::telemetry::TelemetryConfig;
 pub use self::tenant::TenantConfig;
-pub use self::tls::TlsConfig;
+pub use self::tls::{Certificates, Clients, TlsConfig};
 
 /// Looks a variable up; `None` when it is unset.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;

@@ -166,6 +166,9 @@ pub enum Problem {
     /// No name of an environment variable.
     #[error("not the name of an environment variable")]
     EnvName,
+    /// No network.
+    #[error("{0:?} is not a network")]
+    Network(String),
     /// No glob.
     #[error("{0}")]
     Glob(String),
@@ -326,6 +329,7 @@ impl Problem {
                 "put the certificate and its key in one file, or name the key as `client_key_file`"
             }
             Self::EnvName => "use a name without `=`",
+            Self::Network(_) => "write an IP address or a network, as in \"10.0.0.0/8\"",
             Self::Glob(_) => {
                 "write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves"
             }

@@ -82,6 +82,12 @@ fn the_example_is_the_default() {
         "client_key_file",
         "admin_listen",
         "resource",
+        "cert_file",
+        "key_file",
+        "client",
+        "client_ca_file",
+        "client_crl_file",
+        "hsts",
     ];
     let settings = uncommented();
     let settings = settings.split("[embed.endpoint]").next().unwrap();

@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::call::{Calls, Way};
 use super::door::Door;
 use super::formats::{self, Answers, Wants};
+use super::limits::quota::Purse;
 use super::metrics;
 use super::oauth::Logins;
 use super::observe::Lifted;
@@ -140,6 +141,7 @@ pub async fn call(
     Scoped(live): Scoped,
     Extension(calls): Extension<Calls>,
     Extension(lifted): Extension<Lifted>,
+    purse: Option<Extension<Purse>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let CallRequest(mut asked) = serde_json::from_slice(&body?)
@@ -153,7 +155,8 @@ pub async fn call(
     // A call has a time limit of its own.
     lifted.lift();
     let asked = super::call::read(Some(asked));
-    let answered = calls.scoped(live).pass_on(asked, Way::default()).await?;
+    let way = Way { purse: purse.map(|Extension(purse)| purse), ..Way::default() };
+    let answered = calls.scoped(live).pass_on(asked, way).await?;
     let result = serde_json::from_str(&answered.result).map_err(|_| Problem::internal())?;
     let (id, server) = (answered.tool.id.as_str(), answered.tool.server.as_str());
     Ok(json(&CallAnswer { id, server, result }))

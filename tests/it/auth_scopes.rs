@@ -17,10 +17,9 @@ use toolscout::serve::Rooms;
 use toolscout::serve::door::Door;
 
 use crate::support::app::{Reply, SERVERS, TestApp, catalog, config, profiles};
-use crate::support::crawling::page;
+use crate::support::crawling::{http, page, server};
 use crate::support::mock_http::{Answer, MockHttp, Request, Speaks};
 use crate::support::proxy::{Proxy, all};
-use crate::upstreams::{http, server};
 
 const PROFILES: &str = "[profiles.mail]\nservers = ['post/office']\n[profiles.days]\n\
     servers = ['calendar']";

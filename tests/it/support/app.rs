@@ -187,7 +187,7 @@ impl TestApp {
         let shutdown = CancellationToken::new();
         let task = tokio::spawn({
             let (config, shutdown) = (config.clone(), shutdown.clone());
-            async move { serve::run(listener, rooms, &config, shutdown).await }
+            async move { serve::run(listener, rooms, &config, shutdown).await.unwrap() }
         });
         Self {
             address,

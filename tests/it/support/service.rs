@@ -17,7 +17,7 @@ use crate::config_check::toolscout;
 
 /// A running `toolscout serve`; killed when dropped.
 pub struct Service {
-    /// `http://` and the address it listens on.
+    /// `http://` or `https://`, and the address it listens on.
     pub url: String,
     /// The words of its first line.
     pub words: Vec<String>,
@@ -55,7 +55,9 @@ impl Service {
         let first = tokio::time::timeout(PATIENCE, lines.next_line()).await;
         let first = first.expect("no first line in time").unwrap();
         let first = first.unwrap_or_else(|| panic!("nothing served: {}", log.lock().unwrap()));
-        let url = first.split_whitespace().find(|word| word.starts_with("http://"));
+        let url = first
+            .split_whitespace()
+            .find(|word| word.starts_with("http://") || word.starts_with("https://"));
         Self {
             url: url.unwrap().to_owned(),
             words: first.split_whitespace().map(str::to_owned).collect(),
