@@ -135,7 +135,8 @@ async fn who_wants_callers_to_show_who_they_are_finds_the_lines_there() {
         };
         // Sections come behind the keys before all sections.
         let lines = configuration.lines().filter(|line| !line.starts_with("allow_anonymous"));
-        let (first, last): (Vec<_>, Vec<_>) = lines.partition(|line| line.starts_with("allowed_hosts"));
+        let (first, last): (Vec<_>, Vec<_>) =
+            lines.partition(|line| line.starts_with("allowed_hosts"));
         let lines: Vec<_> = first.into_iter().chain(last).map(uncommented).collect();
         let here = lines.join("\n").replace("/run/secrets/example_token", "example_token");
         fs::write(folder.path().join("toolscout.toml"), here).unwrap();
