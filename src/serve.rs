@@ -53,8 +53,12 @@ pub mod token;
 mod trust;
 mod wire;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::call::arguments::read as read_arguments;
 pub use self::formats::{Wants, answer_body};
 pub use self::oauth::Logins;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::reduce::{MAX_BYTES, reduce};
 
 /// The largest request body.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -122,17 +126,17 @@ fn routers(
     let handler = mcp::McpHandler::stateless(live.clone(), calls.clone(), mcp).until(shutdown);
     let routes = routes::all(&handler, shutdown);
     let app = |listen, admin: Option<Admin>, served: &dyn Fn(&str) -> bool| {
-        let mut router = Router::new();
+        let mut served_here = Router::new();
         for (path, route) in routes.iter().filter(|(path, _)| served(path)) {
-            router = router.route(path, route.clone());
+            served_here = served_here.route(path, route.clone());
         }
-        let mut router = router.with_state(live.clone());
+        let mut served_here = served_here.with_state(live.clone());
         if let Some(admin) = admin {
-            router = router.merge(admin::router(admin));
+            served_here = served_here.merge(admin::router(admin));
         }
         let guard = guard::Guard::new(listen, &config.allowed_hosts, &config.allowed_origins);
-        let router = router.layer(Extension(logins.clone())).layer(Extension(calls.clone()));
-        let router = router.layer(Extension(watched.clone())).layer(Extension(door.clone()));
+        let known = (Extension(logins.clone()), Extension(calls.clone()), Extension(door.clone()));
+        let router = served_here.layer(known).layer(Extension(watched.clone()));
         layers::surround(router, guard, door.clone())
     };
     let Some(apart) = config.auth.admin_listen else {
