@@ -13,6 +13,8 @@ mod encoder;
 mod error;
 mod expand;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod hidden;
 pub mod import;
 mod inbound;

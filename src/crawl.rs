@@ -11,6 +11,8 @@ mod client;
 mod error;
 mod files;
 mod fleet;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod http;
 mod http_error;
 mod lines;
@@ -26,7 +28,7 @@ mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -101,6 +103,11 @@ impl Crawler {
     pub async fn stopped(&self) {
         self.0.stopped().await;
     }
+}
+
+/// Kills every child, and what it started, without a word: for an end that waits for nothing.
+pub fn end_children() {
+    stdio::kill_all();
 }
 
 /// How to wake the task of a server.
@@ -244,6 +251,6 @@ fn update(
             Transport::Catalog { .. } => "file",
         },
         outcome,
-        next_crawl: wait.map(|wait| SystemTime::now() + wait),
+        next_crawl: wait.map(|wait| Instant::now() + wait),
     }
 }

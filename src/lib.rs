@@ -22,6 +22,9 @@ pub mod discover;
 pub mod embed;
 pub mod eval;
 pub mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hub;
 pub mod index;
 pub mod learn;
@@ -34,4 +37,5 @@ pub mod search;
 pub mod serve;
 pub mod text;
 pub mod tool;
+pub mod troubles;
 pub mod trust;

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod crawling;
 pub mod fakes;
+pub mod faults;
 pub mod front;
 pub mod issuer;
 pub mod mock_embeddings;
