@@ -277,6 +277,9 @@ async fn over_mcp(
     let transport = StreamableHttpClientTransport::with_client(client, config);
     let client = ().serve(transport).await.map_err(|error| format!("{error:?}"))?;
     let listed = client.list_tools(None).await.map_err(|error| format!("{error:?}"))?;
+    // A cache on the way must not show one caller's list to another.
+    let scope = serde_json::to_value(&listed).unwrap()["cacheScope"].clone();
+    assert!(scope.is_null() || scope == "private", "{scope}");
     let offers_calls = listed.tools.iter().any(|tool| tool.name == "call_tool");
     let request =
         CallToolRequestParams::new(tool).with_arguments(arguments.as_object().cloned().unwrap());
