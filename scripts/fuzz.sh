@@ -7,6 +7,10 @@
 # git). `cargo +nightly fuzz run TARGET` does the same with AddressSanitizer.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+command -v c++ >/dev/null || {
+  echo "fuzz: a C++ compiler is missing, which libFuzzer is built with; Debian: apt-get install g++" >&2
+  exit 3
+}
 
 seconds=10
 if [[ ${1-} == --seconds ]]; then
@@ -19,23 +23,24 @@ targets=("$@")
   targets+=("${program%.rs}")
 done
 
-# One build of ours, whose dependencies are those of `cargo build`.
-RUSTC_WORKSPACE_WRAPPER=$PWD/scripts/fuzz-rustc.sh CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_OPT_LEVEL=1 \
-  CARGO_PROFILE_DEV_DEBUG=0 cargo build --locked --quiet --package toolscout-fuzz --bins --target-dir target
-built=target/debug
+# The dependencies are those of `cargo build`; only our own crates are built with counters.
+RUSTC_WORKSPACE_WRAPPER=$PWD/scripts/fuzz-rustc.sh CARGO_INCREMENTAL=0 \
+  cargo build --locked --quiet --package toolscout-fuzz --bins
 
-failed=()
-for target in "${targets[@]}"; do
-  mkdir -p "fuzz/corpus/$target" "fuzz/found/$target"
-  # A text of a megabyte is what a body may have; memory is what one of them may cost.
-  if "$built/$target" "fuzz/corpus/$target" "fuzz/seeds/$target" "-artifact_prefix=fuzz/found/$target/" \
-    "-max_total_time=$seconds" -max_len=16384 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-    -verbosity=0 >"fuzz/found/$target.log" 2>&1; then
-    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "fuzz/found/$target.log")
-    printf '%-10s %9s inputs, nothing found\n' "$target" "$runs"
+feed() { # TARGET
+  local log=fuzz/found/$1.log
+  mkdir -p "fuzz/corpus/$1" "fuzz/found/$1"
+  # The bound on memory is what one input may cost, the index of the service included.
+  if "target/debug/$1" "fuzz/corpus/$1" "fuzz/seeds/$1" "-artifact_prefix=fuzz/found/$1/" \
+    "-max_total_time=$seconds" -max_len=16384 -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+    -verbosity=0 >"$log" 2>&1; then
+    printf '%-10s %9s inputs, nothing found\n' "$1" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
   else
-    tail -n 40 "fuzz/found/$target.log"
-    failed+=("$target")
+    tail -n 40 "$log"
+    printf 'fuzz: %s failed\n' "$1" >&2
+    return 1
   fi
-done
-((${#failed[@]} == 0)) || { printf 'fuzz: %s failed\n' "${failed[@]}" >&2; exit 1; }
+}
+export -f feed
+export seconds
+printf '%s\n' "${targets[@]}" | xargs -P "$(nproc)" -I{} bash -c 'feed {}'

@@ -24,8 +24,11 @@ use crate::tool::Tool;
 use crate::trust::checks;
 use crate::{crawl, embed, learn, serve, text, trust};
 
+/// The name of a target, and what it feeds.
+pub type Target = (&'static str, fn(&[u8]));
+
 /// The targets: each has its program in `fuzz/targets` and its seeds in `fuzz/seeds`.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+pub const TARGETS: [Target; 7] = [
     ("config", configuration),
     ("rpc", rpc),
     ("listing", listing),
@@ -68,7 +71,7 @@ fn settings(text: &str) -> Option<Config> {
 impl Service {
     fn start() -> Option<Self> {
         let runtime = Builder::new_current_thread().enable_all().build().ok()?;
-        let _entered = runtime.enter();
+        let entered = runtime.enter();
         let tools = TOOLS.iter().filter_map(|text| Tool::parse(&"srv".into(), text).ok());
         let live = Live::from_catalog(Catalog::from_servers([Server {
             id: "srv".into(),
@@ -80,7 +83,7 @@ impl Service {
         live.set_encoder(Encoder::start(encoder, 1, std::time::Duration::from_mins(1)).ok()?);
         let config = settings("data = '/nowhere'")?;
         let router = serve::router(live.clone(), &config, &CancellationToken::new());
-        drop(_entered);
+        drop(entered);
         Some(Self { runtime, live, router })
     }
 

@@ -87,7 +87,7 @@ async fn killed_while_tools_change(rounds: usize) {
         assert_eq!(service.get("/readyz").await.0, if before.1 > 0 { 200 } else { 503 });
         let status = service.status().await;
         assert!(status["generation"].as_u64().unwrap() >= before.0, "round {round}: {status}");
-        assert_eq!(status["total"].as_u64().unwrap() as usize, before.1, "round {round}");
+        assert_eq!(status["total"], before.1, "round {round}");
         assert!(before.1 <= server.tools.load(Ordering::SeqCst));
         assert!(!service.log().contains("set aside"), "round {round}: {}", service.log());
         kill(service).await;

@@ -1,6 +1,7 @@
 //! Upstreams that do something else whenever they are asked: no tool goes, nobody is asked all the
 //! time, and neither connections nor children add up.
 
+use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -42,7 +43,7 @@ async fn flapping(seed: u64, ill: &Arc<AtomicBool>) -> MockHttp {
     // Each speaks in another of the ways that there are.
     let speaks = [Speaks::Stateless, Speaks::Handshake(404, -32601), Speaks::Quiet];
     let speaks = speaks[usize::try_from(seed).unwrap() % speaks.len()];
-    MockHttp::start(speaks, seed % 2 == 0, move |request| {
+    MockHttp::start(speaks, seed.is_multiple_of(2), move |request| {
         let mut random = random.lock().unwrap();
         if ill.load(Ordering::SeqCst) && random.bool() {
             return wrong(&mut random);
@@ -68,13 +69,14 @@ async fn flaps(rounds: usize) {
     let often = "refresh = \"1s\"\ntimeout = \"1s\"";
     for at in 0..HTTP {
         let mock = flapping(at as u64, &ill).await;
-        text += &format!("[servers.http-{at}]\nurl = \"{}\"\n{often}\n", mock.url);
+        writeln!(text, "[servers.http-{at}]\nurl = \"{}\"\n{often}", mock.url).unwrap();
         mocks.push(mock);
     }
     for at in 0..STDIO {
         let mock = MockStdio::new(&script("well"));
         let Transport::Stdio { command, args, .. } = mock.transport() else { panic!() };
-        text += &format!("[servers.stdio-{at}]\ncommand = {command:?}\nargs = {args:?}\n{often}\n");
+        writeln!(text, "[servers.stdio-{at}]\ncommand = {command:?}\nargs = {args:?}\n{often}")
+            .unwrap();
         children.push(mock);
     }
     let folder = tempfile::tempdir().unwrap();
@@ -105,7 +107,7 @@ async fn flaps(rounds: usize) {
                 _ => {}
             }
         }
-        let until = Instant::now() + Duration::from_millis(1_000);
+        let until = Instant::now() + Duration::from_secs(1);
         while Instant::now() < until {
             assert!(complete().await, "round {round}: {:?}", service.tools().await);
             assert!(!ids(&service.search("ring the bell").await).is_empty());
