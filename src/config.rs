@@ -51,7 +51,7 @@ use crate::tool::{ServerId, Tool};
 use crate::trust::policy::Policy;
 
 pub use self::added::AddedServer;
-pub use self::audit::AuditConfig;
+pub use self::audit::{AuditConfig, Told};
 pub use self::call::{Alias, Allow, CallConfig, McpConfig};
 pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::inbound::AuthConfig;
@@ -62,7 +62,8 @@ pub use self::network::{ClientCertificate, NetworkConfig, Proxy, Unusable, certi
 pub use self::registry::{Approve, RegistryConfig, RemoteKind};
 pub use self::server::Defaults;
 pub use self::service::{data_folder, followed_registries, service_address};
-pub use self::telemetry::TelemetryConfig;
+pub(crate) use self::secret::{looks_secret, sounds_secret};
+pub use self::telemetry::{OtlpConfig, TelemetryConfig};
 pub use self::tenant::TenantConfig;
 pub use self::tls::TlsConfig;
 
@@ -167,6 +168,8 @@ impl Config {
             ("[crawl], for [[registry]] alone", reached_anew && !self.registries.is_empty()),
             ("token_key_file, token_keyring", key(self) != key(next)),
             ("[rerank]", shown(&self.rerank) != shown(&next.rerank)),
+            ("[telemetry]", shown(&self.telemetry) != shown(&next.telemetry)),
+            ("[audit]", self.audit != next.audit),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
     }
