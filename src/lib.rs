@@ -34,6 +34,7 @@ pub mod roster;
 pub mod sealed;
 pub mod search;
 pub mod serve;
+pub mod telemetry;
 pub mod text;
 pub mod tool;
 pub mod trust;

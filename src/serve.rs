@@ -37,6 +37,7 @@ use crate::live::Live;
 pub mod admin;
 mod call;
 mod conversation;
+mod debug;
 mod decide;
 mod digest;
 mod formats;
@@ -57,12 +58,16 @@ mod raw;
 mod reduce;
 mod scope;
 mod select;
+mod switches;
 pub mod token;
+mod trail;
 mod trust;
 mod wire;
 
 pub use self::formats::{Wants, answer_body};
+pub use self::metrics::render as figures;
 pub use self::oauth::Logins;
+pub use self::observe::Watched;
 
 /// The largest request body.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -99,19 +104,22 @@ pub struct Rooms {
     pub caller: Caller,
     /// What is offered over MCP beside our own tools.
     pub mcp: McpConfig,
+    /// What becomes of what is observed.
+    pub watched: Watched,
 }
 
 impl From<Live> for Rooms {
     fn from(live: Live) -> Self {
         let (logins, caller) = (Logins::none(), Caller::none());
-        Self { live, admin: None, logins, caller, mcp: McpConfig::default() }
+        let (mcp, watched) = (McpConfig::default(), Watched::default());
+        Self { live, admin: None, logins, caller, mcp, watched }
     }
 }
 
 /// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
 pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationToken) -> Router {
     metrics::install();
-    let Rooms { live, admin, logins, caller, mcp } = rooms.into();
+    let Rooms { live, admin, logins, caller, mcp, watched } = rooms.into();
     let calls = Calls::new(live.clone(), caller);
     let handler = mcp::McpHandler::stateless(live.clone(), calls.clone(), mcp);
     let mut router = Router::new();
@@ -123,13 +131,15 @@ pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationT
         router = router.merge(admin::router(admin));
     }
     let guard = guard::Guard::new(config.listen, &config.allowed_hosts, &config.allowed_origins);
-    surround(router.layer(Extension(logins)).layer(Extension(calls)), guard)
+    let router = router.layer(Extension(logins)).layer(Extension(calls));
+    surround(router, guard).layer(Extension(watched))
 }
 
 fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, guard: guard::Guard) -> Router<S> {
     router
         .fallback(|| async { problem::Problem::no_route() })
         .method_not_allowed_fallback(|| async { problem::Problem::wrong_method() })
+        .layer(from_fn(trail::know))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(TIME_LIMIT, observe::limit_time))
         .layer(CatchPanicLayer::custom(observe::on_panic))
@@ -251,9 +261,12 @@ fn health(live: &Live) -> Response {
     http::json(&wire::Health { status: "ok", generation: live.status().generation })
 }
 
-async fn tell_metrics(State(live): State<Live>) -> Response {
+async fn tell_metrics(
+    State(live): State<Live>,
+    Extension(watched): Extension<Watched>,
+) -> Response {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], metrics::render(&live)).into_response()
+    ([(header::CONTENT_TYPE, kind)], metrics::render(&live, &watched.audit)).into_response()
 }
 
 /// Serves until `shutdown`, then lets open requests end, for at most ten seconds.
@@ -284,11 +297,11 @@ pub async fn run_stream(
     shutdown: CancellationToken,
 ) -> Result<(), StdioError> {
     metrics::install();
-    let Rooms { live, caller, mcp, .. } = rooms.into();
+    let Rooms { live, caller, mcp, watched, .. } = rooms.into();
     let calls = Calls::new(live.clone(), caller);
     let input: Box<dyn AsyncRead + Send + Unpin> =
         if mcp.list_query { Box::new(mcp::query::read_lines(input)) } else { Box::new(input) };
-    let handler = mcp::stdio::Lasting(mcp::McpHandler::lasting(live, calls, mcp));
+    let handler = mcp::stdio::Lasting(mcp::McpHandler::lasting(live, calls, mcp, watched.audit));
     // Large, and awaited once: callers need not carry it.
     match Box::pin(handler.serve_with_ct((input, output), shutdown)).await {
         Ok(service) => service.waiting().await.map(drop).map_err(StdioError::Lost),

@@ -45,6 +45,9 @@ impl Place {
         let audit = self.open();
         for at in 0..count {
             audit.keep(|| search(&format!("find tool number {at}")));
+            if at % 5 == 0 {
+                audit.settle(Duration::from_mins(1));
+            }
         }
         audit.settle(Duration::from_mins(1));
         self.close(audit);

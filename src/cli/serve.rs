@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::local::cached;
 use super::reload::{self, Watch};
 use super::{ServeArgs, log, progress};
+use crate::audit::Audit;
 use crate::auth::Accounts;
 use crate::catalog::ServerInfo;
 use crate::config::{Config, EmbedConfig};
@@ -31,7 +32,8 @@ use crate::live::{Encoder, Live, Rerank};
 use crate::roster::{Entries, Roster};
 use crate::serve::admin::Admin;
 use crate::serve::token::{AdminToken, TokenError};
-use crate::serve::{Logins, Rooms};
+use crate::serve::{Logins, Rooms, Watched};
+use crate::telemetry::Telemetry;
 use crate::tool::ServerId;
 use crate::{demo, serve};
 
@@ -44,14 +46,24 @@ const REMOTE_LANES: usize = 16;
 
 /// Runs the subcommand until Ctrl-C, SIGTERM or, with `--stdio`, the end of stdin.
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let lines = log::start(args.log_format, false);
     let watch = Watch::new(args);
+    // First: it says where traces go.
     let loaded = watch.load()?;
+    let (telemetry, tracer) = Telemetry::prepare(&loaded.config.telemetry)?;
+    let (lines, switches) = log::start_with(args.log_format, false, tracer);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     let runtime = super::runtime()?;
-    let served = runtime.block_on(run_until_stopped(args, watch, loaded.config, lines));
+    let served = runtime.block_on(async {
+        let config = loaded.config;
+        let (sent, audit) = (config.telemetry.clone(), Audit::open(&config.audit, &config.data)?);
+        let _ = switches.set_share(sent.sample_queries);
+        let watched = Watched { audit: audit.clone(), switches, access_log: sent.access_log };
+        let served = run_until_stopped(args, watch, config, lines, (watched, telemetry)).await;
+        tokio::task::spawn_blocking(move || audit.settle(STOP)).await?;
+        served
+    });
     // Work on blocking threads (an encoder at a text, a build) has no one to answer to any more.
     runtime.shutdown_background();
     served.map(|()| ExitCode::SUCCESS)
@@ -62,6 +74,7 @@ async fn run_until_stopped(
     watch: Watch,
     config: Config,
     lines: MultiProgress,
+    (watched, telemetry): (Watched, Telemetry),
 ) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     stop_on_signal(shutdown.clone())?;
@@ -72,12 +85,16 @@ async fn run_until_stopped(
         None => service.live.clone(),
         Some(name) => service.live.scoped(name).with_context(|| no_profile(name, &config))?,
     };
+    let stop = CancellationToken::new();
+    let (told, audit) = (service.live.clone(), watched.audit.clone());
+    let sending = telemetry.run(move || serve::figures(&told, &audit), stop.clone());
     reload::follow(watch, service.roster.clone(), shutdown.clone())?;
     match listener {
         None => {
             let rooms = Rooms {
                 caller: service.crawler.caller(),
                 mcp: config.mcp.clone(),
+                watched,
                 ..Rooms::from(live)
             };
             serve::run_stdio(rooms, shutdown.clone()).await?;
@@ -94,11 +111,13 @@ async fn run_until_stopped(
             )?;
             let logins = Logins::new(service.accounts.clone(), address);
             let (caller, mcp) = (service.crawler.caller(), config.mcp.clone());
-            let rooms = Rooms { live, admin, logins, caller, mcp };
+            let rooms = Rooms { live, admin, logins, caller, mcp, watched };
             serve::run(listener, rooms, &config, shutdown.clone()).await;
         }
     }
     service.stopped().await;
+    stop.cancel();
+    let _ = tokio::time::timeout(STOP, sending).await;
     let _ = shown.await;
     Ok(())
 }

@@ -89,6 +89,16 @@ pub(super) fn call_id(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
     }
 }
 
+/// What a request says of the trace that it belongs to, as headers.
+pub(super) fn trace_of(message: &ClientJsonRpcMessage) -> Vec<(HeaderName, HeaderValue)> {
+    match message {
+        ClientJsonRpcMessage::Request(request) => {
+            telemetry::carried(&request.request.get_meta().0)
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// What a server answered to `tools/call`, as it came. A reply that passed by the tap is written
 /// anew.
 pub(super) fn result_of_call(result: ServerResult) -> Option<String> {

@@ -315,6 +315,7 @@ impl Indexer {
         }
         for (update, diff) in admitted.batch.iter().zip(&diffs) {
             log(update, diff);
+            count(&update.outcome);
             if matches!(update.outcome, Outcome::Removed) {
                 self.servers.remove(&update.server);
             } else {
@@ -341,6 +342,7 @@ impl Indexer {
         let cache = self.vectors.clone();
         let (published, views) = (self.live.index(), self.live.views());
         let profiles = Arc::clone(&self.profiles);
+        let begun = Instant::now();
         let built = tokio::task::spawn_blocking(move || {
             let earlier = reuse.as_ref().unwrap_or(&published);
             let mut index = match &reuse {
@@ -363,6 +365,7 @@ impl Indexer {
                     "published"
                 );
                 self.live.publish(index, views);
+                metrics::histogram!("toolscout_index_build_seconds").record(begun.elapsed());
                 self.tell();
                 // Its number too: after a restart no number is given out twice.
                 if let Some(saver) = &self.saver {
@@ -372,6 +375,16 @@ impl Indexer {
             Err(error) => tracing::error!(%error, "the index can't be built, the last one stays"),
         }
     }
+}
+
+fn count(outcome: &Outcome) {
+    let outcome = match outcome {
+        Outcome::Listed(_) => "listed",
+        Outcome::Failed { .. } => "failed",
+        Outcome::AuthRequired { .. } => "auth_required",
+        _ => return,
+    };
+    metrics::counter!("toolscout_crawls_total", "outcome" => outcome).increment(1);
 }
 
 fn log(update: &ServerUpdate, diff: &Diff) {
@@ -459,8 +472,10 @@ fn status(update: &ServerUpdate, old: Option<&ServerStatus>, catalog: &Catalog) 
         Outcome::Listed(listing) => listing.defects.clone(),
         _ => old.map(|old| old.defects.clone()).unwrap_or_default(),
     };
+    let failed = matches!(update.outcome, Outcome::Failed { .. } | Outcome::AuthRequired { .. });
     ServerStatus {
         state,
+        failures: old.map_or(0, |old| old.failures) + u64::from(failed),
         title: listed
             .and_then(|server| server.info.title.clone())
             .or_else(|| old.and_then(|old| old.title.clone())),

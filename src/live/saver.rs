@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use metrics::counter;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -30,7 +31,10 @@ impl Saver {
                 let (generation, catalog) = newest.borrow_and_update().clone();
                 let path = path.clone();
                 let save = move || snapshot::save(&path, generation, &catalog);
-                if let Ok(Err(error)) = tokio::task::spawn_blocking(save).await {
+                let saved = tokio::task::spawn_blocking(save).await;
+                let outcome = if matches!(saved, Ok(Ok(()))) { "saved" } else { "failed" };
+                counter!("toolscout_snapshot_saves_total", "outcome" => outcome).increment(1);
+                if let Ok(Err(error)) = saved {
                     tracing::warn!("{error}: a restart will have to crawl before it can serve");
                 }
             }

@@ -23,6 +23,7 @@ use super::http::json;
 use super::learned;
 use super::problem::Problem;
 use super::profiles;
+use super::switches;
 use super::token::AdminToken;
 use crate::config::AddedServer;
 use crate::discover::follow::Follower;
@@ -85,6 +86,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
     vec![
         ("/v1/admin/config", get(config)),
         ("/v1/admin/reload", post(reload)),
+        ("/v1/admin/log", get(switches::show).put(switches::switch)),
         ("/v1/admin/servers", post(add)),
         ("/v1/admin/servers/{id}", delete(remove)),
         ("/v1/admin/servers/{id}/pause", post(pause)),

@@ -19,6 +19,8 @@ use self::arguments::Asked;
 use self::validate::Validators;
 use super::metrics;
 use super::problem::Problem;
+use super::trail::Trail;
+use crate::audit;
 use crate::crawl::Progress;
 use crate::crawl::call::{Call, CallError, Caller, Input, Running};
 use crate::live::Live;
@@ -40,12 +42,20 @@ pub struct Calls {
 }
 
 /// How a call came.
-#[derive(Default)]
 pub struct Way {
+    /// What is kept of it, and where it came in.
+    pub trail: (Trail, audit::Way),
     /// What goes with it where the caller can be asked back.
     pub input: Option<Input>,
     /// Who hears how far it has come.
     pub progress: Option<mpsc::Sender<Progress>>,
+}
+
+impl Way {
+    /// Of a caller who can't be asked back and hears of no progress.
+    pub fn of(trail: Trail, way: audit::Way) -> Self {
+        Self { trail: (trail, way), input: None, progress: None }
+    }
 }
 
 /// A call that was answered by its server.
@@ -122,6 +132,8 @@ impl Calls {
     ) -> Result<Answered, Refused> {
         let began = Instant::now();
         let counted = metrics::CallUnderWay::begin();
+        let named = asked.as_ref().ok().map(|asked| (asked.id.as_str(), &asked.arguments));
+        let kept = way.trail.0.begin_call(way.trail.1, &self.live, named);
         let answered = self.answer(asked, way).await;
         let outcome = match &answered {
             Ok(answered) if is_error(&answered.result) => "tool_error",
@@ -129,6 +141,7 @@ impl Calls {
             Err(refused) => refused.outcome(),
         };
         counted.ended(outcome, began.elapsed());
+        kept.ended(outcome, answered.as_ref().ok().map(|answered| &answered.tool.id));
         // A call that failed says little of what was wanted.
         if let Ok(answered) = &answered
             && outcome == "answered"
@@ -151,7 +164,7 @@ impl Calls {
             return Err(Refused::Arguments { id: tool.id.clone(), wrong });
         }
         let _counted = self.begin()?;
-        let Way { input, progress } = way;
+        let Way { input, progress, .. } = way;
         let asks_back = input.is_none();
         let call = Call { tool, arguments: asked.arguments, input, progress };
         let result = self.caller.call(&call).await?;

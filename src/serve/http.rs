@@ -4,7 +4,7 @@
 //! JSON is written once, straight from the stored bytes.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use axum::Extension;
 use axum::body::Bytes;
@@ -16,17 +16,20 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::call::{Calls, Way};
+use super::debug;
 use super::formats::{self, Answers, Wants};
 use super::metrics;
 use super::oauth::Logins;
-use super::observe::Lifted;
+use super::observe::{Lifted, Watched};
 use super::problem::Problem;
 use super::scope::{self, AtId, IdPath, Scoped};
+use super::trail::Trail;
 use super::trust::About;
 use super::wire::{
     Asked, CallAnswer, CallRequest, IndexStatus, KnownServer, KnownTool, Need, SearchRequest,
     ServerList, ToolPage,
 };
+use crate::audit;
 use crate::format::Call;
 use crate::live::{Live, ServerState};
 use crate::search::{Answer, Query};
@@ -36,7 +39,7 @@ pub(super) const PAGE: usize = 100;
 /// Most tools in a page.
 pub const MAX_PAGE: usize = 1_000;
 /// What `GET /v1/search` takes.
-const SEARCH_PARAMS: [&str; 14] = [
+const SEARCH_PARAMS: [&str; 15] = [
     "q",
     "limit",
     "server",
@@ -50,6 +53,7 @@ const SEARCH_PARAMS: [&str; 14] = [
     "family",
     "tool_use_id",
     "call_id",
+    "debug",
     scope::PROFILE,
 ];
 
@@ -67,6 +71,8 @@ pub fn json(body: &impl Serialize) -> Response {
 /// `GET /v1/search`
 pub async fn search_get(
     Scoped(live): Scoped,
+    trail: Trail,
+    Extension(watched): Extension<Watched>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let params = Params::parse(query.as_deref(), &SEARCH_PARAMS)?;
@@ -92,30 +98,36 @@ pub async fn search_get(
             tool_use_id: params.one("tool_use_id")?.map(str::to_owned),
             call_id: params.one("call_id")?.map(str::to_owned),
         },
+        debug: params.switch("debug")?.unwrap_or(false),
     };
     wants.check()?;
+    debug::check(wants.debug, &trail)?;
     let wants = wants.by_profile(&live);
     let explain = params.switch("explain")?.unwrap_or(false);
     let query = need.into_query(explain, params.one("why")?)?;
-    let answer = ask(&live, &query).await?;
+    let answer = search(&live, &query, &trail, &watched).await?;
     Ok(formats::respond(&live, Answers::One(answer.into(), wants)).await)
 }
 
 /// `POST /v1/search`
 pub async fn search_post(
     Scoped(live): Scoped,
+    trail: Trail,
+    Extension(watched): Extension<Watched>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let request: SearchRequest = serde_json::from_slice(&body?)
         .map_err(|error| Problem::invalid(format!("the body is not a search request: {error}")))?;
     let live = scope::within(&live, request.profile.as_deref())?;
+    debug::check(request.debug, &trail)?;
     let answers = match request.into_queries()? {
         Asked::One(query, wants) => {
-            Answers::One(ask(&live, &query).await?.into(), wants.by_profile(&live))
+            let answer = search(&live, &query, &trail, &watched).await?;
+            Answers::One(answer.into(), wants.by_profile(&live))
         }
         Asked::Batch(queries) => {
             let asked = queries.into_iter().enumerate().map(async |(at, (query, wants))| {
-                let answer = ask(&live, &query).await;
+                let answer = search(&live, &query, &trail, &watched).await;
                 let answer = answer.map_err(|problem| problem.within(&format!("batch[{at}]")))?;
                 Ok::<_, Problem>((answer, wants.by_profile(&live)))
             });
@@ -123,6 +135,20 @@ pub async fn search_post(
         }
     };
     Ok(formats::respond(&live, answers).await)
+}
+
+/// A search that is kept in the audit log.
+async fn search(
+    live: &Live,
+    query: &Query,
+    trail: &Trail,
+    watched: &Watched,
+) -> Result<Answer, Problem> {
+    let began = Instant::now();
+    let answer = ask(live, query).await;
+    trail.keep_search(audit::Way::Http, live, &query.texts, answer.as_ref(), began);
+    watched.switches.sample(&query.texts, answer.as_ref().ok());
+    answer
 }
 
 pub(super) async fn ask(live: &Live, query: &Query) -> Result<Answer, Problem> {
@@ -139,6 +165,7 @@ pub async fn call(
     Scoped(live): Scoped,
     Extension(calls): Extension<Calls>,
     Extension(lifted): Extension<Lifted>,
+    trail: Trail,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let CallRequest(mut asked) = serde_json::from_slice(&body?)
@@ -152,7 +179,7 @@ pub async fn call(
     // A call has a time limit of its own.
     lifted.lift();
     let asked = super::call::read(Some(asked));
-    let answered = calls.scoped(live).pass_on(asked, Way::default()).await?;
+    let answered = calls.scoped(live).pass_on(asked, Way::of(trail, audit::Way::Http)).await?;
     let result = serde_json::from_str(&answered.result).map_err(|_| Problem::internal())?;
     let (id, server) = (answered.tool.id.as_str(), answered.tool.server.as_str());
     Ok(json(&CallAnswer { id, server, result }))
@@ -195,12 +222,15 @@ pub async fn tools(Scoped(live): Scoped, RawQuery(query): RawQuery) -> Result<Re
 /// API will do as well.
 pub async fn tool(
     Scoped(live): Scoped,
+    trail: Trail,
     id: Result<AtId, PathRejection>,
 ) -> Result<Response, Problem> {
     let Path(IdPath { id }) = id?;
     let catalog = live.catalog();
     let known = live.known();
-    let Some(tool) = catalog.find(&id) else {
+    let found = catalog.find(&id);
+    trail.keep_get(audit::Way::Http, &live, &id, found.map(|tool| &tool.id));
+    let Some(tool) = found else {
         return Err(Problem::no_tool_served(known.book.is_held(&id)));
     };
     Ok(json(&KnownTool::from(&**tool).with(About::of(&known, tool))))

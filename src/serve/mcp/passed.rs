@@ -16,6 +16,7 @@ use super::super::call::arguments::Asked;
 use super::super::call::{Refused, Way, member};
 use super::super::observe::Lifted;
 use super::super::raw;
+use super::super::trail::Trail;
 use super::McpHandler;
 use crate::crawl::Progress;
 use crate::crawl::call::Input;
@@ -49,7 +50,8 @@ impl McpHandler {
         let token = context.meta.get_progress_token();
         let (progress, mut steps) = mpsc::channel::<Progress>(STEPS);
         let progress = token.is_some().then_some(progress);
-        let mut answering = std::pin::pin!(self.calls.pass_on(asked, Way { input, progress }));
+        let way = Way { trail: Trail::of_mcp(context, &self.audit), input, progress };
+        let mut answering = std::pin::pin!(self.calls.pass_on(asked, way));
         // Ends when the call does. Apart from it: who reads nothing holds up no call, which would
         // else count as under way for as long as that, whatever its time limit.
         let mut telling = std::pin::pin!(async {
