@@ -61,7 +61,7 @@ pub use self::names::{NameFilter, Names};
 pub use self::network::{ClientCertificate, NetworkConfig, Proxy, Unusable, certificates};
 pub use self::registry::{Approve, RegistryConfig, RemoteKind};
 pub use self::server::Defaults;
-pub use self::service::{data_folder, followed_registries, service_address};
+pub use self::service::{audit_config, data_folder, followed_registries, service_address};
 pub(crate) use self::secret::{looks_secret, sounds_secret};
 pub use self::telemetry::{OtlpConfig, TelemetryConfig};
 pub use self::tenant::TenantConfig;

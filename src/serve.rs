@@ -116,6 +116,11 @@ impl From<Live> for Rooms {
     }
 }
 
+/// Counts from now on: what is counted before nobody is told.
+pub fn count() {
+    metrics::install();
+}
+
 /// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
 pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationToken) -> Router {
     metrics::install();

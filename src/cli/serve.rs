@@ -76,6 +76,7 @@ async fn run_until_stopped(
     lines: MultiProgress,
     (watched, telemetry): (Watched, Telemetry),
 ) -> anyhow::Result<()> {
+    serve::count();
     let shutdown = CancellationToken::new();
     stop_on_signal(shutdown.clone())?;
     let listener = if args.stdio { None } else { Some(listen(&config).await?) };

@@ -6,7 +6,9 @@
 //!
 //! Invariant: [`Reply::raw`] and [`result_of_call`] are, byte for byte, the `result` that came.
 
+use axum::http::{HeaderName, HeaderValue};
 use rmcp::model::{
+    GetMeta,
     ClientJsonRpcMessage, ClientRequest, CustomResult, ErrorData, ListToolsResult, MetaObject,
     RequestId, ServerJsonRpcMessage, ServerResult, Tool,
 };
@@ -15,6 +17,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::pending::Pending;
+use crate::telemetry;
 
 const RAW: &str = "toolscout/raw";
 const ANNOTATED: &str = "toolscout/annotated";

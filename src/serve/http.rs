@@ -253,8 +253,10 @@ pub async fn servers(Scoped(live): Scoped, Extension(logins): Extension<Arc<Logi
 }
 
 /// `GET /v1/status`
-pub async fn status(Scoped(live): Scoped) -> Response {
-    json(&IndexStatus::of(&live.status(), &live.servers()))
+pub async fn status(Scoped(live): Scoped, Extension(watched): Extension<Watched>) -> Response {
+    let audit_failing = watched.audit.health().is_some_and(|health| health.trouble.is_some());
+    let status = live.status();
+    json(&IndexStatus { audit_failing, ..IndexStatus::of(&status, &live.servers()) })
 }
 
 /// Query parameters, of which every one is known.

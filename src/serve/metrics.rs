@@ -119,6 +119,24 @@ fn describe_others() {
         "toolscout_embed_given_up_total",
         "Queries that an encoder or reranker did not answer, by lane and reason"
     );
+    // Those of an encoder that takes its time; that in the binary has neither.
+    let lane = || ("lane", "embed-query");
+    gauge!("toolscout_embed_queue_length", &[lane()]).set(0.0);
+    for reason in ["busy", "deadline", "panic"] {
+        counter!("toolscout_embed_given_up_total", &[lane(), ("reason", reason)]).increment(0);
+    }
+    describe_counter!("toolscout_telemetry_exports_total", "Messages to the collector, by outcome");
+    describe_counter!(
+        "toolscout_telemetry_dropped_total",
+        "Spans and metrics that the collector did not get"
+    );
+    for signal in ["traces", "metrics"] {
+        counter!("toolscout_telemetry_dropped_total", "signal" => signal).increment(0);
+        for outcome in ["sent", "failed"] {
+            let labels = [("signal", signal), ("outcome", outcome)];
+            counter!("toolscout_telemetry_exports_total", &labels).increment(0);
+        }
+    }
     describe_counter!("toolscout_audit_events_total", "Events written to the audit log");
     describe_counter!("toolscout_audit_dropped_total", "Events that could not be kept, by reason");
     counter!("toolscout_audit_events_total").increment(0);

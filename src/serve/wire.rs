@@ -284,6 +284,10 @@ pub struct IndexStatus<'a> {
     pub uptime_s: u64,
     /// The version of toolscout.
     pub version: &'a str,
+    /// The audit log can't be written at the moment, and requests go on without it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub audit_failing: bool,
 }
 
 impl<'a> IndexStatus<'a> {
@@ -300,6 +304,7 @@ impl<'a> IndexStatus<'a> {
             servers: count_states(servers),
             uptime_s: status.started.elapsed().as_secs(),
             version: env!("CARGO_PKG_VERSION"),
+            audit_failing: false,
         }
     }
 }

@@ -59,11 +59,6 @@ impl Client {
         if !endpoint.path().ends_with('/') {
             endpoint.set_path(&format!("{}/", endpoint.path()));
         }
-        for signal in ["traces", "metrics"] {
-            counter!("toolscout_telemetry_dropped_total", "signal" => signal).increment(0);
-            counter!("toolscout_telemetry_exports_total", "signal" => signal, "outcome" => "sent")
-                .increment(0);
-        }
         Ok(Self { http, endpoint, failing: Arc::default() })
     }
 
