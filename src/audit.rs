@@ -11,15 +11,15 @@ pub mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::counter;
 
 pub use self::chain::Seal;
-pub use self::event::{Action, Event, Way};
 use self::event::Kept;
+pub use self::event::{Action, Event, Way};
 use self::log::Log;
 pub use self::log::head_of;
 use crate::config::AuditConfig;
@@ -59,10 +59,16 @@ pub enum AuditError {
 
 /// What events are handed to; cheap to clone.
 #[derive(Clone, Default)]
-pub struct Audit(Option<Arc<Shared>>);
+pub struct Audit(Option<Arc<Handle>>);
 
-struct Shared {
+struct Handle {
+    /// The thread ends when this is gone, and everything in it is written.
     orders: SyncSender<Order>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
     waiting: AtomicUsize,
     /// Events that the chain has not told of yet.
     dropped: AtomicU64,
@@ -100,20 +106,14 @@ impl Audit {
         let log = Log::open(&path, seal.clone(), config.max_bytes, config.keep)?;
         let kept = Kept::new(config, &path, &seal).map_err(io)?;
         let (orders, received) = sync_channel(WAITING);
-        let shared = Arc::new(Shared {
-            orders,
-            waiting: AtomicUsize::new(0),
-            dropped: AtomicU64::new(0),
-            trouble: Mutex::default(),
-        });
-        // Weak: the thread ends when nobody can hand it anything any more.
+        let shared = Arc::<Shared>::default();
+        let handle = Handle { orders, shared: Arc::clone(&shared) };
         let writer = Writer { log, kept, unsettled: false, settled: Instant::now() };
-        let weak = Arc::downgrade(&shared);
         std::thread::Builder::new()
             .name("audit".into())
-            .spawn(move || writer.run(&received, &weak))
+            .spawn(move || writer.run(&received, &shared))
             .map_err(io)?;
-        Ok(Self(Some(shared)))
+        Ok(Self(Some(Arc::new(handle))))
     }
 
     /// Something is kept.
@@ -123,11 +123,9 @@ impl Audit {
 
     /// Keeps an event, which is only made where anything is kept.
     pub fn keep(&self, event: impl FnOnce() -> Event) {
-        let Some(shared) = &self.0 else { return };
+        let Some(Handle { orders, shared }) = self.0.as_deref() else { return };
         shared.waiting.fetch_add(1, Ordering::Relaxed);
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
-            shared.orders.try_send(Order::Keep(Box::new(event())))
-        {
+        if orders.try_send(Order::Keep(Box::new(event()))).is_err() {
             shared.waiting.fetch_sub(1, Ordering::Relaxed);
             shared.drop_events(1, "busy");
         }
@@ -135,16 +133,16 @@ impl Audit {
 
     /// How it does; `None` where nothing is kept.
     pub fn health(&self) -> Option<Health> {
-        let shared = self.0.as_ref()?;
+        let shared = &self.0.as_ref()?.shared;
         let trouble = shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Some(Health { waiting: shared.waiting.load(Ordering::Relaxed), trouble })
     }
 
     /// Waits until all that was kept before is on disk, for this long at most.
     pub fn settle(&self, patience: Duration) {
-        let Some(shared) = &self.0 else { return };
+        let Some(handle) = &self.0 else { return };
         let (done, waits) = sync_channel(1);
-        if shared.orders.send(Order::Settle(done)).is_ok() {
+        if handle.orders.send(Order::Settle(done)).is_ok() {
             let _ = waits.recv_timeout(patience);
         }
     }
@@ -180,10 +178,9 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, orders: &Receiver<Order>, shared: &std::sync::Weak<Shared>) {
+    fn run(mut self, orders: &Receiver<Order>, shared: &Shared) {
         loop {
             let first = orders.recv_timeout(SETTLE);
-            let Some(shared) = shared.upgrade() else { break };
             let (mut events, mut waiting_for) = (Vec::new(), Vec::new());
             match first {
                 Ok(first) => {
@@ -198,9 +195,9 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             shared.waiting.fetch_sub(events.len(), Ordering::Relaxed);
-            self.write(&events, &shared);
+            self.write(&events, shared);
             if !waiting_for.is_empty() || self.settled.elapsed() >= SETTLE {
-                self.settle(&shared);
+                self.settle(shared);
             }
             for done in waiting_for {
                 let _ = done.send(());

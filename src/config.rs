@@ -60,9 +60,9 @@ pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_place
 pub use self::names::{NameFilter, Names};
 pub use self::network::{ClientCertificate, NetworkConfig, Proxy, Unusable, certificates};
 pub use self::registry::{Approve, RegistryConfig, RemoteKind};
+pub(crate) use self::secret::{looks_secret, sounds_secret};
 pub use self::server::Defaults;
 pub use self::service::{audit_config, data_folder, followed_registries, service_address};
-pub(crate) use self::secret::{looks_secret, sounds_secret};
 pub use self::telemetry::{OtlpConfig, TelemetryConfig};
 pub use self::tenant::TenantConfig;
 pub use self::tls::TlsConfig;

@@ -67,7 +67,7 @@ mod wire;
 pub use self::formats::{Wants, answer_body};
 pub use self::metrics::render as figures;
 pub use self::oauth::Logins;
-pub use self::observe::Watched;
+pub use self::observe::Observer;
 
 /// The largest request body.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -105,14 +105,14 @@ pub struct Rooms {
     /// What is offered over MCP beside our own tools.
     pub mcp: McpConfig,
     /// What becomes of what is observed.
-    pub watched: Watched,
+    pub observer: Observer,
 }
 
 impl From<Live> for Rooms {
     fn from(live: Live) -> Self {
         let (logins, caller) = (Logins::none(), Caller::none());
-        let (mcp, watched) = (McpConfig::default(), Watched::default());
-        Self { live, admin: None, logins, caller, mcp, watched }
+        let (mcp, observer) = (McpConfig::default(), Observer::default());
+        Self { live, admin: None, logins, caller, mcp, observer }
     }
 }
 
@@ -124,7 +124,7 @@ pub fn count() {
 /// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
 pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationToken) -> Router {
     metrics::install();
-    let Rooms { live, admin, logins, caller, mcp, watched } = rooms.into();
+    let Rooms { live, admin, logins, caller, mcp, observer } = rooms.into();
     let calls = Calls::new(live.clone(), caller);
     let handler = mcp::McpHandler::stateless(live.clone(), calls.clone(), mcp);
     let mut router = Router::new();
@@ -137,7 +137,7 @@ pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationT
     }
     let guard = guard::Guard::new(config.listen, &config.allowed_hosts, &config.allowed_origins);
     let router = router.layer(Extension(logins)).layer(Extension(calls));
-    surround(router, guard).layer(Extension(watched))
+    surround(router, guard).layer(Extension(observer))
 }
 
 fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, guard: guard::Guard) -> Router<S> {
@@ -268,10 +268,10 @@ fn health(live: &Live) -> Response {
 
 async fn tell_metrics(
     State(live): State<Live>,
-    Extension(watched): Extension<Watched>,
+    Extension(observer): Extension<Observer>,
 ) -> Response {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], metrics::render(&live, &watched.audit)).into_response()
+    ([(header::CONTENT_TYPE, kind)], metrics::render(&live, &observer.audit)).into_response()
 }
 
 /// Serves until `shutdown`, then lets open requests end, for at most ten seconds.
@@ -302,11 +302,11 @@ pub async fn run_stream(
     shutdown: CancellationToken,
 ) -> Result<(), StdioError> {
     metrics::install();
-    let Rooms { live, caller, mcp, watched, .. } = rooms.into();
+    let Rooms { live, caller, mcp, observer, .. } = rooms.into();
     let calls = Calls::new(live.clone(), caller);
     let input: Box<dyn AsyncRead + Send + Unpin> =
         if mcp.list_query { Box::new(mcp::query::read_lines(input)) } else { Box::new(input) };
-    let handler = mcp::stdio::Lasting(mcp::McpHandler::lasting(live, calls, mcp, watched.audit));
+    let handler = mcp::stdio::Lasting(mcp::McpHandler::lasting(live, calls, mcp, observer.audit));
     // Large, and awaited once: callers need not carry it.
     match Box::pin(handler.serve_with_ct((input, output), shutdown)).await {
         Ok(service) => service.waiting().await.map(drop).map_err(StdioError::Lost),

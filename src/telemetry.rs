@@ -16,9 +16,9 @@ use opentelemetry_sdk::trace::SdkTracer;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::client::Client;
 pub use self::propagation::{carried, join, join_meta, meta};
 pub use self::switches::{SwitchError, Switches, SwitchesNow};
-use self::client::Client;
 use self::traces::Pending;
 use crate::config::{OtlpConfig, TelemetryConfig};
 

@@ -120,7 +120,8 @@ impl Seal {
         let line = line.strip_suffix(b"\n").ok_or(Broken::Torn)?;
         let hashed = line.len().checked_sub(NAME.len() + HEX + END.len()).ok_or(Broken::Unread)?;
         let (text, tail) = line.split_at(hashed);
-        let hash = tail.strip_prefix(NAME.as_bytes()).and_then(|tail| tail.strip_suffix(END.as_bytes()));
+        let hash =
+            tail.strip_prefix(NAME.as_bytes()).and_then(|tail| tail.strip_suffix(END.as_bytes()));
         let hash = hash.ok_or(Broken::Unread)?;
         let ours = self.hash(text);
         if ours.as_bytes() != hash {

@@ -11,9 +11,9 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::AuditError;
 use super::chain::{Link, Seal};
 use super::event::{Action, Event};
-use super::AuditError;
 
 /// The digits in the name of a full file.
 const DIGITS: usize = 12;
@@ -193,7 +193,10 @@ impl Log {
         let full = full_files(&self.path)?;
         for old in &full[..full.len().saturating_sub(self.keep)] {
             let last = look_at(old, &self.seal)?.link;
-            let mut told = Event::own(Action::Pruned, last.as_ref().map_or(String::new(), |link| link.hash.clone()));
+            let mut told = Event::own(
+                Action::Pruned,
+                last.as_ref().map_or(String::new(), |link| link.hash.clone()),
+            );
             told.count = last.map(|link| link.seq);
             told.target = old.file_name().map(|name| name.to_string_lossy().into_owned());
             self.own(&told)?;
@@ -292,7 +295,8 @@ pub(super) fn full_files(path: &Path) -> io::Result<Vec<PathBuf>> {
     for entry in fs::read_dir(folder.unwrap_or(Path::new(".")))? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let number = name.strip_prefix(&format!("{stem}.")).and_then(|rest| rest.strip_suffix(&end));
+        let number =
+            name.strip_prefix(&format!("{stem}.")).and_then(|rest| rest.strip_suffix(&end));
         if number.is_some_and(|number| {
             number.len() >= DIGITS && number.bytes().all(|byte| byte.is_ascii_digit())
         }) {

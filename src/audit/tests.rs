@@ -71,7 +71,8 @@ impl Place {
     }
 
     fn lines(&self) -> Vec<serde_json::Value> {
-        let text: String = self.files().iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+        let text: String =
+            self.files().iter().map(|file| fs::read_to_string(file).unwrap()).collect();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
@@ -212,23 +213,17 @@ fn texts_are_kept_as_configured() {
 #[test]
 fn what_finds_no_room_is_counted_and_told() {
     let (orders, _never_read) = sync_channel(2);
-    let shared = Shared {
-        orders,
-        waiting: AtomicUsize::new(0),
-        dropped: AtomicU64::new(0),
-        trouble: Mutex::default(),
-    };
-    let audit = Audit(Some(Arc::new(shared)));
+    let audit = Audit(Some(Arc::new(Handle { orders, shared: Arc::default() })));
     for _ in 0..5 {
         audit.keep(|| search("x"));
     }
-    let shared = audit.0.as_ref().unwrap();
+    let shared = &audit.0.as_ref().unwrap().shared;
     assert_eq!(shared.dropped.load(Ordering::Relaxed), 3);
     assert_eq!(audit.health().unwrap().waiting, 2);
 
     let place = place(1 << 20, 0);
     let audit = place.open();
-    audit.0.as_ref().unwrap().drop_events(3, "busy");
+    audit.0.as_ref().unwrap().shared.drop_events(3, "busy");
     audit.keep(|| search("x"));
     audit.settle(Duration::from_mins(1));
     place.close(audit);

@@ -112,8 +112,9 @@ fn check(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
 
 fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let (path, _) = place(&args.place)?;
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("no audit log at {}: set [audit] enabled = true", path.display()))?;
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!("no audit log at {}: set [audit] enabled = true", path.display())
+    })?;
     let lines: Vec<&str> = text.lines().collect();
     let mut out = anstream::stdout();
     for line in &lines[lines.len().saturating_sub(args.last)..] {

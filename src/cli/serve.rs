@@ -32,7 +32,7 @@ use crate::live::{Encoder, Live, Rerank};
 use crate::roster::{Entries, Roster};
 use crate::serve::admin::Admin;
 use crate::serve::token::{AdminToken, TokenError};
-use crate::serve::{Logins, Rooms, Watched};
+use crate::serve::{Logins, Rooms, Observer};
 use crate::telemetry::Telemetry;
 use crate::tool::ServerId;
 use crate::{demo, serve};
@@ -59,8 +59,8 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         let config = loaded.config;
         let (sent, audit) = (config.telemetry.clone(), Audit::open(&config.audit, &config.data)?);
         let _ = switches.set_share(sent.sample_queries);
-        let watched = Watched { audit: audit.clone(), switches, access_log: sent.access_log };
-        let served = run_until_stopped(args, watch, config, lines, (watched, telemetry)).await;
+        let observer = Observer { audit: audit.clone(), switches, access_log: sent.access_log };
+        let served = run_until_stopped(args, watch, config, lines, (observer, telemetry)).await;
         tokio::task::spawn_blocking(move || audit.settle(STOP)).await?;
         served
     });
@@ -74,7 +74,7 @@ async fn run_until_stopped(
     watch: Watch,
     config: Config,
     lines: MultiProgress,
-    (watched, telemetry): (Watched, Telemetry),
+    (observer, telemetry): (Observer, Telemetry),
 ) -> anyhow::Result<()> {
     serve::count();
     let shutdown = CancellationToken::new();
@@ -87,7 +87,7 @@ async fn run_until_stopped(
         Some(name) => service.live.scoped(name).with_context(|| no_profile(name, &config))?,
     };
     let stop = CancellationToken::new();
-    let (told, audit) = (service.live.clone(), watched.audit.clone());
+    let (told, audit) = (service.live.clone(), observer.audit.clone());
     let sending = telemetry.run(move || serve::figures(&told, &audit), stop.clone());
     reload::follow(watch, service.roster.clone(), shutdown.clone())?;
     match listener {
@@ -95,7 +95,7 @@ async fn run_until_stopped(
             let rooms = Rooms {
                 caller: service.crawler.caller(),
                 mcp: config.mcp.clone(),
-                watched,
+                observer,
                 ..Rooms::from(live)
             };
             serve::run_stdio(rooms, shutdown.clone()).await?;
@@ -112,7 +112,7 @@ async fn run_until_stopped(
             )?;
             let logins = Logins::new(service.accounts.clone(), address);
             let (caller, mcp) = (service.crawler.caller(), config.mcp.clone());
-            let rooms = Rooms { live, admin, logins, caller, mcp, watched };
+            let rooms = Rooms { live, admin, logins, caller, mcp, observer };
             serve::run(listener, rooms, &config, shutdown.clone()).await;
         }
     }

@@ -42,8 +42,12 @@ pub enum Told {
 }
 
 impl Told {
-    const NAMES: [(Self, &'static str); 4] =
-        [(Self::Full, "full"), (Self::Redact, "redact"), (Self::Hash, "hash"), (Self::None, "none")];
+    const NAMES: [(Self, &'static str); 4] = [
+        (Self::Full, "full"),
+        (Self::Redact, "redact"),
+        (Self::Hash, "hash"),
+        (Self::None, "none"),
+    ];
 
     fn name(self) -> &'static str {
         match self {

@@ -167,6 +167,7 @@ pub(super) fn shown(config: &TelemetryConfig) -> RawTelemetry {
         traces: otlp.map(|otlp| otlp.traces),
         sample_ratio: otlp.map(|otlp| otlp.sample_ratio),
         metrics: otlp.map(|otlp| otlp.metrics),
-        metrics_interval: otlp.map(|otlp| humantime::format_duration(otlp.metrics_interval).to_string()),
+        metrics_interval: otlp
+            .map(|otlp| humantime::format_duration(otlp.metrics_interval).to_string()),
     }
 }

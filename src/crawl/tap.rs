@@ -8,9 +8,8 @@
 
 use axum::http::{HeaderName, HeaderValue};
 use rmcp::model::{
-    GetMeta,
-    ClientJsonRpcMessage, ClientRequest, CustomResult, ErrorData, ListToolsResult, MetaObject,
-    RequestId, ServerJsonRpcMessage, ServerResult, Tool,
+    ClientJsonRpcMessage, ClientRequest, CustomResult, ErrorData, GetMeta, ListToolsResult,
+    MetaObject, RequestId, ServerJsonRpcMessage, ServerResult, Tool,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -95,9 +94,7 @@ pub(super) fn call_id(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
 /// What a request says of the trace that it belongs to, as headers.
 pub(super) fn trace_of(message: &ClientJsonRpcMessage) -> Vec<(HeaderName, HeaderValue)> {
     match message {
-        ClientJsonRpcMessage::Request(request) => {
-            telemetry::carried(&request.request.get_meta().0)
-        }
+        ClientJsonRpcMessage::Request(request) => telemetry::carried(&request.request.get_meta().0),
         _ => Vec::new(),
     }
 }

@@ -85,11 +85,12 @@ impl Live {
         let embed = begun.elapsed();
         let learned = self.learned();
         let learned = learned.as_deref().map(|learned| (learned, encoder.id()));
-        let mut ranking = debug_span!("rank")
-            .in_scope(|| search::rank_with(index, query, &vectors, learned));
+        let mut ranking =
+            debug_span!("rank").in_scope(|| search::rank_with(index, query, &vectors, learned));
         let rerank = self.0.rerank.load_full();
         let begun = Instant::now();
-        let reordering = rerank.reorder(index, query, &mut ranking).instrument(debug_span!("rerank"));
+        let reordering =
+            rerank.reorder(index, query, &mut ranking).instrument(debug_span!("rerank"));
         let unranked = reordering.await.err();
         let reranked = begun.elapsed();
         let served = search::answer(index, query, &vectors, &ranking);

@@ -20,7 +20,7 @@ use super::debug;
 use super::formats::{self, Answers, Wants};
 use super::metrics;
 use super::oauth::Logins;
-use super::observe::{Lifted, Watched};
+use super::observe::{Lifted, Observer};
 use super::problem::Problem;
 use super::scope::{self, AtId, IdPath, Scoped};
 use super::trail::Trail;
@@ -72,7 +72,7 @@ pub fn json(body: &impl Serialize) -> Response {
 pub async fn search_get(
     Scoped(live): Scoped,
     trail: Trail,
-    Extension(watched): Extension<Watched>,
+    Extension(observer): Extension<Observer>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let params = Params::parse(query.as_deref(), &SEARCH_PARAMS)?;
@@ -105,7 +105,7 @@ pub async fn search_get(
     let wants = wants.by_profile(&live);
     let explain = params.switch("explain")?.unwrap_or(false);
     let query = need.into_query(explain, params.one("why")?)?;
-    let answer = search(&live, &query, &trail, &watched).await?;
+    let answer = search(&live, &query, &trail, &observer).await?;
     Ok(formats::respond(&live, Answers::One(answer.into(), wants)).await)
 }
 
@@ -113,7 +113,7 @@ pub async fn search_get(
 pub async fn search_post(
     Scoped(live): Scoped,
     trail: Trail,
-    Extension(watched): Extension<Watched>,
+    Extension(observer): Extension<Observer>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let request: SearchRequest = serde_json::from_slice(&body?)
@@ -122,12 +122,12 @@ pub async fn search_post(
     debug::check(request.debug, &trail)?;
     let answers = match request.into_queries()? {
         Asked::One(query, wants) => {
-            let answer = search(&live, &query, &trail, &watched).await?;
+            let answer = search(&live, &query, &trail, &observer).await?;
             Answers::One(answer.into(), wants.by_profile(&live))
         }
         Asked::Batch(queries) => {
             let asked = queries.into_iter().enumerate().map(async |(at, (query, wants))| {
-                let answer = search(&live, &query, &trail, &watched).await;
+                let answer = search(&live, &query, &trail, &observer).await;
                 let answer = answer.map_err(|problem| problem.within(&format!("batch[{at}]")))?;
                 Ok::<_, Problem>((answer, wants.by_profile(&live)))
             });
@@ -142,12 +142,12 @@ async fn search(
     live: &Live,
     query: &Query,
     trail: &Trail,
-    watched: &Watched,
+    observer: &Observer,
 ) -> Result<Answer, Problem> {
     let began = Instant::now();
     let answer = ask(live, query).await;
     trail.keep_search(audit::Way::Http, live, &query.texts, answer.as_ref(), began);
-    watched.switches.sample(&query.texts, answer.as_ref().ok());
+    observer.switches.sample(&query.texts, answer.as_ref().ok());
     answer
 }
 
@@ -253,8 +253,8 @@ pub async fn servers(Scoped(live): Scoped, Extension(logins): Extension<Arc<Logi
 }
 
 /// `GET /v1/status`
-pub async fn status(Scoped(live): Scoped, Extension(watched): Extension<Watched>) -> Response {
-    let audit_failing = watched.audit.health().is_some_and(|health| health.trouble.is_some());
+pub async fn status(Scoped(live): Scoped, Extension(observer): Extension<Observer>) -> Response {
+    let audit_failing = observer.audit.health().is_some_and(|health| health.trouble.is_some());
     let status = live.status();
     json(&IndexStatus { audit_failing, ..IndexStatus::of(&status, &live.servers()) })
 }

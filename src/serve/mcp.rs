@@ -33,7 +33,7 @@ use super::call::Calls;
 use super::digest::digest;
 use super::formats::{self, Wants};
 use super::metrics;
-use super::observe::Watched;
+use super::observe::Observer;
 use super::trail::Trail;
 use super::wire::Need;
 use crate::audit::Audit;
@@ -164,9 +164,9 @@ impl McpHandler {
         let answer = self.look_up(query).await;
         trail.keep_search(way, &self.live, &query.texts, answer.as_ref(), began);
         if let Some(parts) = context.extensions.get::<Parts>()
-            && let Some(watched) = parts.extensions.get::<Watched>()
+            && let Some(observer) = parts.extensions.get::<Observer>()
         {
-            watched.switches.sample(&query.texts, answer.as_ref().ok());
+            observer.switches.sample(&query.texts, answer.as_ref().ok());
         }
         answer
     }

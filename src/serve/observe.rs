@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -32,7 +31,7 @@ const MAX_ID: usize = 128;
 
 /// What becomes of what is observed: goes with every request.
 #[derive(Clone, Default)]
-pub struct Watched {
+pub struct Observer {
     /// Where events are kept.
     pub audit: Audit,
     /// What can be switched while it runs.
@@ -49,13 +48,14 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     let method = request.method().clone();
-    let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str).to_owned();
+    // Without its query, where what was asked and codes of logins stand.
+    let path = request.uri().path().to_owned();
     let began = Instant::now();
     let span = tracing::info_span!("request", %id, %method, route);
     telemetry::join(&span, request.headers());
-    let watched = request.extensions().get::<Watched>().cloned().unwrap_or_default();
+    let observer = request.extensions().get::<Observer>().cloned().unwrap_or_default();
     let address = request.extensions().get::<Peer>().map(|peer| peer.address);
-    let trail = Trail::of_request(watched.audit, id.as_str().into(), address, span.clone());
+    let trail = Trail::of_request(observer.audit, id.as_str().into(), address, span.clone());
     request.extensions_mut().insert(trail.clone());
     let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -74,7 +74,7 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
     span.in_scope(|| {
         if status.is_server_error() {
             tracing::warn!(status = status.as_u16(), ?took, "answered");
-        } else if watched.access_log {
+        } else if observer.access_log {
             tracing::info!(status = status.as_u16(), ?took, "answered");
         } else {
             tracing::debug!(status = status.as_u16(), ?took, "answered");

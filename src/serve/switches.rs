@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::http::json;
-use super::observe::Watched;
+use super::observe::Observer;
 use super::problem::Problem;
 use super::trail::Trail;
 use crate::telemetry::{SwitchError, SwitchesNow};
@@ -84,16 +84,16 @@ impl From<SwitchError> for Problem {
 /// `GET /v1/admin/log`
 pub async fn show(
     trail: Trail,
-    Extension(watched): Extension<Watched>,
+    Extension(observer): Extension<Observer>,
 ) -> Result<Response, Problem> {
     of_all(&trail)?;
-    Ok(json(&LogSwitches::from(watched.switches.now())))
+    Ok(json(&LogSwitches::from(observer.switches.now())))
 }
 
 /// `PUT /v1/admin/log`
 pub async fn switch(
     trail: Trail,
-    Extension(watched): Extension<Watched>,
+    Extension(observer): Extension<Observer>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     of_all(&trail)?;
@@ -110,12 +110,12 @@ pub async fn switch(
         return Err(Problem::invalid(format!("for_s must be 1 to {LONGEST_TIME}")));
     }
     if let Some(share) = sample_queries {
-        watched.switches.set_share(share)?;
+        observer.switches.set_share(share)?;
     }
     if filter.is_some() || usual {
-        watched.switches.set_log(filter.as_deref(), for_s.map(Duration::from_secs))?;
+        observer.switches.set_log(filter.as_deref(), for_s.map(Duration::from_secs))?;
     }
-    Ok(json(&LogSwitches::from(watched.switches.now())))
+    Ok(json(&LogSwitches::from(observer.switches.now())))
 }
 
 fn of_all(trail: &Trail) -> Result<(), Problem> {

@@ -52,12 +52,7 @@ const LISTS: [&str; 6] = [
 
 impl Trail {
     /// Of a request that came over HTTP.
-    pub fn of_request(
-        audit: Audit,
-        id: Arc<str>,
-        address: Option<IpAddr>,
-        span: Span,
-    ) -> Self {
+    pub fn of_request(audit: Audit, id: Arc<str>, address: Option<IpAddr>, span: Span) -> Self {
         let (id, way, span) = (Some(id), Some(Way::Http), Some(span));
         Self(Arc::new(Known { audit, id, address, way, span, ..Known::default() }))
     }
@@ -171,7 +166,12 @@ impl Trail {
     }
 
     /// A call that is kept when it has ended, also where nobody waited for it.
-    pub fn begin_call(&self, way: Way, live: &Live, asked: Option<(&str, &Map<String, Value>)>) -> CallKept {
+    pub fn begin_call(
+        &self,
+        way: Way,
+        live: &Live,
+        asked: Option<(&str, &Map<String, Value>)>,
+    ) -> CallKept {
         let kept = self.0.audit.is_on().then(|| Event {
             way,
             profile: live.scope().map(Into::into),

@@ -3,7 +3,6 @@
 //! Invariant: headers are sent and never shown; a trouble is told once, when it begins and when it
 //! ends.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -109,9 +108,4 @@ impl HttpClient for Client {
         }
         Ok(answer.body(response.bytes().await?)?)
     }
-}
-
-/// No headers besides the client's own.
-pub(super) fn no_headers() -> HashMap<String, String> {
-    HashMap::new()
 }

@@ -78,7 +78,8 @@ pub fn meta() -> Option<Map<String, Value>> {
         return None;
     }
     let mut meta = Map::new();
-    TraceContextPropagator::new().inject_context(&Span::current().context(), &mut IntoMeta(&mut meta));
+    TraceContextPropagator::new()
+        .inject_context(&Span::current().context(), &mut IntoMeta(&mut meta));
     meta.contains_key(NAMES[0]).then_some(meta)
 }
 

@@ -103,11 +103,7 @@ impl Switches {
 
     /// Logs by this filter, `None` as usual; for this long, or until it is switched again. In a tokio
     /// runtime, which brings it back.
-    pub fn set_log(
-        &self,
-        filter: Option<&str>,
-        time: Option<Duration>,
-    ) -> Result<(), SwitchError> {
+    pub fn set_log(&self, filter: Option<&str>, time: Option<Duration>) -> Result<(), SwitchError> {
         let set = self.0.set.as_ref().ok_or(SwitchError::NoLog)?;
         let mut log = self.lock();
         let filter = filter.map_or_else(|| log.usual.clone(), str::to_owned);

@@ -73,7 +73,6 @@ impl Pending {
             .with_http_client(client.clone())
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(client.url("traces"))
-            .with_headers(super::client::no_headers())
             .build()
             .map_err(|error| TelemetryError::Client(error.to_string()))?;
         let resource = resource(config);

@@ -96,7 +96,8 @@ async fn every_way_leaves_its_event() {
     assert_eq!(post("admin-1", "/v1/admin/reload", json!({})).await, 401);
     let token = std::fs::read_to_string(folder.join("data/admin.token")).unwrap();
     let reload = client.http.post(format!("{}/v1/admin/reload", service.url));
-    let reload = reload.bearer_auth(token.trim()).header("x-request-id", "admin-2").json(&json!({}));
+    let reload =
+        reload.bearer_auth(token.trim()).header("x-request-id", "admin-2").json(&json!({}));
     assert_eq!(reload.send().await.unwrap().status(), 200);
     service.stop().await;
 

@@ -140,8 +140,7 @@ async fn debug_is_for_operators() {
         &config,
         &tokio_util::sync::CancellationToken::new(),
     );
-    let router =
-        router.layer(axum::Extension(toolscout::access::caller::Caller::operator()));
+    let router = router.layer(axum::Extension(toolscout::access::caller::Caller::operator()));
     for path in ["/v1/search?q=event&debug=1", "/v1/search?q=event&debug=1&format=openai"] {
         let request = axum::http::Request::get(path).header("host", "localhost");
         let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();

@@ -108,7 +108,8 @@ async fn every_metric_that_is_asked_for_is_told() {
             assert!(known, "{place}: nothing in {expression} has a label {label}");
         }
         for (open, close) in ["()", "{}", "[]"].map(|pair| (&pair[..1], &pair[1..])) {
-            let (opened, closed) = (expression.matches(open).count(), expression.matches(close).count());
+            let (opened, closed) =
+                (expression.matches(open).count(), expression.matches(close).count());
             assert_eq!(opened, closed, "{place}: {expression}");
         }
     }

@@ -125,7 +125,10 @@ async fn a_trace_goes_through_and_on() {
     service.stop().await;
 
     let request = collector.span("request").unwrap();
-    assert_eq!((hex(&request.trace_id), hex(&request.parent_span_id)), (TRACE.into(), PARENT.into()));
+    assert_eq!(
+        (hex(&request.trace_id), hex(&request.parent_span_id)),
+        (TRACE.into(), PARENT.into())
+    );
     for stage in ["embed", "rank", "lexical", "dense", "fuse", "rerank", "tools/call"] {
         let span = collector.span(stage).unwrap_or_else(|| panic!("no span {stage}"));
         assert_eq!(hex(&span.trace_id), TRACE, "{stage}");

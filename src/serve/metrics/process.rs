@@ -48,9 +48,8 @@ pub(super) fn read() {
         gauge!("process_max_fds").set(most as f64);
     }
     describe_gauge!("process_start_time_seconds", "When the service began, since 1970");
-    gauge!("process_start_time_seconds").set(
-        STARTED.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
-    );
+    gauge!("process_start_time_seconds")
+        .set(STARTED.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
 }
 
 /// The number after `name` in `/proc/self/status`.
