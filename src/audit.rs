@@ -23,6 +23,7 @@ pub use self::event::{Action, Event, Way};
 use self::log::Log;
 pub use self::log::head_of;
 use crate::config::AuditConfig;
+use crate::troubles::Troubles;
 
 /// Events that may wait for the disk.
 const WAITING: usize = 8_192;
@@ -73,6 +74,8 @@ struct Shared {
     /// Events that the chain has not told of yet.
     dropped: AtomicU64,
     trouble: Mutex<Option<String>>,
+    /// Where the process tells what is wrong with it.
+    troubles: Troubles,
 }
 
 enum Order {
@@ -96,7 +99,7 @@ impl Audit {
     }
 
     /// Opens the log and goes on with its chain; nothing is kept unless that is configured.
-    pub fn open(config: &AuditConfig, data: &Path) -> Result<Self, AuditError> {
+    pub fn open(config: &AuditConfig, data: &Path, troubles: Troubles) -> Result<Self, AuditError> {
         if !config.enabled {
             return Ok(Self::off());
         }
@@ -106,7 +109,7 @@ impl Audit {
         let log = Log::open(&path, seal.clone(), config.max_bytes, config.keep)?;
         let kept = Kept::new(config, &path, &seal).map_err(io)?;
         let (orders, received) = sync_channel(WAITING);
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::new(Shared { troubles, ..Shared::default() });
         let handle = Handle { orders, shared: Arc::clone(&shared) };
         let writer = Writer { log, kept, unsettled: false, settled: Instant::now() };
         std::thread::Builder::new()
@@ -158,10 +161,17 @@ impl Shared {
     fn set_trouble(&self, trouble: Option<String>) {
         let mut now = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*now, &trouble) {
-            (None, Some(why)) => tracing::error!(
-                "the audit log can't be written, and requests go on without it: {why}"
-            ),
-            (Some(_), None) => tracing::info!("the audit log is written again"),
+            (None, Some(why)) => {
+                tracing::error!(
+                    "the audit log can't be written, and requests go on without it: {why}"
+                );
+                let why = "it can't be written, and requests go on without it: the log says why";
+                self.troubles.set("audit", why.to_owned());
+            }
+            (Some(_), None) => {
+                tracing::info!("the audit log is written again");
+                self.troubles.clear("audit");
+            }
             _ => {}
         }
         *now = trouble;

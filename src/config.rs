@@ -54,7 +54,7 @@ pub use self::added::AddedServer;
 pub use self::audit::{AuditConfig, Told};
 pub use self::call::{Alias, Allow, CallConfig, McpConfig};
 pub use self::error::{ConfigError, ConfigErrors, Problem};
-pub use self::inbound::AuthConfig;
+pub use self::inbound::{AuthConfig, CertificateConfig, Introspection, IssuerConfig, Mapped};
 pub use self::limits::LimitsConfig;
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 pub use self::names::{NameFilter, Names};
@@ -62,7 +62,9 @@ pub use self::network::{ClientCertificate, NetworkConfig, Proxy, Unusable, certi
 pub use self::registry::{Approve, RegistryConfig, RemoteKind};
 pub(crate) use self::secret::{looks_secret, sounds_secret};
 pub use self::server::Defaults;
-pub use self::service::{audit_config, data_folder, followed_registries, service_address};
+pub use self::service::{
+    admin_address, audit_config, data_folder, followed_registries, service_address, takes_keys,
+};
 pub use self::telemetry::{OtlpConfig, TelemetryConfig};
 pub use self::tenant::TenantConfig;
 pub use self::tls::TlsConfig;
@@ -167,6 +169,7 @@ impl Config {
             ("[[registry]]", self.registries != next.registries),
             ("[crawl], for [[registry]] alone", reached_anew && !self.registries.is_empty()),
             ("token_key_file, token_keyring", key(self) != key(next)),
+            ("[auth]", self.auth != next.auth),
             ("[rerank]", shown(&self.rerank) != shown(&next.rerank)),
             ("[telemetry]", shown(&self.telemetry) != shown(&next.telemetry)),
             ("[audit]", self.audit != next.audit),

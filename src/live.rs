@@ -11,6 +11,7 @@ mod saver;
 mod scoped;
 pub mod stages;
 pub mod trusted;
+mod updates;
 mod vectors;
 
 use std::sync::{Arc, OnceLock};
@@ -81,7 +82,7 @@ pub struct ServerStatus {
     /// When its last complete listing was read.
     pub crawled_at: Option<SystemTime>,
     /// When the next crawl is due.
-    pub next_crawl: Option<SystemTime>,
+    pub next_crawl: Option<Instant>,
     /// Why the last crawl failed.
     pub error: Option<String>,
     /// How many crawls failed since the start.
@@ -134,9 +135,9 @@ pub struct Status {
 }
 
 /// The live index; a cheap handle to what the indexer publishes: all of it, or what the profile of
-/// this name shows.
+/// this name shows, and whether its holder is kept to that.
 #[derive(Clone)]
-pub struct Live(Arc<Shared>, Option<Arc<str>>);
+pub struct Live(Arc<Shared>, Option<Arc<str>>, bool);
 
 struct Shared {
     published: ArcSwap<Generation>,
@@ -175,7 +176,7 @@ impl Live {
             learner: OnceLock::new(),
             started: Instant::now(),
         };
-        Self(Arc::new(shared), None)
+        Self(Arc::new(shared), None, false)
     }
 
     /// A first generation of `catalog` without an encoder, every server ready.

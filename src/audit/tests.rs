@@ -1,5 +1,5 @@
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
@@ -38,7 +38,7 @@ fn search(query: &str) -> Event {
 
 impl Place {
     fn open(&self) -> Audit {
-        Audit::open(&self.config, std::path::Path::new("unused")).unwrap()
+        Audit::open(&self.config, Path::new("unused"), Troubles::default()).unwrap()
     }
 
     fn write(&self, count: usize) {
@@ -162,7 +162,7 @@ fn with_a_key_nobody_else_can_make_a_chain() {
 fn two_do_not_write_one_log() {
     let place = place(1 << 20, 0);
     let audit = place.open();
-    let second = Audit::open(&place.config, std::path::Path::new("unused"));
+    let second = Audit::open(&place.config, Path::new("unused"), Troubles::default());
     assert!(matches!(second, Err(AuditError::Taken(_))));
     place.close(audit);
     place.write(1);

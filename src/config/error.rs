@@ -80,6 +80,9 @@ pub enum Problem {
         /// The minimum.
         least: &'static str,
     },
+    /// A time within which another one would never be over.
+    #[error("is shorter than `{0}`, which would never be over")]
+    ShorterThan(&'static str),
     /// No socket address.
     #[error("{0:?} is not an address")]
     Address(String),
@@ -251,6 +254,18 @@ pub enum Problem {
     /// Warning: a switched-off server that could not be used.
     #[error("switched off, and left out because its entry has errors ({0})")]
     LeftOut(String),
+    /// No such profile.
+    #[error("there is no profile {0:?}")]
+    NoProfile(String),
+    /// No such tenant.
+    #[error("there is no tenant {0:?}")]
+    NoTenant(String),
+    /// The same twice.
+    #[error("{0} is there twice")]
+    Twice(String),
+    /// Warning: nobody is anonymous where everybody is asked.
+    #[error("means nothing here, since [auth] has everybody asked who they are")]
+    Asked,
     /// Warning: nothing to crawl.
     #[error("no servers are configured")]
     Nothing,
@@ -266,6 +281,9 @@ impl Problem {
                 return format!("set {name}, or give a default: ${{{name}:-default}}");
             }
             Self::NotSet(name) => return format!("set {name}"),
+            Self::ShorterThan(key) => {
+                return format!("make it as long as `{key}`, or shorten that");
+            }
             Self::Misplaced(transport) => {
                 return format!("remove it, or remove `{transport}`");
             }
@@ -280,8 +298,8 @@ impl Problem {
             Self::Duration(_) => "write a number and a unit, as in \"30s\" or \"15m\"",
             Self::Address(_) => "write an IP address and a port, as in \"127.0.0.1:7420\"",
             Self::NotLoopback(_) => {
-                "listen on 127.0.0.1, or pass --allow-anonymous (allow_anonymous = true) when \
-                 something in front of it asks"
+                "listen on 127.0.0.1, have callers asked by [auth] (`keys = true` is the least), or \
+                 pass --allow-anonymous (allow_anonymous = true) when something in front of it asks"
             }
             Self::NoDataFolder => "pass --data DIR or set TOOLSCOUT_DATA",
             Self::Reference(_) => "write ${NAME} or ${NAME:-default}, with NAME in the environment",
@@ -334,6 +352,10 @@ impl Problem {
             Self::NoCommand(_) => "install it, or give its full path",
             Self::PlainHttp => "use https://",
             Self::LeftOut(_) => "correct the entry before it is switched on",
+            Self::NoProfile(name) => return format!("add [profiles.{name}], or name another"),
+            Self::NoTenant(name) => return format!("add [tenants.{name}], or name another"),
+            Self::Twice(_) => "remove one of the two",
+            Self::Asked => "remove it",
             Self::Nothing => "add [servers.ID] to toolscout.toml, or pass --mcp-config FILE",
         };
         fixed.into()

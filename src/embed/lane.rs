@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use metrics::{Gauge, counter, gauge};
 use tokio::sync::oneshot;
 
-use super::EmbedError;
+use super::{EmbedError, guarded};
 
 /// Queries that may wait, for each thread.
 const WAITING: usize = 16;
@@ -40,7 +40,7 @@ impl Lane {
         let waiting = gauge!("toolscout_embed_queue_length", "lane" => name.to_owned());
         waiting.set(0.0);
         let lane = Self { name: name.to_owned(), jobs, deadline, waiting };
-        for reason in ["busy", "deadline", "panic"] {
+        for reason in ["busy", "deadline"] {
             lane.count(reason, 0);
         }
         Ok(lane)
@@ -65,7 +65,7 @@ impl Lane {
         let job = move || {
             waiting.decrement(1.0);
             if !reply.is_closed() {
-                let _ = reply.send(work(until));
+                let _ = reply.send(guarded(|| work(until)));
             }
         };
         self.jobs.try_send(Box::new(job)).map_err(|error| {
@@ -82,10 +82,7 @@ impl Lane {
                 Err(EmbedError::Deadline(self.deadline))
             }
             Ok(Ok(result)) => result,
-            Ok(Err(_)) => {
-                self.count("panic", 1);
-                Err(EmbedError::Encoder("it panicked on this text".into()))
-            }
+            Ok(Err(_)) => Err(EmbedError::Encoder("its threads ended".into())),
         }
     }
 }
@@ -94,8 +91,7 @@ fn work_off(queue: &Mutex<Receiver<Job>>) {
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        // A panic inside the encoder must cost one answer, not the thread.
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+        job();
     }
 }
 
@@ -149,7 +145,7 @@ mod tests {
     async fn a_panic_costs_one_answer() {
         let (lane, _, _) = lane(Duration::from_mins(1));
         let panics = lane.run(|_| -> Result<(), _> { panic!("on purpose") }).await;
-        assert!(matches!(panics, Err(EmbedError::Encoder(_))));
+        assert!(matches!(panics, Err(EmbedError::Panicked)));
         assert_eq!(lane.run(|_| Ok(1)).await.unwrap(), 1);
     }
 }

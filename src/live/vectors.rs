@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::catalog::{Catalog, ToolIdx};
 use crate::embed::cache::{self, Kept, Vector, VectorCache};
-use crate::embed::{Cost, EmbedError, Role, embed_one};
+use crate::embed::{Cost, EmbedError, Role, embed_one, guarded};
 use crate::index::Index;
 use crate::index::dense::Dense;
 use crate::index::document::Document;
@@ -61,7 +61,13 @@ impl VectorWorker {
             while runtime.block_on(wanted_again(&mut wanted, wait)) {
                 let catalogs = Vec::clone(&wanted.borrow_and_update());
                 let superseded = || wanted.has_changed().unwrap_or(true);
-                let done = pool.install(|| embed_all(&catalogs, &cache, &progress, superseded));
+                let work = || embed_all(&catalogs, &cache, &progress, superseded);
+                // Whatever came apart in there: this thread is the only one that embeds tools.
+                let done = guarded(|| Ok(pool.install(work))).unwrap_or_else(|error| {
+                    let trouble = Some(error.to_string());
+                    let _ = progress.blocking_send(Progress { added: false, trouble });
+                    false
+                });
                 if done {
                     waits = self::waits();
                 }

@@ -109,10 +109,14 @@ fn describe_others() {
     for outcome in ["listed", "failed", "auth_required"] {
         counter!("toolscout_crawls_total", "outcome" => outcome).increment(0);
     }
-    describe_counter!("toolscout_snapshot_saves_total", "Snapshots written, by outcome");
-    for outcome in ["saved", "failed"] {
-        counter!("toolscout_snapshot_saves_total", "outcome" => outcome).increment(0);
+    describe_counter!("toolscout_save_failures_total", "Attempts to save that failed, by what");
+    for what in ["snapshot", "history of definitions"] {
+        counter!("toolscout_save_failures_total", "what" => what).increment(0);
     }
+    describe_counter!("toolscout_embed_panics_total", "Texts on which an encoder panicked");
+    counter!("toolscout_embed_panics_total").increment(0);
+    describe_counter!("toolscout_auth_failures_total", "Requests that were not let in, by reason");
+    counter!("toolscout_auth_failures_total", "reason" => "missing").increment(0);
     describe_histogram!("toolscout_index_build_seconds", "Seconds to make a generation");
     describe_gauge!("toolscout_embed_queue_length", "Queries that wait for an encoder, by lane");
     describe_counter!(
@@ -122,7 +126,7 @@ fn describe_others() {
     // Those of an encoder that takes its time; that in the binary has neither.
     let lane = || ("lane", "embed-query");
     gauge!("toolscout_embed_queue_length", &[lane()]).set(0.0);
-    for reason in ["busy", "deadline", "panic"] {
+    for reason in ["busy", "deadline"] {
         counter!("toolscout_embed_given_up_total", &[lane(), ("reason", reason)]).increment(0);
     }
     describe_counter!("toolscout_telemetry_exports_total", "Messages to the collector, by outcome");
