@@ -46,13 +46,13 @@ impl Telemetry {
     pub fn prepare(config: &TelemetryConfig) -> Result<(Self, Option<SdkTracer>), TelemetryError> {
         let Some(otlp) = &config.otlp else { return Ok((Self::default(), None)) };
         let client = Client::new(otlp)?;
-        let traces = otlp.traces.then(|| Pending::new(otlp, &client)).transpose()?;
-        let tracer = traces.as_ref().map(Pending::tracer);
+        let pending = otlp.traces.then(|| Pending::new(otlp, &client)).transpose()?;
+        let tracer = pending.as_ref().map(Pending::tracer);
         if tracer.is_some() {
             propagation::switch_on();
         }
         let metrics = otlp.metrics.then(|| (otlp.clone(), client));
-        Ok((Self { traces, metrics }, tracer))
+        Ok((Self { traces: pending, metrics }, tracer))
     }
 
     /// Sends until `shutdown`, and then what is left. `figures` tells the metrics.

@@ -106,13 +106,13 @@ impl Seal {
         let open = object.strip_suffix('}').unwrap_or(object);
         let comma = if open.ends_with('{') { "" } else { "," };
         let next = link.seq + 1;
-        let mut line = format!("{open}{comma}\"seq\":{next},\"prev\":\"{}\"", link.hash);
-        *link = Link { seq: next, hash: self.hash(line.as_bytes()) };
-        line.push_str(NAME);
-        line.push_str(&link.hash);
-        line.push_str(END);
-        line.push('\n');
-        line
+        let mut text = format!("{open}{comma}\"seq\":{next},\"prev\":\"{}\"", link.hash);
+        *link = Link { seq: next, hash: self.hash(text.as_bytes()) };
+        text.push_str(NAME);
+        text.push_str(&link.hash);
+        text.push_str(END);
+        text.push('\n');
+        text
     }
 
     /// The place of a line (with the end of line), and the hash of the one before it.
@@ -132,8 +132,8 @@ impl Seal {
     }
 
     /// As [`Seal::open`], of a line that follows `before`.
-    pub(super) fn follow(&self, line: &[u8], before: &Link) -> Result<Link, Broken> {
-        let (link, prev) = self.open(line)?;
+    pub(super) fn follow(&self, text: &[u8], before: &Link) -> Result<Link, Broken> {
+        let (link, prev) = self.open(text)?;
         if link.seq != before.seq + 1 {
             let (first, last) = (before.seq + 1, link.seq.saturating_sub(1));
             return Err(Broken::Gap(first.min(last), first.max(last)));

@@ -242,17 +242,17 @@ fn append_to(path: &Path) -> io::Result<File> {
 
 fn look_at(path: &Path, seal: &Seal) -> io::Result<Found> {
     let mut reader = BufReader::new(File::open(path)?);
-    let (mut line, mut last) = (Vec::new(), Vec::new());
+    let (mut next, mut last) = (Vec::new(), Vec::new());
     let (mut whole, mut torn) = (0, 0);
     loop {
-        line.clear();
-        let read = reader.read_until(b'\n', &mut line)? as u64;
+        next.clear();
+        let read = reader.read_until(b'\n', &mut next)? as u64;
         if read == 0 {
             break;
         }
-        if line.last() == Some(&b'\n') {
+        if next.last() == Some(&b'\n') {
             whole += read;
-            std::mem::swap(&mut line, &mut last);
+            std::mem::swap(&mut next, &mut last);
         } else {
             torn = read;
         }

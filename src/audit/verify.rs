@@ -133,18 +133,17 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn line(&mut self, line: &[u8]) -> Result<(), Broken> {
-        let link = match &self.last {
-            Some(last) => self.seal.follow(line, last)?,
-            None => {
-                let (link, prev) = self.seal.open(line)?;
-                let seq = link.seq.checked_sub(1).ok_or(Broken::Unread)?;
-                let before = Link { seq, hash: prev };
-                self.before = Some((before, self.place.0.clone()));
-                link
-            }
+    fn line(&mut self, text: &[u8]) -> Result<(), Broken> {
+        let link = if let Some(last) = &self.last {
+            self.seal.follow(text, last)?
+        } else {
+            let (link, prev) = self.seal.open(text)?;
+            let seq = link.seq.checked_sub(1).ok_or(Broken::Unread)?;
+            let before = Link { seq, hash: prev };
+            self.before = Some((before, self.place.0.clone()));
+            link
         };
-        let said: Said = serde_json::from_slice(line).map_err(|_| Broken::Unread)?;
+        let said: Said = serde_json::from_slice(text).map_err(|_| Broken::Unread)?;
         match (said.action.as_str(), said.count) {
             ("pruned", Some(seq)) => self.pruned.push(Link { seq, hash: said.outcome }),
             ("dropped", Some(count)) => self.dropped += count,

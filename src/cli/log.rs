@@ -50,8 +50,8 @@ pub fn start_with(
         LogFormat::Text => log.boxed(),
         LogFormat::Json => log.json().boxed(),
     };
-    let traces = tracer.map(|tracer| {
-        let traced = Targets::new()
+    let spans = tracer.map(|tracer| {
+        let ours = Targets::new()
             .with_target("toolscout", Level::DEBUG)
             // These lines are for the log alone.
             .with_target("toolscout::queries", LevelFilter::OFF);
@@ -60,10 +60,10 @@ pub fn start_with(
             .with_location(false)
             .with_threads(false)
             .with_tracked_inactivity(false)
-            .with_filter(traced)
+            .with_filter(ours)
     });
     // A second start in one process (tests) keeps the first log.
-    let _ = tracing_subscriber::registry().with(traces).with(log.with_filter(shown)).try_init();
+    let _ = tracing_subscriber::registry().with(spans).with(log.with_filter(shown)).try_init();
     let switches = Switches::of_log(&usual, move |said| {
         handle.reload(filter(said)?).map_err(|error| error.to_string())
     });

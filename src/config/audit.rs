@@ -106,11 +106,12 @@ pub(super) fn resolve(raw: RawAudit, section: &mut Section<'_>) -> AuditConfig {
     let mut told = |key: &str, text: Option<String>, usual: Told| {
         let Some(text) = text else { return usual };
         let known = Told::NAMES.iter().find(|(_, name)| *name == text);
-        known.map(|(told, _)| *told).unwrap_or_else(|| {
+        let Some((told, _)) = known else {
             let values = "\"full\", \"redact\", \"hash\" or \"none\"";
             section.errors.push(place.at(key).error(Problem::OneOf(values)));
-            usual
-        })
+            return usual;
+        };
+        *told
     };
     let queries = told("queries", raw.queries, usual.queries);
     let arguments = told("arguments", raw.arguments, usual.arguments);

@@ -41,16 +41,13 @@ impl Live {
         let encoder = self.0.encoder.load_full();
         let known = answers.get(index.generation, self.1.as_ref(), query);
         let repeated = known.is_some();
-        let (made, stages) = match known {
-            Some(served) => {
-                let mode = Mode::of(query.arms, query.arms != Arms::Lexical);
-                (Made { served, mode, reason: None, stages: Stages::default() }, None)
-            }
-            None => {
-                let made = self.make(&answers, &encoder, &index, query).await;
-                let stages = made.stages;
-                (made, Some(stages))
-            }
+        let (made, stages) = if let Some(served) = known {
+            let mode = Mode::of(query.arms, query.arms != Arms::Lexical);
+            (Made { served, mode, reason: None, stages: Stages::default() }, None)
+        } else {
+            let made = self.make(&answers, &encoder, &index, query).await;
+            let stages = made.stages;
+            (made, Some(stages))
         };
         let Made { served, mode, reason, .. } = made;
         let hits = served.hits;

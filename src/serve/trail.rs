@@ -78,10 +78,10 @@ impl Trail {
     /// Of a request over MCP; `stdio` where it came that way.
     pub fn of_mcp(context: &RequestContext<RoleServer>, stdio: &Audit) -> (Self, Way) {
         let parts = context.extensions.get::<Parts>();
-        match parts.and_then(|parts| parts.extensions.get::<Self>()) {
-            Some(trail) => (trail.clone(), Way::Mcp),
-            None => (Self::of_stdio(stdio.clone()), Way::Stdio),
+        if let Some(trail) = parts.and_then(|parts| parts.extensions.get::<Self>()) {
+            return (trail.clone(), Way::Mcp);
         }
+        (Self::of_stdio(stdio.clone()), Way::Stdio)
     }
 
     /// Who asks.
