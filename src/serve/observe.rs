@@ -19,7 +19,7 @@ use tracing::Instrument;
 use super::metrics;
 use super::problem::Problem;
 use super::trail::Trail;
-use crate::access::caller::Peer;
+use crate::access::caller::{Caller, Peer};
 use crate::audit::Audit;
 use crate::telemetry::{self, Switches};
 
@@ -58,6 +58,9 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
     let trail = Trail::of_request(observer.audit, id.as_str().into(), address, span.clone());
     request.extensions_mut().insert(trail.clone());
     let mut response = next.run(request).instrument(span.clone()).await;
+    if let Some(caller) = response.extensions().get::<Caller>() {
+        trail.note(caller);
+    }
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         write_problem(&mut response, &problem, &id);
     }

@@ -84,6 +84,11 @@ impl Trail {
         (Self::of_stdio(stdio.clone()), Way::Stdio)
     }
 
+    /// Notes who asks, unless that is known.
+    pub fn note(&self, caller: &Caller) {
+        let _ = self.0.caller.set(caller.clone());
+    }
+
     /// Who asks.
     pub fn caller(&self) -> Caller {
         self.0.caller.get().cloned().unwrap_or_else(Caller::anonymous)
@@ -236,7 +241,7 @@ impl Drop for CallKept {
 pub async fn know(request: Request, next: Next) -> Response {
     let extensions = request.extensions();
     if let (Some(trail), Some(caller)) = (extensions.get::<Trail>(), extensions.get::<Caller>()) {
-        let _ = trail.0.caller.set(caller.clone());
+        trail.note(caller);
     }
     next.run(request).await
 }

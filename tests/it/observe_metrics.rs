@@ -79,7 +79,7 @@ async fn every_metric_that_is_asked_for_is_told() {
         http.post(format!("{}{path}", service.url)).json(&body).send().await.unwrap().status()
     };
     assert_eq!(post("/v1/call", json!({"id": "post/send"})).await, 200);
-    let feedback = json!({"query": "send a letter", "chosen": "post/send"});
+    let feedback = json!({"query": "send a letter", "tool": "post/send"});
     assert!(post("/v1/feedback", feedback).await.is_success());
     let text = http.get(format!("{}/metrics", service.url)).send().await.unwrap();
     let text = text.text().await.unwrap();

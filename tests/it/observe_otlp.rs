@@ -170,11 +170,12 @@ async fn without_a_collector_requests_go_on_and_losses_are_counted() {
     drop(gone);
     let service = start(folder.path(), &endpoint, &upstream).await;
     service.search("letter").await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
     service
         .until("counted", async || {
             service.search("letter").await;
             let url = format!("{}/metrics", service.url);
-            let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+            let text = http.get(url).send().await.unwrap().text().await.unwrap();
             text.lines().any(|line| {
                 line.starts_with("toolscout_telemetry_dropped_total{signal=\"traces\"}")
                     && !line.ends_with(" 0")
