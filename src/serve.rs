@@ -27,6 +27,7 @@ use crate::live::Live;
 pub mod admin;
 mod call;
 mod conversation;
+mod debug;
 mod decide;
 mod digest;
 pub mod door;
@@ -53,7 +54,9 @@ mod reduce;
 mod routes;
 mod scope;
 mod select;
+mod switches;
 pub mod token;
+mod trail;
 mod trust;
 mod wire;
 
@@ -61,7 +64,9 @@ mod wire;
 pub(crate) use self::call::arguments::read as read_arguments;
 pub use self::formats::{Wants, answer_body};
 pub use self::listen::TlsError;
+pub use self::metrics::render as figures;
 pub use self::oauth::Logins;
+pub use self::observe::Observer;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::reduce::{MAX_BYTES, reduce};
 
@@ -95,14 +100,22 @@ pub struct Rooms {
     pub vitals: Vitals,
     /// Who may come in.
     pub door: Door,
+    /// What becomes of what is observed.
+    pub observer: Observer,
 }
 
 impl From<Live> for Rooms {
     fn from(live: Live) -> Self {
         let (logins, caller) = (Logins::none(), Caller::none());
         let (mcp, vitals, door) = (McpConfig::default(), Vitals::default(), Door::default());
-        Self { live, admin: None, logins, caller, mcp, vitals, door }
+        let observer = Observer::default();
+        Self { live, admin: None, logins, caller, mcp, vitals, door, observer }
     }
+}
+
+/// Counts from now on: what is counted before nobody is told.
+pub fn count() {
+    metrics::install();
 }
 
 /// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
@@ -119,7 +132,7 @@ fn routers(
     shutdown: &CancellationToken,
 ) -> (Router, Option<Router>) {
     metrics::install();
-    let Rooms { live, admin, logins, caller, mcp, vitals, door } = rooms;
+    let Rooms { live, admin, logins, caller, mcp, vitals, door, observer } = rooms;
     let watched = health::Watched {
         vitals,
         wants_vectors: config.embed.enabled,
@@ -144,6 +157,7 @@ fn routers(
         let router = router.layer(Extension(limits.quotas().clone()));
         layers::surround(router, guard, door.clone(), limits)
             .layer(from_fn_with_state(hsts, headers::tell))
+            .layer(Extension(observer.clone()))
     };
     let Some(apart) = config.auth.admin_listen else {
         return (app(config.listen, admin, &|_| true), None);
@@ -209,11 +223,11 @@ pub async fn run_stream(
     shutdown: CancellationToken,
 ) -> Result<(), StdioError> {
     metrics::install();
-    let Rooms { live, caller, mcp, .. } = rooms.into();
+    let Rooms { live, caller, mcp, observer, .. } = rooms.into();
     let calls = Calls::new(live.clone(), caller);
     let input: Box<dyn AsyncRead + Send + Unpin> =
         if mcp.list_query { Box::new(mcp::query::read_lines(input)) } else { Box::new(input) };
-    let handler = mcp::stdio::Lasting(mcp::McpHandler::lasting(live, calls, mcp));
+    let handler = mcp::stdio::Lasting(mcp::McpHandler::lasting(live, calls, mcp, observer.audit));
     // Large, and awaited once: callers need not carry it.
     match Box::pin(handler.serve_with_ct((input, output), shutdown)).await {
         Ok(service) => service.waiting().await.map(drop).map_err(StdioError::Lost),

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::local::cached;
 use super::reload::{self, Watch};
 use super::{ServeArgs, log, manager, progress};
+use crate::audit::Audit;
 use crate::auth::Accounts;
 use crate::catalog::ServerInfo;
 use crate::config::{Config, EmbedConfig};
@@ -34,7 +35,8 @@ use crate::serve::admin::Admin;
 use crate::serve::door::Door;
 use crate::serve::health::Vitals;
 use crate::serve::token::{AdminToken, TokenError};
-use crate::serve::{Logins, Rooms};
+use crate::serve::{Logins, Observer, Rooms};
+use crate::telemetry::Telemetry;
 use crate::tool::ServerId;
 use crate::troubles::Troubles;
 use crate::{demo, serve};
@@ -48,29 +50,50 @@ const REMOTE_LANES: usize = 16;
 
 /// Runs the subcommand until Ctrl-C, SIGTERM or, with `--stdio`, the end of stdin.
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let lines = log::start(args.log_format, false);
     let watch = Watch::new(args);
+    // First: it says where traces go.
     let loaded = watch.load()?;
+    let (telemetry, tracer) = Telemetry::prepare(&loaded.config.telemetry)?;
+    let (lines, switches) = log::start_with(args.log_format, false, tracer);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     let runtime = super::runtime()?;
-    let served = runtime.block_on(run_until_stopped(args, watch, loaded.config, lines));
+    let served = runtime.block_on(async {
+        let (config, troubles) = (loaded.config, Troubles::default());
+        let audit = Audit::open(&config.audit, &config.data, troubles.clone())?;
+        let _ = switches.set_share(config.telemetry.sample_queries);
+        let access_log = config.telemetry.access_log;
+        let observer = Observer { audit: audit.clone(), switches, access_log };
+        let told = Told { observer, telemetry, troubles, lines };
+        let served = run_until_stopped(args, watch, config, told).await;
+        tokio::task::spawn_blocking(move || audit.settle(STOP)).await?;
+        served
+    });
     // Work on blocking threads (an encoder at a text, a build) has no one to answer to any more.
     runtime.shutdown_background();
     served.map(|()| ExitCode::SUCCESS)
+}
+
+/// What is told of the process, and to whom.
+struct Told {
+    observer: Observer,
+    telemetry: Telemetry,
+    troubles: Troubles,
+    lines: MultiProgress,
 }
 
 async fn run_until_stopped(
     args: &ServeArgs,
     watch: Watch,
     config: Config,
-    lines: MultiProgress,
+    Told { observer, telemetry, troubles, lines }: Told,
 ) -> anyhow::Result<()> {
+    serve::count();
     // First nothing new is taken, and only when what was open is answered, the rest ends: a call
     // under way needs its server's connection.
     let (shutdown, stop) = (CancellationToken::new(), CancellationToken::new());
-    let vitals = Vitals { drain: args.drain, ..Vitals::default() };
+    let vitals = Vitals { drain: args.drain, troubles, ..Vitals::default() };
     stop_on_signal(vitals.leaving.clone(), args.leave, shutdown.clone())?;
     let listener = if args.stdio { None } else { Some(listen(config.listen).await?) };
     let operators = match config.auth.admin_listen {
@@ -83,6 +106,9 @@ async fn run_until_stopped(
         None => service.live.clone(),
         Some(name) => service.live.scoped(name).with_context(|| no_profile(name, &config))?,
     };
+    let sent = CancellationToken::new();
+    let (told, audit) = (service.live.clone(), observer.audit.clone());
+    let sending = telemetry.run(move || serve::figures(&told, &audit), sent.clone());
     reload::follow(watch, service.roster.clone(), stop.clone())?;
     manager::stay_alive(stop.clone());
     match listener {
@@ -90,6 +116,7 @@ async fn run_until_stopped(
             let rooms = Rooms {
                 caller: service.crawler.caller(),
                 mcp: config.mcp.clone(),
+                observer,
                 ..Rooms::from(live)
             };
             manager::ready("stdin");
@@ -117,7 +144,7 @@ async fn run_until_stopped(
             )?;
             let logins = Logins::new(service.accounts.clone(), scheme, address);
             let (caller, mcp) = (service.crawler.caller(), config.mcp.clone());
-            let rooms = Rooms { live, admin, logins, caller, mcp, vitals, door };
+            let rooms = Rooms { live, admin, logins, caller, mcp, vitals, door, observer };
             manager::ready(&address.to_string());
             let listeners = serve::Listeners { public: listener, operators };
             serve::run(listeners, rooms, &config, shutdown.clone()).await?;
@@ -127,6 +154,8 @@ async fn run_until_stopped(
         }
     }
     service.stopped().await;
+    sent.cancel();
+    let _ = tokio::time::timeout(STOP, sending).await;
     let _ = shown.await;
     Ok(())
 }

@@ -74,6 +74,9 @@ fn the_example_is_the_default() {
     // The same with its defaults switched on, save for what has none.
     let without = [
         "data",
+        "file",
+        "key_file",
+        "otlp_endpoint",
         "token_key_file",
         "model",
         "runtime",

@@ -26,6 +26,7 @@ use super::limits::quota;
 use super::oauth::Logins;
 use super::problem::Problem;
 use super::profiles;
+use super::switches;
 use crate::config::AddedServer;
 use crate::discover::follow::Follower;
 use crate::live::Live;
@@ -85,6 +86,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
     vec![
         ("/v1/admin/config", get(config)),
         ("/v1/admin/reload", post(reload)),
+        ("/v1/admin/log", get(switches::show).put(switches::switch)),
         ("/v1/admin/keys", get(keys::list).post(keys::create)),
         ("/v1/admin/keys/{id}", delete(keys::revoke)),
         ("/v1/admin/keys/{id}/rotate", post(keys::rotate)),

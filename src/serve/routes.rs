@@ -19,8 +19,8 @@ use super::door::challenge;
 use super::mcp::news::News;
 use super::scope::{self, Scoped};
 use super::{
-    MAX_BODY_BYTES, health, http, learned, lists, manifest, mcp, metrics, oauth, openapi, raw,
-    select, trust,
+    MAX_BODY_BYTES, Observer, health, http, learned, lists, manifest, mcp, metrics, oauth, openapi,
+    raw, select, trust,
 };
 use crate::access::caller::{Caller, Scope};
 use crate::live::Live;
@@ -126,9 +126,12 @@ fn mcp_service(
     )
 }
 
-async fn tell_metrics(State(live): State<Live>) -> Response {
+async fn tell_metrics(
+    State(live): State<Live>,
+    Extension(observer): Extension<Observer>,
+) -> Response {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], metrics::render(&live)).into_response()
+    ([(header::CONTENT_TYPE, kind)], metrics::render(&live, &observer.audit)).into_response()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::super::learned::{Feedback, FeedbackTaken, Forgotten, LearnedPage};
 use super::super::limits::quota::QuotaList;
 use super::super::manifest::{Manifest, ServerCard};
 use super::super::profiles::ProfileList;
+use super::super::switches::{LogSwitches, SwitchLog};
 use super::super::trust::{ChangePage, FindingPage};
 use super::super::wire::{CallAnswer, CallRequest, IndexStatus, KnownTool, ServerList, ToolPage};
 use super::{Operation, Schemas, finding, keys};
@@ -126,6 +127,7 @@ fn logins() -> Vec<Operation> {
 
 /// All of these want the token of the data folder.
 fn admin(schemas: &mut Schemas) -> Vec<Operation> {
+    let log = schemas.written::<LogSwitches>();
     let done = schemas.written::<Done>();
     let change = |path, id, summary, problems| Operation {
         method: "post",
@@ -144,6 +146,21 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
                 "getConfig",
                 "Since when the configuration is in force, and why a later one is not",
                 schemas.written::<ConfigStatus>(),
+            )
+        },
+        Operation {
+            problems: &[401, 403],
+            ..Operation::get("/v1/admin/log", "getLog", "What is logged", log.clone())
+        },
+        Operation {
+            method: "put",
+            body: Some(schemas.read::<SwitchLog>()),
+            problems: &[400, 401, 403, 409, 413, 415],
+            ..Operation::get(
+                "/v1/admin/log",
+                "switchLog",
+                "Switch what is logged, for a time or until it is switched again",
+                log,
             )
         },
         Operation {
