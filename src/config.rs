@@ -63,7 +63,7 @@ pub use self::registry::{Approve, RegistryConfig, RemoteKind};
 pub use self::server::Defaults;
 pub use self::service::{data_folder, followed_registries, service_address};
 pub use self::telemetry::TelemetryConfig;
-pub use self::tenant::TenantConfig;
+pub use self::tenant::{TenantConfig, load_tenant};
 pub use self::tls::TlsConfig;
 
 /// Looks a variable up; `None` when it is unset.
