@@ -42,6 +42,7 @@ mod digest;
 mod formats;
 mod guard;
 mod http;
+mod labelled;
 mod learned;
 mod listen;
 mod lists;
@@ -57,12 +58,14 @@ mod raw;
 mod reduce;
 mod scope;
 mod select;
+mod tenants;
 pub mod token;
 mod trust;
 mod wire;
 
 pub use self::formats::{Wants, answer_body};
 pub use self::oauth::Logins;
+pub use self::tenants::{TENANT, Tenants};
 
 /// The largest request body.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -70,6 +73,9 @@ pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// Time to a response's head. A search takes milliseconds; what takes this long is a caller that
 /// sends its body drop by drop.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// What is counted.
+const METRICS: &str = "/metrics";
 
 /// How long a connection may wait for a request, and how long open ones may take to end once a
 /// shutdown has begun.
@@ -99,31 +105,54 @@ pub struct Rooms {
     pub caller: Caller,
     /// What is offered over MCP beside our own tools.
     pub mcp: McpConfig,
+    /// Those who are served beside them, each from rooms of its own.
+    pub tenants: Tenants,
 }
 
 impl From<Live> for Rooms {
     fn from(live: Live) -> Self {
         let (logins, caller) = (Logins::none(), Caller::none());
-        Self { live, admin: None, logins, caller, mcp: McpConfig::default() }
+        let (mcp, tenants) = (McpConfig::default(), Tenants::default());
+        Self { live, admin: None, logins, caller, mcp, tenants }
     }
 }
 
 /// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
 pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationToken) -> Router {
     metrics::install();
-    let Rooms { live, admin, logins, caller, mcp } = rooms.into();
-    let calls = Calls::new(live.clone(), caller);
-    let handler = mcp::McpHandler::stateless(live.clone(), calls.clone(), mcp);
+    let rooms = rooms.into();
+    let (live, tenants) = (rooms.live.clone(), rooms.tenants.clone());
     let mut router = Router::new();
-    for (path, route) in routes(&handler, shutdown) {
+    if let Some(admin) = &rooms.admin {
+        for (path, route) in admin::of_process() {
+            router = router.route(path, admin::guarded(admin, route));
+        }
+    }
+    for (path, route) in table(rooms, shutdown) {
         router = router.route(&path, route);
     }
-    let mut router = router.with_state(live);
-    if let Some(admin) = admin {
-        router = router.merge(admin::router(admin));
-    }
+    let router = router.route(METRICS, get(tell_metrics).with_state(live));
+    let router = router
+        .layer(Extension(tenants.clone()))
+        .layer(from_fn_with_state(tenants, tenants::dispatch));
     let guard = guard::Guard::new(config.listen, &config.allowed_hosts, &config.allowed_origins);
-    surround(router.layer(Extension(logins)).layer(Extension(calls)), guard)
+    surround(router, guard)
+}
+
+/// Every route of one index, by its path: what the main configuration and each tenant have alike.
+fn table(rooms: Rooms, shutdown: &CancellationToken) -> Vec<(String, MethodRouter)> {
+    let Rooms { live, admin, logins, caller, mcp, .. } = rooms;
+    let calls = Calls::new(live.clone(), caller);
+    let handler = mcp::McpHandler::stateless(live.clone(), calls.clone(), mcp);
+    let of_live = routes(&handler, shutdown).into_iter();
+    let of_live = of_live.map(|(path, route)| (path, route.with_state(live.clone())));
+    let of_admin = admin.iter().flat_map(admin::table);
+    of_live
+        .chain(of_admin.map(|(path, route)| (path.to_owned(), route)))
+        .map(|(path, route)| {
+            (path, route.layer((Extension(Arc::clone(&logins)), Extension(calls.clone()))))
+        })
+        .collect()
 }
 
 fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, guard: guard::Guard) -> Router<S> {
@@ -162,7 +191,6 @@ fn routes(
         ("/.well-known/mcp", get(manifest::manifest)),
         ("/livez", get(livez)),
         ("/readyz", get(readyz)),
-        ("/metrics", get(tell_metrics)),
         ("/openapi.json", get(openapi::serve)),
     ];
     let mut routes: Vec<_> =
@@ -251,9 +279,17 @@ fn health(live: &Live) -> Response {
     http::json(&wire::Health { status: "ok", generation: live.status().generation })
 }
 
-async fn tell_metrics(State(live): State<Live>) -> Response {
+/// Where there are tenants, what is counted of them is for operators alone.
+async fn tell_metrics(
+    State(live): State<Live>,
+    Extension(tenants): Extension<Tenants>,
+    caller: Option<Extension<crate::access::caller::Caller>>,
+) -> Result<Response, problem::Problem> {
+    if tenants.are_there() && !tenants::is_operator(caller.as_deref()) {
+        return Err(problem::Problem::no_route());
+    }
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], metrics::render(&live)).into_response()
+    Ok(([(header::CONTENT_TYPE, kind)], metrics::render(&live, &tenants)).into_response())
 }
 
 /// Serves until `shutdown`, then lets open requests end, for at most ten seconds.
@@ -354,7 +390,8 @@ mod tests {
         let calls = Calls::new(live.clone(), Caller::none());
         let handler = mcp::McpHandler::stateless(live, calls, McpConfig::default());
         let open = routes(&handler, &token).into_iter().map(|(path, _)| path);
-        let admin = admin::routes().into_iter().map(|(path, _)| path.to_owned());
+        let admin = admin::routes().into_iter().chain(admin::of_process());
+        let admin = admin.map(|(path, _)| path.to_owned()).chain([METRICS.to_owned()]);
         let routes: BTreeSet<String> =
             open.chain(admin).map(|path| path.replace("{*", "{")).collect();
         let document = openapi::document();

@@ -14,6 +14,7 @@ use url::Url;
 
 use super::sources::{PlaceArgs, variable};
 use crate::config::{data_folder, service_address};
+use crate::serve::TENANT;
 use crate::serve::token::AdminToken;
 
 /// Time for a whole answer.
@@ -34,12 +35,16 @@ pub struct RemoteArgs {
     /// Its configuration and data folder.
     #[command(flatten)]
     pub place: PlaceArgs,
+    /// The tenant that this is about [default: the main configuration].
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
 }
 
 /// A running toolscout.
 pub struct Remote {
     base: Url,
     token: AdminToken,
+    tenant: Option<String>,
 }
 
 impl Remote {
@@ -56,7 +61,8 @@ impl Remote {
             Url::parse(&format!("http://{listen}"))?
         };
         let data = data_folder(&sources, &variable)?;
-        Ok(Self { base, token: AdminToken::read(&data)? })
+        let tenant = args.tenant.clone();
+        Ok(Self { base, token: AdminToken::read(&data)?, tenant })
     }
 
     /// The answer to a request, or what its problem says. Each of `path` is one segment.
@@ -87,6 +93,9 @@ impl Remote {
         super::runtime()?.block_on(async {
             let mut request = client()?.request(method, url);
             request = request.bearer_auth(self.token.expose());
+            if let Some(tenant) = &self.tenant {
+                request = request.header(TENANT, tenant);
+            }
             if let Some(body) = body {
                 request = request.json(body);
             }

@@ -87,6 +87,7 @@ pub(super) struct Section<'a> {
 }
 
 /// Reads and resolves everything.
+#[expect(clippy::too_many_lines, reason = "one section after another")]
 pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, ConfigErrors> {
     let mut errors = Vec::new();
     let mut warnings = Vec::new();

@@ -21,6 +21,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinHandle;
 use tokio_util::codec::FramedRead;
+use tracing::Instrument;
 
 use super::error::{CrawlError, Secrets, clip};
 use super::lines::Lines;
@@ -98,8 +99,8 @@ impl StdioTransport {
         let stdout = child.stdout.take().ok_or_else(no_pipe)?;
         let stderr = child.stderr.take().ok_or_else(no_pipe)?;
         let last_words = LastWords::default();
-        let stderr =
-            tokio::spawn(log(stderr, server.clone(), secrets.clone(), Arc::clone(&last_words)));
+        let log = log(stderr, server.clone(), secrets.clone(), Arc::clone(&last_words));
+        let stderr = tokio::spawn(log.in_current_span());
         let max_bytes = max_bytes.min(MAX_LINE);
         Ok(Self {
             group: Group::of(child),

@@ -7,7 +7,6 @@ pub(super) mod registry;
 
 use std::time::SystemTime;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, Request, State};
@@ -23,7 +22,9 @@ use super::http::json;
 use super::learned;
 use super::problem::Problem;
 use super::profiles;
+use super::tenants;
 use super::token::AdminToken;
+use crate::access::caller::{Caller, Scope};
 use crate::config::AddedServer;
 use crate::discover::follow::Follower;
 use crate::live::Live;
@@ -72,13 +73,20 @@ pub struct ConfigStatus {
     pub error: Option<String>,
 }
 
-/// Every route, under the token.
-pub fn router(admin: Admin) -> Router {
-    let mut router = Router::new();
-    for (path, route) in routes() {
-        router = router.route(path, route);
-    }
-    router.route_layer(from_fn_with_state(admin.clone(), require_token)).with_state(admin)
+/// Every route, under the token, by its path.
+pub(super) fn table(admin: &Admin) -> impl Iterator<Item = (&'static str, MethodRouter)> {
+    routes().into_iter().map(|(path, route)| (path, guarded(admin, route)))
+}
+
+/// A route under the token.
+pub(super) fn guarded(admin: &Admin, route: MethodRouter<Admin>) -> MethodRouter {
+    let guard = from_fn_with_state(admin.clone(), require_token);
+    route.route_layer(guard).with_state(admin.clone())
+}
+
+/// What is there for operators alone, who are of no tenant.
+pub(super) fn of_process() -> Vec<(&'static str, MethodRouter<Admin>)> {
+    vec![("/v1/admin/tenants", get(tenants::list))]
 }
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
@@ -102,6 +110,11 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
 }
 
 async fn require_token(State(admin): State<Admin>, request: Request, next: Next) -> Response {
+    // Whoever was let in to administer, of whichever tenant these rooms are.
+    let caller = request.extensions().get::<Caller>();
+    if caller.is_some_and(|caller| caller.scopes.has(Scope::Admin)) {
+        return next.run(request).await;
+    }
     let said = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = said.and_then(|said| said.split_once(' ')).filter(|(scheme, token)| {
         scheme.eq_ignore_ascii_case("bearer") && admin.token.is(token.trim())

@@ -11,6 +11,8 @@ use axum::http::Method;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use super::labelled::Labelled;
+use super::tenants::Tenants;
 use super::wire;
 use crate::live::Live;
 use crate::search::{Answer, Mode};
@@ -121,12 +123,16 @@ impl Drop for CallUnderWay {
     }
 }
 
-/// Everything, in the Prometheus text format.
-pub fn render(live: &Live) -> String {
+/// Everything, in the Prometheus text format: of each tenant, too, with its name as a label.
+pub fn render(live: &Live, tenants: &Tenants) -> String {
     let counted = install().map(PrometheusHandle::render).unwrap_or_default();
     // A recorder of its own for each reading, so that two servers in a process don't mix.
     let now = PrometheusBuilder::new().build_recorder();
     metrics::with_local_recorder(&now, || read_gauges(live));
+    for (tenant, live) in tenants.lives() {
+        let labelled = Labelled::new(&now, "tenant", tenant);
+        metrics::with_local_recorder(&labelled, || read_gauges(&live));
+    }
     counted + &now.handle().render()
 }
 

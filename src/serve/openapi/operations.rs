@@ -11,6 +11,7 @@ use super::super::http;
 use super::super::learned::{Feedback, FeedbackTaken, Forgotten, LearnedPage};
 use super::super::manifest::{Manifest, ServerCard};
 use super::super::profiles::ProfileList;
+use super::super::tenants::TenantList;
 use super::super::trust::{ChangePage, FindingPage};
 use super::super::wire::{
     CallAnswer, CallRequest, Health, IndexStatus, KnownTool, ServerList, ToolPage,
@@ -27,6 +28,7 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.extend(admin(schemas));
     operations.extend(registries(schemas));
     operations.push(profiles(schemas));
+    operations.push(tenants(schemas));
     operations.extend(learned(schemas));
     operations
 }
@@ -273,6 +275,19 @@ fn profiles(schemas: &mut Schemas) -> Operation {
             "listProfiles",
             "What each profile shows, and what of it can't be done",
             schemas.written::<ProfileList>(),
+        )
+    }
+}
+
+/// And this.
+fn tenants(schemas: &mut Schemas) -> Operation {
+    Operation {
+        problems: &[401],
+        ..Operation::get(
+            "/v1/admin/tenants",
+            "listTenants",
+            "Every tenant, and how it does",
+            schemas.written::<TenantList>(),
         )
     }
 }
