@@ -11,6 +11,7 @@ pub mod demo_server;
 mod entries;
 pub mod eval;
 pub mod import;
+pub mod key;
 pub mod learned;
 pub mod lint;
 mod local;
@@ -93,6 +94,9 @@ pub enum Command {
     /// List the models, fetch one, or choose the one that is used.
     #[command(subcommand)]
     Model(model::ModelCommand),
+    /// Make, list, replace and revoke the API keys that a toolscout takes.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Log in at servers that want it, and see or forget the logins.
     #[command(subcommand)]
     Auth(auth::AuthCommand),
@@ -191,6 +195,9 @@ pub struct SearchArgs {
         value_name = "URL"
     )]
     pub url: Option<Url>,
+    /// A file with the API key or access token to show there [env: `TOOLSCOUT_KEY`, the key itself].
+    #[arg(long, requires = "url", value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
     /// How many tools at most; absent, between 5 and 10.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=50))]
     pub limit: Option<u16>,
@@ -358,6 +365,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Lint(args) => lint::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Model(command) => model::run(&command),
+        Command::Key(command) => key::run(&command),
         Command::Auth(command) => auth::run(&command),
         Command::Server(command) => server::run(&command),
         Command::Reload(args) => server::reload(&args),

@@ -54,14 +54,16 @@ pub use self::added::AddedServer;
 pub use self::audit::AuditConfig;
 pub use self::call::{Alias, Allow, CallConfig, McpConfig};
 pub use self::error::{ConfigError, ConfigErrors, Problem};
-pub use self::inbound::AuthConfig;
+pub use self::inbound::{AuthConfig, CertificateConfig, Introspection, IssuerConfig, Mapped};
 pub use self::limits::LimitsConfig;
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 pub use self::names::{NameFilter, Names};
 pub use self::network::{ClientCertificate, NetworkConfig, Proxy, Unusable, certificates};
 pub use self::registry::{Approve, RegistryConfig, RemoteKind};
 pub use self::server::Defaults;
-pub use self::service::{data_folder, followed_registries, service_address};
+pub use self::service::{
+    admin_address, data_folder, followed_registries, service_address, takes_keys,
+};
 pub use self::telemetry::TelemetryConfig;
 pub use self::tenant::{TenantConfig, load_tenant};
 pub use self::tls::TlsConfig;
@@ -166,6 +168,7 @@ impl Config {
             ("[[registry]]", self.registries != next.registries),
             ("[crawl], for [[registry]] alone", reached_anew && !self.registries.is_empty()),
             ("token_key_file, token_keyring", key(self) != key(next)),
+            ("[auth]", self.auth != next.auth),
             ("[rerank]", shown(&self.rerank) != shown(&next.rerank)),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()

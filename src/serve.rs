@@ -2,7 +2,7 @@
 //!
 //! Invariant: every route, the unknown ones too, goes through the same layers: an id, the guard
 //! ([`guard`]: Host, Origin, content type), leave for the pages it let in to read the answer, a
-//! time limit, a bound on the body. A request reads one published generation and writes nothing.
+//! time limit, a bound on the body, the [`door`] that finds out who asks. A request reads one published generation and writes nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +28,10 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use self::admin::Admin;
 use self::call::Calls;
+use self::door::{Door, Need, challenge};
 use self::mcp::news::News;
 use self::scope::Scoped;
+use crate::access::caller::{self as access, Scope};
 use crate::config::{Config, McpConfig};
 use crate::crawl::call::Caller;
 use crate::live::Live;
@@ -39,6 +41,7 @@ mod call;
 mod conversation;
 mod decide;
 mod digest;
+pub mod door;
 mod formats;
 mod guard;
 mod http;
@@ -107,36 +110,55 @@ pub struct Rooms {
     pub mcp: McpConfig,
     /// Those who are served beside them, each from rooms of its own.
     pub tenants: Tenants,
+    /// Who may come in.
+    pub door: Door,
 }
 
 impl From<Live> for Rooms {
     fn from(live: Live) -> Self {
         let (logins, caller) = (Logins::none(), Caller::none());
-        let (mcp, tenants) = (McpConfig::default(), Tenants::default());
-        Self { live, admin: None, logins, caller, mcp, tenants }
+        let (mcp, tenants, door) = (McpConfig::default(), Tenants::default(), Door::default());
+        Self { live, admin: None, logins, caller, mcp, tenants, door }
     }
 }
 
 /// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
 pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationToken) -> Router {
+    routers(rooms.into(), config, shutdown).0
+}
+
+/// What the listener serves, and what that of operators does, where there is one: then what
+/// administers is served there alone.
+fn routers(
+    rooms: Rooms,
+    config: &Config,
+    shutdown: &CancellationToken,
+) -> (Router, Option<Router>) {
     metrics::install();
-    let rooms = rooms.into();
-    let (live, tenants) = (rooms.live.clone(), rooms.tenants.clone());
-    let mut router = Router::new();
-    if let Some(admin) = &rooms.admin {
-        for (path, route) in admin::of_process() {
-            router = router.route(path, admin::guarded(admin, route));
+    let (door, tenants) = (rooms.door.clone(), rooms.tenants.clone());
+    let metrics = (METRICS.to_owned(), get(tell_metrics).with_state(rooms.live.clone()));
+    let mut all = vec![metrics];
+    if rooms.admin.is_some() {
+        let of_process = admin::of_process().into_iter();
+        all.extend(of_process.map(|(path, route)| (path.to_owned(), route)));
+    }
+    all.extend(table(rooms, shutdown));
+    let app = |listen, served: &dyn Fn(&str) -> bool| {
+        let mut router = Router::new();
+        for (path, route) in all.iter().filter(|(path, _)| served(path)) {
+            router = router.route(path, route.clone());
         }
-    }
-    for (path, route) in table(rooms, shutdown) {
-        router = router.route(&path, route);
-    }
-    let router = router.route(METRICS, get(tell_metrics).with_state(live));
-    let router = router
-        .layer(Extension(tenants.clone()))
-        .layer(from_fn_with_state(tenants, tenants::dispatch));
-    let guard = guard::Guard::new(config.listen, &config.allowed_hosts, &config.allowed_origins);
-    surround(router, guard)
+        let guard = guard::Guard::new(listen, &config.allowed_hosts, &config.allowed_origins);
+        let router = router
+            .layer(from_fn_with_state(tenants.clone(), tenants::dispatch))
+            .layer((Extension(tenants.clone()), Extension(door.clone())));
+        surround(router, guard, door.clone())
+    };
+    let Some(apart) = config.auth.admin_listen else {
+        return (app(config.listen, &|_| true), None);
+    };
+    let is_open = |path: &str| Need::of(path) != Need::Scope(Scope::Admin);
+    (app(config.listen, &is_open), Some(app(apart, &|_| true)))
 }
 
 /// Every route of one index, by its path: what the main configuration and each tenant have alike.
@@ -155,10 +177,15 @@ fn table(rooms: Rooms, shutdown: &CancellationToken) -> Vec<(String, MethodRoute
         .collect()
 }
 
-fn surround<S: Clone + Send + Sync + 'static>(router: Router<S>, guard: guard::Guard) -> Router<S> {
+fn surround<S: Clone + Send + Sync + 'static>(
+    router: Router<S>,
+    guard: guard::Guard,
+    door: Door,
+) -> Router<S> {
     router
         .fallback(|| async { problem::Problem::no_route() })
         .method_not_allowed_fallback(|| async { problem::Problem::wrong_method() })
+        .layer(from_fn_with_state(door, door::admit))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(TIME_LIMIT, observe::limit_time))
         .layer(CatchPanicLayer::custom(observe::on_panic))
@@ -175,7 +202,7 @@ fn cors(guard: guard::Guard) -> CorsLayer {
         .allow_origin(AllowOrigin::predicate(move |origin, _| guard.allows_origin(origin)))
         .allow_methods([Method::GET, Method::POST])
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([HeaderName::from_static(observe::REQUEST_ID)])
+        .expose_headers([HeaderName::from_static(observe::REQUEST_ID), header::WWW_AUTHENTICATE])
         .max_age(Duration::from_mins(10))
 }
 
@@ -184,11 +211,13 @@ fn routes(
     shutdown: &CancellationToken,
 ) -> Vec<(String, MethodRouter<Live>)> {
     let whole = [
-        ("/oauth/start/{*server}", get(oauth::start)),
-        ("/oauth/callback", get(oauth::callback)),
+        (oauth::PATHS[0], get(oauth::start)),
+        (oauth::PATHS[1], get(oauth::callback)),
         ("/v1/changes", get(trust::changes)),
         ("/v1/findings", get(trust::findings)),
         ("/.well-known/mcp", get(manifest::manifest)),
+        (challenge::METADATA, get(challenge::metadata)),
+        (challenge::METADATA_BELOW, get(challenge::metadata_below)),
         ("/livez", get(livez)),
         ("/readyz", get(readyz)),
         ("/openapi.json", get(openapi::serve)),
@@ -230,9 +259,10 @@ fn mcp_route(handler: &mcp::McpHandler, shutdown: &CancellationToken) -> MethodR
     let (whole, by_query) = (mcp_service(handler, shutdown), handler.lists_by_query());
     let (handler, shutdown) = (handler.clone(), shutdown.clone());
     let answer = async move |Scoped(live): Scoped, request: Request| {
+        let may_call = may_call(request.extensions().get());
         let service = match live.scope() {
-            None => whole,
-            Some(_) => mcp_service(&handler.scoped(live), &shutdown),
+            None if may_call => whole,
+            _ => mcp_service(&handler.scoped(live).calling(may_call), &shutdown),
         };
         service.handle(request).await.map(Body::new)
     };
@@ -240,9 +270,18 @@ fn mcp_route(handler: &mcp::McpHandler, shutdown: &CancellationToken) -> MethodR
     if by_query {
         route = route.layer(from_fn(mcp::query::read));
     }
-    let news =
-        async move |Scoped(live): Scoped, headers: HeaderMap| news.of_view(live).open(&headers);
+    let news = async move |Scoped(live): Scoped,
+                           caller: Option<Extension<access::Caller>>,
+                           headers: HeaderMap| {
+        let may_call = may_call(caller.as_ref().map(|caller| &caller.0));
+        news.of_view(live, may_call).open(&headers)
+    };
     route.get(news)
+}
+
+/// Whoever was not asked may do what everybody may.
+fn may_call(caller: Option<&access::Caller>) -> bool {
+    caller.is_none_or(|caller| caller.scopes.has(Scope::Call))
 }
 
 /// MCP without sessions: any instance can answer any request, in one JSON body, or as a stream of
@@ -290,6 +329,21 @@ async fn tell_metrics(
     }
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], metrics::render(&live, &tenants)).into_response())
+}
+
+/// As [`run`], with a listener of its own for what administers.
+pub async fn run_apart(
+    (listener, operators): (TcpListener, TcpListener),
+    rooms: impl Into<Rooms>,
+    config: &Config,
+    shutdown: CancellationToken,
+) {
+    let (app, administration) = routers(rooms.into(), config, &shutdown);
+    let administration = administration.unwrap_or_default();
+    tokio::join!(
+        listen::serve(listener, app, PATIENCE, shutdown.clone()),
+        listen::serve(operators, administration, PATIENCE, shutdown),
+    );
 }
 
 /// Serves until `shutdown`, then lets open requests end, for at most ten seconds.
@@ -364,7 +418,7 @@ mod tests {
         async fn fail() {
             panic!("the password is hunter2");
         }
-        let router = surround(Router::new().route("/fail", get(fail)), loopback());
+        let router = surround(Router::new().route("/fail", get(fail)), loopback(), Door::default());
         let (status, body) = ask(router, "/fail").await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(body["type"], "urn:toolscout:problem:internal");
@@ -390,10 +444,19 @@ mod tests {
         let calls = Calls::new(live.clone(), Caller::none());
         let handler = mcp::McpHandler::stateless(live, calls, McpConfig::default());
         let open = routes(&handler, &token).into_iter().map(|(path, _)| path);
-        let admin = admin::routes().into_iter().chain(admin::of_process());
-        let admin = admin.map(|(path, _)| path.to_owned()).chain([METRICS.to_owned()]);
+        let admin = admin::routes().into_iter().map(|(path, _)| path.to_owned());
+        let of_process = admin::of_process().into_iter().map(|(path, _)| path.to_owned());
+        let admin = admin.chain(of_process).chain([METRICS.to_owned()]);
         let routes: BTreeSet<String> =
             open.chain(admin).map(|path| path.replace("{*", "{")).collect();
+        // Each of them is everybody's, or wants a scope that somebody chose.
+        let administers = ["/metrics", "/v1/changes", "/v1/findings"];
+        for path in &routes {
+            let admin = administers.contains(&path.as_str()) || path.starts_with("/v1/admin/");
+            let wildcard = path.replace("{id}", "{*id}").replace("{server}", "{*server}");
+            let wildcard = wildcard.replace("{path}", "{*path}");
+            assert_eq!(Need::of(&wildcard) == Need::Scope(Scope::Admin), admin, "{path}");
+        }
         let document = openapi::document();
         let described: BTreeSet<String> =
             document["paths"].as_object().unwrap().keys().cloned().collect();

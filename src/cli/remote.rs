@@ -13,7 +13,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::sources::{PlaceArgs, variable};
-use crate::config::{data_folder, service_address};
+use crate::config::{admin_address, data_folder};
 use crate::serve::TENANT;
 use crate::serve::token::AdminToken;
 
@@ -29,7 +29,7 @@ pub(super) fn client() -> reqwest::Result<reqwest::Client> {
 /// Which toolscout.
 #[derive(Debug, Clone, Args)]
 pub struct RemoteArgs {
-    /// Where it serves [default: the address of the configuration].
+    /// Where it is administered [default: the address of the configuration].
     #[arg(long, value_name = "URL")]
     pub url: Option<Url>,
     /// Its configuration and data folder.
@@ -54,7 +54,7 @@ impl Remote {
         let base = if let Some(url) = &args.url {
             url.clone()
         } else {
-            let mut listen = service_address(&sources, &variable)?;
+            let mut listen = admin_address(&sources, &variable)?;
             if listen.ip().is_unspecified() {
                 listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
             }

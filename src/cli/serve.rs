@@ -6,6 +6,7 @@ mod tenants;
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -20,8 +21,9 @@ use super::reload::{self, Watch};
 use super::{ServeArgs, log, progress};
 use crate::config::Config;
 use crate::serve;
+use crate::serve::door::Door;
 use crate::serve::token::{AdminToken, TokenError};
-use crate::serve::{Logins, Rooms, Tenants};
+use crate::serve::{Logins, Rooms};
 
 /// Runs the subcommand until Ctrl-C, SIGTERM or, with `--stdio`, the end of stdin.
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
@@ -49,7 +51,11 @@ async fn run_until_stopped(
 ) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     stop_on_signal(shutdown.clone())?;
-    let listener = if args.stdio { None } else { Some(listen(&config).await?) };
+    let listener = if args.stdio { None } else { Some(listen(config.listen).await?) };
+    let operators = match config.auth.admin_listen {
+        Some(address) if !args.stdio => Some(listen(address).await?),
+        _ => None,
+    };
     let shared = Shared::load(&config);
     let service = Service::start(config.clone(), watch.reader(), &shared, &shutdown).await?;
     let shown = tokio::spawn(progress::show(service.live.clone(), lines, shutdown.clone()));
@@ -70,25 +76,40 @@ async fn run_until_stopped(
         }
         Some(listener) => {
             let address = listener.local_addr()?;
-            let config = Config { listen: address, ..config };
-            let token = token(&config)?;
-            let served = Tenants::default();
-            let (main, told) = (&config, (served.clone(), token.clone()));
-            let tenancy = Tenancy::new(args, main, &shared, told, &shutdown);
+            let mut config = Config { listen: address, ..config };
+            let token = admin_token(&config)?;
+            let admin = token.is_some().then(|| service.admin());
+            let door = Door::open(&config, token)?;
+            let following = tokio::spawn(door.clone().follow(shutdown.clone()));
+            let mut apart = String::new();
+            if let Some(operators) = &operators {
+                let address = operators.local_addr()?;
+                config.auth.admin_listen = Some(address);
+                apart = format!(", administration on http://{address}");
+            }
+            let tenancy = Tenancy::new(args, &config, &shared, admin.is_some(), &shutdown);
             tenancy.start(tenants);
             let also = tenancy.clone();
             service.roster.tell_tenants(move |tenants| also.apply(tenants));
-            let admin = token.map(|token| service.admin(token));
             writeln!(
                 anstream::stdout(),
-                "toolscout {} on http://{address} (MCP at /mcp, search at /v1/search?q=)",
+                "toolscout {} on http://{address} (MCP at /mcp, search at /v1/search?q={apart})",
                 env!("CARGO_PKG_VERSION")
             )?;
             let logins = Logins::new(service.accounts.clone(), address);
             let (caller, mcp) = (service.crawler.caller(), config.mcp.clone());
-            let rooms = Rooms { live, admin, logins, caller, mcp, tenants: served };
-            serve::run(listener, rooms, &config, shutdown.clone()).await;
+            let tenants = tenancy.served();
+            let rooms = Rooms { live, admin, logins, caller, mcp, tenants, door };
+            match operators {
+                None => serve::run(listener, rooms, &config, shutdown.clone()).await,
+                Some(operators) => {
+                    let listeners = (listener, operators);
+                    serve::run_apart(listeners, rooms, &config, shutdown.clone()).await;
+                }
+            }
             tenancy.stopped().await;
+            // When keys were used last is saved.
+            let _ = tokio::time::timeout(service::STOP, following).await;
         }
     }
     service.stopped().await;
@@ -106,7 +127,7 @@ pub(super) fn no_profile(name: &str, config: &Config) -> String {
 }
 
 /// Nothing can be changed over HTTP where no token can be kept.
-fn token(config: &Config) -> anyhow::Result<Option<AdminToken>> {
+fn admin_token(config: &Config) -> anyhow::Result<Option<AdminToken>> {
     match AdminToken::open(&config.data) {
         Ok(token) => Ok(Some(token)),
         Err(error @ TokenError::Io(..)) => {
@@ -117,10 +138,10 @@ fn token(config: &Config) -> anyhow::Result<Option<AdminToken>> {
     }
 }
 
-async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(config.listen).await.with_context(|| {
-        format!("can't listen on {}: choose another address with --listen", config.listen)
-    })
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("can't listen on {address}: choose another address with --listen"))
 }
 
 /// The first signal drains, the second ends at once.

@@ -263,6 +263,18 @@ pub enum Problem {
     /// Warning: a switched-off server that could not be used.
     #[error("switched off, and left out because its entry has errors ({0})")]
     LeftOut(String),
+    /// No such profile.
+    #[error("there is no profile {0:?}")]
+    NoProfile(String),
+    /// No such tenant.
+    #[error("there is no tenant {0:?}")]
+    NoTenant(String),
+    /// The same twice.
+    #[error("{0} is there twice")]
+    Twice(String),
+    /// Warning: nobody is anonymous where everybody is asked.
+    #[error("means nothing here, since [auth] has everybody asked who they are")]
+    Asked,
     /// Warning: nothing to crawl.
     #[error("no servers are configured")]
     Nothing,
@@ -292,8 +304,8 @@ impl Problem {
             Self::Duration(_) => "write a number and a unit, as in \"30s\" or \"15m\"",
             Self::Address(_) => "write an IP address and a port, as in \"127.0.0.1:7420\"",
             Self::NotLoopback(_) => {
-                "listen on 127.0.0.1, or pass --allow-anonymous (allow_anonymous = true) when \
-                 something in front of it asks"
+                "listen on 127.0.0.1, have callers asked by [auth] (`keys = true` is the least), or \
+                 pass --allow-anonymous (allow_anonymous = true) when something in front of it asks"
             }
             Self::NoDataFolder => "pass --data DIR or set TOOLSCOUT_DATA",
             Self::Reference(_) => "write ${NAME} or ${NAME:-default}, with NAME in the environment",
@@ -352,6 +364,10 @@ impl Problem {
             Self::NoCommand(_) => "install it, or give its full path",
             Self::PlainHttp => "use https://",
             Self::LeftOut(_) => "correct the entry before it is switched on",
+            Self::NoProfile(name) => return format!("add [profiles.{name}], or name another"),
+            Self::NoTenant(name) => return format!("add [tenants.{name}], or name another"),
+            Self::Twice(_) => "remove one of the two",
+            Self::Asked => "remove it",
             Self::Nothing => "add [servers.ID] to toolscout.toml, or pass --mcp-config FILE",
         };
         fixed.into()

@@ -80,6 +80,8 @@ fn the_example_is_the_default() {
         "ca_file",
         "client_cert_file",
         "client_key_file",
+        "admin_listen",
+        "resource",
     ];
     let settings = uncommented();
     let settings = settings.split("[embed.endpoint]").next().unwrap();

@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::call::{Calls, Way};
+use super::door::Door;
 use super::formats::{self, Answers, Wants};
 use super::metrics;
 use super::oauth::Logins;
@@ -207,14 +208,19 @@ pub async fn tool(
 }
 
 /// `GET /v1/servers`
-pub async fn servers(Scoped(live): Scoped, Extension(logins): Extension<Arc<Logins>>) -> Response {
+pub async fn servers(
+    Scoped(live): Scoped,
+    Extension(logins): Extension<Arc<Logins>>,
+    Extension(door): Extension<Door>,
+) -> Response {
     let now = SystemTime::now();
     let servers = live.servers();
     let known = live.known();
     let one = |(id, status)| KnownServer::at(now, id, status, &known);
     let mut servers: Vec<_> = servers.iter().map(one).collect();
     let may_log_in = |server: &&mut KnownServer<'_>| {
-        server.state == ServerState::AuthRequired && live.scope().is_none()
+        // Where everybody is asked, an operator has one made that a browser needs no proof for.
+        server.state == ServerState::AuthRequired && live.scope().is_none() && !door.asks()
     };
     for server in servers.iter_mut().filter(may_log_in) {
         server.login_url = logins.url(server.id).map(String::from);

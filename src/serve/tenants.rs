@@ -21,9 +21,10 @@ use tower::ServiceExt;
 use tracing::Instrument;
 
 use super::http::json;
+use super::oauth::{self, Logins};
 use super::problem::Problem;
 use super::{Rooms, table};
-use crate::access::caller::{Caller, Proof};
+use crate::access::caller::{Caller, Scope};
 use crate::live::Live;
 use crate::roster::Roster;
 
@@ -46,6 +47,7 @@ struct Serving {
     /// By the path as it stands in the main router, which has read a request's path already.
     routes: HashMap<String, MethodRouter>,
     live: Live,
+    logins: Arc<Logins>,
     roster: Option<Roster>,
 }
 
@@ -62,7 +64,7 @@ impl Tenants {
 
     /// Serves it from these rooms; `shutdown` ends its streams.
     pub fn serve(&self, name: &str, rooms: Rooms, shutdown: &CancellationToken) {
-        let live = rooms.live.clone();
+        let (live, logins) = (rooms.live.clone(), Arc::clone(&rooms.logins));
         let roster = rooms.admin.as_ref().map(|admin| admin.roster.clone());
         let one = |(path, route): (String, MethodRouter)| {
             // MCP takes every method itself.
@@ -71,7 +73,7 @@ impl Tenants {
             (path, if is_mcp { route } else { route.fallback(wrong) })
         };
         let routes = table(rooms, shutdown).into_iter().map(one).collect();
-        self.set(name, &Tenant::Serving(Arc::new(Serving { routes, live, roster })));
+        self.set(name, &Tenant::Serving(Arc::new(Serving { routes, live, logins, roster })));
     }
 
     /// Serves only these from now on.
@@ -97,6 +99,21 @@ impl Tenants {
         self.0.load().iter().filter_map(serving).collect()
     }
 
+    /// Whose login a browser is about to begin or to end. It shows nobody's proof; what it has is a
+    /// ticket or a state, which nobody can guess and which are one tenant's.
+    fn of_login(&self, request: &Request) -> Option<Arc<str>> {
+        let path = request.extensions().get::<MatchedPath>()?;
+        if !oauth::PATHS.contains(&path.as_str()) {
+            return None;
+        }
+        let query = request.uri().query()?;
+        let knows = |(name, tenant): (&Arc<str>, &Tenant)| match tenant {
+            Tenant::Serving(serving) if serving.logins.knows(query) => Some(Arc::clone(name)),
+            _ => None,
+        };
+        self.0.load().iter().find_map(knows)
+    }
+
     fn set(&self, name: &str, tenant: &Tenant) {
         self.0.rcu(|tenants| {
             let mut tenants = BTreeMap::clone(tenants);
@@ -112,7 +129,7 @@ impl Tenants {
 
 /// The layer that leaves the requests of a tenant's callers to that tenant's routes. Behind the door.
 pub async fn dispatch(State(tenants): State<Tenants>, request: Request, next: Next) -> Response {
-    match whose(&request) {
+    match whose(&tenants, &request) {
         Err(problem) => problem.into_response(),
         Ok(None) => next.run(request).await,
         Ok(Some((name, by_operator))) => {
@@ -123,21 +140,21 @@ pub async fn dispatch(State(tenants): State<Tenants>, request: Request, next: Ne
 }
 
 /// The tenant that a request is for, and whether an operator says so.
-fn whose(request: &Request) -> Result<Option<(Arc<str>, bool)>, Problem> {
-    let Some(caller) = request.extensions().get::<Caller>() else { return Ok(None) };
-    if let Some(tenant) = &caller.tenant {
+fn whose(tenants: &Tenants, request: &Request) -> Result<Option<(Arc<str>, bool)>, Problem> {
+    let caller = request.extensions().get::<Caller>();
+    if let Some(tenant) = caller.and_then(|caller| caller.tenant.as_ref()) {
         return Ok(Some((Arc::clone(tenant), false)));
     }
     let mut named = request.headers().get_all(TENANT).iter();
     match (named.next(), named.next()) {
-        (Some(name), None) if caller.proof == Proof::Operator => {
+        (Some(name), None) if is_operator(caller) => {
             let name = name.to_str().map_err(|_| unknown())?;
             Ok(Some((name.into(), true)))
         }
-        (Some(_), Some(_)) if caller.proof == Proof::Operator => {
+        (Some(_), Some(_)) if is_operator(caller) => {
             Err(Problem::invalid("two tenants are named: name one"))
         }
-        _ => Ok(None),
+        _ => Ok(tenants.of_login(request).map(|name| (name, false))),
     }
 }
 
@@ -173,8 +190,6 @@ async fn answer(
 /// What belongs to the process is for operators: who has the right to administer, and is of no
 /// tenant.
 pub fn is_operator(caller: Option<&Caller>) -> bool {
-    use crate::access::caller::Scope;
-
     caller.is_some_and(|caller| caller.tenant.is_none() && caller.scopes.has(Scope::Admin))
 }
 

@@ -23,11 +23,10 @@ use crate::live::indexer::Indexer;
 use crate::live::learner::Learner;
 use crate::roster::{Entries, Reader, Roster};
 use crate::serve::admin::Admin;
-use crate::serve::token::AdminToken;
 use crate::tool::ServerId;
 
 /// How long the crawler's children may take to end.
-const STOP: Duration = Duration::from_secs(5);
+pub const STOP: Duration = Duration::from_secs(5);
 /// Updates that may wait for the indexer.
 const UPDATES: usize = 256;
 
@@ -115,10 +114,10 @@ impl Service {
         Ok(Self { live, roster, crawler, accounts, follower, indexer, learner })
     }
 
-    /// What administers it, for who has this token.
-    pub fn admin(&self, token: AdminToken) -> Admin {
+    /// What operators may change.
+    pub fn admin(&self) -> Admin {
         let (roster, live) = (self.roster.clone(), self.live.clone());
-        Admin { roster, follower: self.follower.clone(), live, token }
+        Admin { roster, follower: self.follower.clone(), live }
     }
 
     /// Waits until the children are gone, and tokens and what was published are saved.

@@ -18,7 +18,6 @@ use super::service::Service;
 use super::shared::Shared;
 use crate::config::{Config, ConfigErrors, Loaded, TenantConfig};
 use crate::roster::Roster;
-use crate::serve::token::AdminToken;
 use crate::serve::{Logins, Rooms, Tenants};
 
 /// Tenants that start at once: each reads its snapshot and builds an index.
@@ -33,7 +32,8 @@ struct Inner {
     /// As the process was started with it.
     main: Config,
     shared: Shared,
-    token: Option<AdminToken>,
+    /// They can be administered over HTTP.
+    administered: bool,
     served: Tenants,
     turns: Arc<Semaphore>,
     shutdown: CancellationToken,
@@ -87,25 +87,30 @@ fn read(args: &ServeArgs, main: &Config, tenant: &TenantConfig) -> Result<Read, 
 }
 
 impl Tenancy {
-    /// None yet. What is served of them is told to `served`.
+    /// None yet.
     pub fn new(
         args: &ServeArgs,
         main: &Config,
         shared: &Shared,
-        (served, token): (Tenants, Option<AdminToken>),
+        administered: bool,
         shutdown: &CancellationToken,
     ) -> Self {
         Self(Arc::new(Inner {
             args: args.clone(),
             main: main.clone(),
             shared: shared.clone(),
-            token,
-            served,
+            administered,
+            served: Tenants::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             shutdown: shutdown.clone(),
             runtime: Handle::current(),
             running: Mutex::default(),
         }))
+    }
+
+    /// What is served of them.
+    pub fn served(&self) -> Tenants {
+        self.0.served.clone()
     }
 
     /// Starts these.
@@ -213,13 +218,11 @@ impl Tenancy {
         };
         let _ = roster.set(service.roster.clone());
         let rooms = Rooms {
-            live: service.live.clone(),
-            admin: self.0.token.clone().map(|token| service.admin(token)),
-            // A browser shows nothing that tells whose login it is: `toolscout auth login` does.
-            logins: Logins::none(),
+            admin: self.0.administered.then(|| service.admin()),
+            logins: Logins::new(service.accounts.clone(), self.0.main.listen),
             caller: service.crawler.caller(),
             mcp,
-            tenants: Tenants::default(),
+            ..Rooms::from(service.live.clone())
         };
         {
             // Whoever has it stopped does that in turn with this.

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::super::call::arguments::Asked;
 use super::super::call::{Refused, Way, member};
+use super::super::door::StepUp;
 use super::super::observe::Lifted;
 use super::super::raw;
 use super::McpHandler;
@@ -77,6 +78,18 @@ impl McpHandler {
         raw::whole(complete(result, modern), context)
     }
 
+    /// Has a caller told that they want another scope for that: over HTTP as a challenge, which
+    /// takes the place of what is said here.
+    pub(super) fn step_up(&self, context: &RequestContext<RoleServer>) -> String {
+        let parts = context.extensions.get::<Parts>();
+        if let Some(step_up) = parts.and_then(|parts| parts.extensions.get::<StepUp>())
+            && self.calls.are_on()
+        {
+            step_up.to_call();
+        }
+        "you may not have tools called here: call this one at its own server".to_owned()
+    }
+
     /// What a call of a tool that is not ours means: one of a server, by its id.
     pub(super) async fn named(&self, name: &str, arguments: Option<JsonObject>) -> Option<Asked> {
         if !self.calls.are_on() {
@@ -87,7 +100,7 @@ impl McpHandler {
     }
 
     pub(super) fn no_such_tool(&self) -> ErrorData {
-        let told = if self.calls.are_on() {
+        let told = if self.calls_are_on() {
             "no such tool here: search_tools finds tools, and call_tool calls them by their ids"
         } else {
             "no such tool here: toolscout offers search_tools, get_tool and list_servers; the tools \

@@ -16,7 +16,7 @@ use super::super::trust::{ChangePage, FindingPage};
 use super::super::wire::{
     CallAnswer, CallRequest, Health, IndexStatus, KnownTool, ServerList, ToolPage,
 };
-use super::{Operation, Schemas, finding};
+use super::{Operation, Schemas, finding, keys};
 use crate::roster::Reload;
 
 pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
@@ -29,6 +29,7 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.extend(registries(schemas));
     operations.push(profiles(schemas));
     operations.push(tenants(schemas));
+    operations.extend(keys::operations(schemas));
     operations.extend(learned(schemas));
     operations
 }
