@@ -8,6 +8,7 @@ pub mod completions;
 pub mod config;
 pub mod crawl;
 pub mod demo_server;
+pub mod doctor;
 mod entries;
 pub mod eval;
 pub mod import;
@@ -16,6 +17,7 @@ pub mod learned;
 pub mod lint;
 mod local;
 mod log;
+mod manager;
 pub mod model;
 mod progress;
 pub mod registry;
@@ -29,6 +31,7 @@ pub mod trust;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
@@ -76,6 +79,8 @@ pub enum Command {
     /// Check the configuration, or print an example of one.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look for what stands in the way of a good service, with the remedy.
+    Doctor(Box<doctor::DoctorArgs>),
     /// Look through the tools for what makes them hard to find or to use.
     Lint(lint::LintArgs),
     /// Take the servers that your MCP clients have into toolscout.toml.
@@ -127,6 +132,13 @@ pub struct ServeArgs {
     /// Show what this profile does, and nothing else, to the client on stdin.
     #[arg(long, requires = "stdio", value_name = "NAME")]
     pub profile: Option<String>,
+    /// How long open requests may take to end once it is told to stop.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub drain: Duration,
+    /// How long before that it takes requests as ever, while /readyz says that it is leaving: the
+    /// time that a load balancer needs to notice.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub leave: Duration,
     /// How log lines are written.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
@@ -327,6 +339,9 @@ pub struct CheckArgs {
     /// Where `serve` would listen.
     #[command(flatten)]
     pub listen: ListenArgs,
+    /// Print what comes of this tenant's file.
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
 }
 
 /// Arguments of `completions`.
@@ -362,6 +377,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Add(args) => add::run(&args),
         Command::Registry(command) => registry::run(&command),
         Command::Config(command) => config::run(&command),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Model(command) => model::run(&command),

@@ -83,7 +83,7 @@ pub struct ServerStatus {
     /// When its last complete listing was read.
     pub crawled_at: Option<SystemTime>,
     /// When the next crawl is due.
-    pub next_crawl: Option<SystemTime>,
+    pub next_crawl: Option<Instant>,
     /// Why the last crawl failed.
     pub error: Option<String>,
     /// Tools that were left out or are defective: a line each.

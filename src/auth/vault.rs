@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::key::{self, Key, Source};
 use super::record::Record;
 use crate::config::TokenKey;
+use crate::sealed;
 
 /// What a file begins with; the nonce and the ciphertext follow.
 const MAGIC: &[u8] = b"toolscout login 1\n";
@@ -120,7 +121,7 @@ impl Vault {
         let payload = Payload { msg: &plain, aad: record.server.as_bytes() };
         let sealed = cipher.encrypt(&nonce, payload).map_err(|_| damaged())?;
         let write = || {
-            let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+            let mut file = sealed::temporary(&self.folder)?;
             file.write_all(MAGIC)?;
             file.write_all(&nonce)?;
             file.write_all(&sealed)?;

@@ -8,22 +8,24 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use indicatif::MultiProgress;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::service::Service;
+use self::service::{STOP, Service};
 use self::shared::Shared;
 use self::tenants::{Read, Tenancy};
 use super::reload::{self, Watch};
-use super::{ServeArgs, log, progress};
+use super::{ServeArgs, log, manager, progress};
 use crate::config::Config;
-use crate::serve;
 use crate::serve::door::Door;
+use crate::serve::health::Vitals;
 use crate::serve::token::{AdminToken, TokenError};
 use crate::serve::{Logins, Rooms};
+use crate::{crawl, serve};
 
 /// Runs the subcommand until Ctrl-C, SIGTERM or, with `--stdio`, the end of stdin.
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
@@ -49,21 +51,26 @@ async fn run_until_stopped(
     (config, tenants): (Config, BTreeMap<String, Read>),
     lines: MultiProgress,
 ) -> anyhow::Result<()> {
-    let shutdown = CancellationToken::new();
-    stop_on_signal(shutdown.clone())?;
+    // First nothing new is taken, and only when what was open is answered, the rest ends: a call
+    // under way needs its server's connection.
+    let (shutdown, stop) = (CancellationToken::new(), CancellationToken::new());
+    let vitals = Vitals { drain: args.drain, ..Vitals::default() };
+    stop_on_signal(vitals.leaving.clone(), args.leave, shutdown.clone())?;
     let listener = if args.stdio { None } else { Some(listen(config.listen).await?) };
     let operators = match config.auth.admin_listen {
         Some(address) if !args.stdio => Some(listen(address).await?),
         _ => None,
     };
     let shared = Shared::load(&config);
-    let service = Service::start(config.clone(), watch.reader(), &shared, &shutdown).await?;
-    let shown = tokio::spawn(progress::show(service.live.clone(), lines, shutdown.clone()));
+    let with = (&shared, &vitals.troubles);
+    let service = Service::start(config.clone(), watch.reader(), with, &stop).await?;
+    let shown = tokio::spawn(progress::show(service.live.clone(), lines, stop.clone()));
     let live = match &args.profile {
         None => service.live.clone(),
         Some(name) => service.live.scoped(name).with_context(|| no_profile(name, &config))?,
     };
-    reload::follow(watch, service.roster.clone(), shutdown.clone())?;
+    reload::follow(watch, service.roster.clone(), stop.clone())?;
+    manager::stay_alive(stop.clone());
     match listener {
         None => {
             let rooms = Rooms {
@@ -71,8 +78,10 @@ async fn run_until_stopped(
                 mcp: config.mcp.clone(),
                 ..Rooms::from(live)
             };
-            serve::run_stdio(rooms, shutdown.clone()).await?;
-            shutdown.cancel();
+            manager::ready("stdin");
+            let served = serve::run_stdio(rooms, shutdown.clone()).await;
+            stop.cancel();
+            served?;
         }
         Some(listener) => {
             let address = listener.local_addr()?;
@@ -87,29 +96,27 @@ async fn run_until_stopped(
                 config.auth.admin_listen = Some(address);
                 apart = format!(", administration on http://{address}");
             }
-            let tenancy = Tenancy::new(args, &config, &shared, admin.is_some(), &shutdown);
-            tenancy.start(tenants);
-            let also = tenancy.clone();
-            service.roster.tell_tenants(move |tenants| also.apply(tenants));
             writeln!(
                 anstream::stdout(),
                 "toolscout {} on http://{address} (MCP at /mcp, search at /v1/search?q={apart})",
                 env!("CARGO_PKG_VERSION")
             )?;
+            let ends = (shutdown.clone(), stop.clone());
+            let tenancy = Tenancy::new(args, &config, &shared, admin.is_some(), ends);
+            tenancy.start(tenants);
+            let also = tenancy.clone();
+            service.roster.tell_tenants(move |tenants| also.apply(tenants));
             let logins = Logins::new(service.accounts.clone(), address);
             let (caller, mcp) = (service.crawler.caller(), config.mcp.clone());
             let tenants = tenancy.served();
-            let rooms = Rooms { live, admin, logins, caller, mcp, tenants, door };
-            match operators {
-                None => serve::run(listener, rooms, &config, shutdown.clone()).await,
-                Some(operators) => {
-                    let listeners = (listener, operators);
-                    serve::run_apart(listeners, rooms, &config, shutdown.clone()).await;
-                }
-            }
-            tenancy.stopped().await;
+            let rooms = Rooms { live, admin, logins, caller, mcp, tenants, vitals, door };
+            manager::ready(&address.to_string());
+            let listeners = serve::Listeners { public: listener, operators };
+            serve::run(listeners, rooms, &config, shutdown.clone()).await;
             // When keys were used last is saved.
-            let _ = tokio::time::timeout(service::STOP, following).await;
+            let _ = tokio::time::timeout(STOP, following).await;
+            stop.cancel();
+            tenancy.stopped().await;
         }
     }
     service.stopped().await;
@@ -144,8 +151,12 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("can't listen on {address}: choose another address with --listen"))
 }
 
-/// The first signal drains, the second ends at once.
-fn stop_on_signal(shutdown: CancellationToken) -> std::io::Result<()> {
+/// The first signal drains, once `leave` is over; the second ends at once.
+fn stop_on_signal(
+    leaving: CancellationToken,
+    leave: Duration,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -156,11 +167,18 @@ fn stop_on_signal(shutdown: CancellationToken) -> std::io::Result<()> {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            if shutdown.is_cancelled() {
+            if leaving.is_cancelled() {
+                crawl::end_children();
                 std::process::exit(130);
             }
             tracing::info!("stopping: open requests are answered first");
-            shutdown.cancel();
+            manager::stopping();
+            leaving.cancel();
+            let shutdown = shutdown.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(leave).await;
+                shutdown.cancel();
+            });
         }
     });
     Ok(())

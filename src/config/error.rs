@@ -80,6 +80,9 @@ pub enum Problem {
         /// The minimum.
         least: &'static str,
     },
+    /// A time within which another one would never be over.
+    #[error("is shorter than `{0}`, which would never be over")]
+    ShorterThan(&'static str),
     /// No socket address.
     #[error("{0:?} is not an address")]
     Address(String),
@@ -290,6 +293,9 @@ impl Problem {
                 return format!("set {name}, or give a default: ${{{name}:-default}}");
             }
             Self::NotSet(name) => return format!("set {name}"),
+            Self::ShorterThan(key) => {
+                return format!("make it as long as `{key}`, or shorten that");
+            }
             Self::Misplaced(transport) => {
                 return format!("remove it, or remove `{transport}`");
             }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::{EmbedError, Embedder, Role};
+use super::{EmbedError, Embedder, Role, guarded};
 use crate::tool::ContentHash;
 
 const HASH: usize = 32;
@@ -100,7 +100,7 @@ impl VectorCache {
         let mut kept = Kept::All;
         if !missing.is_empty() {
             let wanted: Vec<&str> = missing.iter().map(|at| texts[*at]).collect();
-            let new = self.embedder.embed(role, &wanted, None)?;
+            let new = guarded(|| self.embedder.embed(role, &wanted, None))?;
             for (at, vector) in missing.into_iter().zip(new) {
                 let vector: Vector = vector.into();
                 let place = self.append(&keys[at], &vector).unwrap_or_else(|error| {

@@ -26,6 +26,7 @@ use crate::index::snapshot;
 use crate::memory::Making;
 use crate::sealed::{self, SealedError};
 use crate::tool::{ServerId, Tool};
+use crate::troubles::Troubles;
 use crate::trust::decide::{Choice, DecisionError, Word};
 use crate::trust::feed::Event;
 use crate::trust::policy::Policy;
@@ -49,7 +50,9 @@ pub struct Indexer {
     orders: mpsc::Receiver<Order>,
     generation: u64,
     snapshot: Option<PathBuf>,
-    saver: Option<Saver>,
+    saver: Option<Saver<(u64, Arc<Catalog>)>>,
+    /// Hears where saving fails.
+    troubles: Troubles,
     vectors: Option<Arc<VectorCache>>,
     /// Embeds in the background; absent where the encoder is instant.
     worker: Option<VectorWorker>,
@@ -65,6 +68,15 @@ impl Indexer {
     ///
     /// With a `snapshot` outside a tokio runtime: a task of its own writes it.
     pub fn new(live: Live, snapshot: Option<PathBuf>) -> Self {
+        Self::telling(live, snapshot, &Troubles::default())
+    }
+
+    /// As [`Indexer::new`]; `troubles` hears where saving fails.
+    ///
+    /// # Panics
+    ///
+    /// As [`Indexer::new`].
+    pub fn telling(live: Live, snapshot: Option<PathBuf>, troubles: &Troubles) -> Self {
         let (report_progress, progress) = mpsc::channel(1);
         let (give_orders, orders) = mpsc::channel(16);
         // Of several writers, which only tests have, the first takes orders.
@@ -83,7 +95,14 @@ impl Indexer {
             servers: BTreeMap::clone(&live.servers()),
             live,
             generation: index.generation,
-            saver: snapshot.clone().map(Saver::start),
+            saver: snapshot.clone().map(|path| {
+                let lost = "a restart will have to crawl before it can serve";
+                let save = move |(generation, catalog): (u64, Arc<Catalog>)| {
+                    snapshot::save(&path, generation, &catalog)
+                };
+                Saver::start("snapshot", lost, troubles.clone(), save)
+            }),
+            troubles: troubles.clone(),
             snapshot,
             vectors: None,
             worker: None,
@@ -99,7 +118,7 @@ impl Indexer {
         policy: Policy,
         path: PathBuf,
     ) -> Result<(), HistoryUnreadable> {
-        self.gate = Gate::open(policy, path).await?;
+        self.gate = Gate::open(policy, path, self.troubles.clone()).await?;
         self.known = Arc::new(self.gate.known());
         self.tell();
         Ok(())
@@ -286,7 +305,7 @@ impl Indexer {
         server: &ServerId,
         choices: Option<&[Choice]>,
     ) -> Result<Vec<Arc<Event>>, DecisionError> {
-        let (decided, known) = self.gate.decide(word, server, choices).await?;
+        let (decided, known, mut kept) = self.gate.decide(word, server, choices).await?;
         self.known = Arc::new(known);
         let (catalog, changed) = with_tools(&self.catalog, server, &decided.serve);
         if changed {
@@ -297,10 +316,14 @@ impl Indexer {
                 status.tools = Some(listed.tools.len());
             }
             self.publish_tools().await;
+            // Approved bytes are nowhere else: their server may offer others by now.
+            if let Some(saver) = &self.saver {
+                kept &= saver.saved().await;
+            }
         } else {
             self.tell();
         }
-        Ok(decided.events)
+        if kept { Ok(decided.events) } else { Err(DecisionError::NotKept) }
     }
 
     /// Takes the updates into the catalog and the servers' status; true if a search could tell.
@@ -366,7 +389,7 @@ impl Indexer {
                 self.tell();
                 // Its number too: after a restart no number is given out twice.
                 if let Some(saver) = &self.saver {
-                    saver.save(generation, Arc::clone(&self.catalog));
+                    saver.save((generation, Arc::clone(&self.catalog)));
                 }
             }
             Err(error) => tracing::error!(%error, "the index can't be built, the last one stays"),

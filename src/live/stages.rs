@@ -9,7 +9,7 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 
 use crate::embed::lane::Lane;
-use crate::embed::{Cost, EmbedError, Embedder, Reranker, Role};
+use crate::embed::{Cost, EmbedError, Embedder, Reranker, Role, guarded};
 use crate::index::Index;
 use crate::search::{Query, Ranking};
 use crate::text::fields;
@@ -105,7 +105,7 @@ impl Encoder {
         match self {
             Self::Absent { reason } => Err(reason.clone()),
             Self::Ready { embedder, lane: None, .. } => {
-                embedder.embed(Role::Query, texts, None).map_err(failed)
+                guarded(|| embedder.embed(Role::Query, texts, None)).map_err(failed)
             }
             Self::Ready { embedder, lane: Some(queued), .. } => {
                 queued.embed(embedder, texts).await.map_err(failed)

@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 use crate::catalog::{Catalog, ToolIdx};
 use crate::embed::cache::{self, Kept, Vector, VectorCache};
-use crate::embed::{Cost, EmbedError, Role, embed_one};
+use crate::embed::{Cost, EmbedError, Role, embed_one, guarded};
 use crate::index::Index;
 use crate::index::dense::Dense;
 use crate::index::document::Document;
@@ -58,14 +58,17 @@ impl VectorWorker {
                 let catalogs = Vec::clone(&wanted.borrow_and_update());
                 let newer = wanted.clone();
                 let (pool, cache) = (Arc::clone(&pool), Arc::clone(&cache));
-                let (progress, span) = (progress.clone(), tracing::Span::current());
+                let (told, span) = (progress.clone(), tracing::Span::current());
                 let embed = move || {
                     let superseded = || newer.has_changed().unwrap_or(true);
-                    span.in_scope(|| {
-                        pool.install(|| embed_all(&catalogs, &cache, &progress, superseded))
+                    let work = || embed_all(&catalogs, &cache, &told, superseded);
+                    // Whatever came apart in there: nobody else embeds these tools.
+                    span.in_scope(|| guarded(|| Ok(pool.install(work)))).unwrap_or_else(|error| {
+                        let trouble = Some(error.to_string());
+                        let _ = told.blocking_send(Progress { added: false, trouble });
+                        false
                     })
                 };
-                // One that panics on a text is tried again, as one that can't be reached.
                 let done = tokio::task::spawn_blocking(embed).await.unwrap_or(false);
                 if done {
                     waits = self::waits();

@@ -25,7 +25,6 @@ use super::learned;
 use super::oauth::Logins;
 use super::problem::Problem;
 use super::profiles;
-use super::tenants;
 use crate::config::AddedServer;
 use crate::discover::follow::Follower;
 use crate::live::Live;
@@ -75,11 +74,6 @@ pub struct ConfigStatus {
 /// Every route, by its path.
 pub(super) fn table(admin: &Admin) -> impl Iterator<Item = (&'static str, MethodRouter)> {
     routes().into_iter().map(|(path, route)| (path, route.with_state(admin.clone())))
-}
-
-/// What is there for operators alone, who are of no tenant.
-pub(super) fn of_process() -> Vec<(&'static str, MethodRouter)> {
-    vec![("/v1/admin/tenants", get(tenants::list))]
 }
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {

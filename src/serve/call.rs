@@ -292,11 +292,33 @@ fn is_error(result: &str) -> bool {
 
 /// The result is a question back.
 fn wants_input(result: &str) -> bool {
-    member(result, "resultType").is_some_and(|value| value == "\"input_required\"")
+    // Read, not compared as written: the same word may come with escapes in it.
+    let kind = member(result, "resultType").map(serde_json::from_str::<String>);
+    kind.is_some_and(|kind| kind.is_ok_and(|kind| kind == "input_required"))
 }
 
 /// The text of a member of a result.
 pub fn member<'a>(result: &'a str, name: &str) -> Option<&'a str> {
     let raw: &serde_json::value::RawValue = serde_json::from_str(result).ok()?;
     Some(crate::tool::Members::of(raw)?.get(name)?.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_back_is_known_however_it_is_written() {
+        for asks in [
+            r#"{"resultType":"input_required"}"#,
+            r#"{"resultType":"input\u005frequired"}"#,
+            r#"{"result\u0054ype" : "\u0069nput_required","n":1e400}"#,
+            r#"{"resultType":"complete","resultType":"input_required"}"#,
+        ] {
+            assert!(wants_input(asks), "{asks}");
+        }
+        for says in [r#"{"resultType":"complete"}"#, r#"{"resultType":7}"#, "{}", "7"] {
+            assert!(!wants_input(says), "{says}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod found;
 pub mod news;
 mod passed;
 pub mod query;
+pub mod refused;
 mod schema;
 mod servers;
 pub mod stdio;
@@ -22,6 +23,7 @@ use rmcp::model::{
 use rmcp::service::{NotificationContext, RequestContext, RoleServer, SubscriptionContext};
 use rmcp::{ErrorData, ServerHandler};
 use schemars::generate::SchemaSettings;
+use tokio_util::sync::CancellationToken;
 
 use self::found::{Described, Found, GetTool};
 use self::schema::{read, read_only, schema_of, structured};
@@ -65,6 +67,8 @@ pub struct McpHandler {
     config: Arc<McpConfig>,
     /// One client, on a connection that lasts: it hears of changes there.
     lasting: bool,
+    /// Streams that only wait for news end with it; requests are answered first.
+    ends: CancellationToken,
     /// Whoever asks may have tools called.
     may_call: bool,
 }
@@ -79,7 +83,13 @@ struct Face {
 impl McpHandler {
     /// For requests that each stand alone.
     pub fn stateless(live: Live, calls: Calls, config: McpConfig) -> Self {
-        Self { live, calls, config: Arc::new(config), lasting: false, may_call: true }
+        let ends = CancellationToken::new();
+        Self { live, calls, config: Arc::new(config), lasting: false, ends, may_call: true }
+    }
+
+    /// With streams of news that end with `shutdown`.
+    pub fn until(self, shutdown: &CancellationToken) -> Self {
+        Self { ends: shutdown.clone(), ..self }
     }
 
     /// For one connection that lasts.
@@ -260,6 +270,7 @@ impl ServerHandler for McpHandler {
         loop {
             tokio::select! {
                 () = context.cancelled() => return Ok(()),
+                () = self.ends.cancelled() => return Ok(()),
                 now = self.list_changed(&mut seen, &known) => known = now,
             }
             if context.sink().notify_tool_list_changed().await.is_err() {

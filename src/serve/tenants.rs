@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::Instrument;
 
+use super::door::Need;
 use super::http::json;
 use super::oauth::{self, Logins};
 use super::problem::Problem;
@@ -142,6 +143,11 @@ pub async fn dispatch(State(tenants): State<Tenants>, request: Request, next: Ne
 /// The tenant that a request is for, and whether an operator says so.
 fn whose(tenants: &Tenants, request: &Request) -> Result<Option<(Arc<str>, bool)>, Problem> {
     let caller = request.extensions().get::<Caller>();
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    // What everybody is told is the same for everybody.
+    if path.is_some_and(|path| Need::of(path) == Need::Nothing && !oauth::PATHS.contains(&path)) {
+        return Ok(None);
+    }
     if let Some(tenant) = caller.and_then(|caller| caller.tenant.as_ref()) {
         return Ok(Some((Arc::clone(tenant), false)));
     }

@@ -8,7 +8,7 @@ mod call;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -242,7 +242,9 @@ impl<'a> KnownServer<'a> {
             ttl_s: status.ttl.map(|ttl| ttl.as_secs_f64()),
             private: status.private,
             age_s: status.crawled_at.map(|then| seconds(now.duration_since(then))),
-            next_crawl_s: status.next_crawl.map(|then| seconds(then.duration_since(now))),
+            next_crawl_s: status
+                .next_crawl
+                .map(|then| then.saturating_duration_since(Instant::now()).as_secs()),
             error: status.error.as_deref(),
             login_url: None,
             defects: &status.defects,
@@ -331,13 +333,4 @@ pub fn state_name(state: ServerState) -> &'static str {
         ServerState::Paused => "paused",
         ServerState::PendingApproval => "pending_approval",
     }
-}
-
-/// The answer of `/livez` and `/readyz`.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Health {
-    /// `ok`.
-    pub status: &'static str,
-    /// Number of the published generation; 0 before the first.
-    pub generation: u64,
 }

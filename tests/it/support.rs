@@ -3,6 +3,7 @@
 pub mod app;
 pub mod crawling;
 pub mod fakes;
+pub mod faults;
 pub mod front;
 pub mod mock_embeddings;
 pub mod mock_http;
@@ -15,3 +16,4 @@ pub mod peers;
 pub mod proxy;
 pub mod service;
 pub mod shared;
+pub mod tenants;

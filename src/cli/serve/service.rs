@@ -24,6 +24,7 @@ use crate::live::learner::Learner;
 use crate::roster::{Entries, Reader, Roster};
 use crate::serve::admin::Admin;
 use crate::tool::ServerId;
+use crate::troubles::Troubles;
 
 /// How long the crawler's children may take to end.
 pub const STOP: Duration = Duration::from_secs(5);
@@ -48,7 +49,7 @@ impl Service {
     pub async fn start(
         mut config: Config,
         reader: Reader,
-        shared: &Shared,
+        (shared, troubles): (&Shared, &Troubles),
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let mut demo = Vec::new();
@@ -63,7 +64,7 @@ impl Service {
             entries.set_found(&registry, found);
         }
         let live = Live::new("the encoder is being loaded");
-        let mut indexer = Indexer::new(live.clone(), Some(config.snapshot_path()));
+        let mut indexer = Indexer::telling(live.clone(), Some(config.snapshot_path()), troubles);
         indexer.use_trust(config.trust.clone(), config.trust_path()).await?;
         indexer.use_profiles(config.profiles.clone()).await;
         let threads = config.embed.threads;

@@ -19,6 +19,7 @@ use super::shared::Shared;
 use crate::config::{Config, ConfigErrors, Loaded, TenantConfig};
 use crate::roster::Roster;
 use crate::serve::{Logins, Rooms, Tenants};
+use crate::troubles::Troubles;
 
 /// Tenants that start at once: each reads its snapshot and builds an index.
 const AT_ONCE: usize = 4;
@@ -36,7 +37,8 @@ struct Inner {
     administered: bool,
     served: Tenants,
     turns: Arc<Semaphore>,
-    shutdown: CancellationToken,
+    /// When nothing new is taken, and when the rest ends.
+    ends: (CancellationToken, CancellationToken),
     /// Reloads come from threads that are not the runtime's.
     runtime: Handle,
     running: Mutex<BTreeMap<String, Running>>,
@@ -93,7 +95,7 @@ impl Tenancy {
         main: &Config,
         shared: &Shared,
         administered: bool,
-        shutdown: &CancellationToken,
+        ends: (CancellationToken, CancellationToken),
     ) -> Self {
         Self(Arc::new(Inner {
             args: args.clone(),
@@ -102,7 +104,7 @@ impl Tenancy {
             administered,
             served: Tenants::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
-            shutdown: shutdown.clone(),
+            ends,
             runtime: Handle::current(),
             running: Mutex::default(),
         }))
@@ -167,7 +169,7 @@ impl Tenancy {
         for warning in &loaded.warnings {
             tracing::warn!(tenant = name, "{warning}");
         }
-        let (stop, roster) = (self.0.shutdown.child_token(), Arc::<OnceLock<Roster>>::default());
+        let (stop, roster) = (self.0.ends.1.child_token(), Arc::<OnceLock<Roster>>::default());
         self.0.served.begin(name);
         let run = {
             let (tenancy, name) = (self.clone(), name.to_owned());
@@ -199,7 +201,11 @@ impl Tenancy {
         let (mcp, data) = (config.mcp.clone(), config.data.clone());
         let reader = watch.reader();
         let started = match crate::sealed::folder_of_owner(&data) {
-            Ok(()) => Service::start(config, reader, &self.0.shared, &stop).await,
+            // Whoever watches over the process hears of no tenant.
+            Ok(()) => {
+                let with = (&self.0.shared, &Troubles::default());
+                Service::start(config, reader, with, &stop).await
+            }
             Err(error) => Err(anyhow::Error::new(error).context(data.display().to_string())),
         };
         drop(turn);
@@ -224,15 +230,17 @@ impl Tenancy {
             mcp,
             ..Rooms::from(service.live.clone())
         };
+        let streams = self.0.ends.0.child_token();
         {
             // Whoever has it stopped does that in turn with this.
             let _turn = self.lock();
             if !stop.is_cancelled() {
-                self.0.served.serve(name, rooms, &stop);
+                self.0.served.serve(name, rooms, &streams);
             }
         }
         reload::follow_files(watch, service.roster.clone(), stop.clone());
         stop.cancelled().await;
+        streams.cancel();
         service.stopped().await;
     }
 

@@ -7,15 +7,14 @@ use serde_json::{Value, json};
 use super::super::admin::registry::{ApproveServer, Registries};
 use super::super::admin::{ConfigStatus, Done, NewServer};
 use super::super::decide::{Decide, DecidedList, PendingList};
+use super::super::health::{Alive, Health, Ready};
 use super::super::http;
 use super::super::learned::{Feedback, FeedbackTaken, Forgotten, LearnedPage};
 use super::super::manifest::{Manifest, ServerCard};
 use super::super::profiles::ProfileList;
 use super::super::tenants::TenantList;
 use super::super::trust::{ChangePage, FindingPage};
-use super::super::wire::{
-    CallAnswer, CallRequest, Health, IndexStatus, KnownTool, ServerList, ToolPage,
-};
+use super::super::wire::{CallAnswer, CallRequest, IndexStatus, KnownTool, ServerList, ToolPage};
 use super::{Operation, Schemas, finding, keys};
 use crate::roster::Reload;
 
@@ -160,6 +159,7 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
         Operation {
             method: "post",
             body: Some(schemas.read::<NewServer>()),
+            status: "201",
             problems: &[400, 401, 409, 413],
             ..Operation::get(
                 "/v1/admin/servers",
@@ -391,7 +391,7 @@ fn ops(schemas: &mut Schemas) -> Vec<Operation> {
         Operation {
             method: "post",
             body: Some(message.clone()),
-            problems: &[413, 415],
+            problems: &[400, 406, 413, 415],
             ..Operation::get(
                 "/mcp",
                 "mcp",
@@ -411,13 +411,22 @@ fn ops(schemas: &mut Schemas) -> Vec<Operation> {
             "Where the MCP endpoint is",
             schemas.written::<Manifest>(),
         ),
-        Operation::get("/livez", "live", "The process answers", schemas.written::<Health>()),
+        Operation::get("/livez", "live", "The process answers", schemas.written::<Alive>()),
         Operation {
             problems: &[503],
             ..Operation::get(
                 "/readyz",
                 "ready",
-                "There is something to search",
+                "There is something to search, and what of it is degraded",
+                schemas.written::<Ready>(),
+            )
+        },
+        Operation {
+            also: &[503],
+            ..Operation::get(
+                "/health",
+                "health",
+                "As /readyz, in two words",
                 schemas.written::<Health>(),
             )
         },
