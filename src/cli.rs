@@ -349,6 +349,9 @@ pub struct CheckArgs {
     /// Where `serve` would listen.
     #[command(flatten)]
     pub listen: ListenArgs,
+    /// Print what comes of this tenant's file.
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
 }
 
 /// Arguments of `completions`.

@@ -69,7 +69,7 @@ pub use self::service::{
     service_certificate, takes_keys,
 };
 pub use self::telemetry::{OtlpConfig, TelemetryConfig};
-pub use self::tenant::TenantConfig;
+pub use self::tenant::{TenantConfig, load_tenant};
 pub use self::tls::{Certificates, Clients, TlsConfig};
 
 /// Looks a variable up; `None` when it is unset.

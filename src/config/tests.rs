@@ -1,6 +1,7 @@
 mod call;
 mod encoder;
 mod profile;
+mod tenant;
 mod trust;
 
 use std::path::Path;

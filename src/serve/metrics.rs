@@ -10,7 +10,9 @@ use axum::http::Method;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use super::labelled::Labelled;
 use super::limits;
+use super::tenants::Tenants;
 use crate::audit::Audit;
 use crate::live::Live;
 
@@ -151,8 +153,8 @@ fn describe_others() {
     }
 }
 
-/// Everything, in the Prometheus text format.
-pub fn render(live: &Live, audit: &Audit) -> String {
+/// Everything, in the Prometheus text format: of each tenant, too, with its name as a label.
+pub fn render(live: &Live, tenants: &Tenants, audit: &Audit) -> String {
     let counted = install().map(PrometheusHandle::render).unwrap_or_default();
     // A recorder of its own for each reading, so that two servers in a process don't mix.
     let now = PrometheusBuilder::new().build_recorder();
@@ -161,5 +163,9 @@ pub fn render(live: &Live, audit: &Audit) -> String {
         gauges::read_audit(audit);
         process::read();
     });
+    for (tenant, live) in tenants.lives() {
+        let labelled = Labelled::new(&now, "tenant", tenant);
+        metrics::with_local_recorder(&labelled, || gauges::read(&live));
+    }
     counted + &now.handle().render()
 }

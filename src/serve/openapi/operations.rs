@@ -14,6 +14,7 @@ use super::super::limits::quota::QuotaList;
 use super::super::manifest::{Manifest, ServerCard};
 use super::super::profiles::ProfileList;
 use super::super::switches::{LogSwitches, SwitchLog};
+use super::super::tenants::TenantList;
 use super::super::trust::{ChangePage, FindingPage};
 use super::super::wire::{CallAnswer, CallRequest, IndexStatus, KnownTool, ServerList, ToolPage};
 use super::{Operation, Schemas, finding, keys};
@@ -28,6 +29,7 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.extend(admin(schemas));
     operations.extend(registries(schemas));
     operations.push(profiles(schemas));
+    operations.push(tenants(schemas));
     operations.extend(keys::operations(schemas));
     operations.push(quotas(schemas));
     operations.extend(learned(schemas));
@@ -306,6 +308,19 @@ fn quotas(schemas: &mut Schemas) -> Operation {
             "listQuotas",
             "The calls that callers with a quota have made today (UTC)",
             schemas.written::<QuotaList>(),
+        )
+    }
+}
+
+/// And this.
+fn tenants(schemas: &mut Schemas) -> Operation {
+    Operation {
+        problems: &[401],
+        ..Operation::get(
+            "/v1/admin/tenants",
+            "listTenants",
+            "Every tenant, and how it does",
+            schemas.written::<TenantList>(),
         )
     }
 }
