@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::config_check::toolscout;
-use crate::support::crawling::page;
+use crate::support::crawling::{page, until};
 use crate::support::front::{Authority, Flaw, Issued};
 use crate::support::mock_http::{Answer, MockHttp, Speaks};
 use crate::support::mock_stdio::MockStdio;
@@ -145,7 +145,7 @@ async fn each_server_is_connected_to_and_the_clock_compared() {
     assert_told(&report, "server gone", "fail", "/no/such/program", "[servers.gone]");
     assert_told(&report, "server off", "ok", "switched off", "");
     assert_told(&report, "server hanging", "fail", "no answer within 2s", "--timeout");
-    assert_eq!(hanging.running(), Vec::<String>::new());
+    until("the child has ended", || hanging.running().is_empty()).await;
 
     let (_, report) = doctor(folder.path(), &["--offline"]).await;
     let asked = report["checks"].as_array().unwrap().iter();
