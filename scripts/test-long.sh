@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What takes longer than scripts/test.sh may; run before a release, its results go to CHANGELOG.md.
-# Usage: scripts/test-long.sh [SECTION…], by default all of them:
+# Usage: scripts/test-long.sh [--system] [SECTION…], by default all of them:
 #   long         the tests named long_… (the short run skips them), on a release build
 #   upstreams    scripts/upstreams.sh: real servers, as docs/upstreams.md has them
 #   conformance  the auth scenarios of the MCP conformance suite, on a release build
@@ -8,7 +8,10 @@
 #   fuzz         scripts/fuzz.sh, five minutes for each target
 #   sanitize     scripts/sanitize.sh, with AddressSanitizer where there is a nightly compiler
 #   mutants      scripts/mutants.sh: which changes of the core no unit test notices
-#   image        scripts/build-image.sh, and its result run as the image runs it, without Docker
+#   image        the Dockerfile's build in a new Debian (scripts/clean-root.sh; where this is not root,
+#                scripts/build-image.sh here), and its result run as the image runs it, without Docker
+#   release      scripts/release.sh, and what comes of it looked through
+# With --system it may install debootstrap with apt-get.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -58,7 +61,15 @@ section_mutants() {
 }
 
 section_image() {
-  scripts/build-image.sh "$work/image"
+  if [[ $(id -u) == 0 ]]; then
+    if [[ $system == yes ]] && ! command -v debootstrap >/dev/null; then
+      apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends debootstrap
+    fi
+    scripts/clean-root.sh "$work/image"
+  else
+    echo "image: not root, so it is built here and not in a clean root"
+    scripts/build-image.sh "$work/image"
+  fi
   # Port 0 lets the system choose, and the log says which it was.
   (
     cd "$work/image"
@@ -91,11 +102,35 @@ section_image() {
   return 1
 }
 
+section_release() {
+  scripts/release.sh "$work/release"
+  (cd "$work/release" && sha256sum --check --quiet SHA256SUMS)
+  local name
+  name=$(basename "$work"/release/*.tar.gz .tar.gz)
+  tar -C "$work" -xzf "$work/release/$name.tar.gz"
+  "$work/$name/toolscout" --version
+  [[ -f $work/$name/deploy/systemd/toolscout.service && -f $work/$name/docs/operating.md ]]
+  # Every crate that is linked stands in the bill of materials.
+  cargo tree --locked --edges normal --prefix none --format '{p}' | cut -d' ' -f1 | sort -u >"$work/linked"
+  python3 -c 'import json, sys; print("\n".join(sorted({c["name"] for c in json.load(open(sys.argv[1]))["components"]} | {"toolscout"})))' \
+    "$work/release/$name.cdx.json" >"$work/listed"
+  if [[ -n $(comm -23 "$work/linked" "$work/listed") ]]; then
+    echo "release: not in the bill of materials:" $(comm -23 "$work/linked" "$work/listed") >&2
+    return 1
+  fi
+  echo "release: $(wc -l <"$work/listed") crates in the bill of materials"
+}
+
+system=no
+if [[ ${1-} == --system ]]; then
+  system=yes
+  shift
+fi
 sections=("$@")
-((${#sections[@]})) || sections=(long upstreams conformance soak fuzz sanitize mutants image)
+((${#sections[@]})) || sections=(long upstreams conformance soak fuzz sanitize mutants image release)
 for section in "${sections[@]}"; do
   declare -F "section_$section" >/dev/null || {
-    echo "test-long: no section $section; there are: long upstreams conformance soak fuzz sanitize mutants image" >&2
+    echo "test-long: no section $section; there are: long upstreams conformance soak fuzz sanitize mutants image release" >&2
     exit 2
   }
 done

@@ -69,6 +69,7 @@ where_there_is() { # COMMAND…
 step "fetch test peers" scripts/fetch-test-peers.sh
 step "format" cargo fmt --check
 step "layers" scripts/check-layers.sh
+step "deploy" scripts/check-deploy.sh
 step "clippy" cargo clippy --locked --all-targets -- -D warnings
 step "fetch minilm and its runtime" cargo run --locked --quiet -- model pull minilm --data index-data
 step "tests" tests

@@ -8,13 +8,16 @@ pub mod completions;
 pub mod config;
 pub mod crawl;
 pub mod demo_server;
+pub mod doctor;
 mod entries;
 pub mod eval;
 pub mod import;
+pub mod key;
 pub mod learned;
 pub mod lint;
 mod local;
 mod log;
+mod manager;
 pub mod model;
 mod progress;
 pub mod registry;
@@ -28,6 +31,7 @@ pub mod trust;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
@@ -75,6 +79,8 @@ pub enum Command {
     /// Check the configuration, or print an example of one.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look for what stands in the way of a good service, with the remedy.
+    Doctor(Box<doctor::DoctorArgs>),
     /// Look through the tools for what makes them hard to find or to use.
     Lint(lint::LintArgs),
     /// Take the servers that your MCP clients have into toolscout.toml.
@@ -93,6 +99,9 @@ pub enum Command {
     /// List the models, fetch one, or choose the one that is used.
     #[command(subcommand)]
     Model(model::ModelCommand),
+    /// Make, list, replace and revoke the API keys that a toolscout takes.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Log in at servers that want it, and see or forget the logins.
     #[command(subcommand)]
     Auth(auth::AuthCommand),
@@ -123,6 +132,13 @@ pub struct ServeArgs {
     /// Show what this profile does, and nothing else, to the client on stdin.
     #[arg(long, requires = "stdio", value_name = "NAME")]
     pub profile: Option<String>,
+    /// How long open requests may take to end once it is told to stop.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub drain: Duration,
+    /// How long before that it takes requests as ever, while /readyz says that it is leaving: the
+    /// time that a load balancer needs to notice.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub leave: Duration,
     /// How log lines are written.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
@@ -191,6 +207,12 @@ pub struct SearchArgs {
         value_name = "URL"
     )]
     pub url: Option<Url>,
+    /// A file with the API key or access token to show there [env: `TOOLSCOUT_KEY`, the key itself].
+    #[arg(long, requires = "url", value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Whom to trust there.
+    #[command(flatten)]
+    pub tls: remote::TlsArgs,
     /// How many tools at most; absent, between 5 and 10.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=50))]
     pub limit: Option<u16>,
@@ -342,7 +364,10 @@ pub struct DemoServerArgs {
 
 /// The runtime of a command.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+    // One more than cores: while each works on a search, somebody still takes in what comes, and
+    // says so where it is too much.
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(cores + 1).enable_all().build()
 }
 
 /// Does what was asked.
@@ -355,9 +380,11 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Add(args) => add::run(&args),
         Command::Registry(command) => registry::run(&command),
         Command::Config(command) => config::run(&command),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Model(command) => model::run(&command),
+        Command::Key(command) => key::run(&command),
         Command::Auth(command) => auth::run(&command),
         Command::Server(command) => server::run(&command),
         Command::Reload(args) => server::reload(&args),

@@ -56,17 +56,20 @@ pub use self::added::AddedServer;
 pub use self::audit::AuditConfig;
 pub use self::call::{Alias, Allow, CallConfig, McpConfig};
 pub use self::error::{ConfigError, ConfigErrors, Problem};
-pub use self::inbound::AuthConfig;
-pub use self::limits::LimitsConfig;
+pub use self::inbound::{AuthConfig, CertificateConfig, Introspection, IssuerConfig, Mapped};
+pub use self::limits::{LimitsConfig, Rate};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 pub use self::names::{NameFilter, Names};
 pub use self::network::{ClientCertificate, NetworkConfig, Proxy, Unusable, certificates};
 pub use self::registry::{Approve, RegistryConfig, RemoteKind};
 pub use self::server::Defaults;
-pub use self::service::{data_folder, followed_registries, service_address};
+pub use self::service::{
+    admin_address, data_folder, followed_registries, service_address, service_certificate,
+    takes_keys,
+};
 pub use self::telemetry::TelemetryConfig;
 pub use self::tenant::TenantConfig;
-pub use self::tls::TlsConfig;
+pub use self::tls::{Certificates, Clients, TlsConfig};
 
 /// Looks a variable up; `None` when it is unset.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -168,6 +171,7 @@ impl Config {
             ("[[registry]]", self.registries != next.registries),
             ("[crawl], for [[registry]] alone", reached_anew && !self.registries.is_empty()),
             ("token_key_file, token_keyring", key(self) != key(next)),
+            ("[auth]", self.auth != next.auth),
             ("[rerank]", shown(&self.rerank) != shown(&next.rerank)),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()

@@ -37,4 +37,5 @@ pub mod search;
 pub mod serve;
 pub mod text;
 pub mod tool;
+pub mod troubles;
 pub mod trust;

@@ -131,9 +131,9 @@ pub struct Status {
 }
 
 /// The live index; a cheap handle to what the indexer publishes: all of it, or what the profile of
-/// this name shows.
+/// this name shows, and whether its holder is kept to that.
 #[derive(Clone)]
-pub struct Live(Arc<Shared>, Option<Arc<str>>);
+pub struct Live(Arc<Shared>, Option<Arc<str>>, bool);
 
 struct Shared {
     published: ArcSwap<Generation>,
@@ -172,7 +172,7 @@ impl Live {
             learner: OnceLock::new(),
             started: Instant::now(),
         };
-        Self(Arc::new(shared), None)
+        Self(Arc::new(shared), None, false)
     }
 
     /// A first generation of `catalog` without an encoder, every server ready.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::local::cached;
 use super::reload::{self, Watch};
-use super::{ServeArgs, log, progress};
+use super::{ServeArgs, log, manager, progress};
 use crate::auth::Accounts;
 use crate::catalog::ServerInfo;
 use crate::config::{Config, EmbedConfig};
@@ -30,9 +31,12 @@ use crate::live::learner::Learner;
 use crate::live::{Encoder, Live, Rerank};
 use crate::roster::{Entries, Roster};
 use crate::serve::admin::Admin;
+use crate::serve::door::Door;
+use crate::serve::health::Vitals;
 use crate::serve::token::{AdminToken, TokenError};
 use crate::serve::{Logins, Rooms};
 use crate::tool::ServerId;
+use crate::troubles::Troubles;
 use crate::{demo, serve};
 
 /// How long the crawler's children may take to end.
@@ -63,16 +67,24 @@ async fn run_until_stopped(
     config: Config,
     lines: MultiProgress,
 ) -> anyhow::Result<()> {
-    let shutdown = CancellationToken::new();
-    stop_on_signal(shutdown.clone())?;
-    let listener = if args.stdio { None } else { Some(listen(&config).await?) };
-    let service = Service::start(&watch, config.clone(), &shutdown).await?;
-    let shown = tokio::spawn(progress::show(service.live.clone(), lines, shutdown.clone()));
+    // First nothing new is taken, and only when what was open is answered, the rest ends: a call
+    // under way needs its server's connection.
+    let (shutdown, stop) = (CancellationToken::new(), CancellationToken::new());
+    let vitals = Vitals { drain: args.drain, ..Vitals::default() };
+    stop_on_signal(vitals.leaving.clone(), args.leave, shutdown.clone())?;
+    let listener = if args.stdio { None } else { Some(listen(config.listen).await?) };
+    let operators = match config.auth.admin_listen {
+        Some(address) if !args.stdio => Some(listen(address).await?),
+        _ => None,
+    };
+    let service = Service::start(&watch, config.clone(), &vitals.troubles, &stop).await?;
+    let shown = tokio::spawn(progress::show(service.live.clone(), lines, stop.clone()));
     let live = match &args.profile {
         None => service.live.clone(),
         Some(name) => service.live.scoped(name).with_context(|| no_profile(name, &config))?,
     };
-    reload::follow(watch, service.roster.clone(), shutdown.clone())?;
+    reload::follow(watch, service.roster.clone(), stop.clone())?;
+    manager::stay_alive(stop.clone());
     match listener {
         None => {
             let rooms = Rooms {
@@ -80,22 +92,38 @@ async fn run_until_stopped(
                 mcp: config.mcp.clone(),
                 ..Rooms::from(live)
             };
-            serve::run_stdio(rooms, shutdown.clone()).await?;
-            shutdown.cancel();
+            manager::ready("stdin");
+            let served = serve::run_stdio(rooms, shutdown.clone()).await;
+            stop.cancel();
+            served?;
         }
         Some(listener) => {
             let address = listener.local_addr()?;
-            let config = Config { listen: address, ..config };
-            let admin = admin(&config, &service)?;
+            let mut config = Config { listen: address, ..config };
+            let token = admin_token(&config)?;
+            let admin = token.is_some().then(|| service.admin());
+            let door = Door::open(&config, token)?;
+            let following = tokio::spawn(door.clone().follow(shutdown.clone()));
+            let (scheme, mut apart) = (config.tls.scheme(), String::new());
+            if let Some(operators) = &operators {
+                let address = operators.local_addr()?;
+                config.auth.admin_listen = Some(address);
+                apart = format!(", administration on {scheme}://{address}");
+            }
             writeln!(
                 anstream::stdout(),
-                "toolscout {} on http://{address} (MCP at /mcp, search at /v1/search?q=)",
+                "toolscout {} on {scheme}://{address} (MCP at /mcp, search at /v1/search?q={apart})",
                 env!("CARGO_PKG_VERSION")
             )?;
-            let logins = Logins::new(service.accounts.clone(), address);
+            let logins = Logins::new(service.accounts.clone(), scheme, address);
             let (caller, mcp) = (service.crawler.caller(), config.mcp.clone());
-            let rooms = Rooms { live, admin, logins, caller, mcp };
-            serve::run(listener, rooms, &config, shutdown.clone()).await;
+            let rooms = Rooms { live, admin, logins, caller, mcp, vitals, door };
+            manager::ready(&address.to_string());
+            let listeners = serve::Listeners { public: listener, operators };
+            serve::run(listeners, rooms, &config, shutdown.clone()).await?;
+            // When keys were used last is saved.
+            let _ = tokio::time::timeout(STOP, following).await;
+            stop.cancel();
         }
     }
     service.stopped().await;
@@ -113,12 +141,9 @@ pub(super) fn no_profile(name: &str, config: &Config) -> String {
 }
 
 /// Nothing can be changed over HTTP where no token can be kept.
-fn admin(config: &Config, service: &Service) -> anyhow::Result<Option<Admin>> {
+fn admin_token(config: &Config) -> anyhow::Result<Option<AdminToken>> {
     match AdminToken::open(&config.data) {
-        Ok(token) => {
-            let (roster, live) = (service.roster.clone(), service.live.clone());
-            Ok(Some(Admin { roster, follower: service.follower.clone(), live, token }))
-        }
+        Ok(token) => Ok(Some(token)),
         Err(error @ TokenError::Io(..)) => {
             tracing::warn!("the admin API is off: {error}");
             Ok(None)
@@ -127,14 +152,18 @@ fn admin(config: &Config, service: &Service) -> anyhow::Result<Option<Admin>> {
     }
 }
 
-async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(config.listen).await.with_context(|| {
-        format!("can't listen on {}: choose another address with --listen", config.listen)
-    })
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("can't listen on {address}: choose another address with --listen"))
 }
 
-/// The first signal drains, the second ends at once.
-fn stop_on_signal(shutdown: CancellationToken) -> std::io::Result<()> {
+/// The first signal drains, once `leave` is over; the second ends at once.
+fn stop_on_signal(
+    leaving: CancellationToken,
+    leave: Duration,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -145,11 +174,18 @@ fn stop_on_signal(shutdown: CancellationToken) -> std::io::Result<()> {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            if shutdown.is_cancelled() {
+            if leaving.is_cancelled() {
+                crawl::end_children();
                 std::process::exit(130);
             }
             tracing::info!("stopping: open requests are answered first");
-            shutdown.cancel();
+            manager::stopping();
+            leaving.cancel();
+            let shutdown = shutdown.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(leave).await;
+                shutdown.cancel();
+            });
         }
     });
     Ok(())
@@ -172,6 +208,7 @@ impl Service {
     async fn start(
         watch: &Watch,
         mut config: Config,
+        troubles: &Troubles,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let mut demo = Vec::new();
@@ -186,7 +223,7 @@ impl Service {
             entries.set_found(&registry, found);
         }
         let live = Live::new("the encoder is being loaded");
-        let mut indexer = Indexer::new(live.clone(), Some(config.snapshot_path()));
+        let mut indexer = Indexer::telling(live.clone(), Some(config.snapshot_path()), troubles);
         indexer.use_trust(config.trust.clone(), config.trust_path()).await?;
         indexer.use_profiles(config.profiles.clone()).await;
         let threads = config.embed.threads;
@@ -227,6 +264,13 @@ impl Service {
         load_reranker(config, live.clone());
         let indexer = tokio::spawn(indexer.run(received, vectors, threads, shutdown.clone()));
         Ok(Self { live, roster, follower, crawler, accounts, indexer, learner })
+    }
+
+    /// What operators may change.
+    fn admin(&self) -> Admin {
+        let (roster, follower, live) =
+            (self.roster.clone(), self.follower.clone(), self.live.clone());
+        Admin { roster, follower, live }
     }
 
     /// Waits until the children are gone, and tokens and what was published are saved.

@@ -104,7 +104,7 @@ impl SourceArgs {
         named.chain([file_of(&sources, &variable).1]).collect()
     }
 
-    fn sources(&self, listen: Option<&ListenArgs>) -> Sources {
+    pub(super) fn sources(&self, listen: Option<&ListenArgs>) -> Sources {
         Sources {
             config: self.config.clone(),
             mcp_config: self.mcp_config.clone(),

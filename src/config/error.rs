@@ -166,6 +166,9 @@ pub enum Problem {
     /// No name of an environment variable.
     #[error("not the name of an environment variable")]
     EnvName,
+    /// No network.
+    #[error("{0:?} is not a network")]
+    Network(String),
     /// No glob.
     #[error("{0}")]
     Glob(String),
@@ -254,6 +257,18 @@ pub enum Problem {
     /// Warning: a switched-off server that could not be used.
     #[error("switched off, and left out because its entry has errors ({0})")]
     LeftOut(String),
+    /// No such profile.
+    #[error("there is no profile {0:?}")]
+    NoProfile(String),
+    /// No such tenant.
+    #[error("there is no tenant {0:?}")]
+    NoTenant(String),
+    /// The same twice.
+    #[error("{0} is there twice")]
+    Twice(String),
+    /// Warning: nobody is anonymous where everybody is asked.
+    #[error("means nothing here, since [auth] has everybody asked who they are")]
+    Asked,
     /// Warning: nothing to crawl.
     #[error("no servers are configured")]
     Nothing,
@@ -286,19 +301,19 @@ impl Problem {
             Self::Duration(_) => "write a number and a unit, as in \"30s\" or \"15m\"",
             Self::Address(_) => "write an IP address and a port, as in \"127.0.0.1:7420\"",
             Self::NotLoopback(_) => {
-                "listen on 127.0.0.1, or pass --allow-anonymous (allow_anonymous = true) when \
-                 something in front of it asks"
+                "listen on 127.0.0.1, have callers asked by [auth] (`keys = true` is the least), or \
+                 pass --allow-anonymous (allow_anonymous = true) when something in front of it asks"
             }
             Self::NoDataFolder => "pass --data DIR or set TOOLSCOUT_DATA",
             Self::Reference(_) => "write ${NAME} or ${NAME:-default}, with NAME in the environment",
-            Self::Nul => "remove it",
+            Self::Nul | Self::Asked => "remove it",
             Self::Empty => "give it a value, or remove the key",
             Self::Needed => "give it a value; see `toolscout config example`",
             Self::NoModel(_) => {
                 "fetch it with `toolscout model pull`, name one of `toolscout model list`, or name \
                  the folder that it is in"
             }
-            Self::SeveralEncoders | Self::KeyTwice => "remove one of the two",
+            Self::SeveralEncoders | Self::KeyTwice | Self::Twice(_) => "remove one of the two",
             Self::Id => "give the server a readable id",
             Self::Duplicate { .. } => "rename one of the two, or remove it",
             Self::NoTransport => "give it one of `command`, `url` or `catalog`",
@@ -314,6 +329,7 @@ impl Problem {
                 "put the certificate and its key in one file, or name the key as `client_key_file`"
             }
             Self::EnvName => "use a name without `=`",
+            Self::Network(_) => "write an IP address or a network, as in \"10.0.0.0/8\"",
             Self::Glob(_) => {
                 "write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves"
             }
@@ -340,6 +356,8 @@ impl Problem {
             Self::NoCommand(_) => "install it, or give its full path",
             Self::PlainHttp => "use https://",
             Self::LeftOut(_) => "correct the entry before it is switched on",
+            Self::NoProfile(name) => return format!("add [profiles.{name}], or name another"),
+            Self::NoTenant(name) => return format!("add [tenants.{name}], or name another"),
             Self::Nothing => "add [servers.ID] to toolscout.toml, or pass --mcp-config FILE",
         };
         fixed.into()

@@ -85,6 +85,7 @@ pub(super) struct Section<'a> {
 }
 
 /// Reads and resolves everything.
+#[expect(clippy::too_many_lines, reason = "a section after the other, each in a few lines")]
 pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, ConfigErrors> {
     let mut errors = Vec::new();
     let mut warnings = Vec::new();
@@ -142,6 +143,12 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let tls = tls::resolve(raw.tls, &mut section);
     let telemetry = telemetry::resolve(raw.telemetry, &mut section);
     let audit = audit::resolve(raw.audit, &mut section);
+    let allow_anonymous = raw.allow_anonymous.unwrap_or(false) || sources.allow_anonymous;
+    if allow_anonymous && auth.asks() {
+        warnings.push(place.at("allow_anonymous").error(Problem::Asked));
+    }
+    let known = (|name: &str| profiles.contains_key(name), |name: &str| tenants.contains_key(name));
+    inbound::check_names(&auth, &place, known, &mut errors);
     refuse_duplicates(&entries, sources.demo, &mut errors);
     let mut servers = Vec::new();
     // What an error was told of would be another server without it.
@@ -173,7 +180,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             config: Config {
                 demo: sources.demo,
                 listen,
-                allow_anonymous: raw.allow_anonymous.unwrap_or(false) || sources.allow_anonymous,
+                allow_anonymous,
                 allowed_hosts: raw.allowed_hosts,
                 allowed_origins: raw.allowed_origins,
                 data,

@@ -3,11 +3,13 @@
 //! Invariant: when the transport is gone, so is every process of the child's group.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -21,6 +23,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinHandle;
 use tokio_util::codec::FramedRead;
+use tokio_util::sync::CancellationToken;
 
 use super::error::{CrawlError, Secrets, clip};
 use super::lines::Lines;
@@ -33,10 +36,17 @@ const INHERITED: [&str; 9] =
     ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "TERM", "SHELL", "LOGNAME"];
 /// The longest message, unless `max_bytes` is less.
 const MAX_LINE: usize = 16 << 20;
+/// What may wait for a child to read it, of all messages together.
+const MAX_UNREAD: usize = 8 << 20;
+/// A child that reads nothing for so long, while something waits for it, reads no more.
+const STALLED: Duration = Duration::from_mins(1);
 /// The longest line of stderr that is logged.
 const MAX_LOGGED: usize = 2_000;
 /// How long a child may take to end once its stdin is closed.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How long it may take then to end at a SIGTERM, before it is killed.
+const TERM: Duration = Duration::from_secs(1);
 
 /// How long its stderr is read on after that, for the reason.
 const LAST_WORDS: Duration = Duration::from_millis(300);
@@ -53,6 +63,10 @@ pub(super) struct Program<'a> {
 pub(super) struct StdioTransport {
     group: Group,
     stdin: Arc<AsyncMutex<Option<ChildStdin>>>,
+    /// Bytes that wait to be read by the child.
+    unread: Arc<AtomicUsize>,
+    /// Cancelled when it reads no more.
+    stalled: CancellationToken,
     stdout: FramedRead<ChildStdout, Lines>,
     stderr: JoinHandle<()>,
     last_words: LastWords,
@@ -104,6 +118,8 @@ impl StdioTransport {
         Ok(Self {
             group: Group::of(child),
             stdin: Arc::new(AsyncMutex::new(Some(stdin))),
+            unread: Arc::default(),
+            stalled: CancellationToken::new(),
             stdout: FramedRead::new(stdout, Lines::up_to(max_bytes)),
             stderr,
             last_words,
@@ -148,19 +164,40 @@ impl Transport<RoleClient> for StdioTransport {
     ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
         self.tap.sent(&message);
         let stdin = Arc::clone(&self.stdin);
+        let unread = Arc::clone(&self.unread);
+        let stalled = self.stalled.clone();
         async move {
             let mut line = serde_json::to_vec(&message)?;
+            drop(message);
             line.push(b'\n');
+            // Nobody takes back what was not read when its call is given up: the line would be cut.
+            let _waits = Unread::within(&unread, line.len()).ok_or_else(not_read)?;
             let mut stdin = stdin.lock().await;
-            let stdin = stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-            stdin.write_all(&line).await?;
-            stdin.flush().await
+            let pipe = stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+            let mut rest = &line[..];
+            while !rest.is_empty() {
+                let Ok(written) = tokio::time::timeout(STALLED, pipe.write(rest)).await else {
+                    // Those that wait behind this one learn it at once.
+                    *stdin = None;
+                    stalled.cancel();
+                    return Err(not_read());
+                };
+                rest = &rest[written?..];
+            }
+            pipe.flush().await
         }
     }
 
     async fn receive(&mut self) -> Option<ServerJsonRpcMessage> {
         loop {
-            let line = match self.stdout.next().await {
+            let next = tokio::select! {
+                next = self.stdout.next() => next,
+                () = self.stalled.cancelled() => {
+                    self.fault.set(CrawlError::Closed(format!(": {}", not_read())));
+                    return None;
+                }
+            };
+            let line = match next {
                 Some(Ok(line)) if line.cut => {
                     self.fault.set(CrawlError::TooManyBytes(self.max_bytes));
                     return None;
@@ -189,7 +226,11 @@ impl Transport<RoleClient> for StdioTransport {
         if let Ok(mut stdin) = self.stdin.try_lock() {
             *stdin = None;
         }
-        let ended = tokio::time::timeout(GRACE, self.group.child.wait()).await.is_ok();
+        let mut ended = tokio::time::timeout(GRACE, self.group.child.wait()).await.is_ok();
+        if !ended {
+            self.group.signal(Signal::TERM);
+            ended = tokio::time::timeout(TERM, self.group.child.wait()).await.is_ok();
+        }
         self.group.kill();
         if !ended {
             self.group.child.wait().await?;
@@ -198,22 +239,69 @@ impl Transport<RoleClient> for StdioTransport {
     }
 }
 
+/// Bytes of a message that waits to be read.
+struct Unread {
+    all: Arc<AtomicUsize>,
+    own: usize,
+}
+
+impl Unread {
+    /// So many more, where they are the first or there is room for them.
+    fn within(all: &Arc<AtomicUsize>, own: usize) -> Option<Self> {
+        let more = |now: usize| (now == 0 || now + own <= MAX_UNREAD).then_some(now + own);
+        all.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
+        Some(Self { all: Arc::clone(all), own })
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.own, Ordering::SeqCst);
+    }
+}
+
+fn not_read() -> io::Error {
+    io::Error::new(io::ErrorKind::WouldBlock, "it does not read what it was sent before")
+}
+
 /// A child that leads a process group of its own, and what it started.
 struct Group {
     child: Child,
     id: Option<Pid>,
 }
 
+/// Every group there is, for an end that waits for no task.
+static GROUPS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+fn groups() -> MutexGuard<'static, BTreeSet<i32>> {
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Kills every group.
+pub(super) fn kill_all() {
+    for id in groups().iter().filter_map(|id| Pid::from_raw(*id)) {
+        let _ = kill_process_group(id, Signal::KILL);
+    }
+}
+
 impl Group {
     fn of(child: Child) -> Self {
         let id = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        groups().extend(id.map(Pid::as_raw_pid));
         Self { child, id }
     }
 
-    fn kill(&mut self) {
-        if let Some(id) = self.id.take() {
+    fn signal(&self, signal: Signal) {
+        if let Some(id) = self.id {
             // Fails where the group has no process any more, which is what is wanted.
-            let _ = kill_process_group(id, Signal::KILL);
+            let _ = kill_process_group(id, signal);
+        }
+    }
+
+    fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        if let Some(id) = self.id.take() {
+            groups().remove(&id.as_raw_pid());
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::index::snapshot;
 use crate::memory::Making;
 use crate::sealed::{self, SealedError};
 use crate::tool::{ServerId, Tool};
+use crate::troubles::Troubles;
 use crate::trust::decide::{Choice, DecisionError, Word};
 use crate::trust::feed::Event;
 use crate::trust::policy::Policy;
@@ -50,6 +51,8 @@ pub struct Indexer {
     generation: u64,
     snapshot: Option<PathBuf>,
     saver: Option<Saver<(u64, Arc<Catalog>)>>,
+    /// Hears where saving fails.
+    troubles: Troubles,
     vectors: Option<Arc<VectorCache>>,
     /// Embeds in the background; absent where the encoder is instant.
     worker: Option<VectorWorker>,
@@ -65,6 +68,15 @@ impl Indexer {
     ///
     /// With a `snapshot` outside a tokio runtime: a task of its own writes it.
     pub fn new(live: Live, snapshot: Option<PathBuf>) -> Self {
+        Self::telling(live, snapshot, &Troubles::default())
+    }
+
+    /// As [`Indexer::new`]; `troubles` hears where saving fails.
+    ///
+    /// # Panics
+    ///
+    /// As [`Indexer::new`].
+    pub fn telling(live: Live, snapshot: Option<PathBuf>, troubles: &Troubles) -> Self {
         let (report_progress, progress) = mpsc::channel(1);
         let (give_orders, orders) = mpsc::channel(16);
         // Of several writers, which only tests have, the first takes orders.
@@ -85,10 +97,12 @@ impl Indexer {
             generation: index.generation,
             saver: snapshot.clone().map(|path| {
                 let lost = "a restart will have to crawl before it can serve";
-                Saver::start("snapshot", lost, move |(generation, catalog): (u64, Arc<Catalog>)| {
+                let save = move |(generation, catalog): (u64, Arc<Catalog>)| {
                     snapshot::save(&path, generation, &catalog)
-                })
+                };
+                Saver::start("snapshot", lost, troubles.clone(), save)
             }),
+            troubles: troubles.clone(),
             snapshot,
             vectors: None,
             worker: None,
@@ -104,7 +118,7 @@ impl Indexer {
         policy: Policy,
         path: PathBuf,
     ) -> Result<(), HistoryUnreadable> {
-        self.gate = Gate::open(policy, path).await?;
+        self.gate = Gate::open(policy, path, self.troubles.clone()).await?;
         self.known = Arc::new(self.gate.known());
         self.tell();
         Ok(())

@@ -12,6 +12,8 @@ use metrics::counter;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::troubles::Troubles;
+
 /// After this time a disk that took nothing is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -30,10 +32,12 @@ struct Reached {
 }
 
 impl<T: Clone + Default + Send + Sync + 'static> Saver<T> {
-    /// Starts it; `save` writes a value, `lost` is what a restart will lack where that fails.
+    /// Starts it; `save` writes a value, `lost` is what a restart will lack where that fails, which
+    /// `troubles` hears of.
     pub fn start<E: Display + Send + 'static>(
         what: &'static str,
         lost: &'static str,
+        troubles: Troubles,
         save: impl Fn(T) -> Result<(), E> + Send + Sync + 'static,
     ) -> Self {
         let (newest, mut values) = watch::channel((0, T::default()));
@@ -59,12 +63,17 @@ impl<T: Clone + Default + Send + Sync + 'static> Saver<T> {
                     Err(error) => Err(format!("{what}: {error}")),
                 };
                 match &saved {
-                    Ok(()) if failed => tracing::info!("the {what} can be saved again"),
+                    Ok(()) if failed => {
+                        tracing::info!("the {what} can be saved again");
+                        troubles.clear(what);
+                    }
                     Ok(()) => {}
                     Err(error) => {
                         counter!("toolscout_save_failures_total", "what" => what).increment(1);
                         if !failed {
                             tracing::warn!("{error}: {lost}");
+                            troubles
+                                .set(what, format!("it can't be saved, the log says why: {lost}"));
                         }
                     }
                 }
@@ -109,11 +118,11 @@ mod tests {
     use super::*;
 
     /// A saver of numbers, what it has written, and whether it can write.
-    fn numbers() -> (Saver<u64>, Arc<Mutex<Vec<u64>>>, Arc<AtomicBool>) {
+    fn numbers(troubles: &Troubles) -> (Saver<u64>, Arc<Mutex<Vec<u64>>>, Arc<AtomicBool>) {
         let written = Arc::<Mutex<Vec<u64>>>::default();
         let full = Arc::<AtomicBool>::default();
         let (disk, is_full) = (Arc::clone(&written), Arc::clone(&full));
-        let saver = Saver::start("list", "it is lost", move |value| {
+        let saver = Saver::start("list", "it is lost", troubles.clone(), move |value| {
             if is_full.load(Ordering::SeqCst) {
                 return Err("no space left");
             }
@@ -125,7 +134,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_of_many_is_what_is_saved_and_none_after_a_newer_one() {
-        let (saver, written, _) = numbers();
+        let (saver, written, _) = numbers(&Troubles::default());
         for value in 1..=50 {
             saver.save(value);
             tokio::task::yield_now().await;
@@ -138,17 +147,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_can_not_be_saved_is_tried_again_without_another_change() {
-        let (saver, written, full) = numbers();
+        let troubles = Troubles::default();
+        let (saver, written, full) = numbers(&troubles);
         assert!(saver.saved().await, "nothing is there to be saved");
         saver.save(1);
         assert!(saver.saved().await);
         full.store(true, Ordering::SeqCst);
         saver.save(2);
         assert!(!saver.saved().await, "it says so");
+        assert!(troubles.all().contains_key("list"));
         full.store(false, Ordering::SeqCst);
         while written.lock().unwrap().len() < 2 {
             tokio::time::sleep(RETRY).await;
         }
+        assert!(saver.saved().await && troubles.all().is_empty());
         full.store(true, Ordering::SeqCst);
         saver.save(3);
         assert!(!saver.saved().await);

@@ -19,6 +19,7 @@ use crate::catalog::{Catalog, Diff, ServerUpdate};
 use crate::memory::Making;
 use crate::sealed::SealedError;
 use crate::tool::{ServerId, Tool};
+use crate::troubles::Troubles;
 use crate::trust::decide::{Choice, Decided, DecisionError, Word};
 use crate::trust::feed::{Event, EventKind, Feed};
 use crate::trust::history::Book;
@@ -86,8 +87,12 @@ pub struct Admitted {
 pub struct HistoryUnreadable(SealedError);
 
 impl Gate {
-    /// Goes on with the book at `path`. One that makes no sense is set aside with a warning.
-    pub async fn open(policy: Policy, path: PathBuf) -> Result<Self, HistoryUnreadable> {
+    /// Goes on with the book at `path`; `troubles` hears where it can't be saved. One that makes no sense is set aside with a warning.
+    pub async fn open(
+        policy: Policy,
+        path: PathBuf,
+        troubles: Troubles,
+    ) -> Result<Self, HistoryUnreadable> {
         let from = path.clone();
         let loaded = tokio::task::spawn_blocking(move || match file::load(&from) {
             Ok(book) => Ok(book.unwrap_or_default()),
@@ -109,7 +114,7 @@ impl Gate {
         })?;
         Ok(Self {
             trust: Arc::new(Mutex::new(Trust::new(policy, book))),
-            keeper: Some(keeper(path)),
+            keeper: Some(keeper(path, troubles)),
         })
     }
 
@@ -218,9 +223,9 @@ fn known(trust: &Trust) -> Known {
 struct HistoryUnsaved(SealedError);
 
 /// Saves books at `path`, the newest always.
-fn keeper(path: PathBuf) -> Saver<Book> {
+fn keeper(path: PathBuf, troubles: Troubles) -> Saver<Book> {
     let lost = "a restart will not know what happened since it was saved last";
-    Saver::start("history of definitions", lost, move |book: Book| {
+    Saver::start("history of definitions", lost, troubles, move |book: Book| {
         file::save(&path, &book).map_err(HistoryUnsaved)
     })
 }

@@ -16,7 +16,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::call::{Calls, Way};
+use super::door::Door;
 use super::formats::{self, Answers, Wants};
+use super::limits::quota::Purse;
 use super::metrics;
 use super::oauth::Logins;
 use super::observe::Lifted;
@@ -139,6 +141,7 @@ pub async fn call(
     Scoped(live): Scoped,
     Extension(calls): Extension<Calls>,
     Extension(lifted): Extension<Lifted>,
+    purse: Option<Extension<Purse>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let CallRequest(mut asked) = serde_json::from_slice(&body?)
@@ -152,7 +155,8 @@ pub async fn call(
     // A call has a time limit of its own.
     lifted.lift();
     let asked = super::call::read(Some(asked));
-    let answered = calls.scoped(live).pass_on(asked, Way::default()).await?;
+    let way = Way { purse: purse.map(|Extension(purse)| purse), ..Way::default() };
+    let answered = calls.scoped(live).pass_on(asked, way).await?;
     let result = serde_json::from_str(&answered.result).map_err(|_| Problem::internal())?;
     let (id, server) = (answered.tool.id.as_str(), answered.tool.server.as_str());
     Ok(json(&CallAnswer { id, server, result }))
@@ -207,14 +211,19 @@ pub async fn tool(
 }
 
 /// `GET /v1/servers`
-pub async fn servers(Scoped(live): Scoped, Extension(logins): Extension<Arc<Logins>>) -> Response {
+pub async fn servers(
+    Scoped(live): Scoped,
+    Extension(logins): Extension<Arc<Logins>>,
+    Extension(door): Extension<Door>,
+) -> Response {
     let now = SystemTime::now();
     let servers = live.servers();
     let known = live.known();
     let one = |(id, status)| KnownServer::at(now, id, status, &known);
     let mut servers: Vec<_> = servers.iter().map(one).collect();
     let may_log_in = |server: &&mut KnownServer<'_>| {
-        server.state == ServerState::AuthRequired && live.scope().is_none()
+        // Where everybody is asked, an operator has one made that a browser needs no proof for.
+        server.state == ServerState::AuthRequired && live.scope().is_none() && !door.asks()
     };
     for server in servers.iter_mut().filter(may_log_in) {
         server.login_url = logins.url(server.id).map(String::from);

@@ -23,6 +23,7 @@ use rmcp::model::{
 use rmcp::service::{NotificationContext, RequestContext, RoleServer, SubscriptionContext};
 use rmcp::{ErrorData, ServerHandler};
 use schemars::generate::SchemaSettings;
+use tokio_util::sync::CancellationToken;
 
 use self::found::{Described, Found, GetTool};
 use self::schema::{read, read_only, schema_of, structured};
@@ -66,6 +67,10 @@ pub struct McpHandler {
     config: Arc<McpConfig>,
     /// One client, on a connection that lasts: it hears of changes there.
     lasting: bool,
+    /// Streams that only wait for news end with it; requests are answered first.
+    ends: CancellationToken,
+    /// Whoever asks may have tools called.
+    may_call: bool,
 }
 
 /// How the tool list reads.
@@ -78,7 +83,13 @@ struct Face {
 impl McpHandler {
     /// For requests that each stand alone.
     pub fn stateless(live: Live, calls: Calls, config: McpConfig) -> Self {
-        Self { live, calls, config: Arc::new(config), lasting: false }
+        let ends = CancellationToken::new();
+        Self { live, calls, config: Arc::new(config), lasting: false, ends, may_call: true }
+    }
+
+    /// With streams of news that end with `shutdown`.
+    pub fn until(self, shutdown: &CancellationToken) -> Self {
+        Self { ends: shutdown.clone(), ..self }
     }
 
     /// For one connection that lasts.
@@ -91,8 +102,18 @@ impl McpHandler {
         Self { calls: self.calls.scoped(live.clone()), live, ..self.clone() }
     }
 
+    /// The same for those who may have tools called, or may not: to them it offers no calls.
+    pub fn calling(&self, may_call: bool) -> Self {
+        Self { may_call, ..self.clone() }
+    }
+
+    /// Calls are offered here.
+    fn calls_are_on(&self) -> bool {
+        self.may_call && self.calls.are_on()
+    }
+
     fn tools(&self) -> Vec<McpTool> {
-        let calls = self.calls.are_on();
+        let calls = self.calls_are_on();
         let how = if calls {
             "call one with call_tool, by its id"
         } else {
@@ -186,7 +207,7 @@ impl McpHandler {
 
     /// What the tool list changes with.
     fn face(&self) -> Face {
-        Face { calls: self.calls.are_on(), digest: digest(&self.live.catalog()) }
+        Face { calls: self.calls_are_on(), digest: digest(&self.live.catalog()) }
     }
 
     /// Waits until the tool list reads differently from `known`; returns how it reads then.
@@ -194,7 +215,7 @@ impl McpHandler {
         loop {
             tokio::select! {
                 newer = self.live.changed(*seen) => *seen = newer,
-                () = self.calls.switched(known.calls) => {}
+                () = self.calls.switched(known.calls), if self.may_call => {}
             }
             let now = self.face();
             if now != *known {
@@ -212,7 +233,7 @@ impl ServerHandler for McpHandler {
             .with_server_info(
                 Implementation::new("toolscout", env!("CARGO_PKG_VERSION")).with_title("toolscout"),
             )
-            .with_instructions(if self.calls.are_on() {
+            .with_instructions(if self.calls_are_on() {
                 INSTRUCTIONS_WITH_CALLS
             } else {
                 INSTRUCTIONS
@@ -249,6 +270,7 @@ impl ServerHandler for McpHandler {
         loop {
             tokio::select! {
                 () = context.cancelled() => return Ok(()),
+                () = self.ends.cancelled() => return Ok(()),
                 now = self.list_changed(&mut seen, &known) => known = now,
             }
             if context.sink().notify_tool_list_changed().await.is_err() {
@@ -278,10 +300,12 @@ impl ServerHandler for McpHandler {
             "search_tools" => self.search(arguments, &context).await,
             "get_tool" => self.get(arguments, &context).await,
             "list_servers" => self.list_servers(arguments, &context),
+            "call_tool" if !self.may_call => Err(self.step_up(&context)),
             "call_tool" => self.pass_on(super::call::read(arguments), request, &context).await,
             name => match aliases::Search::of(name, &self.config.aliases) {
                 Some(alias) => self.search_as(alias, arguments, &context).await,
                 None => match self.named(name, arguments).await {
+                    Some(_) if !self.may_call => Err(self.step_up(&context)),
                     Some(asked) => self.pass_on(Ok(asked), request, &context).await,
                     None => return Err(self.no_such_tool()),
                 },

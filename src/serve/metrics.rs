@@ -11,7 +11,7 @@ use axum::http::Method;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use super::wire;
+use super::{limits, wire};
 use crate::live::Live;
 use crate::search::{Answer, Mode};
 use crate::trust::history::Counts;
@@ -54,6 +54,7 @@ pub fn install() -> Option<&'static PrometheusHandle> {
             describe_gauge!(CALLS_RUNNING, "Calls of tools that are under way");
             describe_counter!(FEEDBACK, "Choices and errors that were noted to learn from them");
             describe_histogram!(SEARCH_TIME, "Seconds from query to ranking, by mode");
+            limits::metrics::describe();
             Some(handle)
         })
         .as_ref()

@@ -4,6 +4,7 @@
 //! described by the type it is written from.
 
 mod finding;
+mod keys;
 mod operations;
 
 use std::sync::LazyLock;
@@ -149,6 +150,8 @@ struct Operation {
     status: &'static str,
     kind: &'static str,
     answer: Value,
+    /// Other statuses with the same body.
+    also: &'static [u16],
     problems: &'static [u16],
 }
 
@@ -164,6 +167,7 @@ impl Operation {
             status: "200",
             kind: "application/json",
             answer,
+            also: &[],
             problems: &[],
         }
     }
@@ -171,12 +175,12 @@ impl Operation {
     fn describe(self, problem: &Value) -> Value {
         let mut responses = Map::new();
         responses.insert(self.status.into(), response("Answered", self.kind, &self.answer));
+        for status in self.also {
+            let answered = response(in_words(*status), self.kind, &self.answer);
+            responses.insert(status.to_string(), answered);
+        }
         for status in self.problems {
-            let text = axum::http::StatusCode::from_u16(*status)
-                .ok()
-                .and_then(|status| status.canonical_reason())
-                .unwrap_or("Error");
-            let refused = response(text, "application/problem+json", problem);
+            let refused = response(in_words(*status), "application/problem+json", problem);
             responses.insert(status.to_string(), refused);
         }
         responses
@@ -192,6 +196,11 @@ impl Operation {
         }
         operation
     }
+}
+
+fn in_words(status: u16) -> &'static str {
+    let status = axum::http::StatusCode::from_u16(status).ok();
+    status.and_then(|status| status.canonical_reason()).unwrap_or("Error")
 }
 
 fn response(description: &str, kind: &str, schema: &Value) -> Value {

@@ -334,12 +334,3 @@ pub fn state_name(state: ServerState) -> &'static str {
         ServerState::PendingApproval => "pending_approval",
     }
 }
-
-/// The answer of `/livez` and `/readyz`.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Health {
-    /// `ok`.
-    pub status: &'static str,
-    /// Number of the published generation; 0 before the first.
-    pub generation: u64,
-}

@@ -79,6 +79,7 @@ async fn live_responses_are_what_the_document_says() {
         ("/.well-known/mcp", "/.well-known/mcp"),
         ("/livez", "/livez"),
         ("/readyz", "/readyz"),
+        ("/health", "/health"),
         ("/metrics", "/metrics"),
         ("/openapi.json", "/openapi.json"),
     ] {
@@ -117,6 +118,7 @@ async fn live_responses_are_what_the_document_says() {
 
     let early = TestApp::serve(Live::new("not crawled yet"), &config()).await;
     check(&document, "get", "/readyz", &early.get("/readyz").await);
+    check(&document, "get", "/health", &early.get("/health").await);
     check(&document, "get", "/v1/search", &early.get("/v1/search?q=a").await);
     check(&document, "get", "/v1/status", &early.get("/v1/status").await);
 }

@@ -14,6 +14,8 @@ use tokio::sync::mpsc;
 
 use super::super::call::arguments::Asked;
 use super::super::call::{Refused, Way, member};
+use super::super::door::StepUp;
+use super::super::limits::quota::Purse;
 use super::super::observe::Lifted;
 use super::super::raw;
 use super::McpHandler;
@@ -32,12 +34,12 @@ impl McpHandler {
         request: CallToolRequestParams,
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, String> {
-        if let Some(parts) = context.extensions.get::<Parts>()
-            && let Some(lifted) = parts.extensions.get::<Lifted>()
-        {
+        let parts = context.extensions.get::<Parts>();
+        if let Some(lifted) = parts.and_then(|parts| parts.extensions.get::<Lifted>()) {
             // A call has a time limit of its own.
             lifted.lift();
         }
+        let purse = parts.and_then(|parts| parts.extensions.get::<Purse>()).cloned();
         let modern = context
             .protocol_version()
             .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28);
@@ -49,7 +51,8 @@ impl McpHandler {
         let token = context.meta.get_progress_token();
         let (progress, mut steps) = mpsc::channel::<Progress>(STEPS);
         let progress = token.is_some().then_some(progress);
-        let mut answering = std::pin::pin!(self.calls.pass_on(asked, Way { input, progress }));
+        let way = Way { input, progress, purse };
+        let mut answering = std::pin::pin!(self.calls.pass_on(asked, way));
         // Ends when the call does. Apart from it: who reads nothing holds up no call, which would
         // else count as under way for as long as that, whatever its time limit.
         let mut telling = std::pin::pin!(async {
@@ -77,6 +80,18 @@ impl McpHandler {
         raw::whole(complete(result, modern), context)
     }
 
+    /// Has a caller told that they want another scope for that: over HTTP as a challenge, which
+    /// takes the place of what is said here.
+    pub(super) fn step_up(&self, context: &RequestContext<RoleServer>) -> String {
+        let parts = context.extensions.get::<Parts>();
+        if let Some(step_up) = parts.and_then(|parts| parts.extensions.get::<StepUp>())
+            && self.calls.are_on()
+        {
+            step_up.to_call();
+        }
+        "you may not have tools called here: call this one at its own server".to_owned()
+    }
+
     /// What a call of a tool that is not ours means: one of a server, by its id.
     pub(super) async fn named(&self, name: &str, arguments: Option<JsonObject>) -> Option<Asked> {
         if !self.calls.are_on() {
@@ -87,7 +102,7 @@ impl McpHandler {
     }
 
     pub(super) fn no_such_tool(&self) -> ErrorData {
-        let told = if self.calls.are_on() {
+        let told = if self.calls_are_on() {
             "no such tool here: search_tools finds tools, and call_tool calls them by their ids"
         } else {
             "no such tool here: toolscout offers search_tools, get_tool and list_servers; the tools \

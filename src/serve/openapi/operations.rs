@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use super::super::admin::registry::{ApproveServer, Registries};
 use super::super::admin::{ConfigStatus, Done, NewServer};
 use super::super::decide::{Decide, DecidedList, PendingList};
+use super::super::health::{Alive, Health, Ready};
 use super::super::http;
 use super::super::learned::{Feedback, FeedbackTaken, Forgotten, LearnedPage};
+use super::super::limits::quota::QuotaList;
 use super::super::manifest::{Manifest, ServerCard};
 use super::super::profiles::ProfileList;
 use super::super::trust::{ChangePage, FindingPage};
-use super::super::wire::{
-    CallAnswer, CallRequest, Health, IndexStatus, KnownTool, ServerList, ToolPage,
-};
-use super::{Operation, Schemas, finding};
+use super::super::wire::{CallAnswer, CallRequest, IndexStatus, KnownTool, ServerList, ToolPage};
+use super::{Operation, Schemas, finding, keys};
 use crate::roster::Reload;
 
 pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
@@ -27,6 +27,8 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.extend(admin(schemas));
     operations.extend(registries(schemas));
     operations.push(profiles(schemas));
+    operations.extend(keys::operations(schemas));
+    operations.push(quotas(schemas));
     operations.extend(learned(schemas));
     operations
 }
@@ -278,6 +280,19 @@ fn profiles(schemas: &mut Schemas) -> Operation {
     }
 }
 
+/// And this.
+fn quotas(schemas: &mut Schemas) -> Operation {
+    Operation {
+        problems: &[401],
+        ..Operation::get(
+            "/v1/admin/quotas",
+            "listQuotas",
+            "The calls that callers with a quota have made today (UTC)",
+            schemas.written::<QuotaList>(),
+        )
+    }
+}
+
 /// What is learned from use; all but the first want the token.
 fn learned(schemas: &mut Schemas) -> Vec<Operation> {
     let text = json!({ "type": "string" });
@@ -396,13 +411,22 @@ fn ops(schemas: &mut Schemas) -> Vec<Operation> {
             "Where the MCP endpoint is",
             schemas.written::<Manifest>(),
         ),
-        Operation::get("/livez", "live", "The process answers", schemas.written::<Health>()),
+        Operation::get("/livez", "live", "The process answers", schemas.written::<Alive>()),
         Operation {
             problems: &[503],
             ..Operation::get(
                 "/readyz",
                 "ready",
-                "There is something to search",
+                "There is something to search, and what of it is degraded",
+                schemas.written::<Ready>(),
+            )
+        },
+        Operation {
+            also: &[503],
+            ..Operation::get(
+                "/health",
+                "health",
+                "As /readyz, in two words",
                 schemas.written::<Health>(),
             )
         },
