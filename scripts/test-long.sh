@@ -103,6 +103,7 @@ section_image() {
 }
 
 section_release() {
+  local -x LC_ALL=C
   scripts/release.sh "$work/release"
   (cd "$work/release" && sha256sum --check --quiet SHA256SUMS)
   local name
@@ -111,7 +112,7 @@ section_release() {
   "$work/$name/toolscout" --version
   [[ -f $work/$name/deploy/systemd/toolscout.service && -f $work/$name/docs/operating.md ]]
   # Every crate that is linked stands in the bill of materials.
-  cargo tree --locked --edges normal --prefix none --format '{p}' | cut -d' ' -f1 | sort -u >"$work/linked"
+  cargo tree --locked --package toolscout --edges normal --prefix none --format '{p}' | cut -d' ' -f1 | sort -u >"$work/linked"
   python3 -c 'import json, sys; print("\n".join(sorted({c["name"] for c in json.load(open(sys.argv[1]))["components"]} | {"toolscout"})))' \
     "$work/release/$name.cdx.json" >"$work/listed"
   if [[ -n $(comm -23 "$work/linked" "$work/listed") ]]; then

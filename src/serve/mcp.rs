@@ -15,6 +15,7 @@ pub mod stdio;
 
 use std::sync::Arc;
 
+use axum::http::request::Parts;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock,
     Implementation, JsonObject, ListToolsResult, PaginatedRequestParams, ServerCapabilities,
@@ -33,6 +34,7 @@ use super::digest::digest;
 use super::formats::{self, Wants};
 use super::metrics;
 use super::wire::Need;
+use crate::access::caller::{Caller, Proof};
 use crate::config::McpConfig;
 use crate::live::Live;
 use crate::search::{Query, QueryError};
@@ -225,6 +227,16 @@ impl McpHandler {
     }
 }
 
+/// Where callers are asked who they are, a list is made for one of them.
+fn cache_scope(context: &RequestContext<RoleServer>) -> CacheScope {
+    let parts = context.extensions.get::<Parts>();
+    let caller = parts.and_then(|parts| parts.extensions.get::<Caller>());
+    match caller.map_or(Proof::None, |caller| caller.proof) {
+        Proof::None => CacheScope::Public,
+        _ => CacheScope::Private,
+    }
+}
+
 impl ServerHandler for McpHandler {
     fn get_info(&self) -> ServerConfig {
         let capabilities =
@@ -287,7 +299,7 @@ impl ServerHandler for McpHandler {
         let tools = self.matching(&context).await?.unwrap_or_else(|| self.tools());
         Ok(ListToolsResult::with_all_items(tools)
             .with_ttl_ms(LIST_TTL_MS)
-            .with_cache_scope(CacheScope::Public))
+            .with_cache_scope(cache_scope(&context)))
     }
 
     async fn call_tool(

@@ -5,6 +5,7 @@ use std::path::Path;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::oauth::{Browser, Site};
 use crate::support::service::{Ran, Service, catalog, configure, run, serve};
 
 const CONFIG: &str = "[auth]\nkeys = true\n[servers.files]\ncatalog = \"catalog.jsonl\"\n";
@@ -305,4 +306,40 @@ async fn what_administers_has_a_listener_of_its_own() {
     let place = ["--data", "data", "--url", service.url.as_str()];
     assert_eq!(run(folder.path(), &[&["server", "list"], &place[..]].concat()).await.code, 0);
     service.stop().await;
+}
+
+#[tokio::test]
+async fn a_browser_begins_a_login_with_an_operators_ticket_alone() {
+    let Some(site) = Site::start().await else { return };
+    let folder = site.configured("refresh = \"1h\"\n[auth]\nkeys = true");
+    let service = Service::start(folder.path(), &[]).await;
+    let admin = operator(folder.path());
+    let as_admin = [("authorization", admin.as_str())];
+    let servers = (Method::GET, "/v1/servers");
+    let wants = async || {
+        let listed = ask_with(&service, servers.clone(), &as_admin, None).await.2;
+        listed["servers"][0]["state"] == "auth_required"
+    };
+    service.until("it wants a login", wants).await;
+    // A browser can't show who it is, so no address is shown that would not work.
+    let listed = ask_with(&service, servers.clone(), &as_admin, None).await.2;
+    assert_eq!(listed["servers"][0]["login_url"], Value::Null);
+    let start = format!("{}/oauth/start/guarded", service.url);
+    for wrong in [start.clone(), format!("{start}?ticket=guessed"), format!("{start}?ticket")] {
+        assert_eq!(Browser::new().open(&wrong).await.status, 404, "{wrong}");
+    }
+    let unknown = (Method::POST, "/v1/admin/servers/nobody/login");
+    assert_eq!(ask_with(&service, unknown, &as_admin, Some(json!({}))).await.0, 404);
+    let login = (Method::POST, "/v1/admin/servers/guarded/login");
+    let ticket = ask_with(&service, login, &as_admin, Some(json!({}))).await.2;
+    let url = ticket["login_url"].as_str().unwrap();
+    // By another name of the same machine it comes to the same.
+    let page = Browser::new().open(&url.replace("127.0.0.1", "localhost")).await;
+    assert!(page.status == 200 && page.text.contains("logged in at guarded"), "{page:?}");
+    assert_eq!(Browser::new().open(url).await.status, 404, "a ticket counts once");
+    let ready = async || {
+        let listed = ask_with(&service, servers.clone(), &as_admin, None).await.2;
+        listed["servers"][0]["state"] == "ready"
+    };
+    service.until("it is read", ready).await;
 }

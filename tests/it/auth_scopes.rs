@@ -8,13 +8,15 @@ use rmcp::model::CallToolRequestParams;
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use serde_json::{Value, json};
-use toolscout::access::caller::Scope;
+use tokio_util::sync::CancellationToken;
+use toolscout::access::caller::{Peer, Scope};
 use toolscout::access::keys::NewKey;
 use toolscout::access::keys::file::KeyFile;
-use toolscout::config::{AuthConfig, Config, McpConfig};
+use toolscout::config::{AuthConfig, Config, McpConfig, Sources, Transport, load};
 use toolscout::live::Live;
-use toolscout::serve::Rooms;
 use toolscout::serve::door::Door;
+use toolscout::serve::{self, Rooms};
+use tower::ServiceExt as _;
 
 use crate::support::app::{Reply, SERVERS, TestApp, catalog, config, profiles};
 use crate::support::crawling::{http, page, server};
@@ -274,6 +276,9 @@ async fn over_mcp(
     let transport = StreamableHttpClientTransport::with_client(client, config);
     let client = ().serve(transport).await.map_err(|error| format!("{error:?}"))?;
     let listed = client.list_tools(None).await.map_err(|error| format!("{error:?}"))?;
+    // A cache on the way must not show one caller's list to another.
+    let scope = serde_json::to_value(&listed).unwrap()["cacheScope"].clone();
+    assert!(scope.is_null() || scope == "private", "{scope}");
     let offers_calls = listed.tools.iter().any(|tool| tool.name == "call_tool");
     let request =
         CallToolRequestParams::new(tool).with_arguments(arguments.as_object().cloned().unwrap());
@@ -294,7 +299,8 @@ pub async fn callable() -> Proxy {
         _ => Answer::Result(r#"{"content":[{"type":"text","text":"it is open"}]}"#.into()),
     };
     let door = MockHttp::start(Speaks::Stateless, false, answer).await;
-    let proxy = Proxy::start(vec![server("door", http(&door.url))], all()).await;
+    let transport = Transport::Http { url: door.url.clone(), headers: Vec::new() };
+    let proxy = Proxy::start(vec![server("door", transport)], all()).await;
     // It is there as long as the tests are.
     std::mem::forget(door);
     proxy
@@ -324,4 +330,38 @@ async fn who_may_not_call_is_not_offered_it_and_is_told_what_it_takes() {
     let refused = over_mcp(&url, "ts_wrong", "search_tools", json!({ "query": "open" })).await;
     assert!(refused.unwrap_err().contains("Auth"), "no challenge");
     proxy.stop().await;
+}
+
+#[tokio::test]
+async fn the_name_in_a_certificate_says_what_its_holder_may_do() {
+    let sources = Sources {
+        text: Some(format!(
+            "[[auth.certificates]]\nname = 'ops.test'\nscopes = ['search', 'admin']\n\
+             [[auth.certificates]]\nname = '*.mail.test'\nprofile = 'mail'\n{PROFILES}"
+        )),
+        ..Sources::default()
+    };
+    let loaded = load(&sources, &|_| None).map_err(|errors| errors.to_string()).unwrap();
+    let config = Config { auth: loaded.config.auth, ..config() };
+    let door = Door::open(&config, None).unwrap();
+    let rooms = Rooms { door, ..Rooms::from(live()) };
+    let router = serve::router(rooms, &config, &CancellationToken::new());
+    let ask = async |name: Option<&str>, path: &str| {
+        let peer = Peer { address: [127, 0, 0, 1].into(), certificate: name.map(Into::into) };
+        let request = axum::http::Request::get(path).header("host", "localhost").extension(peer);
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, String::from_utf8_lossy(&body).into_owned())
+    };
+    for name in [None, Some("evil.test"), Some("mail.test"), Some("ops.test.evil.test")] {
+        assert_eq!(ask(name, "/v1/tools").await.0, 401, "{name:?}");
+    }
+    let (status, body) = ask(Some("one.mail.test"), "/v1/tools").await;
+    assert!(status == 200 && body.contains("post/office") && !body.contains("calendar"), "{body}");
+    assert_eq!(ask(Some("one.mail.test"), "/metrics").await.0, 403);
+    assert_eq!(ask(Some("ops.test"), "/metrics").await.0, 200);
+    assert_eq!(ask(Some("ops.test"), "/v1/tools").await.0, 200);
+    assert!(ask(None, "/.well-known/mcp").await.1.contains("mtls"));
 }

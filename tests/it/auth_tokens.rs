@@ -281,12 +281,14 @@ async fn opaque_tokens_are_asked_about_and_remembered_for_a_while() {
 
 /// A client that has got itself a token by what the challenge says.
 async fn authorized(url: &str, challenge: &str) -> AuthClient<reqwest::Client> {
+    let scopes = challenge.split_once("scope=\"").unwrap().1.split('"').next().unwrap();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut state = OAuthState::new(url, Some(client.clone())).await.unwrap();
     let back = "http://127.0.0.1:1/callback";
     let request = AuthorizationRequest::new(back)
         .with_client_name("a test")
         .with_application_type("native")
+        .with_scopes(scopes.split(' '))
         .with_challenge(challenge);
     state.start_authorization(request).await.unwrap();
     let page = state.get_authorization_url().await.unwrap();

@@ -95,12 +95,11 @@ async fn a_pod_starts_answers_its_probes_and_has_the_time_to_end() {
     for variable in container["env"].as_array().unwrap() {
         let name = variable["name"].as_str().unwrap();
         let key = &variable["valueFrom"]["secretKeyRef"];
-        let value = match variable["value"].as_str() {
-            Some(value) => value,
-            None => {
-                assert_eq!(key["name"], secret["metadata"]["name"]);
-                secret["stringData"][key["key"].as_str().unwrap()].as_str().unwrap()
-            }
+        let value = if let Some(value) = variable["value"].as_str() {
+            value
+        } else {
+            assert_eq!(key["name"], secret["metadata"]["name"]);
+            secret["stringData"][key["key"].as_str().unwrap()].as_str().unwrap()
         };
         variables.push((name.to_owned(), value.to_owned()));
     }
@@ -121,6 +120,31 @@ async fn a_pod_starts_answers_its_probes_and_has_the_time_to_end() {
     assert!(value("TOOLSCOUT_LISTEN").ends_with(&format!(":{port}")));
     for expected in [format!("EXPOSE {port}"), format!("TOOLSCOUT_LISTEN=0.0.0.0:{port}")] {
         assert!(text("Dockerfile").contains(&expected), "{expected}");
+    }
+}
+
+#[tokio::test]
+async fn who_wants_callers_to_show_who_they_are_finds_the_lines_there() {
+    let configmap = manifest("20-configmap");
+    let configmap = configmap["data"]["toolscout.toml"].as_str().unwrap();
+    for configuration in [configmap, &text("deploy/compose/toolscout.toml")] {
+        let folder = tempfile::tempdir().unwrap();
+        let uncommented = |line: &str| match line.strip_prefix('#') {
+            Some(rest) if !rest.starts_with(' ') => rest.to_owned(),
+            _ => line.to_owned(),
+        };
+        // Sections come behind the keys before all sections.
+        let lines = configuration.lines().filter(|line| !line.starts_with("allow_anonymous"));
+        let (first, last): (Vec<_>, Vec<_>) =
+            lines.partition(|line| line.starts_with("allowed_hosts"));
+        let lines: Vec<_> = first.into_iter().chain(last).map(uncommented).collect();
+        let here = lines.join("\n").replace("/run/secrets/example_token", "example_token");
+        fs::write(folder.path().join("toolscout.toml"), here).unwrap();
+        fs::write(folder.path().join("example_token"), "a-token").unwrap();
+        let mut command = toolscout(folder.path());
+        command.args(["config", "check", "--listen", "0.0.0.0:0"]).env("EXAMPLE_TOKEN", "a-token");
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
 

@@ -35,8 +35,7 @@ pub(super) fn open_files() -> Check {
 }
 
 /// Whether the address is free, or a toolscout serves there already.
-pub(super) async fn listen(address: SocketAddr, scheme: &str) -> Check {
-    let what = "listen";
+pub(super) async fn listen(what: &str, address: SocketAddr, scheme: &str) -> Check {
     let Err(error) = TcpListener::bind(address) else {
         return Check::ok(what, format!("{address} is free"));
     };
