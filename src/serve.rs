@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use axum::middleware::from_fn_with_state;
+use axum::routing::MethodRouter;
 use axum::{Extension, Router};
 use rmcp::ServiceExt;
 use rmcp::service::ServerInitializeError;
@@ -27,6 +28,7 @@ use crate::live::Live;
 pub mod admin;
 mod call;
 mod conversation;
+mod debug;
 mod decide;
 mod digest;
 pub mod door;
@@ -35,6 +37,7 @@ mod guard;
 mod headers;
 pub mod health;
 mod http;
+mod labelled;
 mod layers;
 mod learned;
 mod limits;
@@ -53,7 +56,10 @@ mod reduce;
 mod routes;
 mod scope;
 mod select;
+mod switches;
+mod tenants;
 pub mod token;
+mod trail;
 mod trust;
 mod wire;
 
@@ -61,9 +67,12 @@ mod wire;
 pub(crate) use self::call::arguments::read as read_arguments;
 pub use self::formats::{Wants, answer_body};
 pub use self::listen::TlsError;
+pub use self::metrics::render as figures;
 pub use self::oauth::Logins;
+pub use self::observe::Observer;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::reduce::{MAX_BYTES, reduce};
+pub use self::tenants::{TENANT, Tenants};
 
 /// The largest request body.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -91,18 +100,28 @@ pub struct Rooms {
     pub caller: Caller,
     /// What is offered over MCP beside our own tools.
     pub mcp: McpConfig,
+    /// Those who are served beside them, each from rooms of its own.
+    pub tenants: Tenants,
     /// How the process does, and how it ends.
     pub vitals: Vitals,
     /// Who may come in.
     pub door: Door,
+    /// What becomes of what is observed.
+    pub observer: Observer,
 }
 
 impl From<Live> for Rooms {
     fn from(live: Live) -> Self {
         let (logins, caller) = (Logins::none(), Caller::none());
-        let (mcp, vitals, door) = (McpConfig::default(), Vitals::default(), Door::default());
-        Self { live, admin: None, logins, caller, mcp, vitals, door }
+        let (mcp, tenants) = (McpConfig::default(), Tenants::default());
+        let (vitals, door, observer) = (Vitals::default(), Door::default(), Observer::default());
+        Self { live, admin: None, logins, caller, mcp, tenants, vitals, door, observer }
     }
+}
+
+/// Counts from now on: what is counted before nobody is told.
+pub fn count() {
+    metrics::install();
 }
 
 /// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
@@ -119,37 +138,51 @@ fn routers(
     shutdown: &CancellationToken,
 ) -> (Router, Option<Router>) {
     metrics::install();
-    let Rooms { live, admin, logins, caller, mcp, vitals, door } = rooms;
+    let (door, tenants, observer) =
+        (rooms.door.clone(), rooms.tenants.clone(), rooms.observer.clone());
     let watched = health::Watched {
-        vitals,
+        vitals: rooms.vitals.clone(),
         wants_vectors: config.embed.enabled,
-        roster: admin.as_ref().map(|admin| admin.roster.clone()),
+        roster: rooms.admin.as_ref().map(|admin| admin.roster.clone()),
     };
-    let calls = Calls::new(live.clone(), caller);
-    let handler = mcp::McpHandler::stateless(live.clone(), calls.clone(), mcp).until(shutdown);
-    let table = routes::all(&handler, shutdown);
     let hsts = config.tls.0.as_ref().is_some_and(|certificates| certificates.hsts);
-    let app = |listen, admin: Option<Admin>, served: &dyn Fn(&str) -> bool| {
-        let mut served_here = Router::new();
-        for (path, route) in table.iter().filter(|(path, _)| served(path)) {
-            served_here = served_here.route(path, route.clone());
-        }
-        let mut served_here = served_here.with_state(live.clone());
-        if let Some(admin) = admin {
-            served_here = served_here.merge(admin::router(admin));
+    let mut all = routes::of_process(&rooms);
+    all.extend(table(rooms, shutdown));
+    let app = |listen, served: &dyn Fn(&str) -> bool| {
+        let mut router = Router::new();
+        for (path, route) in all.iter().filter(|(path, _)| served(path)) {
+            router = router.route(path, route.clone());
         }
         let guard = guard::Guard::new(listen, &config.allowed_hosts, &config.allowed_origins);
-        let known = (Extension(logins.clone()), Extension(calls.clone()), Extension(door.clone()));
-        let router = served_here.layer(known).layer(Extension(watched.clone()));
-        let router = router.layer(Extension(limits.quotas().clone()));
+        let router = router
+            .layer(from_fn_with_state(tenants.clone(), tenants::dispatch))
+            .layer((Extension(tenants.clone()), Extension(watched.clone())))
+            .layer((Extension(door.clone()), Extension(limits.quotas().clone())));
         layers::surround(router, guard, door.clone(), limits)
             .layer(from_fn_with_state(hsts, headers::tell))
+            .layer(Extension(observer.clone()))
     };
     let Some(apart) = config.auth.admin_listen else {
-        return (app(config.listen, admin, &|_| true), None);
+        return (app(config.listen, &|_| true), None);
     };
     let is_open = |path: &str| Need::of(path) != Need::Scope(Scope::Admin);
-    (app(config.listen, None, &is_open), Some(app(apart, admin, &|_| true)))
+    (app(config.listen, &is_open), Some(app(apart, &|_| true)))
+}
+
+/// Every route of one index, by its path: what the main configuration and each tenant have alike.
+fn table(rooms: Rooms, shutdown: &CancellationToken) -> Vec<(String, MethodRouter)> {
+    let Rooms { live, admin, logins, caller, mcp, .. } = rooms;
+    let calls = Calls::new(live.clone(), caller);
+    let handler = mcp::McpHandler::stateless(live.clone(), calls.clone(), mcp).until(shutdown);
+    let of_live = routes::all(&handler, shutdown).into_iter();
+    let of_live = of_live.map(|(path, route)| (path, route.with_state(live.clone())));
+    let of_admin = admin.iter().flat_map(admin::table);
+    of_live
+        .chain(of_admin.map(|(path, route)| (path.to_owned(), route)))
+        .map(|(path, route)| {
+            (path, route.layer((Extension(Arc::clone(&logins)), Extension(calls.clone()))))
+        })
+        .collect()
 }
 
 /// Where is listened.
@@ -209,11 +242,11 @@ pub async fn run_stream(
     shutdown: CancellationToken,
 ) -> Result<(), StdioError> {
     metrics::install();
-    let Rooms { live, caller, mcp, .. } = rooms.into();
+    let Rooms { live, caller, mcp, observer, .. } = rooms.into();
     let calls = Calls::new(live.clone(), caller);
     let input: Box<dyn AsyncRead + Send + Unpin> =
         if mcp.list_query { Box::new(mcp::query::read_lines(input)) } else { Box::new(input) };
-    let handler = mcp::stdio::Lasting(mcp::McpHandler::lasting(live, calls, mcp));
+    let handler = mcp::stdio::Lasting(mcp::McpHandler::lasting(live, calls, mcp, observer.audit));
     // Large, and awaited once: callers need not carry it.
     match Box::pin(handler.serve_with_ct((input, output), shutdown)).await {
         Ok(service) => service.waiting().await.map(drop).map_err(StdioError::Lost),

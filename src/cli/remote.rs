@@ -19,6 +19,7 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::sources::{PlaceArgs, variable};
 use crate::config::{admin_address, data_folder, service_certificate};
+use crate::serve::TENANT;
 use crate::serve::token::AdminToken;
 
 /// Time for a whole answer.
@@ -84,6 +85,9 @@ pub struct RemoteArgs {
     /// Whom to trust there.
     #[command(flatten)]
     pub tls: TlsArgs,
+    /// The tenant that this is about [default: the main configuration].
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
 }
 
 /// A running toolscout.
@@ -91,6 +95,7 @@ pub struct Remote {
     base: Url,
     client: reqwest::Client,
     token: AdminToken,
+    tenant: Option<String>,
 }
 
 impl Remote {
@@ -115,7 +120,8 @@ impl Remote {
             }
         };
         let data = data_folder(&sources, &variable)?;
-        Ok(Self { base, client: client.build()?, token: AdminToken::read(&data)? })
+        let tenant = args.tenant.clone();
+        Ok(Self { base, client: client.build()?, token: AdminToken::read(&data)?, tenant })
     }
 
     /// The answer to a request, or what its problem says. Each of `path` is one segment.
@@ -146,6 +152,9 @@ impl Remote {
         super::runtime()?.block_on(async {
             let mut request = self.client.request(method, url);
             request = request.bearer_auth(self.token.expose());
+            if let Some(tenant) = &self.tenant {
+                request = request.header(TENANT, tenant);
+            }
             if let Some(body) = body {
                 request = request.json(body);
             }

@@ -248,6 +248,18 @@ pub enum Problem {
     /// Others could read the key.
     #[error("other users can read {0}")]
     OpenKey(String),
+    /// A name that can't be a tenant's.
+    #[error("not a name for a tenant")]
+    TenantName,
+    /// A folder that somebody else has.
+    #[error("another tenant, or toolscout itself, has this folder")]
+    FolderTwice,
+    /// A tenant's file says what is the same for all.
+    #[error("belongs to the process, which tenants share")]
+    OfProcess,
+    /// A variable that is set, and not for this tenant.
+    #[error("the variable {0} is not for this tenant")]
+    NotOfTenant(String),
     /// Warning: a program that is not there yet.
     #[error("the program {0:?} is not found")]
     NoCommand(String),
@@ -353,6 +365,12 @@ impl Problem {
             }
             Self::Inside(_) | Self::Ourselves => "nothing is to be done",
             Self::Renamed(_) => "rename one of the two, if you like",
+            Self::TenantName => "use lower-case letters, digits and dashes, at most 63",
+            Self::FolderTwice => "give each tenant a folder of its own",
+            Self::OfProcess => "say it in the configuration that names this tenant",
+            Self::NotOfTenant(name) => {
+                return format!("if it is, add {name} to `variables` of its [tenants.NAME]");
+            }
             Self::NoCommand(_) => "install it, or give its full path",
             Self::PlainHttp => "use https://",
             Self::LeftOut(_) => "correct the entry before it is switched on",
@@ -406,6 +424,11 @@ impl Place {
         let mut beside = self.clone();
         beside.path.pop();
         beside.at(key)
+    }
+
+    /// The file has the key itself.
+    pub(super) fn is_written(&self) -> bool {
+        self.lines.contains_key(&self.path)
     }
 
     pub(super) fn error(&self, problem: Problem) -> ConfigError {

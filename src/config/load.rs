@@ -52,6 +52,8 @@ pub struct Sources {
     pub reranker: Option<PathBuf>,
     /// `--runtime`.
     pub runtime: Option<PathBuf>,
+    /// The file is a tenant's, who says nothing of the process.
+    pub of_tenant: bool,
     /// An entry of a server that is wrong takes nothing with it but itself.
     pub leave_out: bool,
 }
@@ -94,6 +96,9 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
 
     let (mut raw, place, base) =
         own_file(sources, environment, &mut files, &mut entries, &mut errors);
+    if sources.of_tenant {
+        tenant::refuse_of_process(&place, &mut errors);
+    }
     let mut told = client::Told { errors: &mut errors, warnings: &mut warnings };
     of_clients(sources, &mut files, &mut entries, &mut told);
     entries.extend(
@@ -138,7 +143,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
         files: &mut files,
     };
     let auth = inbound::resolve(raw.auth, &mut section);
-    let tenants = tenant::resolve(raw.tenants, &mut section);
+    let tenants = tenant::resolve(raw.tenants, data.as_deref(), &mut section);
     let limits = limits::resolve(raw.limits, &mut section);
     let tls = tls::resolve(raw.tls, &mut section);
     let telemetry = telemetry::resolve(raw.telemetry, &mut section);

@@ -1,6 +1,7 @@
 mod call;
 mod encoder;
 mod profile;
+mod tenant;
 mod trust;
 
 use std::path::Path;
@@ -74,6 +75,9 @@ fn the_example_is_the_default() {
     // The same with its defaults switched on, save for what has none.
     let without = [
         "data",
+        "file",
+        "key_file",
+        "otlp_endpoint",
         "token_key_file",
         "model",
         "runtime",

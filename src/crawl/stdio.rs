@@ -24,6 +24,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinHandle;
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::error::{CrawlError, Secrets, clip};
 use super::lines::Lines;
@@ -112,8 +113,8 @@ impl StdioTransport {
         let stdout = child.stdout.take().ok_or_else(no_pipe)?;
         let stderr = child.stderr.take().ok_or_else(no_pipe)?;
         let last_words = LastWords::default();
-        let stderr =
-            tokio::spawn(log(stderr, server.clone(), secrets.clone(), Arc::clone(&last_words)));
+        let log = log(stderr, server.clone(), secrets.clone(), Arc::clone(&last_words));
+        let stderr = tokio::spawn(log.in_current_span());
         let max_bytes = max_bytes.min(MAX_LINE);
         Ok(Self {
             group: Group::of(child),

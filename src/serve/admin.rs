@@ -9,20 +9,19 @@ pub(super) mod registry;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
-use axum::{Extension, Router};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::decide;
 use super::http::json;
 use super::learned;
-use super::limits::quota;
 use super::oauth::Logins;
 use super::problem::Problem;
 use super::profiles;
@@ -72,13 +71,9 @@ pub struct ConfigStatus {
     pub error: Option<String>,
 }
 
-/// Every route.
-pub fn router(admin: Admin) -> Router {
-    let mut router = Router::new();
-    for (path, route) in routes() {
-        router = router.route(path, route);
-    }
-    router.with_state(admin)
+/// Every route, by its path.
+pub(super) fn table(admin: &Admin) -> impl Iterator<Item = (&'static str, MethodRouter)> {
+    routes().into_iter().map(|(path, route)| (path, route.with_state(admin.clone())))
 }
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
@@ -100,7 +95,6 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
         ("/v1/admin/learned", get(learned::list).delete(learned::forget)),
         ("/v1/admin/pending", get(decide::pending)),
         ("/v1/admin/profiles", get(profiles::list)),
-        ("/v1/admin/quotas", get(quota::list)),
         ("/v1/admin/servers/{id}/approve", post(decide::approve)),
         ("/v1/admin/servers/{id}/reject", post(decide::reject)),
     ]

@@ -11,7 +11,6 @@ mod jwks;
 pub mod keys;
 mod tokens;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,7 +26,7 @@ use self::keys::Keys;
 use self::tokens::Tokens;
 use super::problem::Problem;
 use super::token::AdminToken;
-use crate::access::caller::{Caller, Peer, Proof, Scope, Scopes};
+use crate::access::caller::{Caller, Peer, Proof, Scope};
 use crate::access::keys::file::KeyFileError;
 use crate::access::keys::{Refused, secret};
 use crate::config::{CertificateConfig, Config};
@@ -59,7 +58,6 @@ struct Inside {
     keys: Option<Arc<Keys>>,
     tokens: Tokens,
     certificates: Vec<CertificateConfig>,
-    tenants: BTreeSet<String>,
     challenges: Challenges,
 }
 
@@ -170,7 +168,6 @@ impl Door {
             keys,
             tokens: Tokens::new(&auth.issuers, &config.defaults.network)?,
             certificates: auth.certificates.clone(),
-            tenants: config.tenants.keys().cloned().collect(),
             challenges: Challenges::new(auth),
         })))
     }
@@ -211,7 +208,7 @@ impl Door {
             Some(said) => self.0.tokens.caller(said).await?,
             None => self.certified(peer)?,
         };
-        self.placed(caller)
+        Ok(narrowed(caller))
     }
 
     /// Whoever the certificate of a connection names.
@@ -229,18 +226,6 @@ impl Door {
             tenant: rule.tenant.as_deref().map(Into::into),
             ..Caller::anonymous()
         })
-    }
-
-    /// A tenant has to be there, and whoever is kept to one view can't administer all.
-    fn placed(&self, mut caller: Caller) -> Result<Caller, Denied> {
-        if caller.tenant.as_deref().is_some_and(|tenant| !self.0.tenants.contains(tenant)) {
-            return Err(Denied::Unplaced);
-        }
-        if caller.profile.is_some() {
-            let kept: Scopes = caller.scopes.iter().filter(|it| *it != Scope::Admin).collect();
-            caller.scopes = kept;
-        }
-        Ok(caller)
     }
 
     /// The refusal of somebody who did not show who it is.
@@ -293,8 +278,20 @@ impl Door {
         // A client asks for a new token with exactly these.
         let scopes = caller.scopes.iter().chain([wanted]).collect();
         let error = Some("insufficient_scope");
-        self.0.challenges.put_on(refused.into_response(), error, scopes)
+        let mut response = self.0.challenges.put_on(refused.into_response(), error, scopes);
+        // For those who note who it was.
+        response.extensions_mut().insert(caller.clone());
+        response
     }
+}
+
+/// Whoever is kept to one view can't administer all. Whether its tenant is there is found out behind
+/// the door (`tenants`).
+fn narrowed(mut caller: Caller) -> Caller {
+    if caller.profile.is_some() {
+        caller.scopes = caller.scopes.iter().filter(|it| *it != Scope::Admin).collect();
+    }
+    caller
 }
 
 /// The middleware.

@@ -188,6 +188,7 @@ mod tests {
             crawled_at: None,
             next_crawl: None,
             error: None,
+            failures: 0,
             defects: Vec::new(),
         };
         let servers = [

@@ -16,7 +16,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::door::{self, Door};
 use super::limits::{self, Limits};
-use super::{MAX_BODY_BYTES, guard, observe, problem};
+use super::{MAX_BODY_BYTES, guard, observe, problem, trail};
 
 /// The routes within the layers.
 pub(super) fn surround<S: Clone + Send + Sync + 'static>(
@@ -29,6 +29,7 @@ pub(super) fn surround<S: Clone + Send + Sync + 'static>(
         .fallback(|| async { problem::Problem::no_route() })
         .method_not_allowed_fallback(|| async { problem::Problem::wrong_method() })
         .layer(from_fn_with_state(limits.clone(), limits::seat))
+        .layer(from_fn(trail::know))
         .layer(from_fn_with_state(door, door::admit))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(limits.time(), observe::limit_time))

@@ -39,6 +39,9 @@ const TICKET: Duration = Duration::from_mins(5);
 const INTO: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const TEXT: &str = "text/plain; charset=utf-8";
 
+/// Where a browser comes to.
+pub const PATHS: [&str; 2] = ["/oauth/start/{*server}", "/oauth/callback"];
+
 /// The logins that wait for an answer, and whose they are.
 pub struct Logins {
     accounts: Accounts,
@@ -95,6 +98,17 @@ impl Logins {
         }
         tickets.insert(ticket, (server.to_owned(), until));
         Ok(Ticket { login_url: url.into(), expires_in: TICKET.as_secs() })
+    }
+
+    /// A browser that comes with these parameters begins or ends one of these logins.
+    pub fn knows(&self, query: &str) -> bool {
+        let tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| match &*name {
+            "ticket" => tickets.contains_key(&*value),
+            "state" => pending.contains_key(&*value),
+            _ => false,
+        })
     }
 
     /// Takes a ticket for this server; false where it is none.

@@ -17,3 +17,4 @@ pub mod peers;
 pub mod proxy;
 pub mod service;
 pub mod shared;
+pub mod tenants;

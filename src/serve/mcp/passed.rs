@@ -18,6 +18,7 @@ use super::super::door::StepUp;
 use super::super::limits::quota::Purse;
 use super::super::observe::Lifted;
 use super::super::raw;
+use super::super::trail::Trail;
 use super::McpHandler;
 use crate::crawl::Progress;
 use crate::crawl::call::Input;
@@ -51,7 +52,8 @@ impl McpHandler {
         let token = context.meta.get_progress_token();
         let (progress, mut steps) = mpsc::channel::<Progress>(STEPS);
         let progress = token.is_some().then_some(progress);
-        let way = Way { input, progress, purse };
+        let trail = Trail::of_mcp(context, &self.audit);
+        let way = Way { trail, input, progress, purse };
         let mut answering = std::pin::pin!(self.calls.pass_on(asked, way));
         // Ends when the call does. Apart from it: who reads nothing holds up no call, which would
         // else count as under way for as long as that, whatever its time limit.

@@ -13,6 +13,8 @@ use super::super::learned::{Feedback, FeedbackTaken, Forgotten, LearnedPage};
 use super::super::limits::quota::QuotaList;
 use super::super::manifest::{Manifest, ServerCard};
 use super::super::profiles::ProfileList;
+use super::super::switches::{LogSwitches, SwitchLog};
+use super::super::tenants::TenantList;
 use super::super::trust::{ChangePage, FindingPage};
 use super::super::wire::{CallAnswer, CallRequest, IndexStatus, KnownTool, ServerList, ToolPage};
 use super::{Operation, Schemas, finding, keys};
@@ -27,6 +29,7 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.extend(admin(schemas));
     operations.extend(registries(schemas));
     operations.push(profiles(schemas));
+    operations.push(tenants(schemas));
     operations.extend(keys::operations(schemas));
     operations.push(quotas(schemas));
     operations.extend(learned(schemas));
@@ -126,6 +129,7 @@ fn logins() -> Vec<Operation> {
 
 /// All of these want the token of the data folder.
 fn admin(schemas: &mut Schemas) -> Vec<Operation> {
+    let log = schemas.written::<LogSwitches>();
     let done = schemas.written::<Done>();
     let change = |path, id, summary, problems| Operation {
         method: "post",
@@ -144,6 +148,21 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
                 "getConfig",
                 "Since when the configuration is in force, and why a later one is not",
                 schemas.written::<ConfigStatus>(),
+            )
+        },
+        Operation {
+            problems: &[401, 403],
+            ..Operation::get("/v1/admin/log", "getLog", "What is logged", log.clone())
+        },
+        Operation {
+            method: "put",
+            body: Some(schemas.read::<SwitchLog>()),
+            problems: &[400, 401, 403, 409, 413, 415],
+            ..Operation::get(
+                "/v1/admin/log",
+                "switchLog",
+                "Switch what is logged, for a time or until it is switched again",
+                log,
             )
         },
         Operation {
@@ -289,6 +308,19 @@ fn quotas(schemas: &mut Schemas) -> Operation {
             "listQuotas",
             "The calls that callers with a quota have made today (UTC)",
             schemas.written::<QuotaList>(),
+        )
+    }
+}
+
+/// And this.
+fn tenants(schemas: &mut Schemas) -> Operation {
+    Operation {
+        problems: &[401],
+        ..Operation::get(
+            "/v1/admin/tenants",
+            "listTenants",
+            "Every tenant, and how it does",
+            schemas.written::<TenantList>(),
         )
     }
 }
