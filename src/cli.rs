@@ -217,6 +217,9 @@ pub struct SearchArgs {
     /// A file with the API key or access token to show there [env: `TOOLSCOUT_KEY`, the key itself].
     #[arg(long, requires = "url", value_name = "FILE")]
     pub key_file: Option<PathBuf>,
+    /// Whom to trust there.
+    #[command(flatten)]
+    pub tls: remote::TlsArgs,
     /// How many tools at most; absent, between 5 and 10.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=50))]
     pub limit: Option<u16>,
@@ -368,7 +371,10 @@ pub struct DemoServerArgs {
 
 /// The runtime of a command.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+    // One more than cores: while each works on a search, somebody still takes in what comes, and
+    // says so where it is too much.
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(cores + 1).enable_all().build()
 }
 
 /// Does what was asked.

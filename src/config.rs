@@ -13,6 +13,8 @@ mod encoder;
 mod error;
 mod expand;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod hidden;
 pub mod import;
 mod inbound;
@@ -55,7 +57,7 @@ pub use self::audit::{AuditConfig, Told};
 pub use self::call::{Alias, Allow, CallConfig, McpConfig};
 pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::inbound::{AuthConfig, CertificateConfig, Introspection, IssuerConfig, Mapped};
-pub use self::limits::LimitsConfig;
+pub use self::limits::{LimitsConfig, Rate};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 pub use self::names::{NameFilter, Names};
 pub use self::network::{ClientCertificate, NetworkConfig, Proxy, Unusable, certificates};
@@ -63,11 +65,12 @@ pub use self::registry::{Approve, RegistryConfig, RemoteKind};
 pub(crate) use self::secret::{looks_secret, sounds_secret};
 pub use self::server::Defaults;
 pub use self::service::{
-    admin_address, audit_config, data_folder, followed_registries, service_address, takes_keys,
+    admin_address, audit_config, data_folder, followed_registries, service_address,
+    service_certificate, takes_keys,
 };
 pub use self::telemetry::{OtlpConfig, TelemetryConfig};
 pub use self::tenant::TenantConfig;
-pub use self::tls::TlsConfig;
+pub use self::tls::{Certificates, Clients, TlsConfig};
 
 /// Looks a variable up; `None` when it is unset.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;

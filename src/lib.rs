@@ -23,6 +23,9 @@ pub mod discover;
 pub mod embed;
 pub mod eval;
 pub mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hub;
 pub mod index;
 pub mod learn;

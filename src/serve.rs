@@ -4,8 +4,8 @@
 //! and writes nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
 use rmcp::ServiceExt;
 use rmcp::service::ServerInitializeError;
@@ -17,6 +17,8 @@ use self::admin::Admin;
 use self::call::Calls;
 use self::door::{Door, Need};
 use self::health::Vitals;
+use self::limits::Limits;
+use self::listen::Reception;
 use crate::access::caller::Scope;
 use crate::config::{Config, McpConfig};
 use crate::crawl::call::Caller;
@@ -31,10 +33,12 @@ mod digest;
 pub mod door;
 mod formats;
 mod guard;
+mod headers;
 pub mod health;
 mod http;
 mod layers;
 mod learned;
+mod limits;
 mod listen;
 mod lists;
 mod manifest;
@@ -56,16 +60,18 @@ mod trail;
 mod trust;
 mod wire;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::call::arguments::read as read_arguments;
 pub use self::formats::{Wants, answer_body};
+pub use self::listen::TlsError;
 pub use self::metrics::render as figures;
 pub use self::oauth::Logins;
 pub use self::observe::Observer;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::reduce::{MAX_BYTES, reduce};
 
 /// The largest request body.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
-
-/// How long a connection may wait for a request.
-const HEAD: Duration = Duration::from_mins(1);
 
 /// Why the stdio server ended early.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +120,7 @@ pub fn count() {
 
 /// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
 pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationToken) -> Router {
-    routers(rooms.into(), config, shutdown).0
+    routers(rooms.into(), config, &Limits::new(config), shutdown).0
 }
 
 /// What the listener serves, and what that of operators does, where there is one: then what
@@ -122,6 +128,7 @@ pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationT
 fn routers(
     rooms: Rooms,
     config: &Config,
+    limits: &Limits,
     shutdown: &CancellationToken,
 ) -> (Router, Option<Router>) {
     metrics::install();
@@ -133,20 +140,24 @@ fn routers(
     };
     let calls = Calls::new(live.clone(), caller);
     let handler = mcp::McpHandler::stateless(live.clone(), calls.clone(), mcp).until(shutdown);
-    let routes = routes::all(&handler, shutdown);
+    let table = routes::all(&handler, shutdown);
+    let hsts = config.tls.0.as_ref().is_some_and(|certificates| certificates.hsts);
     let app = |listen, admin: Option<Admin>, served: &dyn Fn(&str) -> bool| {
-        let mut router = Router::new();
-        for (path, route) in routes.iter().filter(|(path, _)| served(path)) {
-            router = router.route(path, route.clone());
+        let mut served_here = Router::new();
+        for (path, route) in table.iter().filter(|(path, _)| served(path)) {
+            served_here = served_here.route(path, route.clone());
         }
-        let mut router = router.with_state(live.clone());
+        let mut served_here = served_here.with_state(live.clone());
         if let Some(admin) = admin {
-            router = router.merge(admin::router(admin));
+            served_here = served_here.merge(admin::router(admin));
         }
         let guard = guard::Guard::new(listen, &config.allowed_hosts, &config.allowed_origins);
-        let router = router.layer(Extension(logins.clone())).layer(Extension(calls.clone()));
-        let router = router.layer(Extension(watched.clone())).layer(Extension(door.clone()));
-        layers::surround(router, guard, door.clone()).layer(Extension(observer.clone()))
+        let known = (Extension(logins.clone()), Extension(calls.clone()), Extension(door.clone()));
+        let router = served_here.layer(known).layer(Extension(watched.clone()));
+        let router = router.layer(Extension(limits.quotas().clone()));
+        layers::surround(router, guard, door.clone(), limits)
+            .layer(from_fn_with_state(hsts, headers::tell))
+            .layer(Extension(observer.clone()))
     };
     let Some(apart) = config.auth.admin_listen else {
         return (app(config.listen, admin, &|_| true), None);
@@ -169,22 +180,30 @@ impl From<TcpListener> for Listeners {
     }
 }
 
-/// Serves until `shutdown`, then lets open requests end, for as long as [`Vitals::drain`] says.
+/// Serves until `shutdown`, then lets open requests end, for as long as [`Vitals::drain`] says. An
+/// error is one of the certificates that it was to listen with.
 pub async fn run(
     listeners: impl Into<Listeners>,
     rooms: impl Into<Rooms>,
     config: &Config,
     shutdown: CancellationToken,
-) {
+) -> Result<(), TlsError> {
     let (Listeners { public, operators }, rooms) = (listeners.into(), rooms.into());
-    let patience = listen::Patience { head: HEAD, drain: rooms.vitals.drain };
-    let (app, administration) = routers(rooms, config, &shutdown);
+    let reception = Reception::new(config, rooms.vitals.drain)?;
+    let limits = Limits::new(config);
+    let quotas = limits.quotas().clone();
+    let saving = tokio::spawn(quotas.clone().follow(shutdown.clone()));
+    let (app, administration) = routers(rooms, config, &limits, &shutdown);
     let administer = async {
         if let Some((listener, app)) = operators.zip(administration) {
-            listen::serve(listener, app, patience, shutdown.clone()).await;
+            listen::serve(listener, app, reception.clone(), shutdown.clone()).await;
         }
     };
-    tokio::join!(listen::serve(public, app, patience, shutdown.clone()), administer);
+    tokio::join!(listen::serve(public, app, reception.clone(), shutdown.clone()), administer);
+    // Two that save at once could leave the older of the two.
+    let _ = saving.await;
+    quotas.save().await;
+    Ok(())
 }
 
 /// Serves one MCP client on stdin and stdout until it leaves or `shutdown`.

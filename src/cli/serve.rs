@@ -131,23 +131,23 @@ async fn run_until_stopped(
             let admin = token.is_some().then(|| service.admin());
             let door = Door::open(&config, token)?;
             let following = tokio::spawn(door.clone().follow(shutdown.clone()));
-            let mut apart = String::new();
+            let (scheme, mut apart) = (config.tls.scheme(), String::new());
             if let Some(operators) = &operators {
                 let address = operators.local_addr()?;
                 config.auth.admin_listen = Some(address);
-                apart = format!(", administration on http://{address}");
+                apart = format!(", administration on {scheme}://{address}");
             }
             writeln!(
                 anstream::stdout(),
-                "toolscout {} on http://{address} (MCP at /mcp, search at /v1/search?q={apart})",
+                "toolscout {} on {scheme}://{address} (MCP at /mcp, search at /v1/search?q={apart})",
                 env!("CARGO_PKG_VERSION")
             )?;
-            let logins = Logins::new(service.accounts.clone(), address);
+            let logins = Logins::new(service.accounts.clone(), scheme, address);
             let (caller, mcp) = (service.crawler.caller(), config.mcp.clone());
             let rooms = Rooms { live, admin, logins, caller, mcp, vitals, door, observer };
             manager::ready(&address.to_string());
             let listeners = serve::Listeners { public: listener, operators };
-            serve::run(listeners, rooms, &config, shutdown.clone()).await;
+            serve::run(listeners, rooms, &config, shutdown.clone()).await?;
             // When keys were used last is saved.
             let _ = tokio::time::timeout(STOP, following).await;
             stop.cancel();

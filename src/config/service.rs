@@ -39,6 +39,16 @@ pub fn takes_keys(sources: &Sources, environment: &Environment<'_>) -> Result<bo
     find("auth", sources, environment, |_, raw, _| Some(raw.auth.keys == Some(true)))
 }
 
+/// The certificate that it listens with, if it speaks TLS.
+pub fn service_certificate(
+    sources: &Sources,
+    environment: &Environment<'_>,
+) -> Result<Option<PathBuf>, ConfigErrors> {
+    find("tls", sources, environment, |_, raw, base| {
+        Some(raw.tls.cert_file.map(|path| base.join(path)))
+    })
+}
+
 /// Where it keeps what it keeps.
 pub fn data_folder(
     sources: &Sources,

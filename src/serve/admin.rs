@@ -22,6 +22,7 @@ use serde_json::Value;
 use super::decide;
 use super::http::json;
 use super::learned;
+use super::limits::quota;
 use super::oauth::Logins;
 use super::problem::Problem;
 use super::profiles;
@@ -101,6 +102,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
         ("/v1/admin/learned", get(learned::list).delete(learned::forget)),
         ("/v1/admin/pending", get(decide::pending)),
         ("/v1/admin/profiles", get(profiles::list)),
+        ("/v1/admin/quotas", get(quota::list)),
         ("/v1/admin/servers/{id}/approve", post(decide::approve)),
         ("/v1/admin/servers/{id}/reject", post(decide::reject)),
     ]

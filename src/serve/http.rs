@@ -19,6 +19,7 @@ use super::call::{Calls, Way};
 use super::debug;
 use super::door::Door;
 use super::formats::{self, Answers, Wants};
+use super::limits::quota::Purse;
 use super::metrics;
 use super::oauth::Logins;
 use super::observe::{Lifted, Observer};
@@ -167,6 +168,7 @@ pub async fn call(
     Extension(calls): Extension<Calls>,
     Extension(lifted): Extension<Lifted>,
     trail: Trail,
+    purse: Option<Extension<Purse>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let CallRequest(mut asked) = serde_json::from_slice(&body?)
@@ -180,7 +182,9 @@ pub async fn call(
     // A call has a time limit of its own.
     lifted.lift();
     let asked = super::call::read(Some(asked));
-    let answered = calls.scoped(live).pass_on(asked, Way::of(trail, audit::Way::Http)).await?;
+    let purse = purse.map(|Extension(purse)| purse);
+    let way = Way { purse, ..Way::of(trail, audit::Way::Http) };
+    let answered = calls.scoped(live).pass_on(asked, way).await?;
     let result = serde_json::from_str(&answered.result).map_err(|_| Problem::internal())?;
     let (id, server) = (answered.tool.id.as_str(), answered.tool.server.as_str());
     Ok(json(&CallAnswer { id, server, result }))

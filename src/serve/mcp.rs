@@ -38,6 +38,7 @@ use super::metrics;
 use super::observe::Observer;
 use super::trail::Trail;
 use super::wire::Need;
+use crate::access::caller::{Caller, Proof};
 use crate::audit::Audit;
 use crate::config::McpConfig;
 use crate::live::Live;
@@ -255,6 +256,16 @@ impl McpHandler {
     }
 }
 
+/// Where callers are asked who they are, a list is made for one of them.
+fn cache_scope(context: &RequestContext<RoleServer>) -> CacheScope {
+    let parts = context.extensions.get::<Parts>();
+    let caller = parts.and_then(|parts| parts.extensions.get::<Caller>());
+    match caller.map_or(Proof::None, |caller| caller.proof) {
+        Proof::None => CacheScope::Public,
+        _ => CacheScope::Private,
+    }
+}
+
 impl ServerHandler for McpHandler {
     fn get_info(&self) -> ServerConfig {
         let capabilities =
@@ -317,7 +328,7 @@ impl ServerHandler for McpHandler {
         let tools = self.matching(&context).await?.unwrap_or_else(|| self.tools());
         Ok(ListToolsResult::with_all_items(tools)
             .with_ttl_ms(LIST_TTL_MS)
-            .with_cache_scope(CacheScope::Public))
+            .with_cache_scope(cache_scope(&context)))
     }
 
     async fn call_tool(

@@ -10,6 +10,7 @@ use axum::http::Method;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use super::limits;
 use crate::audit::Audit;
 use crate::live::Live;
 
@@ -51,6 +52,7 @@ pub fn install() -> Option<&'static PrometheusHandle> {
             describe_histogram!(CALL_TIME, "Seconds from a call to its end, by outcome");
             describe_gauge!(CALLS_RUNNING, "Calls of tools that are under way");
             describe_counter!(FEEDBACK, "Choices and errors that were noted to learn from them");
+            limits::metrics::describe();
             searches::describe();
             describe_others();
             Some(handle)

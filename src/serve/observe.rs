@@ -5,8 +5,8 @@
 //! is kept by caches on the way unless its route says so.
 
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -16,6 +16,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
+use super::limits::Seat;
 use super::metrics;
 use super::problem::Problem;
 use super::trail::Trail;
@@ -102,20 +103,57 @@ fn write_problem(response: &mut Response, problem: &Problem, id: &str) {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.remove(header::CONTENT_LENGTH);
-    if problem.status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    let usual = (problem.status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+    if let Some(seconds) = problem.retry_after.or(usual) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     *response.body_mut() = Body::from(body);
 }
 
-/// Goes with a request whose handler may lift the time limit, having one of its own.
+/// Goes with a request whose handler may lift the time limit, having one of its own, and give up the
+/// seat, since it waits for somebody else.
 #[derive(Clone, Default)]
-pub struct Lifted(Arc<AtomicBool>);
+pub struct Lifted(Arc<Lift>);
+
+#[derive(Default)]
+struct Lift {
+    lifted: AtomicBool,
+    seat: Mutex<Option<Seat>>,
+}
 
 impl Lifted {
     /// There is no limit any more.
     pub fn lift(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.lifted.store(true, Ordering::SeqCst);
+        self.leave();
+    }
+
+    /// Holds a seat until it is lifted, or what this returns is dropped.
+    pub fn hold(&self, seat: Seat) -> impl Drop + use<> {
+        *self.seat() = Some(seat);
+        Leaves(self.clone())
+    }
+
+    fn is_lifted(&self) -> bool {
+        self.0.lifted.load(Ordering::SeqCst)
+    }
+
+    fn leave(&self) {
+        // Apart from the lock: whoever is next gets it.
+        let seat = self.seat().take();
+        drop(seat);
+    }
+
+    fn seat(&self) -> std::sync::MutexGuard<'_, Option<Seat>> {
+        self.0.seat.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Leaves(Lifted);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 
@@ -130,7 +168,7 @@ pub async fn limit_time(
     let mut answer = std::pin::pin!(next.run(request));
     match tokio::time::timeout(limit, &mut answer).await {
         Ok(answer) => answer,
-        Err(_) if lifted.0.load(Ordering::SeqCst) => answer.await,
+        Err(_) if lifted.is_lifted() => answer.await,
         Err(_) => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "timeout",

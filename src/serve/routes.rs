@@ -37,7 +37,7 @@ pub(super) fn all(
         ("/v1/findings", get(trust::findings)),
         ("/.well-known/mcp", get(manifest::manifest)),
         (challenge::METADATA, get(challenge::metadata)),
-        (challenge::METADATA_BELOW, get(challenge::metadata_below)),
+        (challenge::METADATA_BELOW, get(challenge::metadata)),
         ("/livez", get(health::livez)),
         ("/readyz", get(health::readyz)),
         ("/health", get(health::health)),

@@ -128,8 +128,10 @@ impl Session {
         let unsent = match &error {
             // A line that could not be written to its end was not read as one.
             ServiceError::TransportSend(error) => {
+                use std::io::ErrorKind::{BrokenPipe, WouldBlock};
+
                 let cause = error.error.downcast_ref::<std::io::Error>();
-                cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+                cause.is_some_and(|cause| matches!(cause.kind(), BrokenPipe | WouldBlock))
             }
             _ => false,
         };

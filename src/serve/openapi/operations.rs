@@ -10,6 +10,7 @@ use super::super::decide::{Decide, DecidedList, PendingList};
 use super::super::health::{Alive, Health, Ready};
 use super::super::http;
 use super::super::learned::{Feedback, FeedbackTaken, Forgotten, LearnedPage};
+use super::super::limits::quota::QuotaList;
 use super::super::manifest::{Manifest, ServerCard};
 use super::super::profiles::ProfileList;
 use super::super::switches::{LogSwitches, SwitchLog};
@@ -28,6 +29,7 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.extend(registries(schemas));
     operations.push(profiles(schemas));
     operations.extend(keys::operations(schemas));
+    operations.push(quotas(schemas));
     operations.extend(learned(schemas));
     operations
 }
@@ -291,6 +293,19 @@ fn profiles(schemas: &mut Schemas) -> Operation {
             "listProfiles",
             "What each profile shows, and what of it can't be done",
             schemas.written::<ProfileList>(),
+        )
+    }
+}
+
+/// And this.
+fn quotas(schemas: &mut Schemas) -> Operation {
+    Operation {
+        problems: &[401],
+        ..Operation::get(
+            "/v1/admin/quotas",
+            "listQuotas",
+            "The calls that callers with a quota have made today (UTC)",
+            schemas.written::<QuotaList>(),
         )
     }
 }
