@@ -167,8 +167,8 @@ pub async fn call(
     Scoped(live): Scoped,
     Extension(calls): Extension<Calls>,
     Extension(lifted): Extension<Lifted>,
-    trail: Trail,
     purse: Option<Extension<Purse>>,
+    trail: Trail,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let CallRequest(mut asked) = serde_json::from_slice(&body?)

@@ -28,8 +28,8 @@ pub(super) fn surround<S: Clone + Send + Sync + 'static>(
     router
         .fallback(|| async { problem::Problem::no_route() })
         .method_not_allowed_fallback(|| async { problem::Problem::wrong_method() })
-        .layer(from_fn(trail::know))
         .layer(from_fn_with_state(limits.clone(), limits::seat))
+        .layer(from_fn(trail::know))
         .layer(from_fn_with_state(door, door::admit))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(limits.time(), observe::limit_time))

@@ -52,9 +52,9 @@ pub fn install() -> Option<&'static PrometheusHandle> {
             describe_histogram!(CALL_TIME, "Seconds from a call to its end, by outcome");
             describe_gauge!(CALLS_RUNNING, "Calls of tools that are under way");
             describe_counter!(FEEDBACK, "Choices and errors that were noted to learn from them");
-            limits::metrics::describe();
             searches::describe();
             describe_others();
+            limits::metrics::describe();
             Some(handle)
         })
         .as_ref()

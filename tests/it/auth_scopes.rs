@@ -19,7 +19,7 @@ use toolscout::serve::{self, Rooms};
 use tower::ServiceExt as _;
 
 use crate::support::app::{Reply, SERVERS, TestApp, catalog, config, profiles};
-use crate::support::crawling::{http, page, server};
+use crate::support::crawling::{page, server};
 use crate::support::mock_http::{Answer, MockHttp, Request, Speaks};
 use crate::support::proxy::{Proxy, all};
 
