@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# What is wrong with the files that others deploy us by: the Dockerfile (hadolint), the Kubernetes
-# manifests and the compose file and workflows (their schemas), the systemd unit (systemd-analyze,
-# where it is installed). That what they name exists in the program is for tests/it/run_deploy.rs.
+# What is wrong with the files that others deploy us by: the Dockerfile (hadolint) and what it is given
+# to build from, the Kubernetes manifests, the compose file and the workflows (their schemas), the
+# systemd unit (systemd-analyze, where it is installed). That what they name exists in the program is
+# for tests/it/run_deploy.rs.
 # Usage: scripts/check-deploy.sh
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -16,19 +17,24 @@ check() { # COMMAND…
   "$@" || { echo "deploy: failed: $*" >&2; status=1; }
 }
 
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+check scripts/build-context.sh "$work/context"
+# What Cargo.toml names is in it.
+check cargo metadata --format-version 1 --no-deps --locked --offline \
+  --manifest-path "$work/context/Cargo.toml" >/dev/null
 check "$tools/hadolint" --failure-threshold style Dockerfile
 # The oldest and the newest Kubernetes that the package knows of and that has all we use.
 for version in 1.32.0 1.37.0; do
   check "$tools/kubernetes-validate" --strict --quiet -k "$version" \
     deploy/kubernetes/*.yaml deploy/kubernetes/optional/*.yaml
 done
-check "$tools/check-jsonschema" --quiet --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
-check "$tools/check-jsonschema" --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+check "$tools/check-jsonschema" --builtin-schema vendor.compose-spec deploy/compose/compose.yaml
+check "$tools/check-jsonschema" --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 unit=deploy/systemd/toolscout.service
 if command -v systemd-analyze >/dev/null; then
-  work=$(mktemp -d)
-  trap 'rm -rf "$work"' EXIT
   # The program need not be installed: any other stands for it.
   sed 's|/usr/local/bin/toolscout|/bin/true|' "$unit" >"$work/toolscout.service"
   # It speaks of other units of this machine as well.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the build stage of the Dockerfile without Docker: a new Debian (debootstrap), this machine's
-# Rust toolchain in it, the files that .dockerignore lets into the build, and scripts/build-image.sh.
+# Rust toolchain in it, the files that .dockerignore lets through, and scripts/build-image.sh.
 # So it shows what the image needs and this machine happened to have. Crates come from the registry
 # that cargo is set to here, or from its cache. Must run as root.
 # Usage: scripts/clean-root.sh DEST    DEST becomes what the image holds below /opt/toolscout
@@ -9,7 +9,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 dest=${1:?usage: scripts/clean-root.sh DEST}
 # As in the Dockerfile's FROM, and what that image has beside Debian's base.
 suite=bookworm
-packages=ca-certificates,gcc,libc6-dev,bash
+packages=ca-certificates,gcc,libc6-dev
 
 die() {
   echo "clean-root: $*" >&2
@@ -39,35 +39,7 @@ debootstrap --variant=minbase --include="$packages" "$suite" "$clean" \
   die "debootstrap failed"
 }
 
-# The build context, as Docker reads .dockerignore: the last pattern that fits says.
-mkdir -p "$clean/src"
-python3 - <<'PYTHON' | tar -C "$root" --null -T - -cf - | tar -C "$clean/src" -xf -
-import fnmatch, subprocess, sys
-
-patterns = [line.strip() for line in open(".dockerignore")]
-patterns = [line for line in patterns if line and not line.startswith("#")]
-
-
-def ignored(path):
-    parts = path.split("/")
-    above = ["/".join(parts[: n + 1]) for n in range(len(parts))]
-    out = False
-    for pattern in patterns:
-        keeps, pattern = pattern.startswith("!"), pattern.removeprefix("!")
-        # A star stops at a slash.
-        fits = (p.count("/") == pattern.count("/") and fnmatch.fnmatchcase(p, pattern) for p in above)
-        if any(fits):
-            out = not keeps
-    return out
-
-
-listed = subprocess.run(
-    ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True, check=True
-).stdout.decode()
-for path in filter(None, listed.split("\0")):
-    if not ignored(path):
-        sys.stdout.write(path + "\0")
-PYTHON
+scripts/build-context.sh "$clean/src"
 
 toolchain=$(rustc --print sysroot)
 cargo_home=${CARGO_HOME:-$HOME/.cargo}

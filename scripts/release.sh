@@ -42,6 +42,7 @@ program=$folders/$target/release/toolscout
 into=$work/$name
 mkdir -p "$into/docs"
 install -m 755 "$program" "$into/toolscout"
+strip --strip-debug "$into/toolscout"
 cp LICENSE-APACHE LICENSE-MIT README.md CHANGELOG.md SECURITY.md "$into/"
 cp docs/*.md "$into/docs/"
 cp -r deploy "$into/deploy"
@@ -58,6 +59,8 @@ fi
 PATH=$tools/bin:$PATH SOURCE_DATE_EPOCH=$when cargo cyclonedx --quiet --format json \
   --target "$target" --no-build-deps --override-filename "$name.cdx"
 mv "$name.cdx.json" "$dest/"
+# It describes the other packages of this repository as well.
+rm -f -- */"$name.cdx.json"
 
 (cd "$dest" && sha256sum -- *.tar.gz *.json >SHA256SUMS)
 cat "$dest/SHA256SUMS"

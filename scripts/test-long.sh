@@ -4,6 +4,10 @@
 #   long         the tests named long_… (the short run skips them), on a release build
 #   upstreams    scripts/upstreams.sh: real servers, as docs/upstreams.md has them
 #   conformance  the auth scenarios of the MCP conformance suite, on a release build
+#   soak         scripts/soak.sh: ten minutes of continuous change, on a release build
+#   fuzz         scripts/fuzz.sh, five minutes for each target
+#   sanitize     scripts/sanitize.sh, with AddressSanitizer where there is a nightly compiler
+#   mutants      scripts/mutants.sh: which changes of the core no unit test notices
 #   image        the Dockerfile's build in a new Debian (scripts/clean-root.sh; where this is not root,
 #                scripts/build-image.sh here), and its result run as the image runs it, without Docker
 #   release      scripts/release.sh, and what comes of it looked through
@@ -36,6 +40,24 @@ section_upstreams() {
 section_conformance() {
   cargo build --release --locked --quiet
   scripts/conformance.sh target/release/toolscout
+}
+
+section_soak() {
+  cargo build --release --locked --quiet
+  scripts/soak.sh target/release/toolscout
+}
+
+section_fuzz() {
+  scripts/fuzz.sh --seconds 300
+}
+
+section_sanitize() {
+  scripts/sanitize.sh
+  scripts/sanitize.sh --address || (($? == 3))
+}
+
+section_mutants() {
+  scripts/mutants.sh || (($? == 3))
 }
 
 section_image() {
@@ -81,6 +103,7 @@ section_image() {
 }
 
 section_release() {
+  local -x LC_ALL=C
   scripts/release.sh "$work/release"
   (cd "$work/release" && sha256sum --check --quiet SHA256SUMS)
   local name
@@ -89,7 +112,7 @@ section_release() {
   "$work/$name/toolscout" --version
   [[ -f $work/$name/deploy/systemd/toolscout.service && -f $work/$name/docs/operating.md ]]
   # Every crate that is linked stands in the bill of materials.
-  cargo tree --locked --edges normal --prefix none --format '{p}' | cut -d' ' -f1 | sort -u >"$work/linked"
+  cargo tree --locked --package toolscout --edges normal --prefix none --format '{p}' | cut -d' ' -f1 | sort -u >"$work/linked"
   python3 -c 'import json, sys; print("\n".join(sorted({c["name"] for c in json.load(open(sys.argv[1]))["components"]} | {"toolscout"})))' \
     "$work/release/$name.cdx.json" >"$work/listed"
   if [[ -n $(comm -23 "$work/linked" "$work/listed") ]]; then
@@ -105,10 +128,10 @@ if [[ ${1-} == --system ]]; then
   shift
 fi
 sections=("$@")
-((${#sections[@]})) || sections=(long upstreams conformance image release)
+((${#sections[@]})) || sections=(long upstreams conformance soak fuzz sanitize mutants image release)
 for section in "${sections[@]}"; do
   declare -F "section_$section" >/dev/null || {
-    echo "test-long: no section $section; there are: long upstreams conformance image release" >&2
+    echo "test-long: no section $section; there are: long upstreams conformance soak fuzz sanitize mutants image release" >&2
     exit 2
   }
 done

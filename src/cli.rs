@@ -3,6 +3,7 @@
 //! Invariant: nothing here reads a configuration file or decides a default; `config` does.
 
 pub mod add;
+pub mod audit;
 pub mod auth;
 pub mod completions;
 pub mod config;
@@ -27,6 +28,7 @@ pub mod search;
 pub mod serve;
 pub mod server;
 mod sources;
+pub mod switch_log;
 pub mod trust;
 
 use std::path::PathBuf;
@@ -96,6 +98,11 @@ pub enum Command {
     /// See what a running toolscout has learned from use, or have it forgotten.
     #[command(subcommand)]
     Learned(learned::LearnedCommand),
+    /// Check the audit log, or show its last events.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// See what a running toolscout logs, or switch it for a time.
+    Log(switch_log::LogArgs),
     /// List the models, fetch one, or choose the one that is used.
     #[command(subcommand)]
     Model(model::ModelCommand),
@@ -140,7 +147,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
     pub leave: Duration,
     /// How log lines are written.
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(long, env = "TOOLSCOUT_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
 }
 
@@ -210,6 +217,9 @@ pub struct SearchArgs {
     /// A file with the API key or access token to show there [env: `TOOLSCOUT_KEY`, the key itself].
     #[arg(long, requires = "url", value_name = "FILE")]
     pub key_file: Option<PathBuf>,
+    /// Whom to trust there.
+    #[command(flatten)]
+    pub tls: remote::TlsArgs,
     /// How many tools at most; absent, between 5 and 10.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=50))]
     pub limit: Option<u16>,
@@ -364,7 +374,10 @@ pub struct DemoServerArgs {
 
 /// The runtime of a command.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+    // One more than cores: while each works on a search, somebody still takes in what comes, and
+    // says so where it is too much.
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(cores + 1).enable_all().build()
 }
 
 /// Does what was asked.
@@ -387,6 +400,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Reload(args) => server::reload(&args),
         Command::Trust(command) => trust::run(&command),
         Command::Learned(command) => learned::run(&command),
+        Command::Audit(command) => audit::run(&command),
+        Command::Log(args) => switch_log::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::DemoServer(args) => demo_server::run(&args),
     }

@@ -11,6 +11,8 @@ mod client;
 mod error;
 mod files;
 mod fleet;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod http;
 mod http_error;
 mod lines;

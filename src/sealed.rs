@@ -47,7 +47,11 @@ pub enum SealedError {
         problem: &'static str,
     },
     /// Another release wrote it.
-    #[error("{path} has format {found}, this release reads {read}", path = path.display())]
+    #[error(
+        "{path} has format {found}, which {who} toolscout wrote; this release reads {read}",
+        path = path.display(),
+        who = if found > read { "a newer" } else { "an older" }
+    )]
     Version {
         /// The file.
         path: PathBuf,

@@ -4,7 +4,6 @@
 //! and writes nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
@@ -19,6 +18,8 @@ use self::admin::Admin;
 use self::call::Calls;
 use self::door::{Door, Need};
 use self::health::Vitals;
+use self::limits::Limits;
+use self::listen::Reception;
 use crate::access::caller::Scope;
 use crate::config::{Config, McpConfig};
 use crate::crawl::call::Caller;
@@ -27,16 +28,19 @@ use crate::live::Live;
 pub mod admin;
 mod call;
 mod conversation;
+mod debug;
 mod decide;
 mod digest;
 pub mod door;
 mod formats;
 mod guard;
+mod headers;
 pub mod health;
 mod http;
 mod labelled;
 mod layers;
 mod learned;
+mod limits;
 mod listen;
 mod lists;
 mod manifest;
@@ -52,20 +56,26 @@ mod reduce;
 mod routes;
 mod scope;
 mod select;
+mod switches;
 mod tenants;
 pub mod token;
+mod trail;
 mod trust;
 mod wire;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::call::arguments::read as read_arguments;
 pub use self::formats::{Wants, answer_body};
+pub use self::listen::TlsError;
+pub use self::metrics::render as figures;
 pub use self::oauth::Logins;
+pub use self::observe::Observer;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::reduce::{MAX_BYTES, reduce};
 pub use self::tenants::{TENANT, Tenants};
 
 /// The largest request body.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
-
-/// How long a connection may wait for a request.
-const HEAD: Duration = Duration::from_mins(1);
 
 /// Why the stdio server ended early.
 #[derive(Debug, thiserror::Error)]
@@ -96,20 +106,27 @@ pub struct Rooms {
     pub vitals: Vitals,
     /// Who may come in.
     pub door: Door,
+    /// What becomes of what is observed.
+    pub observer: Observer,
 }
 
 impl From<Live> for Rooms {
     fn from(live: Live) -> Self {
         let (logins, caller) = (Logins::none(), Caller::none());
         let (mcp, tenants) = (McpConfig::default(), Tenants::default());
-        let (vitals, door) = (Vitals::default(), Door::default());
-        Self { live, admin: None, logins, caller, mcp, tenants, vitals, door }
+        let (vitals, door, observer) = (Vitals::default(), Door::default(), Observer::default());
+        Self { live, admin: None, logins, caller, mcp, tenants, vitals, door, observer }
     }
+}
+
+/// Counts from now on: what is counted before nobody is told.
+pub fn count() {
+    metrics::install();
 }
 
 /// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
 pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationToken) -> Router {
-    routers(rooms.into(), config, shutdown).0
+    routers(rooms.into(), config, &Limits::new(config), shutdown).0
 }
 
 /// What the listener serves, and what that of operators does, where there is one: then what
@@ -117,15 +134,18 @@ pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationT
 fn routers(
     rooms: Rooms,
     config: &Config,
+    limits: &Limits,
     shutdown: &CancellationToken,
 ) -> (Router, Option<Router>) {
     metrics::install();
-    let (door, tenants) = (rooms.door.clone(), rooms.tenants.clone());
+    let (door, tenants, observer) =
+        (rooms.door.clone(), rooms.tenants.clone(), rooms.observer.clone());
     let watched = health::Watched {
         vitals: rooms.vitals.clone(),
         wants_vectors: config.embed.enabled,
         roster: rooms.admin.as_ref().map(|admin| admin.roster.clone()),
     };
+    let hsts = config.tls.0.as_ref().is_some_and(|certificates| certificates.hsts);
     let mut all = routes::of_process(&rooms);
     all.extend(table(rooms, shutdown));
     let app = |listen, served: &dyn Fn(&str) -> bool| {
@@ -137,8 +157,10 @@ fn routers(
         let router = router
             .layer(from_fn_with_state(tenants.clone(), tenants::dispatch))
             .layer((Extension(tenants.clone()), Extension(watched.clone())))
-            .layer(Extension(door.clone()));
-        layers::surround(router, guard, door.clone())
+            .layer((Extension(door.clone()), Extension(limits.quotas().clone())));
+        layers::surround(router, guard, door.clone(), limits)
+            .layer(from_fn_with_state(hsts, headers::tell))
+            .layer(Extension(observer.clone()))
     };
     let Some(apart) = config.auth.admin_listen else {
         return (app(config.listen, &|_| true), None);
@@ -177,22 +199,30 @@ impl From<TcpListener> for Listeners {
     }
 }
 
-/// Serves until `shutdown`, then lets open requests end, for as long as [`Vitals::drain`] says.
+/// Serves until `shutdown`, then lets open requests end, for as long as [`Vitals::drain`] says. An
+/// error is one of the certificates that it was to listen with.
 pub async fn run(
     listeners: impl Into<Listeners>,
     rooms: impl Into<Rooms>,
     config: &Config,
     shutdown: CancellationToken,
-) {
+) -> Result<(), TlsError> {
     let (Listeners { public, operators }, rooms) = (listeners.into(), rooms.into());
-    let patience = listen::Patience { head: HEAD, drain: rooms.vitals.drain };
-    let (app, administration) = routers(rooms, config, &shutdown);
+    let reception = Reception::new(config, rooms.vitals.drain)?;
+    let limits = Limits::new(config);
+    let quotas = limits.quotas().clone();
+    let saving = tokio::spawn(quotas.clone().follow(shutdown.clone()));
+    let (app, administration) = routers(rooms, config, &limits, &shutdown);
     let administer = async {
         if let Some((listener, app)) = operators.zip(administration) {
-            listen::serve(listener, app, patience, shutdown.clone()).await;
+            listen::serve(listener, app, reception.clone(), shutdown.clone()).await;
         }
     };
-    tokio::join!(listen::serve(public, app, patience, shutdown.clone()), administer);
+    tokio::join!(listen::serve(public, app, reception.clone(), shutdown.clone()), administer);
+    // Two that save at once could leave the older of the two.
+    let _ = saving.await;
+    quotas.save().await;
+    Ok(())
 }
 
 /// Serves one MCP client on stdin and stdout until it leaves or `shutdown`.
@@ -212,11 +242,11 @@ pub async fn run_stream(
     shutdown: CancellationToken,
 ) -> Result<(), StdioError> {
     metrics::install();
-    let Rooms { live, caller, mcp, .. } = rooms.into();
+    let Rooms { live, caller, mcp, observer, .. } = rooms.into();
     let calls = Calls::new(live.clone(), caller);
     let input: Box<dyn AsyncRead + Send + Unpin> =
         if mcp.list_query { Box::new(mcp::query::read_lines(input)) } else { Box::new(input) };
-    let handler = mcp::stdio::Lasting(mcp::McpHandler::lasting(live, calls, mcp));
+    let handler = mcp::stdio::Lasting(mcp::McpHandler::lasting(live, calls, mcp, observer.audit));
     // Large, and awaited once: callers need not carry it.
     match Box::pin(handler.serve_with_ct((input, output), shutdown)).await {
         Ok(service) => service.waiting().await.map(drop).map_err(StdioError::Lost),

@@ -120,7 +120,18 @@ fn checks(args: &DoctorArgs) -> anyhow::Result<Vec<Check>> {
             checks.extend(reach::model(config, args.offline));
             checks.extend(places::all(config));
             checks.push(machine::open_files());
-            checks.push(runtime.block_on(machine::listen(config.listen)));
+            checks.push(runtime.block_on(machine::listen(
+                "listen",
+                config.listen,
+                config.tls.scheme(),
+            )));
+            if let Some(address) = config.auth.admin_listen {
+                checks.push(runtime.block_on(machine::listen(
+                    "admin listen",
+                    address,
+                    config.tls.scheme(),
+                )));
+            }
             if !args.offline {
                 checks.extend(runtime.block_on(reach::servers(config, args.timeout)));
             }
@@ -134,7 +145,7 @@ fn checks(args: &DoctorArgs) -> anyhow::Result<Vec<Check>> {
             }
             checks.push(machine::open_files());
             if let Ok(listen) = service_address(&sources, &variable) {
-                checks.push(runtime.block_on(machine::listen(listen)));
+                checks.push(runtime.block_on(machine::listen("listen", listen, "http")));
             }
         }
     }

@@ -13,7 +13,7 @@ use url::Url;
 use super::local::Local;
 use super::serve::no_profile;
 use super::sources::variable;
-use super::{LogFormat, SearchArgs, crawl, log, remote};
+use super::{LogFormat, SearchArgs, crawl, log};
 use crate::auth::Accounts;
 use crate::catalog::{Catalog, file};
 use crate::config::{Config, ServerConfig, Transport};
@@ -183,7 +183,7 @@ fn ask_running(args: &SearchArgs, url: &Url) -> anyhow::Result<String> {
         }
     }
     super::runtime()?.block_on(async {
-        let mut request = remote::client()?.get(url.clone());
+        let mut request = args.tls.client()?.build()?.get(url.clone());
         if let Some(key) = key(args)? {
             request = request.bearer_auth(key);
         }

@@ -20,18 +20,23 @@ use self::shared::Shared;
 use self::tenants::{Read, Tenancy};
 use super::reload::{self, Watch};
 use super::{ServeArgs, log, manager, progress};
+use crate::audit::Audit;
 use crate::config::Config;
 use crate::serve::door::Door;
 use crate::serve::health::Vitals;
 use crate::serve::token::{AdminToken, TokenError};
-use crate::serve::{Logins, Rooms};
+use crate::serve::{Logins, Observer, Rooms, Tenants};
+use crate::telemetry::Telemetry;
+use crate::troubles::Troubles;
 use crate::{crawl, serve};
 
 /// Runs the subcommand until Ctrl-C, SIGTERM or, with `--stdio`, the end of stdin.
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let lines = log::start(args.log_format, false);
     let watch = Watch::new(args);
+    // First: it says where traces go.
     let loaded = watch.load()?;
+    let (telemetry, tracer) = Telemetry::prepare(&loaded.config.telemetry)?;
+    let (lines, switches) = log::start_with(args.log_format, false, tracer);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -39,22 +44,41 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     // Who speaks on stdin is of no tenant.
     let tenants = if args.stdio { BTreeMap::new() } else { tenants::read_all(args, &config)? };
     let runtime = super::runtime()?;
-    let served = runtime.block_on(run_until_stopped(args, watch, (config, tenants), lines));
+    let served = runtime.block_on(async {
+        let troubles = Troubles::default();
+        let audit = Audit::open(&config.audit, &config.data, troubles.clone())?;
+        let _ = switches.set_share(config.telemetry.sample_queries);
+        let access_log = config.telemetry.access_log;
+        let observer = Observer { audit: audit.clone(), switches, access_log };
+        let told = Told { observer, telemetry, troubles, lines };
+        let served = run_until_stopped(args, watch, (config, tenants), told).await;
+        tokio::task::spawn_blocking(move || audit.settle(STOP)).await?;
+        served
+    });
     // Work on blocking threads (an encoder at a text, a build) has no one to answer to any more.
     runtime.shutdown_background();
     served.map(|()| ExitCode::SUCCESS)
 }
 
+/// What is told of the process, and to whom.
+struct Told {
+    observer: Observer,
+    telemetry: Telemetry,
+    troubles: Troubles,
+    lines: MultiProgress,
+}
+
 async fn run_until_stopped(
     args: &ServeArgs,
     watch: Watch,
-    (config, tenants): (Config, BTreeMap<String, Read>),
-    lines: MultiProgress,
+    (config, read): (Config, BTreeMap<String, Read>),
+    Told { observer, telemetry, troubles, lines }: Told,
 ) -> anyhow::Result<()> {
+    serve::count();
     // First nothing new is taken, and only when what was open is answered, the rest ends: a call
     // under way needs its server's connection.
     let (shutdown, stop) = (CancellationToken::new(), CancellationToken::new());
-    let vitals = Vitals { drain: args.drain, ..Vitals::default() };
+    let vitals = Vitals { drain: args.drain, troubles, ..Vitals::default() };
     stop_on_signal(vitals.leaving.clone(), args.leave, shutdown.clone())?;
     let listener = if args.stdio { None } else { Some(listen(config.listen).await?) };
     let operators = match config.auth.admin_listen {
@@ -69,6 +93,10 @@ async fn run_until_stopped(
         None => service.live.clone(),
         Some(name) => service.live.scoped(name).with_context(|| no_profile(name, &config))?,
     };
+    let sent = CancellationToken::new();
+    let tenants = Tenants::default();
+    let (told, also, audit) = (service.live.clone(), tenants.clone(), observer.audit.clone());
+    let sending = telemetry.run(move || serve::figures(&told, &also, &audit), sent.clone());
     reload::follow(watch, service.roster.clone(), stop.clone())?;
     manager::stay_alive(stop.clone());
     match listener {
@@ -76,6 +104,7 @@ async fn run_until_stopped(
             let rooms = Rooms {
                 caller: service.crawler.caller(),
                 mcp: config.mcp.clone(),
+                observer,
                 ..Rooms::from(live)
             };
             manager::ready("stdin");
@@ -90,29 +119,29 @@ async fn run_until_stopped(
             let admin = token.is_some().then(|| service.admin());
             let door = Door::open(&config, token)?;
             let following = tokio::spawn(door.clone().follow(shutdown.clone()));
-            let mut apart = String::new();
+            let (scheme, mut apart) = (config.tls.scheme(), String::new());
             if let Some(operators) = &operators {
                 let address = operators.local_addr()?;
                 config.auth.admin_listen = Some(address);
-                apart = format!(", administration on http://{address}");
+                apart = format!(", administration on {scheme}://{address}");
             }
             writeln!(
                 anstream::stdout(),
-                "toolscout {} on http://{address} (MCP at /mcp, search at /v1/search?q={apart})",
+                "toolscout {} on {scheme}://{address} (MCP at /mcp, search at /v1/search?q={apart})",
                 env!("CARGO_PKG_VERSION")
             )?;
             let ends = (shutdown.clone(), stop.clone());
-            let tenancy = Tenancy::new(args, &config, &shared, admin.is_some(), ends);
-            tenancy.start(tenants);
+            let tenancy =
+                Tenancy::new(args, &config, &shared, (&observer, &tenants), admin.is_some(), ends);
+            tenancy.start(read);
             let also = tenancy.clone();
             service.roster.tell_tenants(move |tenants| also.apply(tenants));
-            let logins = Logins::new(service.accounts.clone(), address);
+            let logins = Logins::new(service.accounts.clone(), scheme, address);
             let (caller, mcp) = (service.crawler.caller(), config.mcp.clone());
-            let tenants = tenancy.served();
-            let rooms = Rooms { live, admin, logins, caller, mcp, tenants, vitals, door };
+            let rooms = Rooms { live, admin, logins, caller, mcp, tenants, vitals, door, observer };
             manager::ready(&address.to_string());
             let listeners = serve::Listeners { public: listener, operators };
-            serve::run(listeners, rooms, &config, shutdown.clone()).await;
+            serve::run(listeners, rooms, &config, shutdown.clone()).await?;
             // When keys were used last is saved.
             let _ = tokio::time::timeout(STOP, following).await;
             stop.cancel();
@@ -120,6 +149,8 @@ async fn run_until_stopped(
         }
     }
     service.stopped().await;
+    sent.cancel();
+    let _ = tokio::time::timeout(STOP, sending).await;
     let _ = shown.await;
     Ok(())
 }

@@ -166,6 +166,9 @@ pub enum Problem {
     /// No name of an environment variable.
     #[error("not the name of an environment variable")]
     EnvName,
+    /// No network.
+    #[error("{0:?} is not a network")]
+    Network(String),
     /// No glob.
     #[error("{0}")]
     Glob(String),
@@ -315,14 +318,14 @@ impl Problem {
             }
             Self::NoDataFolder => "pass --data DIR or set TOOLSCOUT_DATA",
             Self::Reference(_) => "write ${NAME} or ${NAME:-default}, with NAME in the environment",
-            Self::Nul => "remove it",
+            Self::Nul | Self::Asked => "remove it",
             Self::Empty => "give it a value, or remove the key",
             Self::Needed => "give it a value; see `toolscout config example`",
             Self::NoModel(_) => {
                 "fetch it with `toolscout model pull`, name one of `toolscout model list`, or name \
                  the folder that it is in"
             }
-            Self::SeveralEncoders | Self::KeyTwice => "remove one of the two",
+            Self::SeveralEncoders | Self::KeyTwice | Self::Twice(_) => "remove one of the two",
             Self::Id => "give the server a readable id",
             Self::Duplicate { .. } => "rename one of the two, or remove it",
             Self::NoTransport => "give it one of `command`, `url` or `catalog`",
@@ -338,6 +341,7 @@ impl Problem {
                 "put the certificate and its key in one file, or name the key as `client_key_file`"
             }
             Self::EnvName => "use a name without `=`",
+            Self::Network(_) => "write an IP address or a network, as in \"10.0.0.0/8\"",
             Self::Glob(_) => {
                 "write `*`, `?`, `[a-z]` or `{a,b}`, and a backslash before them to mean themselves"
             }
@@ -372,8 +376,6 @@ impl Problem {
             Self::LeftOut(_) => "correct the entry before it is switched on",
             Self::NoProfile(name) => return format!("add [profiles.{name}], or name another"),
             Self::NoTenant(name) => return format!("add [tenants.{name}], or name another"),
-            Self::Twice(_) => "remove one of the two",
-            Self::Asked => "remove it",
             Self::Nothing => "add [servers.ID] to toolscout.toml, or pass --mcp-config FILE",
         };
         fixed.into()

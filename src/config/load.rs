@@ -87,7 +87,7 @@ pub(super) struct Section<'a> {
 }
 
 /// Reads and resolves everything.
-#[expect(clippy::too_many_lines, reason = "one section after another")]
+#[expect(clippy::too_many_lines, reason = "a section after the other, each in a few lines")]
 pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, ConfigErrors> {
     let mut errors = Vec::new();
     let mut warnings = Vec::new();

@@ -108,7 +108,7 @@ pub fn certificates(path: &Path) -> Result<Vec<Certificate>, Unusable> {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
     let unreadable =
         |error: std::io::Error| Unusable::Unreadable { path: path.into(), why: error.to_string() };
     std::fs::read(path).map_err(unreadable)
@@ -134,12 +134,25 @@ pub enum Unusable {
     /// It is no address of a proxy.
     #[error("not a proxy")]
     NoProxy,
+    /// It holds no key.
+    #[error("no private key in PEM form in it")]
+    NoKey,
+    /// The key is not that of the certificate.
+    #[error("not the key of that certificate")]
+    OtherKey,
+    /// It holds no list of revoked certificates.
+    #[error("no list of revoked certificates in PEM form in it")]
+    NoRevocations,
 }
 
 impl From<Unusable> for Problem {
     fn from(why: Unusable) -> Self {
         match why {
-            Unusable::Unreadable { .. } | Unusable::NoProxy => Self::Unreadable(why.to_string()),
+            Unusable::Unreadable { .. }
+            | Unusable::NoProxy
+            | Unusable::NoKey
+            | Unusable::OtherKey
+            | Unusable::NoRevocations => Self::Unreadable(why.to_string()),
             Unusable::NoCertificate => Self::NoCertificate,
             Unusable::NoIdentity => Self::NoIdentity,
         }

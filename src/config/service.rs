@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use super::check::Check;
 use super::error::Problem;
-use super::load::{Sources, in_order, own_file};
+use super::load::{Section, Sources, in_order, own_file};
 use super::raw::RawConfig;
-use super::{ConfigErrors, Environment, RegistryConfig, registry};
+use super::{AuditConfig, ConfigErrors, Environment, RegistryConfig, audit, registry};
 
 /// Where a service of this configuration listens.
 pub fn service_address(
@@ -39,6 +39,16 @@ pub fn takes_keys(sources: &Sources, environment: &Environment<'_>) -> Result<bo
     find("auth", sources, environment, |_, raw, _| Some(raw.auth.keys == Some(true)))
 }
 
+/// The certificate that it listens with, if it speaks TLS.
+pub fn service_certificate(
+    sources: &Sources,
+    environment: &Environment<'_>,
+) -> Result<Option<PathBuf>, ConfigErrors> {
+    find("tls", sources, environment, |_, raw, base| {
+        Some(raw.tls.cert_file.map(|path| base.join(path)))
+    })
+}
+
 /// Where it keeps what it keeps.
 pub fn data_folder(
     sources: &Sources,
@@ -59,6 +69,24 @@ pub fn followed_registries(
 ) -> Result<Vec<RegistryConfig>, ConfigErrors> {
     find("registry", sources, environment, |check, raw, _| {
         Some(registry::resolve(raw.registry, check.place, check.errors))
+    })
+}
+
+/// What is kept of who did what, and where.
+pub fn audit_config(
+    sources: &Sources,
+    environment: &Environment<'_>,
+) -> Result<AuditConfig, ConfigErrors> {
+    find("audit", sources, environment, |check, raw, base| {
+        let mut section = Section {
+            place: check.place,
+            base,
+            environment,
+            errors: check.errors,
+            warnings: &mut Vec::new(),
+            files: &mut Vec::new(),
+        };
+        Some(audit::resolve(raw.audit, &mut section))
     })
 }
 

@@ -75,6 +75,9 @@ fn the_example_is_the_default() {
     // The same with its defaults switched on, save for what has none.
     let without = [
         "data",
+        "file",
+        "key_file",
+        "otlp_endpoint",
         "token_key_file",
         "model",
         "runtime",
@@ -83,6 +86,12 @@ fn the_example_is_the_default() {
         "client_key_file",
         "admin_listen",
         "resource",
+        "cert_file",
+        "key_file",
+        "client",
+        "client_ca_file",
+        "client_crl_file",
+        "hsts",
     ];
     let settings = uncommented();
     let settings = settings.split("[embed.endpoint]").next().unwrap();
@@ -323,7 +332,7 @@ fn data_is_here_where_its_folder_is() {
 fn strangers_are_let_in_only_on_purpose() {
     insta::assert_snapshot!(errors("listen = '0.0.0.0:7420'"), @r#"
     toolscout.toml:1: listen: 0.0.0.0:7420 is reachable from other machines, and nobody is asked who they are
-      remedy: listen on 127.0.0.1, or pass --allow-anonymous (allow_anonymous = true) when something in front of it asks
+      remedy: listen on 127.0.0.1, have callers asked by [auth] (`keys = true` is the least), or pass --allow-anonymous (allow_anonymous = true) when something in front of it asks
     "#);
     assert!(try_toml("listen = '0.0.0.0:7420'\nallow_anonymous = true").is_ok());
     assert!(try_toml("listen = '[::1]:7420'").is_ok());

@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinHandle;
 use tokio_util::codec::FramedRead;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::error::{CrawlError, Secrets, clip};
@@ -35,6 +37,10 @@ const INHERITED: [&str; 9] =
     ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "TERM", "SHELL", "LOGNAME"];
 /// The longest message, unless `max_bytes` is less.
 const MAX_LINE: usize = 16 << 20;
+/// What may wait for a child to read it, of all messages together.
+const MAX_UNREAD: usize = 8 << 20;
+/// A child that reads nothing for so long, while something waits for it, reads no more.
+const STALLED: Duration = Duration::from_mins(1);
 /// The longest line of stderr that is logged.
 const MAX_LOGGED: usize = 2_000;
 /// How long a child may take to end once its stdin is closed.
@@ -58,6 +64,10 @@ pub(super) struct Program<'a> {
 pub(super) struct StdioTransport {
     group: Group,
     stdin: Arc<AsyncMutex<Option<ChildStdin>>>,
+    /// Bytes that wait to be read by the child.
+    unread: Arc<AtomicUsize>,
+    /// Cancelled when it reads no more.
+    stalled: CancellationToken,
     stdout: FramedRead<ChildStdout, Lines>,
     stderr: JoinHandle<()>,
     last_words: LastWords,
@@ -109,6 +119,8 @@ impl StdioTransport {
         Ok(Self {
             group: Group::of(child),
             stdin: Arc::new(AsyncMutex::new(Some(stdin))),
+            unread: Arc::default(),
+            stalled: CancellationToken::new(),
             stdout: FramedRead::new(stdout, Lines::up_to(max_bytes)),
             stderr,
             last_words,
@@ -153,19 +165,40 @@ impl Transport<RoleClient> for StdioTransport {
     ) -> impl Future<Output = Result<(), io::Error>> + Send + 'static {
         self.tap.sent(&message);
         let stdin = Arc::clone(&self.stdin);
+        let unread = Arc::clone(&self.unread);
+        let stalled = self.stalled.clone();
         async move {
             let mut line = serde_json::to_vec(&message)?;
+            drop(message);
             line.push(b'\n');
+            // Nobody takes back what was not read when its call is given up: the line would be cut.
+            let _waits = Unread::within(&unread, line.len()).ok_or_else(not_read)?;
             let mut stdin = stdin.lock().await;
-            let stdin = stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-            stdin.write_all(&line).await?;
-            stdin.flush().await
+            let pipe = stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+            let mut rest = &line[..];
+            while !rest.is_empty() {
+                let Ok(written) = tokio::time::timeout(STALLED, pipe.write(rest)).await else {
+                    // Those that wait behind this one learn it at once.
+                    *stdin = None;
+                    stalled.cancel();
+                    return Err(not_read());
+                };
+                rest = &rest[written?..];
+            }
+            pipe.flush().await
         }
     }
 
     async fn receive(&mut self) -> Option<ServerJsonRpcMessage> {
         loop {
-            let line = match self.stdout.next().await {
+            let next = tokio::select! {
+                next = self.stdout.next() => next,
+                () = self.stalled.cancelled() => {
+                    self.fault.set(CrawlError::Closed(format!(": {}", not_read())));
+                    return None;
+                }
+            };
+            let line = match next {
                 Some(Ok(line)) if line.cut => {
                     self.fault.set(CrawlError::TooManyBytes(self.max_bytes));
                     return None;
@@ -205,6 +238,31 @@ impl Transport<RoleClient> for StdioTransport {
         }
         Ok(())
     }
+}
+
+/// Bytes of a message that waits to be read.
+struct Unread {
+    all: Arc<AtomicUsize>,
+    own: usize,
+}
+
+impl Unread {
+    /// So many more, where they are the first or there is room for them.
+    fn within(all: &Arc<AtomicUsize>, own: usize) -> Option<Self> {
+        let more = |now: usize| (now == 0 || now + own <= MAX_UNREAD).then_some(now + own);
+        all.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
+        Some(Self { all: Arc::clone(all), own })
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.own, Ordering::SeqCst);
+    }
+}
+
+fn not_read() -> io::Error {
+    io::Error::new(io::ErrorKind::WouldBlock, "it does not read what it was sent before")
 }
 
 /// A child that leads a process group of its own, and what it started.

@@ -14,11 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::saver::Saver;
 use super::trusted::{Gate, HistoryUnreadable, Known, Order};
+use super::updates::{count, log, status};
 use super::vectors::{self, Progress, VectorWorker};
 use super::{Live, ServerState, ServerStatus};
 use crate::access::profile::Profiles;
 use crate::access::view;
-use crate::catalog::{Catalog, Diff, Listing, Outcome, Server, ServerUpdate};
+use crate::catalog::{Catalog, Listing, Outcome, Server, ServerUpdate};
 use crate::embed::Cost;
 use crate::embed::cache::VectorCache;
 use crate::index::Index;
@@ -338,6 +339,7 @@ impl Indexer {
         }
         for (update, diff) in admitted.batch.iter().zip(&diffs) {
             log(update, diff);
+            count(&update.outcome);
             if matches!(update.outcome, Outcome::Removed) {
                 self.servers.remove(&update.server);
             } else {
@@ -364,6 +366,7 @@ impl Indexer {
         let cache = self.vectors.clone();
         let (published, views) = (self.live.index(), self.live.views());
         let profiles = Arc::clone(&self.profiles);
+        let begun = Instant::now();
         let built = tokio::task::spawn_blocking(move || {
             let earlier = reuse.as_ref().unwrap_or(&published);
             let mut index = match &reuse {
@@ -386,6 +389,7 @@ impl Indexer {
                     "published"
                 );
                 self.live.publish(index, views);
+                metrics::histogram!("toolscout_index_build_seconds").record(begun.elapsed());
                 self.tell();
                 // Its number too: after a restart no number is given out twice.
                 if let Some(saver) = &self.saver {
@@ -394,24 +398,6 @@ impl Indexer {
             }
             Err(error) => tracing::error!(%error, "the index can't be built, the last one stays"),
         }
-    }
-}
-
-fn log(update: &ServerUpdate, diff: &Diff) {
-    let server = &update.server;
-    match &update.outcome {
-        Outcome::Failed { error } | Outcome::AuthRequired { error } => {
-            tracing::warn!(%server, "{error}");
-        }
-        // One file may hold thousands of servers.
-        _ if diff.is_empty() || update.transport == "file" => {}
-        _ => tracing::info!(
-            %server,
-            added = diff.added.len(),
-            removed = diff.removed.len(),
-            changed = diff.changed.len(),
-            "tools changed"
-        ),
     }
 }
 
@@ -450,51 +436,5 @@ pub(super) fn set_aside(path: &Path, error: &SealedError, said: &str, then: &str
     match sealed::set_aside(path) {
         Ok(aside) => tracing::warn!("{said}; set aside as {}, {then}", aside.display()),
         Err(also) => tracing::warn!("{said}; and can't be set aside: {also}"),
-    }
-}
-
-/// A server in this state is not crawled.
-fn is_idle(state: ServerState) -> bool {
-    matches!(state, ServerState::Paused | ServerState::Disabled | ServerState::PendingApproval)
-}
-
-/// The server's status after `update`; `catalog` has been updated already.
-fn status(update: &ServerUpdate, old: Option<&ServerStatus>, catalog: &Catalog) -> ServerStatus {
-    let listed = catalog.server(update.server.as_str());
-    let known = |good, bad| if listed.is_some() { good } else { bad };
-    let (state, error) = match &update.outcome {
-        Outcome::Listed(_) => (ServerState::Ready, None),
-        Outcome::Failed { error } => {
-            (known(ServerState::Stale, ServerState::Failed), Some(error.clone()))
-        }
-        Outcome::AuthRequired { error } => (ServerState::AuthRequired, Some(error.clone())),
-        Outcome::Connecting => (known(ServerState::Stale, ServerState::Connecting), None),
-        Outcome::Disabled | Outcome::Removed => (ServerState::Disabled, None),
-        Outcome::Paused => (ServerState::Paused, None),
-        Outcome::Pending => (ServerState::PendingApproval, None),
-        // Whatever kept it from being crawled is over.
-        Outcome::Narrowed(_) => match old {
-            Some(old) if !is_idle(old.state) => (old.state, old.error.clone()),
-            _ => (known(ServerState::Stale, ServerState::Connecting), None),
-        },
-    };
-    let defects = match &update.outcome {
-        Outcome::Listed(listing) => listing.defects.clone(),
-        _ => old.map(|old| old.defects.clone()).unwrap_or_default(),
-    };
-    ServerStatus {
-        state,
-        title: listed
-            .and_then(|server| server.info.title.clone())
-            .or_else(|| old.and_then(|old| old.title.clone())),
-        protocol: listed.and_then(|server| server.info.protocol.clone()),
-        transport: update.transport,
-        tools: listed.map(|server| server.tools.len()),
-        ttl: listed.and_then(|server| server.info.ttl),
-        private: listed.is_some_and(|server| server.info.private_to.is_some()),
-        crawled_at: listed.map(|server| server.crawled_at),
-        next_crawl: update.next_crawl,
-        error,
-        defects,
     }
 }

@@ -47,9 +47,10 @@ impl<T: Clone + Default + Send + Sync + 'static> Saver<T> {
             let mut failed = false;
             loop {
                 let next = values.changed();
-                let more = match failed {
-                    true => tokio::time::timeout(RETRY, next).await.unwrap_or(Ok(())),
-                    false => next.await,
+                let more = if failed {
+                    tokio::time::timeout(RETRY, next).await.unwrap_or(Ok(()))
+                } else {
+                    next.await
                 };
                 // What nobody will follow up gets a last chance.
                 if more.is_err() && !failed {

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{Live, ServerStatus};
 use crate::access::profile::{Profile, Profiles};
@@ -24,12 +25,14 @@ pub(super) struct Generation {
     pub views: Views,
     /// What a profile that is gone sees.
     nothing: Arc<Index>,
+    /// When it was published.
+    pub at: Instant,
 }
 
 impl Generation {
     pub fn new(whole: Index, views: Views) -> Self {
         let nothing = Arc::new(Index::build(whole.generation, Arc::default()));
-        Self { whole: Arc::new(whole), views, nothing }
+        Self { whole: Arc::new(whole), views, nothing, at: Instant::now() }
     }
 
     fn index(&self, profile: Option<&str>) -> &Arc<Index> {

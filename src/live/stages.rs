@@ -174,6 +174,11 @@ pub enum Rerank {
 }
 
 impl Rerank {
+    /// There is one that works.
+    pub(super) fn is_on(&self) -> bool {
+        matches!(self, Self::Ready { .. })
+    }
+
     /// Orders the best of `ranking` anew, or says why it is as it was.
     pub(super) async fn reorder(
         &self,

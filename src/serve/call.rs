@@ -17,8 +17,11 @@ use tokio::sync::mpsc;
 
 use self::arguments::Asked;
 use self::validate::Validators;
+use super::limits::quota::{Purse, Spent};
 use super::metrics;
 use super::problem::Problem;
+use super::trail::Trail;
+use crate::audit;
 use crate::crawl::Progress;
 use crate::crawl::call::{Call, CallError, Caller, Input, Running};
 use crate::live::Live;
@@ -40,12 +43,22 @@ pub struct Calls {
 }
 
 /// How a call came.
-#[derive(Default)]
 pub struct Way {
+    /// What is kept of it, and where it came in.
+    pub trail: (Trail, audit::Way),
     /// What goes with it where the caller can be asked back.
     pub input: Option<Input>,
     /// Who hears how far it has come.
     pub progress: Option<mpsc::Sender<Progress>>,
+    /// What its caller may still spend, where that is bounded.
+    pub purse: Option<Purse>,
+}
+
+impl Way {
+    /// Of a caller who can't be asked back and hears of no progress.
+    pub fn of(trail: Trail, way: audit::Way) -> Self {
+        Self { trail: (trail, way), input: None, progress: None, purse: None }
+    }
 }
 
 /// A call that was answered by its server.
@@ -85,6 +98,12 @@ pub enum Refused {
         /// How many it may have.
         most: usize,
     },
+    /// The caller has had all of its calls of the day.
+    #[error(
+        "the {} calls that may be made in a day (UTC) have been made: call again in {} minutes",
+        .0.most, .0.resets.as_secs().div_ceil(60)
+    )]
+    Spent(Spent),
     /// The server asks back, and the caller can't be asked.
     #[error("{0} asks its caller for more before it goes on, which takes MCP 2026-07-28")]
     AsksBack(ToolId),
@@ -122,6 +141,8 @@ impl Calls {
     ) -> Result<Answered, Refused> {
         let began = Instant::now();
         let counted = metrics::CallUnderWay::begin();
+        let named = asked.as_ref().ok().map(|asked| (asked.id.as_str(), &asked.arguments));
+        let kept = way.trail.0.begin_call(way.trail.1, &self.live, named);
         let answered = self.answer(asked, way).await;
         let outcome = match &answered {
             Ok(answered) if is_error(&answered.result) => "tool_error",
@@ -129,6 +150,7 @@ impl Calls {
             Err(refused) => refused.outcome(),
         };
         counted.ended(outcome, began.elapsed());
+        kept.ended(outcome, answered.as_ref().ok().map(|answered| &answered.tool.id));
         // A call that failed says little of what was wanted.
         if let Ok(answered) = &answered
             && outcome == "answered"
@@ -151,7 +173,10 @@ impl Calls {
             return Err(Refused::Arguments { id: tool.id.clone(), wrong });
         }
         let _counted = self.begin()?;
-        let Way { input, progress } = way;
+        let Way { input, progress, purse, .. } = way;
+        if let Some(purse) = purse {
+            purse.spend().map_err(Refused::Spent)?;
+        }
         let asks_back = input.is_none();
         let call = Call { tool, arguments: asked.arguments, input, progress };
         let result = self.caller.call(&call).await?;
@@ -232,6 +257,7 @@ impl Refused {
             Self::NoTool(_) => "unknown_tool",
             Self::AsksBack(_) => "asks_back",
             Self::ProfileBusy { .. } => "busy",
+            Self::Spent(_) => "quota_spent",
             Self::Call(error) => match error {
                 CallError::Off
                 | CallError::NoneAllowed
@@ -257,6 +283,11 @@ impl From<Refused> for Problem {
             Refused::Arguments { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-arguments"),
             Refused::AsksBack(_) => (StatusCode::NOT_IMPLEMENTED, "asks-back"),
             Refused::ProfileBusy { .. } => (StatusCode::TOO_MANY_REQUESTS, "busy"),
+            Refused::Spent(Spent { resets, .. }) => {
+                let told = refused.to_string();
+                return Self::new(StatusCode::TOO_MANY_REQUESTS, "quota-spent", told)
+                    .after(*resets);
+            }
             Refused::Call(error) => match error {
                 CallError::Off | CallError::NoneAllowed | CallError::ServerOff(_) => {
                     (StatusCode::FORBIDDEN, "calls-off")

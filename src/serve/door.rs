@@ -278,7 +278,10 @@ impl Door {
         // A client asks for a new token with exactly these.
         let scopes = caller.scopes.iter().chain([wanted]).collect();
         let error = Some("insufficient_scope");
-        self.0.challenges.put_on(refused.into_response(), error, scopes)
+        let mut response = self.0.challenges.put_on(refused.into_response(), error, scopes);
+        // For those who note who it was.
+        response.extensions_mut().insert(caller.clone());
+        response
     }
 }
 

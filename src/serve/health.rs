@@ -132,9 +132,10 @@ pub(super) async fn health(
     Extension(watched): Extension<Watched>,
 ) -> Response {
     let well = live.is_ready() && !watched.vitals.leaving.is_cancelled();
-    let (code, status) = match well {
-        true => (StatusCode::OK, "healthy"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
+    let (code, status) = if well {
+        (StatusCode::OK, "healthy")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "unhealthy")
     };
     (code, http::json(&Health { status, version: env!("CARGO_PKG_VERSION") })).into_response()
 }
@@ -187,6 +188,7 @@ mod tests {
             crawled_at: None,
             next_crawl: None,
             error: None,
+            failures: 0,
             defects: Vec::new(),
         };
         let servers = [

@@ -1,7 +1,7 @@
 //! What every request passes on its way to a route.
 //!
 //! Invariant: the unknown routes pass the same: an id, the guard, leave for the pages that it let in
-//! to read the answer, a time limit, a bound on the body, the door.
+//! to read the answer, limits, a time limit, a bound on the body, the door, a seat among those at work.
 
 use std::time::Duration;
 
@@ -15,29 +15,30 @@ use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::door::{self, Door};
-use super::{MAX_BODY_BYTES, guard, observe, problem};
-
-/// Time to a response's head. A search takes milliseconds; what takes this long is a caller that
-/// sends its body drop by drop.
-const TIME_LIMIT: Duration = Duration::from_secs(30);
+use super::limits::{self, Limits};
+use super::{MAX_BODY_BYTES, guard, observe, problem, trail};
 
 /// The routes within the layers.
 pub(super) fn surround<S: Clone + Send + Sync + 'static>(
     router: Router<S>,
     guard: guard::Guard,
     door: Door,
+    limits: &Limits,
 ) -> Router<S> {
     router
         .fallback(|| async { problem::Problem::no_route() })
         .method_not_allowed_fallback(|| async { problem::Problem::wrong_method() })
+        .layer(from_fn_with_state(limits.clone(), limits::seat))
+        .layer(from_fn(trail::know))
         .layer(from_fn_with_state(door, door::admit))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(TIME_LIMIT, observe::limit_time))
+        .layer(from_fn_with_state(limits.time(), observe::limit_time))
         .layer(CatchPanicLayer::custom(observe::on_panic))
         // Streams of events are left as they are.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(cors(guard.clone()))
         .layer(from_fn_with_state(guard, guard::admit))
+        .layer(from_fn_with_state(limits.clone(), limits::admit))
         .layer(from_fn(observe::observe))
 }
 
@@ -45,9 +46,13 @@ pub(super) fn surround<S: Clone + Send + Sync + 'static>(
 fn cors(guard: guard::Guard) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin, _| guard.allows_origin(origin)))
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([HeaderName::from_static(observe::REQUEST_ID), header::WWW_AUTHENTICATE])
+        .expose_headers([
+            HeaderName::from_static(observe::REQUEST_ID),
+            header::RETRY_AFTER,
+            header::WWW_AUTHENTICATE,
+        ])
         .max_age(Duration::from_mins(10))
 }
 
@@ -78,7 +83,12 @@ mod tests {
         async fn fail() {
             panic!("the password is hunter2");
         }
-        let router = surround(Router::new().route("/fail", get(fail)), loopback(), Door::default());
+        let router = surround(
+            Router::new().route("/fail", get(fail)),
+            loopback(),
+            Door::default(),
+            &Limits::none(),
+        );
         let (status, body) = ask(router, "/fail").await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(body["type"], "urn:toolscout:problem:internal");

@@ -1,146 +1,264 @@
 //! The connections: taken in, watched over, and let go when the server stops.
 //!
 //! Invariant: no client can hold a connection for ever by sending nothing, or a request's head
-//! drop by drop; and when [`serve`] has returned, none is left.
+//! drop by drop, or by not taking its answer; there are never more of them than is allowed; and
+//! when [`serve`] has returned, none is left.
 
+mod open;
+mod patient;
+mod tls;
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
+use axum::http::Response;
 use axum::serve::Listener;
+use http_body::{Frame, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tower::{ServiceExt, service_fn};
+
+use self::open::{Connection, Connections, Working};
+use self::patient::Patient;
+use super::limits::OnTlsPort;
+use crate::access::caller::Peer;
+use crate::config::{Config, LimitsConfig};
+
+pub use self::open::network_of;
+pub use self::tls::{Tls, TlsError};
+
+/// A connection on which nothing is heard for so long is asked whether it is still there.
+const KEEPALIVE: Duration = Duration::from_mins(1);
+/// How often then, before it is given up.
+const PROBES: u32 = 4;
 
 /// How long clients may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
+    /// For the TLS handshake.
+    pub handshake: Duration,
     /// From the opening of a connection, or the last answer on it, to the end of the next head.
     pub head: Duration,
+    /// For a client to take what is ready for it.
+    pub write: Duration,
     /// For open requests to end once a shutdown has begun.
     pub drain: Duration,
+}
+
+/// How connections are taken in.
+#[derive(Clone)]
+pub struct Reception {
+    patience: Patience,
+    connections: Connections,
+    max_head_bytes: usize,
+    max_headers: usize,
+    tls: Option<Tls>,
+}
+
+impl Reception {
+    /// As it is configured; certificates are read.
+    pub fn new(config: &Config, drain: Duration) -> Result<Self, TlsError> {
+        let tls = config.tls.0.as_ref().map(Tls::open).transpose()?;
+        let limits = &config.limits;
+        let patience = Patience {
+            handshake: Duration::from_secs(10).min(limits.head_timeout),
+            head: limits.head_timeout,
+            write: limits.write_timeout,
+            drain,
+        };
+        Ok(Self::of(limits, patience, tls))
+    }
+
+    fn of(limits: &LimitsConfig, patience: Patience, tls: Option<Tls>) -> Self {
+        let proxies = limits.trusted_proxies.clone();
+        Self {
+            patience,
+            connections: Connections::within(
+                limits.max_connections,
+                limits.max_connections_per_address,
+                proxies,
+            ),
+            max_head_bytes: limits.max_head_bytes,
+            max_headers: limits.max_headers,
+            tls,
+        }
+    }
+
+    // HTTP/1 alone: telling HTTP/2 from it takes a first read that has no time limit, and in the
+    // clear nobody speaks it who can't speak HTTP/1. Over TLS no more than that is offered.
+    fn builder(&self) -> Builder<TokioExecutor> {
+        let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.patience.head)
+            .max_buf_size(self.max_head_bytes)
+            .max_headers(self.max_headers);
+        builder
+    }
 }
 
 /// Serves until `shutdown`, then lets open requests end, within bounds.
 pub async fn serve(
     mut listener: TcpListener,
     app: Router,
-    patience: Patience,
+    reception: Reception,
     shutdown: CancellationToken,
 ) {
-    // HTTP/1 alone: telling HTTP/2 from it takes a first read that has no time limit, and in the
-    // clear nobody speaks it who can't speak HTTP/1.
-    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience.head);
     let open = GracefulShutdown::new();
     let cut = CancellationToken::new();
     let _cut_on_return = cut.clone().drop_guard();
+    if let Some(tls) = &reception.tls {
+        tokio::spawn(tls.clone().follow(shutdown.clone()));
+    }
     loop {
-        let stream = tokio::select! {
-            (stream, _) = Listener::accept(&mut listener) => stream,
+        let (stream, from) = tokio::select! {
+            accepted = Listener::accept(&mut listener) => accepted,
             () = shutdown.cancelled() => break,
         };
-        // An answer is written at once: waiting to fill a packet only delays it.
-        let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(app.clone());
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        let connection = open.watch(connection.into_owned());
-        let cut = cut.clone();
+        let Some(connection) = reception.connections.admit(from.ip()) else {
+            tracing::debug!(%from, "a connection was refused: there are too many");
+            continue;
+        };
+        let peer = Peer { address: from.ip().to_canonical(), certificate: None };
+        let (given_up, cut) = (connection.cut().clone(), cut.clone());
+        let one = One { connection, peer, app: app.clone(), reception: reception.clone() };
+        let one = one.run(stream, open.watcher(), shutdown.clone());
         tokio::spawn(async move {
-            if let Some(Err(error)) = cut.run_until_cancelled(connection).await {
-                tracing::debug!(%error, "a connection broke off");
-            }
+            cut.run_until_cancelled(given_up.run_until_cancelled(one)).await;
         });
     }
     drop(listener);
-    if tokio::time::timeout(patience.drain, open.shutdown()).await.is_err() {
+    if tokio::time::timeout(reception.patience.drain, open.shutdown()).await.is_err() {
         tracing::warn!("requests that were still open have been cut off");
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
+/// One connection, from its opening on.
+struct One {
+    connection: Arc<Connection>,
+    peer: Peer,
+    app: Router,
+    reception: Reception,
+}
 
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
-    use tokio::sync::Notify;
-    use tokio::task::JoinHandle;
-
-    use super::*;
-
-    const LONG: Duration = Duration::from_hours(1);
-    const SHORT: Duration = Duration::from_millis(50);
-
-    async fn start(
-        app: Router,
-        patience: Patience,
-    ) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let shutdown = CancellationToken::new();
-        let task = tokio::spawn(serve(listener, app, patience, shutdown.clone()));
-        (address, shutdown, task)
-    }
-
-    async fn send(address: SocketAddr, text: &str) -> TcpStream {
-        let mut socket = TcpStream::connect(address).await.unwrap();
-        socket.write_all(text.as_bytes()).await.unwrap();
-        socket
-    }
-
-    async fn rest(mut socket: TcpStream) -> String {
-        let mut text = String::new();
-        let _ = socket.read_to_string(&mut text).await;
-        text
-    }
-
-    #[tokio::test]
-    async fn who_sends_no_whole_head_is_let_go() {
-        let app = Router::new().route("/", get(|| async { "whole" }));
-        let patience = Patience { head: SHORT, drain: LONG };
-        let (address, _shutdown, _task) = start(app, patience).await;
-        for head in ["", "G", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nhost: x\r\nx-"] {
-            // The socket stays open on this side: only the server can end it.
-            let answer = rest(send(address, head).await).await;
-            assert!(!answer.contains("200 OK"), "{head:?}: {answer}");
+impl One {
+    // What comes next is apart on the heap each time: a task takes no more than where it has got to.
+    async fn run(self, stream: TcpStream, watcher: Watcher, shutdown: CancellationToken) {
+        // An answer is written at once: waiting to fill a packet only delays it.
+        let _ = stream.set_nodelay(true);
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / PROBES);
+        let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive.with_retries(PROBES));
+        match self.reception.tls.clone() {
+            None => Box::pin(self.serve(stream, watcher, None)).await,
+            Some(tls) => Box::pin(self.shake(stream, tls, watcher, shutdown)).await,
         }
-        let idle = rest(send(address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await).await;
-        assert!(idle.contains("200 OK") && idle.ends_with("whole"), "{idle}");
     }
 
-    #[tokio::test]
-    async fn a_shutdown_answers_what_is_open_first_and_cuts_what_stays() {
-        let (arrived, go) = (Notify::new(), Notify::new());
-        let gates: &'static _ = Box::leak(Box::new((arrived, go)));
-        let app = Router::new().route(
-            "/",
-            get(|| async {
-                gates.0.notify_one();
-                gates.1.notified().await;
-                "answered"
-            }),
-        );
-        let patience = |drain| Patience { head: LONG, drain };
-        let request = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    async fn shake(
+        mut self,
+        stream: TcpStream,
+        tls: Tls,
+        watcher: Watcher,
+        shutdown: CancellationToken,
+    ) {
+        let shaken = Box::pin(async move {
+            if begins_tls(&stream).await? {
+                return tls.accept(stream).await.map(Ok);
+            }
+            Ok::<_, std::io::Error>(Err(stream))
+        });
+        let shaken = tokio::time::timeout(self.reception.patience.handshake, shaken);
+        match shutdown.run_until_cancelled(shaken).await {
+            Some(Ok(Ok(Ok(stream)))) => {
+                self.peer.certificate = tls::client_name(&stream);
+                Box::pin(self.serve(stream, watcher, Some(OnTlsPort::Secure))).await;
+            }
+            Some(Ok(Ok(Err(stream)))) => {
+                Box::pin(self.serve(stream, watcher, Some(OnTlsPort::Plain))).await;
+            }
+            Some(Ok(Err(error))) => {
+                tracing::debug!(from = %self.peer.address, %error, "a TLS handshake failed");
+            }
+            Some(Err(_)) => {
+                tracing::debug!(from = %self.peer.address, "a TLS handshake took too long");
+            }
+            None => {}
+        }
+    }
 
-        let (address, shutdown, task) = start(app.clone(), patience(LONG)).await;
-        let open = send(address, request).await;
-        gates.0.notified().await;
-        shutdown.cancel();
-        gates.1.notify_one();
-        let answer = rest(open).await;
-        assert!(answer.ends_with("answered"), "{answer}");
-        task.await.unwrap();
-
-        let (address, shutdown, task) = start(app, patience(SHORT)).await;
-        let open = send(address, request).await;
-        gates.0.notified().await;
-        shutdown.cancel();
-        task.await.unwrap();
-        assert_eq!(rest(open).await, "");
+    async fn serve<S>(self, stream: S, watcher: Watcher, port: Option<OnTlsPort>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { connection, peer, app, reception } = self;
+        let service = service_fn(move |mut request: Request<_>| {
+            let working = connection.work();
+            let extensions = request.extensions_mut();
+            extensions.insert(peer.clone());
+            if let Some(port) = port {
+                extensions.insert(port);
+            }
+            let answer = app.clone().oneshot(request);
+            async move {
+                let answer: Response<Body> = answer.await?;
+                Ok::<_, Infallible>(answer.map(|body| Held { body, _working: working }))
+            }
+        });
+        let stream = TokioIo::new(Patient::new(stream, reception.patience.write));
+        let builder = reception.builder();
+        let connection = builder.serve_connection(stream, TowerToHyperService::new(service));
+        if let Err(error) = watcher.watch(connection.into_owned()).await {
+            tracing::debug!(%error, "a connection broke off");
+        }
     }
 }
+
+/// The first byte is that of a TLS handshake. Health checks in the clear are answered, too.
+async fn begins_tls(stream: &TcpStream) -> std::io::Result<bool> {
+    const HANDSHAKE: u8 = 22;
+    let mut first = [0];
+    let count = stream.peek(&mut first).await?;
+    Ok(count == 0 || first[0] == HANDSHAKE)
+}
+
+/// The body of an answer, while which its connection is not idle.
+struct Held {
+    body: Body,
+    _working: Working,
+}
+
+impl HttpBody for Held {
+    type Data = <Body as HttpBody>::Data;
+    type Error = <Body as HttpBody>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,9 @@ mod servers;
 pub mod stdio;
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use axum::http::request::Parts;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock,
     Implementation, JsonObject, ListToolsResult, PaginatedRequestParams, ServerCapabilities,
@@ -24,6 +26,7 @@ use rmcp::service::{NotificationContext, RequestContext, RoleServer, Subscriptio
 use rmcp::{ErrorData, ServerHandler};
 use schemars::generate::SchemaSettings;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use self::found::{Described, Found, GetTool};
 use self::schema::{read, read_only, schema_of, structured};
@@ -32,10 +35,15 @@ use super::call::Calls;
 use super::digest::digest;
 use super::formats::{self, Wants};
 use super::metrics;
+use super::observe::Observer;
+use super::trail::Trail;
 use super::wire::Need;
+use crate::access::caller::{Caller, Proof};
+use crate::audit::Audit;
 use crate::config::McpConfig;
 use crate::live::Live;
-use crate::search::{Query, QueryError};
+use crate::search::{Answer, Query, QueryError};
+use crate::telemetry;
 
 const INSTRUCTIONS: &str = "Call search_tools with what you need done before you decide that no \
     tool can do it: it finds the few fitting tools among all that are connected. It returns their \
@@ -71,6 +79,8 @@ pub struct McpHandler {
     ends: CancellationToken,
     /// Whoever asks may have tools called.
     may_call: bool,
+    /// Where what it does is kept.
+    audit: Audit,
 }
 
 /// How the tool list reads.
@@ -84,7 +94,8 @@ impl McpHandler {
     /// For requests that each stand alone.
     pub fn stateless(live: Live, calls: Calls, config: McpConfig) -> Self {
         let ends = CancellationToken::new();
-        Self { live, calls, config: Arc::new(config), lasting: false, ends, may_call: true }
+        let (lasting, may_call, audit) = (false, true, Audit::off());
+        Self { live, calls, config: Arc::new(config), lasting, ends, may_call, audit }
     }
 
     /// With streams of news that end with `shutdown`.
@@ -93,8 +104,8 @@ impl McpHandler {
     }
 
     /// For one connection that lasts.
-    pub fn lasting(live: Live, calls: Calls, config: McpConfig) -> Self {
-        Self { lasting: true, ..Self::stateless(live, calls, config) }
+    pub fn lasting(live: Live, calls: Calls, config: McpConfig, audit: Audit) -> Self {
+        Self { lasting: true, audit, ..Self::stateless(live, calls, config) }
     }
 
     /// The same for those who see what `live` shows.
@@ -161,13 +172,30 @@ impl McpHandler {
         let wants = wants.by_profile(&self.live);
         wants.check().map_err(|problem| problem.detail)?;
         let query = need.into_query(false, None).map_err(|problem| problem.detail)?;
-        let (answer, catalog) = (self.ask(&query).await?, self.live.catalog());
+        let (answer, catalog) = (self.ask(&query, context).await?, self.live.catalog());
         let budget = wants.budget();
         let found = formats::aside(budget.is_some(), move || Found::of(answer, &catalog, budget));
         structured(&found.await.map_err(|problem| problem.detail)?, context)
     }
 
-    async fn ask(&self, query: &Query) -> Result<crate::search::Answer, String> {
+    async fn ask(
+        &self,
+        query: &Query,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Answer, String> {
+        let began = Instant::now();
+        let (trail, way) = Trail::of_mcp(context, &self.audit);
+        let answer = self.look_up(query).await;
+        trail.keep_search(way, &self.live, &query.texts, answer.as_ref(), began);
+        if let Some(parts) = context.extensions.get::<Parts>()
+            && let Some(observer) = parts.extensions.get::<Observer>()
+        {
+            observer.switches.sample(&query.texts, answer.as_ref().ok());
+        }
+        answer
+    }
+
+    async fn look_up(&self, query: &Query) -> Result<Answer, String> {
         if !self.live.is_ready() {
             return Err("the first crawl is under way: call again in a few seconds".to_owned());
         }
@@ -182,7 +210,10 @@ impl McpHandler {
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, String> {
         let GetTool { id } = read(arguments, "get_tool takes id, a text")?;
-        let tool = self.calls.find(&id).await.map_err(|refused| refused.to_string())?;
+        let found = self.calls.find(&id).await;
+        let (trail, way) = Trail::of_mcp(context, &self.audit);
+        trail.keep_get(way, &self.live, &id, found.as_ref().ok().map(|tool| &tool.id));
+        let tool = found.map_err(|refused| refused.to_string())?;
         structured(&Described::whole(&tool), context)
     }
 
@@ -222,6 +253,16 @@ impl McpHandler {
                 return now;
             }
         }
+    }
+}
+
+/// Where callers are asked who they are, a list is made for one of them.
+fn cache_scope(context: &RequestContext<RoleServer>) -> CacheScope {
+    let parts = context.extensions.get::<Parts>();
+    let caller = parts.and_then(|parts| parts.extensions.get::<Caller>());
+    match caller.map_or(Proof::None, |caller| caller.proof) {
+        Proof::None => CacheScope::Public,
+        _ => CacheScope::Private,
     }
 }
 
@@ -287,7 +328,7 @@ impl ServerHandler for McpHandler {
         let tools = self.matching(&context).await?.unwrap_or_else(|| self.tools());
         Ok(ListToolsResult::with_all_items(tools)
             .with_ttl_ms(LIST_TTL_MS)
-            .with_cache_scope(CacheScope::Public))
+            .with_cache_scope(cache_scope(&context)))
     }
 
     async fn call_tool(
@@ -296,6 +337,19 @@ impl ServerHandler for McpHandler {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = request.arguments.take();
+        let span = Trail::of_mcp(&context, &self.audit).0.span_of(&request.name);
+        telemetry::join_meta(&span, &context.meta.0);
+        self.do_call(request, arguments, context).instrument(span).await
+    }
+}
+
+impl McpHandler {
+    async fn do_call(
+        &self,
+        request: CallToolRequestParams,
+        arguments: Option<JsonObject>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
         let result = match request.name.as_ref() {
             "search_tools" => self.search(arguments, &context).await,
             "get_tool" => self.get(arguments, &context).await,

@@ -71,8 +71,8 @@ struct Pending {
 
 impl Logins {
     /// Logins over this listener.
-    pub fn new(accounts: Accounts, listen: SocketAddr) -> Arc<Self> {
-        let base = listen.ip().is_loopback().then(|| format!("http://{listen}/"));
+    pub fn new(accounts: Accounts, scheme: &str, listen: SocketAddr) -> Arc<Self> {
+        let base = listen.ip().is_loopback().then(|| format!("{scheme}://{listen}/"));
         Self::over(accounts, base.and_then(|base| Url::parse(&base).ok()))
     }
 

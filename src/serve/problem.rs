@@ -19,6 +19,8 @@ pub struct Problem {
     pub code: &'static str,
     /// What is wrong with this request, and the next step.
     pub detail: String,
+    /// Seconds after which it is worth asking again, where that is known.
+    pub retry_after: Option<u64>,
 }
 
 /// The body of an error response, `application/problem+json`.
@@ -40,7 +42,7 @@ pub struct ProblemBody<'a> {
 impl Problem {
     /// A problem of any kind.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into() }
+        Self { status, code, detail: detail.into(), retry_after: None }
     }
 
     /// 400: the request can't be read as what it should be.
@@ -132,6 +134,14 @@ impl Problem {
             detail: &self.detail,
             request_id,
         }
+    }
+
+    /// The same problem, which is over after so long.
+    #[must_use]
+    pub fn after(mut self, wait: std::time::Duration) -> Self {
+        let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.retry_after = Some(whole.max(1));
+        self
     }
 
     /// The same problem, of one item of several.

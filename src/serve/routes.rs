@@ -16,12 +16,13 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use tokio_util::sync::CancellationToken;
 
 use super::door::challenge;
+use super::limits::quota;
 use super::mcp::news::News;
 use super::problem::Problem;
 use super::scope::{self, Scoped};
 use super::{
-    MAX_BODY_BYTES, Rooms, Tenants, health, http, learned, lists, manifest, mcp, metrics, oauth,
-    openapi, raw, select, tenants, trust,
+    MAX_BODY_BYTES, Observer, Rooms, Tenants, health, http, learned, lists, manifest, mcp, metrics,
+    oauth, openapi, raw, select, switches, tenants, trust,
 };
 use crate::access::caller::{Caller, Scope};
 use crate::live::Live;
@@ -38,7 +39,7 @@ pub(super) fn all(
         ("/v1/findings", get(trust::findings)),
         ("/.well-known/mcp", get(manifest::manifest)),
         (challenge::METADATA, get(challenge::metadata)),
-        (challenge::METADATA_BELOW, get(challenge::metadata_below)),
+        (challenge::METADATA_BELOW, get(challenge::metadata)),
         ("/livez", get(health::livez)),
         ("/readyz", get(health::readyz)),
         ("/health", get(health::health)),
@@ -56,9 +57,13 @@ pub(super) fn all(
 /// What is served of the process, to those who are of no tenant.
 pub(super) fn of_process(rooms: &Rooms) -> Vec<(String, MethodRouter)> {
     let metrics = ("/metrics", get(tell_metrics).with_state(rooms.live.clone()));
-    let administers = rooms.admin.is_some().then_some(("/v1/admin/tenants", get(tenants::list)));
-    let all = [metrics].into_iter().chain(administers);
-    all.map(|(path, route)| (path.to_owned(), route)).collect()
+    let administers = [
+        ("/v1/admin/log", get(switches::show).put(switches::switch)),
+        ("/v1/admin/quotas", get(quota::list)),
+        ("/v1/admin/tenants", get(tenants::list)),
+    ];
+    let administers = administers.into_iter().filter(|_| rooms.admin.is_some());
+    [metrics].into_iter().chain(administers).map(|(path, route)| (path.to_owned(), route)).collect()
 }
 
 /// What is served of everything, and of each profile below its own path.
@@ -138,13 +143,15 @@ fn mcp_service(
 async fn tell_metrics(
     State(live): State<Live>,
     Extension(tenants): Extension<Tenants>,
+    Extension(observer): Extension<Observer>,
     caller: Option<Extension<Caller>>,
 ) -> Result<Response, Problem> {
     if tenants.are_there() && !tenants::is_operator(caller.as_deref()) {
         return Err(Problem::no_route());
     }
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, kind)], metrics::render(&live, &tenants)).into_response())
+    Ok(([(header::CONTENT_TYPE, kind)], metrics::render(&live, &tenants, &observer.audit))
+        .into_response())
 }
 
 #[cfg(test)]
@@ -166,7 +173,8 @@ mod tests {
         let handler = mcp::McpHandler::stateless(live, calls, McpConfig::default());
         let open = all(&handler, &token).into_iter().map(|(path, _)| path);
         let admin = admin::routes().into_iter().map(|(path, _)| path.to_owned());
-        let of_process = ["/metrics", "/v1/admin/tenants"].map(str::to_owned);
+        let of_process = ["/metrics", "/v1/admin/log", "/v1/admin/quotas", "/v1/admin/tenants"];
+        let of_process = of_process.map(str::to_owned);
         let routes: BTreeSet<String> =
             open.chain(admin).chain(of_process).map(|path| path.replace("{*", "{")).collect();
         // Each of them is everybody's, or wants a scope that somebody chose.

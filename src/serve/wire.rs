@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 
 pub use self::asked::{Asked, Need, SearchRequest};
 pub use self::call::{CallAnswer, CallRequest};
+use super::debug::Debug;
 use super::formats::{Body, Tokens};
 use super::trust::{About, Found, HeldDefinition, History};
 use crate::live::trusted::Known;
@@ -47,6 +48,9 @@ pub struct SearchAnswer<'a> {
     pub why: Option<&'a Why>,
     /// Servers among them whose tools may be out of date.
     pub stale: &'a [Stale],
+    /// What the stages took and found, when an operator asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub debug: Option<Debug<'a>>,
 }
 
 /// The answers to a batch.
@@ -113,6 +117,7 @@ impl<'a> From<&'a Answer> for SearchAnswer<'a> {
             no_good_match: answer.no_good_match,
             why: answer.why.as_ref(),
             stale: &answer.stale,
+            debug: None,
         }
     }
 }
@@ -281,6 +286,10 @@ pub struct IndexStatus<'a> {
     pub uptime_s: u64,
     /// The version of toolscout.
     pub version: &'a str,
+    /// The audit log can't be written at the moment, and requests go on without it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub audit_failing: bool,
 }
 
 impl<'a> IndexStatus<'a> {
@@ -297,6 +306,7 @@ impl<'a> IndexStatus<'a> {
             servers: count_states(servers),
             uptime_s: status.started.elapsed().as_secs(),
             version: env!("CARGO_PKG_VERSION"),
+            audit_failing: false,
         }
     }
 }

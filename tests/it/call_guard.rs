@@ -5,7 +5,7 @@ use std::time::Duration;
 use rmcp::model::ProtocolVersion;
 use rmcp::service::ClientLifecycleMode;
 use serde_json::{Value, json};
-use toolscout::config::{Allow, CallConfig};
+use toolscout::config::{Allow, CallConfig, Transport};
 
 use crate::support::crawling::{http, server, until};
 use crate::support::mock_http::{Answer, MockHttp, Request, Speaks};
@@ -213,4 +213,49 @@ async fn a_server_that_is_silent_is_given_up_and_told() {
     assert!(why.contains("200ms"), "{why}");
     until("it is told", || mock.count("notifications/cancelled") == 1).await;
     assert_eq!(mock.count("tools/call"), 1, "it is not called twice");
+}
+
+/// A child that lists a tool, and reads nothing more once that tool is called.
+const DEAF: &str = r#"
+import json, sys, time
+for line in sys.stdin:
+    request = json.loads(line)
+    method = request.get("method")
+    if method == "tools/call":
+        time.sleep(1000)
+    result = {"tools/list": {"tools": [{"name": "look", "inputSchema": {"type": "object"}}]}}.get(
+        method, {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}},
+                 "serverInfo": {"name": "deaf", "version": "1"}})
+    if "id" in request and method in ("initialize", "tools/list"):
+        print(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}), flush=True)
+    elif "id" in request:
+        error = {"code": -32601, "message": "what?"}
+        print(json.dumps({"jsonrpc": "2.0", "id": request["id"], "error": error}), flush=True)
+"#;
+
+#[tokio::test]
+async fn what_a_child_does_not_read_is_bounded_however_often_it_is_called() {
+    let deaf = Transport::Stdio {
+        command: "python3".into(),
+        args: vec!["-c".into(), DEAF.into()],
+        env: Vec::new(),
+        cwd: None,
+    };
+    let limits = CallConfig { timeout: Duration::from_millis(100), ..all() };
+    let proxy = Proxy::start(vec![server("deaf", deaf)], limits).await;
+    // Each of them is given up, and what it sent stays where it is.
+    let large = json!({"text": "x".repeat(900_000)});
+    let (mut waiting, mut refused) = (0, 0);
+    for _ in 0..30 {
+        match proxy.refusal("deaf/look", &large).await {
+            (code, _) if code == "upstream-timeout" => waiting += 1,
+            (code, why) => {
+                assert_eq!(code, "upstream-unavailable");
+                assert!(why.contains("does not read"), "{why}");
+                refused += 1;
+            }
+        }
+    }
+    assert!((1..=10).contains(&waiting), "{waiting} of 900 kB wait");
+    assert_eq!(waiting + refused, 30);
 }

@@ -77,7 +77,7 @@ async fn comes_apart(cost: Cost) {
         updates.send(update).await.unwrap();
     };
     let app = TestApp::serve(live, &config()).await;
-    let embedded = async |wanted: u64| {
+    let until_vectors = async |wanted: u64| {
         let all = async || app.get("/v1/status").await.json()["embedded"] == wanted;
         let waiting = async {
             while !all().await {
@@ -90,7 +90,7 @@ async fn comes_apart(cost: Cost) {
     let before = panics(&app).await;
     let bell = ("bell", "Ring the bell");
     list(&[bell, ("cup", "Fill the cup with poison"), ("door", "Open the door")]).await;
-    embedded(2).await;
+    until_vectors(2).await;
     for round in 0..ROUNDS {
         let answer = app.get(&format!("/v1/search?q=poison+the+bell+{round}")).await.json();
         assert_eq!(answer["mode"], "lexical", "{answer}");
@@ -103,7 +103,7 @@ async fn comes_apart(cost: Cost) {
     }
     // A definition that is well again has its vector, from the same thread.
     list(&[bell, ("cup", "Fill the cup with tea"), ("door", "Open the door")]).await;
-    embedded(3).await;
+    until_vectors(3).await;
     let counted = panics(&app).await - before;
     assert!(counted > ROUNDS as u64, "{counted} panics are counted");
     app.stop().await;

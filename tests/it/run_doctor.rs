@@ -195,7 +195,7 @@ async fn what_is_in_the_data_folder_is_read_as_serve_would() {
     newer(&book);
     let (code, report) = doctor(folder.path(), &[]).await;
     assert_eq!(code, 0, "{report:#}");
-    assert_told(&report, "snapshot", "warn", "has format 200", "a newer toolscout wrote it");
+    assert_told(&report, "snapshot", "warn", "has format 200", "run that one again");
     assert_told(&report, "history", "warn", "has format 200", "from a backup");
     fs::write(snapshot(folder.path()), "odd").unwrap();
     fs::create_dir_all(data.join("learned")).unwrap();
@@ -212,6 +212,23 @@ async fn what_is_in_the_data_folder_is_read_as_serve_would() {
     assert_told(&report, "servers", "fail", "servers.json", "backup");
     assert_told(&report, "admin token", "fail", "chmod 600", "");
     assert_told(&report, "logins", "fail", "chmod 700", "");
+}
+
+#[tokio::test]
+async fn keys_that_nobody_has_and_an_address_for_operators_are_looked_at() {
+    let folder = folder("[auth]\nkeys = true\nadmin_listen = \"127.0.0.1:0\"\n");
+    let (code, report) = doctor(folder.path(), &["--offline"]).await;
+    assert_eq!(code, 0, "{report:#}");
+    assert_told(&report, "api keys", "warn", "none of 0", "toolscout key create");
+    assert_told(&report, "admin listen", "ok", "is free", "");
+    let made = run(folder.path(), &["key", "create", "me", "--data", "data"]).await;
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let (_, report) = doctor(folder.path(), &["--offline"]).await;
+    assert_told(&report, "api keys", "ok", "1 of 1 count", "");
+    fs::write(folder.path().join("data/keys/api.keys"), "odd").unwrap();
+    let (code, report) = doctor(folder.path(), &["--offline"]).await;
+    assert_eq!(code, 1);
+    assert_told(&report, "api keys", "fail", "api.keys", "from a backup");
 }
 
 #[tokio::test]

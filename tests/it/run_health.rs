@@ -65,6 +65,14 @@ async fn what_is_degraded_is_named_and_servers_are_counted() {
         assert!(!ready.to_string().contains(secret), "{ready}");
     }
 
+    // Whoever runs it may know which.
+    let token = fs::read_to_string(folder.path().join("data/admin.token")).unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let asked = client.get(format!("{}/readyz", service.url)).bearer_auth(token.trim());
+    let told: Value = asked.send().await.unwrap().json().await.unwrap();
+    let servers = told["degraded"].as_array().unwrap().iter().find(|one| one["part"] == "servers");
+    assert_eq!(servers.unwrap()["servers"], json!(["unreached"]), "{told}");
+
     // What was mended is named no more; another catalog is another snapshot.
     let tool = fs::read_to_string(folder.path().join("catalog.jsonl")).unwrap();
     fs::write(folder.path().join("more.jsonl"), tool.replace("house", "more")).unwrap();

@@ -137,6 +137,10 @@ async fn every_get_in_the_document_is_served_and_every_reference_resolves() {
             assert_ne!(reply.status, 405, "{path}");
             match path.as_str() {
                 "/oauth/start/{server}" => assert_eq!(reply.problem(), "no-login"),
+                // There is something to tell where access tokens are taken (auth_tokens.rs).
+                path if path.contains("oauth-protected-resource") => {
+                    assert_eq!(reply.problem(), "no-such-path");
+                }
                 // Absent without a token.
                 path if path.starts_with("/v1/admin/") => {}
                 path => assert!(reply.status != 404, "{path}"),

@@ -5,6 +5,7 @@ pub mod crawling;
 pub mod fakes;
 pub mod faults;
 pub mod front;
+pub mod issuer;
 pub mod mock_embeddings;
 pub mod mock_http;
 pub mod mock_registry;

@@ -28,11 +28,10 @@ pub struct Hash(#[serde(with = "as_hex")] blake3::Hash);
 impl Secret {
     /// A new one, of a new key or of this one.
     pub fn random(id: Option<&str>) -> Result<Self, KeyError> {
-        let mut bytes = [0; 64];
-        getrandom::fill(&mut bytes).map_err(|_| KeyError::NoRandom)?;
-        let (secret, more) = bytes.split_at(32);
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let id = id.map_or_else(|| hex(&more[..ID / 2]), str::to_owned);
+        let mut bytes = [[0; 32]; 2];
+        getrandom::fill(bytes.as_flattened_mut()).map_err(|_| KeyError::NoRandom)?;
+        let [secret, more] = &bytes;
+        let id = id.map_or_else(|| hex(more)[..ID].to_owned(), str::to_owned);
         let body = format!("{PREFIX}{id}_{}", hex(secret));
         let text = format!("{body}{}", check(&body)).into();
         Ok(Self { id, text })
@@ -77,6 +76,11 @@ impl std::fmt::Debug for Hash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Hash")
     }
+}
+
+/// Of 32 bytes.
+fn hex(bytes: &[u8; 32]) -> String {
+    blake3::Hash::from(*bytes).to_hex().to_string()
 }
 
 fn check(body: &str) -> String {

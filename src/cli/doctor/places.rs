@@ -1,10 +1,12 @@
 //! The data folder: that it can be written, has room, and that this release reads what is in it.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use rustix::fs::statvfs;
 
 use super::Check;
+use crate::access::keys::file::KeyFile;
 use crate::auth::Accounts;
 use crate::config::Config;
 use crate::index::snapshot;
@@ -31,6 +33,9 @@ pub(super) fn all(config: &Config) -> Vec<Check> {
         Err(error) => Check::fail("servers", error.to_string(), "restore the file from a backup"),
     });
     checks.push(logins(config));
+    if config.auth.keys {
+        checks.push(api_keys(config));
+    }
     checks.push(match AdminToken::read(&config.data) {
         Ok(_) => Check::ok("admin token", "its owner's alone"),
         Err(TokenError::None(_)) => Check::ok("admin token", "made at the first start"),
@@ -126,12 +131,31 @@ fn unusable(what: &str, error: &SealedError, then: &str) -> Check {
         SealedError::Io { .. } => {
             Check::fail(what, error.to_string(), "run as the user that it belongs to")
         }
-        SealedError::Version { found, read, .. } if found > read => Check::warn(
+        SealedError::Version { found, read, .. } if found > read => {
+            Check::warn(what, error.to_string(), format!("run that one again, or {then}"))
+        }
+        _ => Check::warn(what, error.to_string(), then),
+    }
+}
+
+fn api_keys(config: &Config) -> Check {
+    let what = "api keys";
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    match KeyFile::of(&config.data).read().map(|book| {
+        let count = book.keys().count();
+        (count, book.keys().filter(|key| key.counts(now.as_secs())).count())
+    }) {
+        Ok((count, 0)) => Check::warn(
+            what,
+            format!("none of {count} counts: nobody is let in by one"),
+            "make one: toolscout key create NAME",
+        ),
+        Ok((count, valid)) => Check::ok(what, format!("{valid} of {count} count")),
+        Err(error) => Check::fail(
             what,
             error.to_string(),
-            format!("a newer toolscout wrote it: run that one again, or {then}"),
+            "restore the file from a backup, or move it away and make keys anew",
         ),
-        _ => Check::warn(what, error.to_string(), then),
     }
 }
 

@@ -18,7 +18,7 @@ use super::service::Service;
 use super::shared::Shared;
 use crate::config::{Config, ConfigErrors, Loaded, TenantConfig};
 use crate::roster::Roster;
-use crate::serve::{Logins, Rooms, Tenants};
+use crate::serve::{Logins, Observer, Rooms, Tenants};
 use crate::troubles::Troubles;
 
 /// Tenants that start at once: each reads its snapshot and builds an index.
@@ -33,6 +33,8 @@ struct Inner {
     /// As the process was started with it.
     main: Config,
     shared: Shared,
+    /// Of the process: what is kept of callers says whose they are.
+    observer: Observer,
     /// They can be administered over HTTP.
     administered: bool,
     served: Tenants,
@@ -94,6 +96,7 @@ impl Tenancy {
         args: &ServeArgs,
         main: &Config,
         shared: &Shared,
+        (observer, served): (&Observer, &Tenants),
         administered: bool,
         ends: (CancellationToken, CancellationToken),
     ) -> Self {
@@ -101,18 +104,14 @@ impl Tenancy {
             args: args.clone(),
             main: main.clone(),
             shared: shared.clone(),
+            observer: observer.clone(),
             administered,
-            served: Tenants::default(),
+            served: served.clone(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             ends,
             runtime: Handle::current(),
             running: Mutex::default(),
         }))
-    }
-
-    /// What is served of them.
-    pub fn served(&self) -> Tenants {
-        self.0.served.clone()
     }
 
     /// Starts these.
@@ -225,9 +224,14 @@ impl Tenancy {
         let _ = roster.set(service.roster.clone());
         let rooms = Rooms {
             admin: self.0.administered.then(|| service.admin()),
-            logins: Logins::new(service.accounts.clone(), self.0.main.listen),
+            logins: Logins::new(
+                service.accounts.clone(),
+                self.0.main.tls.scheme(),
+                self.0.main.listen,
+            ),
             caller: service.crawler.caller(),
             mcp,
+            observer: self.0.observer.clone(),
             ..Rooms::from(service.live.clone())
         };
         let streams = self.0.ends.0.child_token();

@@ -4,7 +4,6 @@
 //! Invariant: both say the same of the same service, and neither depends on what was shown.
 
 use axum::Extension;
-use axum::extract::Path;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
@@ -137,15 +136,10 @@ fn metadata_url(resource: &str) -> Option<String> {
     Some(url.into())
 }
 
-/// `GET /.well-known/oauth-protected-resource`
+/// `GET /.well-known/oauth-protected-resource`, and below it
 pub async fn metadata(Extension(door): Extension<Door>) -> Response {
     match &door.challenges().metadata {
         Some(metadata) => json(metadata),
         None => Problem::no_route().into_response(),
     }
-}
-
-/// `GET /.well-known/oauth-protected-resource/{path}`
-pub async fn metadata_below(_path: Path<String>, door: Extension<Door>) -> Response {
-    metadata(door).await
 }

@@ -51,8 +51,8 @@ fn texts(value: &Value) -> Vec<&str> {
 /// The profile or tenant that a claim says.
 fn place(mapped: Option<&Mapped>, claims: &Claims) -> Result<Option<String>, Denied> {
     let Some(Mapped { claim, values }) = mapped else { return Ok(None) };
-    let said = if claim.starts_with('/') {
-        let (first, rest) = claim[1..].split_once('/').unwrap_or((&claim[1..], ""));
+    let said = if let Some(pointer) = claim.strip_prefix('/') {
+        let (first, rest) = pointer.split_once('/').unwrap_or((pointer, ""));
         let rest = if rest.is_empty() { String::new() } else { format!("/{rest}") };
         claims.get(first).and_then(|value| value.pointer(&rest))
     } else {

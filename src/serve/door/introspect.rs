@@ -67,7 +67,9 @@ impl Introspector {
         })?;
         let end = claims.as_ref().and_then(|claims| claims.get("exp")).and_then(Value::as_u64);
         let left = end.map_or(YES, |end| Duration::from_secs(end.saturating_sub(now())));
-        let lasts = if claims.is_some() { YES.min(left) } else { NO };
+        // One that is over stays so.
+        let counts = claims.is_some() && !left.is_zero();
+        let lasts = if counts { YES.min(left) } else { NO };
         let known = Known { until: Instant::now() + lasts, claims };
         self.known.insert(name, known.clone());
         Ok(known.claims)

@@ -46,6 +46,8 @@ struct Source {
 struct Tries {
     since: Instant,
     count: u32,
+    /// When the last one ended, with keys or without.
+    ended: Option<Instant>,
 }
 
 struct Set {
@@ -116,7 +118,7 @@ impl Jwks {
             jwks_url: config.jwks_url.clone(),
             fetcher: Fetcher::new(home, network, config.allow_private)?,
             known: ArcSwapOption::empty(),
-            tries: Mutex::new(Tries { since: Instant::now(), count: 0 }),
+            tries: Mutex::new(Tries { since: Instant::now(), count: 0, ended: None }),
         })))
     }
 
@@ -143,21 +145,27 @@ impl Jwks {
         set.find(kid, algorithm).cloned().ok_or(Denied::Wrong("unknown_signer"))
     }
 
-    /// Asks for the keys, unless somebody else has since `seen`, or it was asked too often.
+    /// Asks for the keys, unless somebody else has since `seen` or meanwhile, or it was asked too
+    /// often.
     async fn renew(&self, seen: Option<&Arc<Set>>) {
+        let began = Instant::now();
         let mut tries = self.0.tries.lock().await;
         let newer = self.0.known.load_full();
-        if newer.as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr) {
+        if newer.as_ref().map(Arc::as_ptr) != seen.map(Arc::as_ptr)
+            || tries.ended.is_some_and(|ended| ended > began)
+        {
             return;
         }
         if tries.since.elapsed() >= WINDOW {
-            *tries = Tries { since: Instant::now(), count: 0 };
+            (tries.since, tries.count) = (Instant::now(), 0);
         }
         if tries.count >= MOST {
             return;
         }
         tries.count += 1;
-        match self.0.fetch().await {
+        let fetched = self.0.fetch().await;
+        tries.ended = Some(Instant::now());
+        match fetched {
             Ok(set) => self.0.known.store(Some(Arc::new(set))),
             Err(error) => {
                 let issuer = &self.0.issuer;

@@ -15,8 +15,10 @@ use tokio::sync::mpsc;
 use super::super::call::arguments::Asked;
 use super::super::call::{Refused, Way, member};
 use super::super::door::StepUp;
+use super::super::limits::quota::Purse;
 use super::super::observe::Lifted;
 use super::super::raw;
+use super::super::trail::Trail;
 use super::McpHandler;
 use crate::crawl::Progress;
 use crate::crawl::call::Input;
@@ -33,12 +35,12 @@ impl McpHandler {
         request: CallToolRequestParams,
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, String> {
-        if let Some(parts) = context.extensions.get::<Parts>()
-            && let Some(lifted) = parts.extensions.get::<Lifted>()
-        {
+        let parts = context.extensions.get::<Parts>();
+        if let Some(lifted) = parts.and_then(|parts| parts.extensions.get::<Lifted>()) {
             // A call has a time limit of its own.
             lifted.lift();
         }
+        let purse = parts.and_then(|parts| parts.extensions.get::<Purse>()).cloned();
         let modern = context
             .protocol_version()
             .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28);
@@ -50,7 +52,9 @@ impl McpHandler {
         let token = context.meta.get_progress_token();
         let (progress, mut steps) = mpsc::channel::<Progress>(STEPS);
         let progress = token.is_some().then_some(progress);
-        let mut answering = std::pin::pin!(self.calls.pass_on(asked, Way { input, progress }));
+        let trail = Trail::of_mcp(context, &self.audit);
+        let way = Way { trail, input, progress, purse };
+        let mut answering = std::pin::pin!(self.calls.pass_on(asked, way));
         // Ends when the call does. Apart from it: who reads nothing holds up no call, which would
         // else count as under way for as long as that, whatever its time limit.
         let mut telling = std::pin::pin!(async {

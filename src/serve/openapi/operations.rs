@@ -10,8 +10,10 @@ use super::super::decide::{Decide, DecidedList, PendingList};
 use super::super::health::{Alive, Health, Ready};
 use super::super::http;
 use super::super::learned::{Feedback, FeedbackTaken, Forgotten, LearnedPage};
+use super::super::limits::quota::QuotaList;
 use super::super::manifest::{Manifest, ServerCard};
 use super::super::profiles::ProfileList;
+use super::super::switches::{LogSwitches, SwitchLog};
 use super::super::tenants::TenantList;
 use super::super::trust::{ChangePage, FindingPage};
 use super::super::wire::{CallAnswer, CallRequest, IndexStatus, KnownTool, ServerList, ToolPage};
@@ -29,6 +31,7 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.push(profiles(schemas));
     operations.push(tenants(schemas));
     operations.extend(keys::operations(schemas));
+    operations.push(quotas(schemas));
     operations.extend(learned(schemas));
     operations
 }
@@ -126,6 +129,7 @@ fn logins() -> Vec<Operation> {
 
 /// All of these want the token of the data folder.
 fn admin(schemas: &mut Schemas) -> Vec<Operation> {
+    let log = schemas.written::<LogSwitches>();
     let done = schemas.written::<Done>();
     let change = |path, id, summary, problems| Operation {
         method: "post",
@@ -144,6 +148,21 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
                 "getConfig",
                 "Since when the configuration is in force, and why a later one is not",
                 schemas.written::<ConfigStatus>(),
+            )
+        },
+        Operation {
+            problems: &[401, 403],
+            ..Operation::get("/v1/admin/log", "getLog", "What is logged", log.clone())
+        },
+        Operation {
+            method: "put",
+            body: Some(schemas.read::<SwitchLog>()),
+            problems: &[400, 401, 403, 409, 413, 415],
+            ..Operation::get(
+                "/v1/admin/log",
+                "switchLog",
+                "Switch what is logged, for a time or until it is switched again",
+                log,
             )
         },
         Operation {
@@ -276,6 +295,19 @@ fn profiles(schemas: &mut Schemas) -> Operation {
             "listProfiles",
             "What each profile shows, and what of it can't be done",
             schemas.written::<ProfileList>(),
+        )
+    }
+}
+
+/// And this.
+fn quotas(schemas: &mut Schemas) -> Operation {
+    Operation {
+        problems: &[401],
+        ..Operation::get(
+            "/v1/admin/quotas",
+            "listQuotas",
+            "The calls that callers with a quota have made today (UTC)",
+            schemas.written::<QuotaList>(),
         )
     }
 }

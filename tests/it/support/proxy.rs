@@ -11,7 +11,7 @@ use rmcp::transport::StreamableHttpClientTransport;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use toolscout::config::{Allow, CallConfig, McpConfig, ServerConfig};
+use toolscout::config::{Allow, CallConfig, Config, McpConfig, ServerConfig};
 use toolscout::crawl::call::Caller;
 use toolscout::crawl::{self, Crawler, Wanted};
 use toolscout::live::Live;
@@ -39,6 +39,15 @@ impl Proxy {
     }
 
     pub async fn with(servers: Vec<ServerConfig>, call: CallConfig, mcp: McpConfig) -> Self {
+        Self::of(servers, call, mcp, &config()).await
+    }
+
+    pub async fn of(
+        servers: Vec<ServerConfig>,
+        call: CallConfig,
+        mcp: McpConfig,
+        config: &Config,
+    ) -> Self {
         let count = servers.len();
         let live = Live::new("these tests have no encoder");
         let shutdown = CancellationToken::new();
@@ -60,7 +69,7 @@ impl Proxy {
         };
         tokio::time::timeout(PATIENCE, listed).await.expect("not all servers are listed");
         let rooms = Rooms { caller: crawler.caller(), mcp, ..Rooms::from(live) };
-        let app = TestApp::of(rooms, &config()).await;
+        let app = TestApp::of(rooms, config).await;
         Self { app, crawler, shutdown }
     }
 

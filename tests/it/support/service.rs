@@ -17,8 +17,10 @@ use crate::config_check::toolscout;
 
 /// A running `toolscout serve`; killed when dropped.
 pub struct Service {
-    /// `http://` and the address it listens on.
+    /// `http://` or `https://`, and the address it listens on.
     pub url: String,
+    /// The words of its first line.
+    pub words: Vec<String>,
     child: Child,
     log: Arc<Mutex<String>>,
     client: reqwest::Client,
@@ -53,9 +55,12 @@ impl Service {
         let first = tokio::time::timeout(PATIENCE, lines.next_line()).await;
         let first = first.expect("no first line in time").unwrap();
         let first = first.unwrap_or_else(|| panic!("nothing served: {}", log.lock().unwrap()));
-        let url = first.split_whitespace().find(|word| word.starts_with("http://"));
+        let url = first
+            .split_whitespace()
+            .find(|word| word.starts_with("http://") || word.starts_with("https://"));
         Self {
             url: url.unwrap().to_owned(),
+            words: first.split_whitespace().map(str::to_owned).collect(),
             child,
             log,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),

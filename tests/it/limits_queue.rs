@@ -1,0 +1,80 @@
+//! When there is more to do than can be done, some are told so at once, and the rest are answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use toolscout::config::{Config, LimitsConfig};
+use toolscout::live::Live;
+
+use crate::support::app::{SERVERS, TestApp, catalog, config};
+
+async fn start(limits: LimitsConfig) -> Arc<TestApp> {
+    let config = Config { limits, ..config() };
+    Arc::new(TestApp::serve(Live::from_catalog(catalog(SERVERS)), &config).await)
+}
+
+/// One seat, and one place to wait for it.
+fn narrow() -> LimitsConfig {
+    LimitsConfig {
+        concurrent_requests: std::num::NonZero::new(1),
+        queue: 1,
+        queue_per_caller: 1,
+        queue_wait: Duration::from_hours(1),
+        queue_target: Duration::from_hours(1),
+        ..LimitsConfig::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn those_who_find_no_place_are_refused_and_the_service_goes_on() {
+    let app = start(narrow()).await;
+    let (mut answered, mut refused) = (0, 0);
+    // Whether two meet is up to the scheduler: until some have.
+    while refused == 0 {
+        let crowd = (0..64).map(|number| {
+            let app = Arc::clone(&app);
+            tokio::spawn(async move {
+                let reply = app.get(&format!("/v1/tools?limit={}", number + 1)).await;
+                let alive = app.get("/livez").await;
+                assert_eq!(alive.status, 200);
+                assert_eq!(app.get("/metrics").await.status, 200);
+                reply
+            })
+        });
+        for reply in join_all(crowd).await {
+            let reply = reply.unwrap();
+            if reply.status == 200 {
+                answered += 1;
+            } else {
+                assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (503, "overloaded"));
+                assert_eq!(reply.headers["retry-after"], "1");
+                refused += 1;
+            }
+        }
+    }
+    assert!(answered > 0);
+    // Every seat came back.
+    for _ in 0..3 {
+        assert_eq!(app.get("/v1/search?q=event").await.status, 200);
+    }
+    let metrics = app.get("/metrics").await.text;
+    assert!(metrics.contains("toolscout_shed_total{reason=\"full\"}"), "{metrics}");
+    assert!(metrics.contains("toolscout_queue_length 0"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_burst_that_fits_is_answered_to_the_last() {
+    let limits = LimitsConfig {
+        concurrent_requests: std::num::NonZero::new(1),
+        queue_wait: Duration::from_hours(1),
+        ..LimitsConfig::default()
+    };
+    let app = start(limits).await;
+    let crowd = (0..400).map(|_| {
+        let app = Arc::clone(&app);
+        tokio::spawn(async move { app.get("/v1/search?q=event").await.status.as_u16() })
+    });
+    let statuses = join_all(crowd).await;
+    assert!(statuses.into_iter().all(|status| status.unwrap() == 200));
+}
