@@ -160,10 +160,10 @@ async fn operators_have_keys_made_over_http() {
     let service = Service::start(folder.path(), &[]).await;
     let admin = operator(folder.path());
     let as_admin = [("authorization", admin.as_str())];
-    let make =
+    let create =
         |body: Value| ask_with(&service, (Method::POST, "/v1/admin/keys"), &as_admin, Some(body));
     let (code, _, made) =
-        make(json!({ "name": "ci", "scopes": ["call", "search"], "allowance": { "rate": 2.5 } }))
+        create(json!({ "name": "ci", "scopes": ["call", "search"], "allowance": { "rate": 2.5 } }))
             .await;
     assert_eq!((code, &made["scopes"]), (201, &json!(["search", "call"])), "{made}");
     // It counts at once.
@@ -176,7 +176,7 @@ async fn operators_have_keys_made_over_http() {
         (&json!("ci"), &Value::Null)
     );
     assert_eq!(listed["keys"][0]["allowance"], json!({ "rate": 2.5 }));
-    // It does not make others itself.
+    // It does not create others itself.
     let as_key = [("x-api-key", secret)];
     let (code, challenge, refused) = ask_with(&service, keys, &as_key, None).await;
     assert_eq!((code, &refused["type"]), (403, &json!("urn:toolscout:problem:insufficient-scope")));
@@ -208,7 +208,7 @@ async fn operators_have_keys_made_over_http() {
         (json!({ "name": "a", "expires_in": "soon" }), "invalid-request"),
         (json!({ "name": "a", "secret": "mine" }), "invalid-request"),
     ] {
-        let (status, _, problem) = make(wrong.clone()).await;
+        let (status, _, problem) = create(wrong.clone()).await;
         assert_eq!(status, 400, "{wrong}");
         assert_eq!(problem["type"], format!("urn:toolscout:problem:{code}"), "{wrong}");
     }
@@ -225,7 +225,7 @@ async fn operators_have_keys_made_over_http() {
     assert_eq!(ask_with(&service, unknown, &as_admin, None).await.0, 404);
 
     // One that lasts a second: until it has passed it counts.
-    let short = make(json!({ "name": "short", "expires_in": "1s" })).await.2;
+    let short = create(json!({ "name": "short", "expires_in": "1s" })).await.2;
     let short = short["secret"].as_str().unwrap();
     service.until("it has expired", async || status(&service, short).await == 401).await;
 }

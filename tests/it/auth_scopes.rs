@@ -323,9 +323,9 @@ async fn who_may_not_call_is_not_offered_it_and_is_told_what_it_takes() {
     let found =
         over_mcp(&url, &asked.key(SEARCH, None), "search_tools", json!({ "query": "open" })).await;
     assert!(found.unwrap().contains("door/open"));
-    let called = over_mcp(&url, &asked.key(BOTH, None), "call_tool", arguments).await;
-    let called = called.unwrap();
-    assert!(called.contains("it is open") && called.contains("call_tool: true"), "{called}");
+    let passed = over_mcp(&url, &asked.key(BOTH, None), "call_tool", arguments).await;
+    let passed = passed.unwrap();
+    assert!(passed.contains("it is open") && passed.contains("call_tool: true"), "{passed}");
     // The transport itself says no to who has nothing.
     let refused = over_mcp(&url, "ts_wrong", "search_tools", json!({ "query": "open" })).await;
     assert!(refused.unwrap_err().contains("Auth"), "no challenge");

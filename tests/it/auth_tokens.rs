@@ -92,8 +92,8 @@ async fn only_a_token_of_the_issuer_for_this_service_now_counts() {
     let public = EncodingKey::from_secret(signer.jwk.to_string().as_bytes()).unwrap();
     let hmac = |kid: &str| Header { kid: Some(kid.into()), ..Header::new(Algorithm::HS256) };
     let shared = EncodingKey::from_secret(b"shared").unwrap();
-    let signed = signer.sign(&good);
-    let mut tampered: Vec<&str> = signed.split('.').collect();
+    let whole = signer.sign(&good);
+    let mut tampered: Vec<&str> = whole.split('.').collect();
     let admin = text(&with(good.clone(), "scope", json!("admin search")));
     tampered[1] = &admin;
     let without = |name: &str| {

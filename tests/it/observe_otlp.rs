@@ -75,7 +75,12 @@ async fn metrics(State(collector): State<Collector>, body: Bytes) -> StatusCode 
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write as _;
+
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 async fn start(folder: &Path, endpoint: &str, upstream: &MockHttp) -> Service {

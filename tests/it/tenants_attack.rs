@@ -85,7 +85,7 @@ async fn until_listed(asker: &Asker, service: &Service, count: usize) {
 }
 
 /// Without what is of the moment, and of the address.
-fn timeless(told: Told, url: &str) -> (u16, Value, String) {
+fn timeless(told: &Told, url: &str) -> (u16, Value, String) {
     fn without(value: &mut Value) {
         match value {
             Value::Object(members) => {
@@ -246,7 +246,7 @@ async fn a_tenant_hears_what_a_toolscout_of_its_own_would_say() {
             assert!(!told.text.contains(canary), "{what}: {}", told.text);
             assert!(!headers.contains(canary), "{what}: {headers}");
         }
-        let (told, wanted) = (timeless(told, &mine.url), timeless(wanted, &theirs.url));
+        let (told, wanted) = (timeless(&told, &mine.url), timeless(&wanted, &theirs.url));
         assert_eq!(told, wanted, "{what}");
     };
     for path in paths() {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::crawling::page;
-use crate::support::mock_http::{Answer, MockHttp, Speaks};
+use crate::support::mock_http::{Answer, MockHttp, Request, Speaks};
 use crate::support::mock_stdio::MockStdio;
 use crate::support::service::{Service, configure, serve};
 use crate::support::tenants::{Asker, key};
@@ -15,14 +15,14 @@ fn reads(name: &str) -> String {
 }
 
 async fn mock(name: &'static str) -> MockHttp {
-    MockHttp::start(Speaks::Stateless, false, move |request| match request.method.as_str() {
-        "tools/list" => Answer::Result(reads(name)),
-        _ => {
-            let text = json!([{"type": "text", "text": name}]);
-            Answer::Result(json!({"resultType": "complete", "content": text}).to_string())
+    let answer = move |request: &Request| {
+        if request.method == "tools/list" {
+            return Answer::Result(reads(name));
         }
-    })
-    .await
+        let text = json!([{"type": "text", "text": name}]);
+        Answer::Result(json!({"resultType": "complete", "content": text}).to_string())
+    };
+    MockHttp::start(Speaks::Stateless, false, answer).await
 }
 
 /// Two tenants with a server of the same id at addresses and with tokens of their own.
