@@ -190,6 +190,7 @@ fn stages(criterion: &mut Criterion, name: &str, fixture: &Fixture, queries: &[A
                     why: None,
                     stale: Vec::new(),
                     repeated: false,
+                    stages: None,
                 }
             })
             .collect();

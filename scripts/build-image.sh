@@ -20,7 +20,9 @@ target=$(cargo metadata --format-version 1 --no-deps --locked |
   sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 mkdir -p "$dest/bin" "$dest/data"
+# Without what only a debugger reads: 65 MB in place of 222.
 install -m 755 "$target/release/toolscout" "$dest/bin/toolscout"
+strip --strip-debug "$dest/bin/toolscout"
 install -m 755 scripts/healthy.sh "$dest/bin/healthy"
 cp LICENSE-APACHE LICENSE-MIT "$dest/"
 # What the encoder in the program is made from, with the attribution that its licence asks for.

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the integration tests talk to: real MCP servers (tests/peers), the official client
 # SDKs (tests/sdk), the hosts' (tests/hosts, tests/langgraph), the conformance suite and the MCP
-# Inspector (tests/conformance), at pinned versions, into ignored folders beside their lock files.
-# Quick when everything is there already.
+# Inspector (tests/conformance), and what checks deploy/ (tests/deploy), at pinned versions, into
+# ignored folders beside their lock files. Quick when everything is there already.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

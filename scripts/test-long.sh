@@ -1,10 +1,18 @@
 #!/usr/bin/env bash
 # What takes longer than scripts/test.sh may; run before a release, its results go to CHANGELOG.md.
-# Usage: scripts/test-long.sh [SECTION…], by default all of them:
+# Usage: scripts/test-long.sh [--system] [SECTION…], by default all of them:
 #   long         the tests named long_… (the short run skips them), on a release build
 #   upstreams    scripts/upstreams.sh: real servers, as docs/upstreams.md has them
 #   conformance  the auth scenarios of the MCP conformance suite, on a release build
-#   image        scripts/build-image.sh, and its result run as the image runs it, without Docker
+#   overload     scripts/load.sh --overload: what is left at ten times the capacity
+#   soak         scripts/soak.sh: ten minutes of continuous change, on a release build
+#   fuzz         scripts/fuzz.sh, five minutes for each target
+#   sanitize     scripts/sanitize.sh, with AddressSanitizer where there is a nightly compiler
+#   mutants      scripts/mutants.sh: which changes of the core no unit test notices
+#   image        the Dockerfile's build in a new Debian (scripts/clean-root.sh; where this is not root,
+#                scripts/build-image.sh here), and its result run as the image runs it, without Docker
+#   release      scripts/release.sh, and what comes of it looked through
+# With --system it may install debootstrap with apt-get.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -35,8 +43,39 @@ section_conformance() {
   scripts/conformance.sh target/release/toolscout
 }
 
+section_overload() {
+  cargo build --release --locked --quiet
+  scripts/load.sh --overload --seconds 10
+}
+
+section_soak() {
+  cargo build --release --locked --quiet
+  scripts/soak.sh target/release/toolscout
+}
+
+section_fuzz() {
+  scripts/fuzz.sh --seconds 300
+}
+
+section_sanitize() {
+  scripts/sanitize.sh
+  scripts/sanitize.sh --address || (($? == 3))
+}
+
+section_mutants() {
+  scripts/mutants.sh || (($? == 3))
+}
+
 section_image() {
-  scripts/build-image.sh "$work/image"
+  if [[ $(id -u) == 0 ]]; then
+    if [[ $system == yes ]] && ! command -v debootstrap >/dev/null; then
+      apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends debootstrap
+    fi
+    scripts/clean-root.sh "$work/image"
+  else
+    echo "image: not root, so it is built here and not in a clean root"
+    scripts/build-image.sh "$work/image"
+  fi
   # Port 0 lets the system choose, and the log says which it was.
   (
     cd "$work/image"
@@ -69,11 +108,36 @@ section_image() {
   return 1
 }
 
+section_release() {
+  local -x LC_ALL=C
+  scripts/release.sh "$work/release"
+  (cd "$work/release" && sha256sum --check --quiet SHA256SUMS)
+  local name
+  name=$(basename "$work"/release/*.tar.gz .tar.gz)
+  tar -C "$work" -xzf "$work/release/$name.tar.gz"
+  "$work/$name/toolscout" --version
+  [[ -f $work/$name/deploy/systemd/toolscout.service && -f $work/$name/docs/operating.md ]]
+  # Every crate that is linked stands in the bill of materials.
+  cargo tree --locked --package toolscout --edges normal --prefix none --format '{p}' | cut -d' ' -f1 | sort -u >"$work/linked"
+  python3 -c 'import json, sys; print("\n".join(sorted({c["name"] for c in json.load(open(sys.argv[1]))["components"]} | {"toolscout"})))' \
+    "$work/release/$name.cdx.json" >"$work/listed"
+  if [[ -n $(comm -23 "$work/linked" "$work/listed") ]]; then
+    echo "release: not in the bill of materials:" $(comm -23 "$work/linked" "$work/listed") >&2
+    return 1
+  fi
+  echo "release: $(wc -l <"$work/listed") crates in the bill of materials"
+}
+
+system=no
+if [[ ${1-} == --system ]]; then
+  system=yes
+  shift
+fi
 sections=("$@")
-((${#sections[@]})) || sections=(long upstreams conformance image)
+((${#sections[@]})) || sections=(long upstreams conformance overload soak fuzz sanitize mutants image release)
 for section in "${sections[@]}"; do
   declare -F "section_$section" >/dev/null || {
-    echo "test-long: no section $section; there are: long upstreams conformance image" >&2
+    echo "test-long: no section $section; there are: long upstreams conformance overload soak fuzz sanitize mutants image release" >&2
     exit 2
   }
 done

@@ -32,13 +32,14 @@ step() { # NAME COMMAND…
 
 system_packages() {
   local missing=()
-  command -v cc >/dev/null || missing+=(build-essential)
+  command -v cc >/dev/null && command -v c++ >/dev/null || missing+=(build-essential)
   command -v git >/dev/null || missing+=(git)
   command -v curl >/dev/null || missing+=(curl)
   command -v npm >/dev/null || missing+=(nodejs npm)
   command -v gnome-keyring-daemon >/dev/null || missing+=(gnome-keyring)
   command -v dbus-daemon >/dev/null || missing+=(dbus)
   command -v valgrind >/dev/null || missing+=(valgrind)
+  command -v faketime >/dev/null || missing+=(faketime)
   python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
   ((${#missing[@]})) || return 0
   echo "missing: ${missing[*]}"
@@ -56,11 +57,10 @@ deny() {
   fi
 }
 
-# Instructions of the core against those that are committed.
-count() {
+# Nobody has to install valgrind or a C++ compiler to run the tests.
+where_there_is() { # COMMAND…
   local status=0
-  scripts/count.sh || status=$?
-  # Nobody has to install valgrind to run the tests.
+  "$@" || status=$?
   ((status == 3)) && status=0
   return "$status"
 }
@@ -69,10 +69,13 @@ count() {
 step "fetch test peers" scripts/fetch-test-peers.sh
 step "format" cargo fmt --check
 step "layers" scripts/check-layers.sh
+step "deploy" scripts/check-deploy.sh
 step "clippy" cargo clippy --locked --all-targets -- -D warnings
 step "fetch minilm and its runtime" cargo run --locked --quiet -- model pull minilm --data index-data
 step "tests" tests
-step "instruction counts" count
+step "fuzz targets, a few seconds each" where_there_is scripts/fuzz.sh --seconds 5
+step "unsafe code under valgrind" where_there_is scripts/sanitize.sh
+step "instruction counts" where_there_is scripts/count.sh
 step "dependencies" deny
 
 printf '\n'

@@ -4,6 +4,7 @@
 //! has a score, a count or a name in it.
 
 pub mod caller;
+pub mod keys;
 pub mod profile;
 #[cfg(test)]
 mod tests;

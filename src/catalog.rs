@@ -8,7 +8,7 @@ pub mod names;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::NameFilter;
 use crate::tool::{ServerId, Tool, ToolId};
@@ -153,8 +153,8 @@ pub struct ServerUpdate {
     pub transport: &'static str,
     /// What became of it.
     pub outcome: Outcome,
-    /// When the next crawl is due, if one is.
-    pub next_crawl: Option<SystemTime>,
+    /// When the next crawl is due, if one is; whatever becomes of the clock on the wall.
+    pub next_crawl: Option<Instant>,
 }
 
 impl ServerUpdate {

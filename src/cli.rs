@@ -3,18 +3,22 @@
 //! Invariant: nothing here reads a configuration file or decides a default; `config` does.
 
 pub mod add;
+pub mod audit;
 pub mod auth;
 pub mod completions;
 pub mod config;
 pub mod crawl;
 pub mod demo_server;
+pub mod doctor;
 mod entries;
 pub mod eval;
 pub mod import;
+pub mod key;
 pub mod learned;
 pub mod lint;
 mod local;
 mod log;
+mod manager;
 pub mod model;
 mod progress;
 pub mod registry;
@@ -24,10 +28,12 @@ pub mod search;
 pub mod serve;
 pub mod server;
 mod sources;
+pub mod switch_log;
 pub mod trust;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
@@ -75,6 +81,8 @@ pub enum Command {
     /// Check the configuration, or print an example of one.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look for what stands in the way of a good service, with the remedy.
+    Doctor(Box<doctor::DoctorArgs>),
     /// Look through the tools for what makes them hard to find or to use.
     Lint(lint::LintArgs),
     /// Take the servers that your MCP clients have into toolscout.toml.
@@ -90,9 +98,17 @@ pub enum Command {
     /// See what a running toolscout has learned from use, or have it forgotten.
     #[command(subcommand)]
     Learned(learned::LearnedCommand),
+    /// Check the audit log, or show its last events.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// See what a running toolscout logs, or switch it for a time.
+    Log(switch_log::LogArgs),
     /// List the models, fetch one, or choose the one that is used.
     #[command(subcommand)]
     Model(model::ModelCommand),
+    /// Make, list, replace and revoke the API keys that a toolscout takes.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Log in at servers that want it, and see or forget the logins.
     #[command(subcommand)]
     Auth(auth::AuthCommand),
@@ -123,8 +139,15 @@ pub struct ServeArgs {
     /// Show what this profile does, and nothing else, to the client on stdin.
     #[arg(long, requires = "stdio", value_name = "NAME")]
     pub profile: Option<String>,
+    /// How long open requests may take to end once it is told to stop.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub drain: Duration,
+    /// How long before that it takes requests as ever, while /readyz says that it is leaving: the
+    /// time that a load balancer needs to notice.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub leave: Duration,
     /// How log lines are written.
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(long, env = "TOOLSCOUT_LOG_FORMAT", value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
 }
 
@@ -191,6 +214,9 @@ pub struct SearchArgs {
         value_name = "URL"
     )]
     pub url: Option<Url>,
+    /// A file with the API key or access token to show there [env: `TOOLSCOUT_KEY`, the key itself].
+    #[arg(long, requires = "url", value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
     /// Whom to trust there.
     #[command(flatten)]
     pub tls: remote::TlsArgs,
@@ -323,6 +349,9 @@ pub struct CheckArgs {
     /// Where `serve` would listen.
     #[command(flatten)]
     pub listen: ListenArgs,
+    /// Print what comes of this tenant's file.
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
 }
 
 /// Arguments of `completions`.
@@ -361,14 +390,18 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Add(args) => add::run(&args),
         Command::Registry(command) => registry::run(&command),
         Command::Config(command) => config::run(&command),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Model(command) => model::run(&command),
+        Command::Key(command) => key::run(&command),
         Command::Auth(command) => auth::run(&command),
         Command::Server(command) => server::run(&command),
         Command::Reload(args) => server::reload(&args),
         Command::Trust(command) => trust::run(&command),
         Command::Learned(command) => learned::run(&command),
+        Command::Audit(command) => audit::run(&command),
+        Command::Log(args) => switch_log::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::DemoServer(args) => demo_server::run(&args),
     }

@@ -13,6 +13,8 @@ mod encoder;
 mod error;
 mod expand;
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod hidden;
 pub mod import;
 mod inbound;
@@ -51,19 +53,23 @@ use crate::tool::{ServerId, Tool};
 use crate::trust::policy::Policy;
 
 pub use self::added::AddedServer;
-pub use self::audit::AuditConfig;
+pub use self::audit::{AuditConfig, Told};
 pub use self::call::{Alias, Allow, CallConfig, McpConfig};
 pub use self::error::{ConfigError, ConfigErrors, Problem};
-pub use self::inbound::AuthConfig;
+pub use self::inbound::{AuthConfig, CertificateConfig, Introspection, IssuerConfig, Mapped};
 pub use self::limits::{LimitsConfig, Rate};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 pub use self::names::{NameFilter, Names};
 pub use self::network::{ClientCertificate, NetworkConfig, Proxy, Unusable, certificates};
 pub use self::registry::{Approve, RegistryConfig, RemoteKind};
+pub(crate) use self::secret::{looks_secret, sounds_secret};
 pub use self::server::Defaults;
-pub use self::service::{data_folder, followed_registries, service_address, service_certificate};
-pub use self::telemetry::TelemetryConfig;
-pub use self::tenant::TenantConfig;
+pub use self::service::{
+    admin_address, audit_config, data_folder, followed_registries, service_address,
+    service_certificate, takes_keys,
+};
+pub use self::telemetry::{OtlpConfig, TelemetryConfig};
+pub use self::tenant::{TenantConfig, load_tenant};
 pub use self::tls::{Certificates, Clients, TlsConfig};
 
 /// Looks a variable up; `None` when it is unset.
@@ -166,7 +172,10 @@ impl Config {
             ("[[registry]]", self.registries != next.registries),
             ("[crawl], for [[registry]] alone", reached_anew && !self.registries.is_empty()),
             ("token_key_file, token_keyring", key(self) != key(next)),
+            ("[auth]", self.auth != next.auth),
             ("[rerank]", shown(&self.rerank) != shown(&next.rerank)),
+            ("[telemetry]", shown(&self.telemetry) != shown(&next.telemetry)),
+            ("[audit]", self.audit != next.audit),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
     }

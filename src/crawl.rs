@@ -11,6 +11,8 @@ mod client;
 mod error;
 mod files;
 mod fleet;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod http;
 mod http_error;
 mod lines;
@@ -26,7 +28,7 @@ mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -47,6 +49,17 @@ use upstream::Upstream;
 /// A handle on the tasks that crawl.
 #[derive(Clone)]
 pub struct Crawler(Arc<Fleet>);
+
+/// How many children start at once, over all crawlers that have a clone of it.
+#[derive(Clone)]
+pub struct Turns(Arc<Semaphore>);
+
+impl Turns {
+    /// As many as these limits say.
+    pub fn new(limits: &CrawlConfig) -> Self {
+        Self(Arc::new(Semaphore::new(limits.concurrency.max(1))))
+    }
+}
 
 /// A server that is to be there.
 #[derive(Debug, Clone)]
@@ -103,6 +116,11 @@ impl Crawler {
     }
 }
 
+/// Kills every child, and what it started, without a word: for an end that waits for nothing.
+pub fn end_children() {
+    stdio::kill_all();
+}
+
 /// How to wake the task of a server.
 #[derive(Clone, Default)]
 struct Triggers(Arc<Mutex<BTreeMap<ServerId, Arc<Notify>>>>);
@@ -142,17 +160,18 @@ pub fn start(
     updates: mpsc::Sender<ServerUpdate>,
     shutdown: CancellationToken,
 ) -> Crawler {
-    start_with(wanted, limits, &Accounts::none(), known, updates, shutdown)
+    let turns = Turns::new(limits);
+    start_with(wanted, (limits, turns), &Accounts::none(), known, updates, shutdown)
 }
 
-/// As [`start`], with the logins that servers want.
+/// As [`start`], with the logins that servers want, and turns that others may share.
 ///
 /// # Panics
 ///
 /// Outside a tokio runtime.
 pub fn start_with(
     wanted: Vec<Wanted>,
-    limits: &CrawlConfig,
+    (limits, turns): (&CrawlConfig, Turns),
     accounts: &Accounts,
     mut known: BTreeMap<ServerId, ServerInfo>,
     updates: mpsc::Sender<ServerUpdate>,
@@ -162,12 +181,7 @@ pub fn start_with(
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
-    let shared = Shared {
-        updates,
-        permits: Arc::new(Semaphore::new(limits.concurrency.max(1))),
-        shutdown,
-        marks: Marks::default(),
-    };
+    let shared = Shared { updates, permits: turns.0, shutdown, marks: Marks::default() };
     let ids: BTreeSet<_> = wanted.iter().map(|wanted| &wanted.server.id).collect();
     let left: BTreeSet<_> = known.keys().filter(|id| !ids.contains(id)).cloned().collect();
     known.retain(|id, _| ids.contains(id));
@@ -244,6 +258,6 @@ fn update(
             Transport::Catalog { .. } => "file",
         },
         outcome,
-        next_crawl: wait.map(|wait| SystemTime::now() + wait),
+        next_crawl: wait.map(|wait| Instant::now() + wait),
     }
 }

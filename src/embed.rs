@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use metrics::counter;
+
 pub use endpoint::Endpoint;
 pub use fixed::Fixed;
 pub use found::{Found, found_in};
@@ -82,15 +84,25 @@ pub trait Embedder: Send + Sync {
     ) -> Result<Vec<Vec<f32>>, EmbedError>;
 }
 
-/// The vector of one text; see [`Embedder::embed`].
+/// The vector of one text; see [`Embedder::embed`]. A panic in there is an error.
 pub fn embed_one(
     embedder: &dyn Embedder,
     role: Role,
     text: &str,
     until: Option<Instant>,
 ) -> Result<Vec<f32>, EmbedError> {
-    let vectors = embedder.embed(role, &[text], until)?;
+    let vectors = guarded(|| embedder.embed(role, &[text], until))?;
     vectors.into_iter().next().ok_or_else(|| EmbedError::Encoder("no vector".into()))
+}
+
+/// What `work` of a model comes to. A panic in there costs this one answer, not the thread, and is
+/// counted: models are libraries and weights of others, and one text may be too much for them.
+pub fn guarded<T>(work: impl FnOnce() -> Result<T, EmbedError>) -> Result<T, EmbedError> {
+    // What is left half done is left in the model, which keeps nothing from text to text.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        counter!("toolscout_embed_panics_total").increment(1);
+        Err(EmbedError::Panicked)
+    })
 }
 
 /// Why there is no vector, or no reranking.
@@ -144,6 +156,9 @@ pub enum EmbedError {
     /// Inference failed.
     #[error("the encoder failed: {0}")]
     Encoder(String),
+    /// It came apart on this text.
+    #[error("the encoder panicked on this text")]
+    Panicked,
     /// The vectors are not of the configured length.
     #[error(
         "the encoder gives vectors of {found} numbers, and {wanted} are configured: correct \

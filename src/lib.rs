@@ -12,6 +12,7 @@
 //! axum, rmcp or reqwest. ARCHITECTURE.md has the map, the promises and the measurements.
 
 pub mod access;
+pub mod audit;
 pub mod auth;
 pub mod catalog;
 pub mod cli;
@@ -22,16 +23,22 @@ pub mod discover;
 pub mod embed;
 pub mod eval;
 pub mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hub;
 pub mod index;
 pub mod learn;
 pub mod lint;
 pub mod live;
 pub mod memory;
+pub mod redact;
 pub mod roster;
 pub mod sealed;
 pub mod search;
 pub mod serve;
+pub mod telemetry;
 pub mod text;
 pub mod tool;
+pub mod troubles;
 pub mod trust;

@@ -6,13 +6,14 @@
 mod answers;
 pub mod indexer;
 pub mod learner;
+mod look_up;
 mod saver;
 mod scoped;
 pub mod stages;
 pub mod trusted;
+mod updates;
 mod vectors;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -24,10 +25,7 @@ use crate::access::profile::Profiles;
 use crate::access::view::Views;
 use crate::catalog::{Catalog, Server};
 use crate::index::Index;
-use crate::search::needs::Parts;
-use crate::search::{
-    self, Answer, Arms, Hit, Mode, PartVectors, Query, QueryError, Served, Stale, Verdict, Why,
-};
+use crate::search::Mode;
 use crate::tool::ServerId;
 use crate::trust::decide::{Choice, DecisionError, Word};
 use crate::trust::feed::Event;
@@ -35,6 +33,7 @@ use crate::trust::policy::Policy;
 
 use self::answers::Answers;
 use self::learner::Learner;
+use self::look_up::both;
 use self::scoped::{Generation, States};
 pub use self::stages::{Encoder, Rerank};
 use self::trusted::{Known, Order};
@@ -83,9 +82,11 @@ pub struct ServerStatus {
     /// When its last complete listing was read.
     pub crawled_at: Option<SystemTime>,
     /// When the next crawl is due.
-    pub next_crawl: Option<SystemTime>,
+    pub next_crawl: Option<Instant>,
     /// Why the last crawl failed.
     pub error: Option<String>,
+    /// How many crawls failed since the start.
+    pub failures: u64,
     /// Tools that were left out or are defective: a line each.
     pub defects: Vec<String>,
 }
@@ -104,6 +105,7 @@ impl ServerStatus {
             crawled_at: Some(server.crawled_at),
             next_crawl: None,
             error: None,
+            failures: 0,
             defects: Vec::new(),
         }
     }
@@ -128,12 +130,14 @@ pub struct Status {
     pub total: usize,
     /// When this process began to serve.
     pub started: Instant,
+    /// When this generation was published.
+    pub published: Instant,
 }
 
 /// The live index; a cheap handle to what the indexer publishes: all of it, or what the profile of
-/// this name shows.
+/// this name shows, and whether its holder is kept to that.
 #[derive(Clone)]
-pub struct Live(Arc<Shared>, Option<Arc<str>>);
+pub struct Live(Arc<Shared>, Option<Arc<str>>, bool);
 
 struct Shared {
     published: ArcSwap<Generation>,
@@ -172,7 +176,7 @@ impl Live {
             learner: OnceLock::new(),
             started: Instant::now(),
         };
-        Self(Arc::new(shared), None)
+        Self(Arc::new(shared), None, false)
     }
 
     /// A first generation of `catalog` without an encoder, every server ready.
@@ -286,6 +290,7 @@ impl Live {
             embedded: index.embedded(),
             total: index.catalog.len(),
             started: self.0.started,
+            published: self.0.published.load().at,
         }
     }
 
@@ -301,146 +306,6 @@ impl Live {
         // The sender lives in `self`, so waiting can't fail.
         generation.wait_for(|published| *published > seen).await.map_or(seen, |number| *number)
     }
-
-    /// Answers a query; past the embedding deadline lexically, and says so. What a caller asks goes
-    /// by [`Live::search`].
-    pub async fn look_up(&self, query: &Query) -> Result<Answer, QueryError> {
-        let begun = Instant::now();
-        let answers = self.0.answers.load_full();
-        let index = self.index();
-        let servers = self.servers();
-        let query = &*self.by_profile(query);
-        query
-            .check(|id| servers.contains_key(id) || index.catalog.server(id.as_str()).is_some())?;
-        let encoder = self.0.encoder.load_full();
-        let known = answers.get(index.generation, self.1.as_ref(), query);
-        let repeated = known.is_some();
-        let (served, mode, reason) = match known {
-            Some(served) => (served, Mode::of(query.arms, query.arms != Arms::Lexical), None),
-            None => self.make(&answers, &encoder, &index, query).await,
-        };
-        let hits = served.hits;
-        Ok(Answer {
-            generation: index.generation,
-            mode,
-            reason: both(encoder.instead(), reason),
-            stale: stale(&servers, &hits),
-            hits,
-            no_good_match: served.no_good_match,
-            why: served.why.map(|why| why_unavailable(&servers, why)),
-            took_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
-            repeated,
-        })
-    }
-
-    /// The answer to a query that was checked, its mode, and why that is less than it should be.
-    async fn make(
-        &self,
-        answers: &Answers,
-        encoder: &Encoder,
-        index: &Index,
-        query: &Query,
-    ) -> (Served, Mode, Option<String>) {
-        let (vectors, why_lexical) = match self.embed(encoder, index, query).await {
-            Ok(vectors) => (vectors, None),
-            Err(reason) => (Vec::new(), Some(reason)),
-        };
-        let learned = self.learned();
-        let learned = learned.as_deref().map(|learned| (learned, encoder.id()));
-        let mut ranking = search::rank_with(index, query, &vectors, learned);
-        let rerank = self.0.rerank.load_full();
-        let unranked = rerank.reorder(index, query, &mut ranking).await.err();
-        let served = search::answer(index, query, &vectors, &ranking);
-        let reason = both(why_lexical, unranked);
-        if reason.is_none() {
-            answers.keep(index.generation, self.1.as_ref(), query, &served);
-        }
-        (served, Mode::of(query.arms, !vectors.is_empty()), reason)
-    }
-
-    /// The vectors of the query's texts, or why the answer is to be lexical.
-    async fn embed(
-        &self,
-        encoder: &Encoder,
-        index: &Index,
-        query: &Query,
-    ) -> Result<Vec<PartVectors>, String> {
-        if query.arms == Arms::Lexical {
-            return Err("the lexical arm was asked for".into());
-        }
-        if matches!(encoder, Encoder::Ready { .. }) && index.dense.is_none() {
-            return Err(self.no_vector_yet());
-        }
-        let embed = async |parts: Parts<'_>| {
-            let whole = [parts.whole];
-            let (whole, pieces) =
-                futures::join!(encoder.embed(&whole), encoder.embed(&parts.pieces));
-            // An encoder too busy for the pieces still leaves the whole text.
-            let whole = whole?.into_iter().next().unwrap_or_default();
-            Ok(PartVectors { whole, pieces: pieces.unwrap_or_default() })
-        };
-        futures::future::try_join_all(query.parts().into_iter().map(embed)).await
-    }
-
-    fn no_vector_yet(&self) -> String {
-        match &*self.0.trouble.load() {
-            None => NO_VECTOR_YET.into(),
-            Some(trouble) => format!("no tool has a vector yet: {trouble}"),
-        }
-    }
-}
-
-/// Two reasons, as far as there are any.
-fn both(first: Option<String>, second: Option<String>) -> Option<String> {
-    match (first, second) {
-        (Some(first), Some(second)) => Some(format!("{first}; {second}")),
-        (first, second) => first.or(second),
-    }
-}
-
-const NO_VECTOR_YET: &str = "no tool has a vector yet: they are being embedded in the background";
-
-/// What is known of the server of a tool that is not in the catalog.
-fn why_unavailable(servers: &BTreeMap<ServerId, ServerStatus>, mut why: Why) -> Why {
-    if why.verdict != Verdict::UnknownTool {
-        return why;
-    }
-    let of_server = |id: &ServerId| {
-        why.id.as_str().strip_prefix(id.as_str()).is_some_and(|rest| rest.starts_with('/'))
-    };
-    let server =
-        servers.iter().filter(|(id, _)| of_server(id)).max_by_key(|(id, _)| id.as_str().len());
-    let Some((id, status)) = server else { return why };
-    let state = match status.state {
-        ServerState::Ready | ServerState::Stale => return why,
-        ServerState::Connecting => "is being crawled for the first time",
-        ServerState::AuthRequired => "wants credentials",
-        ServerState::Failed => "could not be crawled",
-        ServerState::Disabled => "is switched off in the configuration",
-        ServerState::Paused => "is paused by an operator",
-        ServerState::PendingApproval => "has definitions that no operator has approved yet",
-    };
-    why.verdict = Verdict::ServerUnavailable;
-    why.because = format!("its server {id} {state}: GET /v1/servers has more");
-    why
-}
-
-/// The servers among the hits whose last crawl failed, ordered by id.
-fn stale(servers: &BTreeMap<ServerId, ServerStatus>, hits: &[Hit]) -> Vec<Stale> {
-    let hit: BTreeSet<&ServerId> = hits.iter().map(|hit| &hit.tool.server).collect();
-    let now = SystemTime::now();
-    hit.into_iter()
-        .filter_map(|id| Some((id, servers.get(id)?)))
-        .filter(|(_, status)| status.state != ServerState::Ready)
-        .map(|(id, status)| Stale {
-            server: id.clone(),
-            age_s: status
-                .crawled_at
-                .and_then(|then| now.duration_since(then).ok())
-                .unwrap_or_default()
-                .as_secs(),
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -450,6 +315,7 @@ mod tests {
     use crate::catalog::{Listing, ServerInfo};
     use crate::embed::{Embedder, Fixed, Role};
     use crate::index::dense::Dense;
+    use crate::search::Query;
     use crate::text::fields;
     use crate::tool::Tool;
 

@@ -8,7 +8,7 @@ use toolscout::cli::{self, Cli};
 use toolscout::config::ConfigErrors;
 
 /// Of what a generation leaves behind it keeps less than the system's, and it is faster where
-/// many small things are made at once (ARCHITECTURE.md, "Memory").
+/// many small things are made at once (docs/decisions.md, "Memory").
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -63,6 +63,38 @@ fn swap(delay: c_long) -> c_long {
     }
 }
 
+/// What the process has used, as the allocator tells it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usage {
+    /// Milliseconds of CPU.
+    pub cpu_ms: usize,
+    /// Bytes that the allocator has from the system.
+    pub committed: usize,
+    /// The most bytes that were ever resident.
+    pub peak: usize,
+}
+
+/// What it has used until now.
+pub fn usage() -> Usage {
+    let (mut elapsed, mut user, mut system, mut resident) = (0, 0, 0, 0);
+    let (mut peak, mut committed, mut most, mut faults) = (0, 0, 0, 0);
+    #[expect(unsafe_code, reason = "no safe way to ask")]
+    // SAFETY: it writes a number behind each pointer, and keeps none.
+    unsafe {
+        libmimalloc_sys::mi_process_info(
+            &raw mut elapsed,
+            &raw mut user,
+            &raw mut system,
+            &raw mut resident,
+            &raw mut peak,
+            &raw mut committed,
+            &raw mut most,
+            &raw mut faults,
+        );
+    }
+    Usage { cpu_ms: user + system, committed, peak }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

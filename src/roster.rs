@@ -17,13 +17,18 @@ use self::kept::Kept;
 use crate::access::profile::Profiles;
 use crate::auth::Accounts;
 use crate::catalog::Server;
-use crate::config::{AddedServer, Config, ConfigErrors, Defaults, Loaded, ServerConfig};
+use crate::config::{
+    AddedServer, Config, ConfigErrors, Defaults, Loaded, ServerConfig, TenantConfig,
+};
 use crate::crawl::{Change, Crawler, Hold, Wanted};
 use crate::tool::{ServerId, Tool};
 use crate::trust::policy::Policy;
 
 /// Takes what changed; false where it could not.
 type Told<T> = Box<dyn Fn(T) -> bool + Send + Sync>;
+
+/// Takes the tenants of a configuration; gives a line for each that something is wrong with.
+type Tenants = Box<dyn Fn(&BTreeMap<String, TenantConfig>) -> Vec<String> + Send + Sync>;
 
 /// Reads the configuration anew, from the same files and flags.
 pub type Reader = Box<dyn Fn() -> Result<Loaded, ConfigErrors> + Send + Sync>;
@@ -178,6 +183,8 @@ struct Inner {
     policies: OnceLock<Told<Policy>>,
     /// The same of other profiles.
     profiles: OnceLock<Told<Profiles>>,
+    /// Told of the tenants at each reload; says what is wrong with any.
+    tenants: OnceLock<Tenants>,
     /// Those of the demo, which no file names.
     demo: Vec<ServerConfig>,
     state: Mutex<State>,
@@ -207,8 +214,8 @@ impl Roster {
     ) -> Self {
         let loaded = LoadedAt { at: SystemTime::now(), error: None };
         let state = Mutex::new(State { entries, loaded });
-        let (policies, profiles) = (OnceLock::new(), OnceLock::new());
-        Self(Arc::new(Inner { crawler, reader, policies, profiles, demo, state }))
+        let (policies, profiles, tenants) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Inner { crawler, reader, policies, profiles, tenants, demo, state }))
     }
 
     /// Has `told` know when a reload finds other rules of trust. Where it answers that it could not
@@ -220,6 +227,14 @@ impl Roster {
     /// The same for other profiles.
     pub fn tell_profiles(&self, told: impl Fn(Profiles) -> bool + Send + Sync + 'static) {
         let _ = self.0.profiles.set(Box::new(told));
+    }
+
+    /// Has `told` know of the tenants at each reload, since theirs are configurations of their own.
+    pub fn tell_tenants(
+        &self,
+        told: impl Fn(&BTreeMap<String, TenantConfig>) -> Vec<String> + Send + Sync + 'static,
+    ) {
+        let _ = self.0.tenants.set(Box::new(told));
     }
 
     /// Reads the configuration anew and applies what changed of its servers. It reads files.
@@ -253,13 +268,15 @@ impl Roster {
         self.0.crawler.caller().configure(config.call);
         state.loaded = LoadedAt { at: SystemTime::now(), error: None };
         let Change { added, removed, changed, unchanged } = self.apply(&state);
+        let of_tenants = self.0.tenants.get().map(|told| told(&config.tenants));
+        let warnings = loaded.warnings.iter().map(ToString::to_string);
         Ok(Reload {
             added,
             removed,
             changed,
             unchanged,
             needs_restart,
-            warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
+            warnings: warnings.chain(of_tenants.unwrap_or_default()).collect(),
         })
     }
 

@@ -6,10 +6,17 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use tempfile::NamedTempFile;
 
 const HEADER: usize = 8 + 4 + 32;
+/// What names of temporary files begin with.
+const TEMPORARY: &str = ".toolscout-";
+/// No write takes as long as this.
+const ABANDONED: Duration = Duration::from_hours(1);
 
 /// What such a file holds.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +47,11 @@ pub enum SealedError {
         problem: &'static str,
     },
     /// Another release wrote it.
-    #[error("{path} has format {found}, this release reads {read}", path = path.display())]
+    #[error(
+        "{path} has format {found}, which {who} toolscout wrote; this release reads {read}",
+        path = path.display(),
+        who = if found > read { "a newer" } else { "an older" }
+    )]
     Version {
         /// The file.
         path: PathBuf,
@@ -64,7 +75,7 @@ impl Kind {
         let io = |source| SealedError::Io { path: path.into(), source };
         let folder = path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(io)?;
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
+        let mut file = temporary(folder).map_err(io)?;
         file.write_all(&self.magic).map_err(io)?;
         file.write_all(&self.version.to_le_bytes()).map_err(io)?;
         file.write_all(blake3::hash(payload).as_bytes()).map_err(io)?;
@@ -101,10 +112,26 @@ impl Kind {
     }
 }
 
+/// A temporary file in `folder`, its owner's alone. What a process left there that was killed in the
+/// middle of a write goes on the way, so that such files do not add up.
+pub fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_ours = name.to_str().is_some_and(|name| name.starts_with(TEMPORARY));
+        let written = entry.metadata().and_then(|found| found.modified());
+        let age = written.ok().and_then(|written| written.elapsed().ok());
+        if is_ours && age.is_some_and(|age| age > ABANDONED) {
+            // Another process may have been quicker.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)
+}
+
 /// A file with this line, for its owner alone, there as a whole or not at all; false where there is
 /// one by now.
 pub fn write_new(path: &Path, line: &str) -> io::Result<bool> {
-    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    let mut file = temporary(path.parent().unwrap_or(Path::new(".")))?;
     writeln!(file, "{line}")?;
     file.as_file().sync_all()?;
     match file.persist_noclobber(path) {
@@ -114,6 +141,11 @@ pub fn write_new(path: &Path, line: &str) -> io::Result<bool> {
     }
 }
 
+/// Makes a folder for its owner alone, if it is not there.
+pub fn folder_of_owner(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 /// Moves a file that can't be used out of the way, keeping it for inspection; gives its new path.
 pub fn set_aside(path: &Path) -> Result<PathBuf, SealedError> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -121,4 +153,28 @@ pub fn set_aside(path: &Path) -> Result<PathBuf, SealedError> {
     fs::rename(path, &aside)
         .map_err(|source| SealedError::Io { path: path.into(), source })
         .map(|()| aside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_left_is_swept_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let long_ago = SystemTime::now() - ABANDONED * 2;
+        for (name, age) in [
+            (".toolscout-old", Some(long_ago)),
+            (".toolscout-new", None),
+            ("catalog.snapshot", Some(long_ago)),
+        ] {
+            let file = File::create(folder.path().join(name)).unwrap();
+            file.set_modified(age.unwrap_or_else(SystemTime::now)).unwrap();
+        }
+        drop(temporary(folder.path()).unwrap());
+        let left = fs::read_dir(folder.path()).unwrap();
+        let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".toolscout-new", "catalog.snapshot"]);
+    }
 }

@@ -11,11 +11,13 @@ pub mod needs;
 mod rerank;
 mod select;
 mod slots;
+mod stages;
 mod why;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -31,6 +33,7 @@ use admitted::Admitted;
 use slots::Slot;
 
 pub use confidence::{Features, Gauge};
+pub use stages::Stages;
 pub use why::{Verdict, Why};
 
 /// The largest `limit`.
@@ -146,6 +149,8 @@ pub struct Answer {
     pub stale: Vec<Stale>,
     /// It was given before, in this generation.
     pub repeated: bool,
+    /// What each stage took, unless it was given before.
+    pub stages: Option<Stages>,
 }
 
 /// A server whose last crawl failed.
@@ -246,6 +251,8 @@ pub struct Ranking {
     /// What was lifted for having been chosen after such queries.
     lifted: BTreeMap<ToolIdx, Lifted>,
     lists: Vec<fuse::ArmLists>,
+    /// What it took.
+    pub stages: Stages,
 }
 
 /// Ranks `index` for a query that was checked. `vectors` are those of [`Query::parts`] in order;
@@ -264,7 +271,10 @@ pub fn rank_with(
     let admitted = Admitted::of(index, query);
     let keep = |tool: ToolIdx| admitted.has(tool);
     let lists = fuse::rank_arms(index, query, vectors, keep);
-    let (mut ranked, needs) = fuse::fuse(index, &lists, vectors);
+    let begun = Instant::now();
+    let (mut ranked, needs) =
+        tracing::debug_span!("fuse").in_scope(|| fuse::fuse(index, &lists, vectors));
+    let fuse = begun.elapsed();
     index.emphasis.apply(&mut ranked);
     let lifted = learned.map_or_else(BTreeMap::new, |(learned, encoder)| {
         let place = |id: &ToolId| index.catalog.position(id.as_str()).filter(|tool| keep(*tool));
@@ -285,7 +295,8 @@ pub fn rank_with(
         }
     }
     ranked.sort_unstable_by(Ranked::order);
-    Ranking { ranked, needs, named, admitted, reranked: BTreeMap::new(), lifted, lists }
+    let stages = Stages { fuse, ranked: ranked.len(), ..fuse::stages(&lists) };
+    Ranking { ranked, needs, named, admitted, reranked: BTreeMap::new(), lifted, lists, stages }
 }
 
 /// What a ranking says to the one who asked.

@@ -1,37 +1,26 @@
 //! Answers over MCP and HTTP from the live index.
 //!
-//! Invariant: every route, the unknown ones too, goes through the same layers: an id, the guard
-//! ([`guard`]: Host, Origin, content type), leave for the pages it let in to read the answer, a
-//! time limit, a bound on the body. A request reads one published generation and writes nothing.
+//! Invariant: every route goes through the same [`layers`]; a request reads one published generation
+//! and writes nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, HeaderName, Method, header};
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get, post};
+use axum::middleware::from_fn_with_state;
+use axum::routing::MethodRouter;
 use axum::{Extension, Router};
 use rmcp::ServiceExt;
 use rmcp::service::ServerInitializeError;
-use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
-use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower_http::CompressionLevel;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::compression::CompressionLayer;
-use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use self::admin::Admin;
 use self::call::Calls;
+use self::door::{Door, Need};
+use self::health::Vitals;
 use self::limits::Limits;
 use self::listen::Reception;
-use self::mcp::news::News;
-use self::scope::Scoped;
+use crate::access::caller::Scope;
 use crate::config::{Config, McpConfig};
 use crate::crawl::call::Caller;
 use crate::live::Live;
@@ -39,12 +28,17 @@ use crate::live::Live;
 pub mod admin;
 mod call;
 mod conversation;
+mod debug;
 mod decide;
 mod digest;
+pub mod door;
 mod formats;
 mod guard;
 mod headers;
+pub mod health;
 mod http;
+mod labelled;
+mod layers;
 mod learned;
 mod limits;
 mod listen;
@@ -59,21 +53,29 @@ mod problem;
 mod profiles;
 mod raw;
 mod reduce;
+mod routes;
 mod scope;
 mod select;
+mod switches;
+mod tenants;
 pub mod token;
+mod trail;
 mod trust;
 mod wire;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::call::arguments::read as read_arguments;
 pub use self::formats::{Wants, answer_body};
 pub use self::listen::TlsError;
+pub use self::metrics::render as figures;
 pub use self::oauth::Logins;
+pub use self::observe::Observer;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::reduce::{MAX_BYTES, reduce};
+pub use self::tenants::{TENANT, Tenants};
 
 /// The largest request body.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
-
-/// How long open requests may take to end once a shutdown has begun.
-const DRAIN: Duration = Duration::from_secs(10);
 
 /// Why the stdio server ended early.
 #[derive(Debug, thiserror::Error)]
@@ -98,199 +100,126 @@ pub struct Rooms {
     pub caller: Caller,
     /// What is offered over MCP beside our own tools.
     pub mcp: McpConfig,
+    /// Those who are served beside them, each from rooms of its own.
+    pub tenants: Tenants,
+    /// How the process does, and how it ends.
+    pub vitals: Vitals,
+    /// Who may come in.
+    pub door: Door,
+    /// What becomes of what is observed.
+    pub observer: Observer,
 }
 
 impl From<Live> for Rooms {
     fn from(live: Live) -> Self {
         let (logins, caller) = (Logins::none(), Caller::none());
-        Self { live, admin: None, logins, caller, mcp: McpConfig::default() }
+        let (mcp, tenants) = (McpConfig::default(), Tenants::default());
+        let (vitals, door, observer) = (Vitals::default(), Door::default(), Observer::default());
+        Self { live, admin: None, logins, caller, mcp, tenants, vitals, door, observer }
     }
+}
+
+/// Counts from now on: what is counted before nobody is told.
+pub fn count() {
+    metrics::install();
 }
 
 /// Everything that is served over HTTP. `shutdown` ends the streams that would else stay open.
 pub fn router(rooms: impl Into<Rooms>, config: &Config, shutdown: &CancellationToken) -> Router {
-    router_within(rooms, config, Limits::new(config), shutdown)
+    routers(rooms.into(), config, &Limits::new(config), shutdown).0
 }
 
-fn router_within(
-    rooms: impl Into<Rooms>,
+/// What the listener serves, and what that of operators does, where there is one: then what
+/// administers is served there alone.
+fn routers(
+    rooms: Rooms,
     config: &Config,
-    limits: Limits,
+    limits: &Limits,
     shutdown: &CancellationToken,
-) -> Router {
+) -> (Router, Option<Router>) {
     metrics::install();
-    let Rooms { live, admin, logins, caller, mcp } = rooms.into();
-    let calls = Calls::new(live.clone(), caller);
-    let handler = mcp::McpHandler::stateless(live.clone(), calls.clone(), mcp);
-    let mut router = Router::new();
-    for (path, route) in routes(&handler, shutdown) {
-        router = router.route(&path, route);
-    }
-    let mut router = router.with_state(live);
-    if let Some(admin) = admin {
-        router = router.merge(admin::router(admin));
-    }
-    let guard = guard::Guard::new(config.listen, &config.allowed_hosts, &config.allowed_origins);
-    let router = router.layer(Extension(limits.quotas().clone()));
-    let hsts = config.tls.0.as_ref().is_some_and(|certificates| certificates.hsts);
-    surround(router.layer(Extension(logins)).layer(Extension(calls)), guard, limits)
-        .layer(from_fn_with_state(hsts, headers::tell))
-}
-
-fn surround<S: Clone + Send + Sync + 'static>(
-    router: Router<S>,
-    guard: guard::Guard,
-    limits: Limits,
-) -> Router<S> {
-    router
-        .fallback(|| async { problem::Problem::no_route() })
-        .method_not_allowed_fallback(|| async { problem::Problem::wrong_method() })
-        .layer(from_fn_with_state(limits.clone(), limits::seat))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(limits.time(), observe::limit_time))
-        .layer(CatchPanicLayer::custom(observe::on_panic))
-        // Streams of events are left as they are.
-        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
-        .layer(cors(guard.clone()))
-        .layer(from_fn_with_state(guard, guard::admit))
-        .layer(from_fn_with_state(limits, limits::admit))
-        .layer(from_fn(observe::observe))
-}
-
-/// Lets pages that the guard admits read the answers, and asks browsers for nothing more.
-fn cors(guard: guard::Guard) -> CorsLayer {
-    CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(move |origin, _| guard.allows_origin(origin)))
-        .allow_methods([Method::GET, Method::POST, Method::DELETE])
-        .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([
-            HeaderName::from_static(observe::REQUEST_ID),
-            header::RETRY_AFTER,
-            header::WWW_AUTHENTICATE,
-        ])
-        .max_age(Duration::from_mins(10))
-}
-
-fn routes(
-    handler: &mcp::McpHandler,
-    shutdown: &CancellationToken,
-) -> Vec<(String, MethodRouter<Live>)> {
-    let whole = [
-        ("/oauth/start/{*server}", get(oauth::start)),
-        ("/oauth/callback", get(oauth::callback)),
-        ("/v1/changes", get(trust::changes)),
-        ("/v1/findings", get(trust::findings)),
-        ("/.well-known/mcp", get(manifest::manifest)),
-        ("/livez", get(livez)),
-        ("/readyz", get(readyz)),
-        ("/metrics", get(tell_metrics)),
-        ("/openapi.json", get(openapi::serve)),
-    ];
-    let mut routes: Vec<_> =
-        whole.into_iter().map(|(path, route)| (path.to_owned(), route)).collect();
-    for (path, route) in scoped_routes(handler, shutdown) {
-        routes.push((format!("{}{path}", scope::PREFIX), route.clone()));
-        routes.push((path.to_owned(), route));
-    }
-    routes
-}
-
-/// What is served of everything, and of each profile below its own path.
-fn scoped_routes(
-    handler: &mcp::McpHandler,
-    shutdown: &CancellationToken,
-) -> Vec<(&'static str, MethodRouter<Live>)> {
-    vec![
-        ("/v1/search", get(http::search_get).post(http::search_post)),
-        ("/v1/select", post(select::select)),
-        ("/v1/anthropic/tools", get(lists::anthropic)),
-        ("/v1/openai/tools", get(lists::openai)),
-        ("/v1/feedback", post(learned::feedback)),
-        ("/v1/tools", get(http::tools)),
-        ("/v1/tools/{*id}", get(http::tool)),
-        ("/v1/servers", get(http::servers)),
-        ("/v1/status", get(http::status)),
-        ("/v1/call", post(http::call)),
-        ("/mcp", mcp_route(handler, shutdown)),
-        ("/mcp/server-card", get(manifest::server_card)),
-    ]
-}
-
-/// MCP, and the stream of news of those who began with `initialize`. Of the whole it is one service;
-/// that of a profile is made for each request.
-fn mcp_route(handler: &mcp::McpHandler, shutdown: &CancellationToken) -> MethodRouter<Live> {
-    let news = News::of(handler.clone(), shutdown.clone());
-    let (whole, by_query) = (mcp_service(handler, shutdown), handler.lists_by_query());
-    let (handler, shutdown) = (handler.clone(), shutdown.clone());
-    let answer = async move |Scoped(live): Scoped, request: Request| {
-        let service = match live.scope() {
-            None => whole,
-            Some(_) => mcp_service(&handler.scoped(live), &shutdown),
-        };
-        service.handle(request).await.map(Body::new)
+    let (door, tenants, observer) =
+        (rooms.door.clone(), rooms.tenants.clone(), rooms.observer.clone());
+    let watched = health::Watched {
+        vitals: rooms.vitals.clone(),
+        wants_vectors: config.embed.enabled,
+        roster: rooms.admin.as_ref().map(|admin| admin.roster.clone()),
     };
-    let mut route = any(answer).layer(from_fn(raw::put_in));
-    if by_query {
-        route = route.layer(from_fn(mcp::query::read));
+    let hsts = config.tls.0.as_ref().is_some_and(|certificates| certificates.hsts);
+    let mut all = routes::of_process(&rooms);
+    all.extend(table(rooms, shutdown));
+    let app = |listen, served: &dyn Fn(&str) -> bool| {
+        let mut router = Router::new();
+        for (path, route) in all.iter().filter(|(path, _)| served(path)) {
+            router = router.route(path, route.clone());
+        }
+        let guard = guard::Guard::new(listen, &config.allowed_hosts, &config.allowed_origins);
+        let router = router
+            .layer(from_fn_with_state(tenants.clone(), tenants::dispatch))
+            .layer((Extension(tenants.clone()), Extension(watched.clone())))
+            .layer((Extension(door.clone()), Extension(limits.quotas().clone())));
+        layers::surround(router, guard, door.clone(), limits)
+            .layer(from_fn_with_state(hsts, headers::tell))
+            .layer(Extension(observer.clone()))
+    };
+    let Some(apart) = config.auth.admin_listen else {
+        return (app(config.listen, &|_| true), None);
+    };
+    let is_open = |path: &str| Need::of(path) != Need::Scope(Scope::Admin);
+    (app(config.listen, &is_open), Some(app(apart, &|_| true)))
+}
+
+/// Every route of one index, by its path: what the main configuration and each tenant have alike.
+fn table(rooms: Rooms, shutdown: &CancellationToken) -> Vec<(String, MethodRouter)> {
+    let Rooms { live, admin, logins, caller, mcp, .. } = rooms;
+    let calls = Calls::new(live.clone(), caller);
+    let handler = mcp::McpHandler::stateless(live.clone(), calls.clone(), mcp).until(shutdown);
+    let of_live = routes::all(&handler, shutdown).into_iter();
+    let of_live = of_live.map(|(path, route)| (path, route.with_state(live.clone())));
+    let of_admin = admin.iter().flat_map(admin::table);
+    of_live
+        .chain(of_admin.map(|(path, route)| (path.to_owned(), route)))
+        .map(|(path, route)| {
+            (path, route.layer((Extension(Arc::clone(&logins)), Extension(calls.clone()))))
+        })
+        .collect()
+}
+
+/// Where is listened.
+pub struct Listeners {
+    /// For everybody.
+    pub public: TcpListener,
+    /// For those who administer, where they have one of their own.
+    pub operators: Option<TcpListener>,
+}
+
+impl From<TcpListener> for Listeners {
+    fn from(public: TcpListener) -> Self {
+        Self { public, operators: None }
     }
-    let news =
-        async move |Scoped(live): Scoped, headers: HeaderMap| news.of_view(live).open(&headers);
-    route.get(news)
 }
 
-/// MCP without sessions: any instance can answer any request, in one JSON body, or as a stream of
-/// events where there is progress to tell of.
-fn mcp_service(
-    handler: &mcp::McpHandler,
-    shutdown: &CancellationToken,
-) -> StreamableHttpService<mcp::McpHandler, NeverSessionManager> {
-    let config = StreamableHttpServerConfig::default()
-        .with_legacy_session_mode(false)
-        .with_json_response(true)
-        .with_max_request_body_bytes(MAX_BODY_BYTES)
-        .with_cancellation_token(shutdown.clone())
-        // The guard has looked at both already, by the operator's rules.
-        .disable_allowed_hosts()
-        .disable_allowed_origins();
-    let handler = handler.clone();
-    StreamableHttpService::new(
-        move || Ok(handler.clone()),
-        Arc::new(NeverSessionManager::default()),
-        config,
-    )
-}
-
-async fn livez(State(live): State<Live>) -> Response {
-    health(&live)
-}
-
-async fn readyz(State(live): State<Live>) -> Response {
-    if live.is_ready() { health(&live) } else { problem::Problem::not_ready().into_response() }
-}
-
-fn health(live: &Live) -> Response {
-    http::json(&wire::Health { status: "ok", generation: live.status().generation })
-}
-
-async fn tell_metrics(State(live): State<Live>) -> Response {
-    let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], metrics::render(&live)).into_response()
-}
-
-/// Serves until `shutdown`, then lets open requests end, for at most ten seconds. An error is one of
-/// the certificates that it was to listen with.
+/// Serves until `shutdown`, then lets open requests end, for as long as [`Vitals::drain`] says. An
+/// error is one of the certificates that it was to listen with.
 pub async fn run(
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     rooms: impl Into<Rooms>,
     config: &Config,
     shutdown: CancellationToken,
 ) -> Result<(), TlsError> {
-    let reception = Reception::new(config, DRAIN)?;
+    let (Listeners { public, operators }, rooms) = (listeners.into(), rooms.into());
+    let reception = Reception::new(config, rooms.vitals.drain)?;
+    tokio::spawn(reception.clone().follow(shutdown.clone()));
     let limits = Limits::new(config);
     let quotas = limits.quotas().clone();
     let saving = tokio::spawn(quotas.clone().follow(shutdown.clone()));
-    let app = router_within(rooms, config, limits, &shutdown);
-    listen::serve(listener, app, reception, shutdown).await;
+    let (app, administration) = routers(rooms, config, &limits, &shutdown);
+    let administer = async {
+        if let Some((listener, app)) = operators.zip(administration) {
+            listen::serve(listener, app, reception.beside(), shutdown.clone()).await;
+        }
+    };
+    tokio::join!(listen::serve(public, app, reception.clone(), shutdown.clone()), administer);
     // Two that save at once could leave the older of the two.
     let _ = saving.await;
     quotas.save().await;
@@ -314,11 +243,11 @@ pub async fn run_stream(
     shutdown: CancellationToken,
 ) -> Result<(), StdioError> {
     metrics::install();
-    let Rooms { live, caller, mcp, .. } = rooms.into();
+    let Rooms { live, caller, mcp, observer, .. } = rooms.into();
     let calls = Calls::new(live.clone(), caller);
     let input: Box<dyn AsyncRead + Send + Unpin> =
         if mcp.list_query { Box::new(mcp::query::read_lines(input)) } else { Box::new(input) };
-    let handler = mcp::stdio::Lasting(mcp::McpHandler::lasting(live, calls, mcp));
+    let handler = mcp::stdio::Lasting(mcp::McpHandler::lasting(live, calls, mcp, observer.audit));
     // Large, and awaited once: callers need not carry it.
     match Box::pin(handler.serve_with_ct((input, output), shutdown)).await {
         Ok(service) => service.waiting().await.map(drop).map_err(StdioError::Lost),
@@ -327,70 +256,5 @@ pub async fn run_stream(
             Ok(())
         }
         Err(error) => Err(StdioError::Start(error.to_string())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use axum::body::to_bytes;
-    use axum::http::{Request, StatusCode};
-    use tower::ServiceExt as _;
-
-    use super::*;
-
-    fn loopback() -> guard::Guard {
-        guard::Guard::new(([127, 0, 0, 1], 0).into(), &[], &[])
-    }
-
-    async fn ask(router: Router, path: &str) -> (StatusCode, serde_json::Value) {
-        let request = Request::get(path).header("host", "localhost");
-        let request = request.body(Body::empty()).unwrap();
-        let response = router.oneshot(request).await.unwrap();
-        let status = response.status();
-        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        (status, serde_json::from_slice(&body).unwrap())
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_a_problem_that_tells_nothing_of_it() {
-        async fn fail() {
-            panic!("the password is hunter2");
-        }
-        let router = Router::new().route("/fail", get(fail));
-        let router = surround(router, loopback(), Limits::none());
-        let (status, body) = ask(router, "/fail").await;
-        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(body["type"], "urn:toolscout:problem:internal");
-        assert!(!body.to_string().contains("hunter2"), "{body}");
-    }
-
-    #[tokio::test]
-    async fn a_request_that_takes_too_long_is_given_up() {
-        let limit = Duration::from_millis(5);
-        let router = Router::new()
-            .route("/wait", get(std::future::pending::<()>))
-            .layer(from_fn_with_state(limit, observe::limit_time))
-            .layer(from_fn(observe::observe));
-        let (status, body) = ask(router, "/wait").await;
-        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(body["type"], "urn:toolscout:problem:timeout");
-    }
-
-    #[test]
-    fn every_route_stands_in_the_openapi_document() {
-        let live = Live::new("not crawled yet");
-        let token = CancellationToken::new();
-        let calls = Calls::new(live.clone(), Caller::none());
-        let handler = mcp::McpHandler::stateless(live, calls, McpConfig::default());
-        let open = routes(&handler, &token).into_iter().map(|(path, _)| path);
-        let admin = admin::routes().into_iter().map(|(path, _)| path.to_owned());
-        let routes: BTreeSet<String> =
-            open.chain(admin).map(|path| path.replace("{*", "{")).collect();
-        let document = openapi::document();
-        let described: BTreeSet<String> =
-            document["paths"].as_object().unwrap().keys().cloned().collect();
-        assert_eq!(routes, described);
     }
 }

@@ -7,6 +7,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// The other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
@@ -32,7 +35,21 @@ pub enum Proof {
 }
 
 /// One thing that a caller may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Search, read definitions, give feedback.
     Search,
@@ -93,13 +110,17 @@ impl fmt::Debug for Scopes {
 }
 
 /// How much a caller may do, where that differs from what `[limits]` says of everyone.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct Allowance {
     /// Requests a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
     /// Requests at once above that.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub burst: Option<u32>,
     /// Calls of tools a day (UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub calls_per_day: Option<u64>,
 }
 
@@ -132,6 +153,11 @@ impl Caller {
             tenant: None,
             allowance: Allowance::default(),
         }
+    }
+
+    /// Whoever has shown nothing where proof is asked for: for what is told to everybody.
+    pub fn nobody() -> Self {
+        Self { name: "nobody".into(), scopes: Scopes::default(), ..Self::anonymous() }
     }
 
     /// Whoever runs this toolscout.

@@ -17,9 +17,12 @@ use zeroize::Zeroizing;
 use super::key::{self, Key, Source};
 use super::record::Record;
 use crate::config::TokenKey;
+use crate::sealed;
 
 /// What a file begins with; the nonce and the ciphertext follow.
 const MAGIC: &[u8] = b"toolscout login 1\n";
+/// And in every release, before its number.
+const EVERY: &[u8] = b"toolscout login ";
 const NONCE: usize = 24;
 /// What permissions say of everybody but the owner.
 const OTHERS: u32 = 0o077;
@@ -52,6 +55,9 @@ pub enum VaultError {
         "{0} can't be decrypted: it was written with another key, or is damaged; log in again to replace it"
     )]
     Sealed(String),
+    /// Another release sealed it.
+    #[error("{0} was written by a newer toolscout: run that one, or log in again to replace it")]
+    Newer(String),
     /// The system said no.
     #[error("{path}: {source}")]
     Io {
@@ -100,6 +106,9 @@ impl Vault {
             Err(error) => return Err(io_error(&path)(error)),
         };
         let damaged = || VaultError::Sealed(path.display().to_string());
+        if sealed.starts_with(EVERY) && !sealed.starts_with(MAGIC) {
+            return Err(VaultError::Newer(path.display().to_string()));
+        }
         let cipher = self.cipher(false)?.ok_or_else(damaged)?;
         let body = sealed.strip_prefix(MAGIC).filter(|body| body.len() > NONCE);
         let (nonce, sealed) = body.ok_or_else(damaged)?.split_at(NONCE);
@@ -120,7 +129,7 @@ impl Vault {
         let payload = Payload { msg: &plain, aad: record.server.as_bytes() };
         let sealed = cipher.encrypt(&nonce, payload).map_err(|_| damaged())?;
         let write = || {
-            let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+            let mut file = sealed::temporary(&self.folder)?;
             file.write_all(MAGIC)?;
             file.write_all(&nonce)?;
             file.write_all(&sealed)?;

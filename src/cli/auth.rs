@@ -10,13 +10,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 
 use super::sources::{PlaceArgs, variable};
 use super::{LogFormat, log};
 use crate::auth::{Account, Accounts};
-use crate::config::{Auth, Loaded, ServerConfig, Sources, Transport, load};
+use crate::config::{Auth, Loaded, ServerConfig, Sources, Transport, load, load_tenant};
 use crate::crawl::Hold;
 use crate::discover::follow::Follower;
 use crate::roster::Entries;
@@ -43,6 +43,9 @@ pub struct KnownArgs {
     /// Servers of an MCP client's configuration; may be repeated.
     #[arg(long, value_name = "FILE")]
     pub mcp_config: Vec<PathBuf>,
+    /// Those of this tenant.
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
 }
 
 /// Arguments of `auth login`.
@@ -134,7 +137,14 @@ impl KnownArgs {
             leave_out: true,
             ..self.place.sources()
         };
-        let Loaded { config, left_out, .. } = load(&sources, &variable)?;
+        let mut loaded = load(&sources, &variable)?;
+        if let Some(name) = &self.tenant {
+            let main = loaded.config;
+            let tenant = main.tenants.get(name);
+            let tenant = tenant.with_context(|| format!("there is no [tenants.{name}]"))?;
+            loaded = load_tenant(tenant, &main, &sources, &variable)?;
+        }
+        let Loaded { config, left_out, .. } = loaded;
         for wrong in &left_out {
             tracing::warn!("{wrong}");
         }

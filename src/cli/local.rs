@@ -132,6 +132,7 @@ impl Local {
             why: served.why,
             stale: Vec::new(),
             repeated: false,
+            stages: Some(ranking.stages),
             took_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
         })
     }

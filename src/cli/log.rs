@@ -5,10 +5,16 @@
 use std::io::{self, IsTerminal, Write};
 
 use indicatif::MultiProgress;
-use tracing_subscriber::EnvFilter;
+use opentelemetry_sdk::trace::SdkTracer;
+use tracing::Level;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::LogFormat;
+use crate::telemetry::Switches;
 
 /// The variable that says what is logged, as `RUST_LOG` does elsewhere.
 pub(super) const VARIABLE: &str = "TOOLSCOUT_LOG";
@@ -21,24 +27,54 @@ const RMCP: [&str; 3] = ["rmcp::transport=off", "rmcp::service=off", "rmcp::tran
 /// Starts the log; `quiet` shows only warnings unless the variable says more. Progress lines are
 /// to be drawn on what is returned; it draws nothing where stderr is no terminal.
 pub fn start(format: LogFormat, quiet: bool) -> MultiProgress {
+    start_with(format, quiet, None).0
+}
+
+/// As [`start`], with what makes spans for traces, if there are to be any; and what switches the log
+/// while it runs.
+pub fn start_with(
+    format: LogFormat,
+    quiet: bool,
+    tracer: Option<SdkTracer>,
+) -> (MultiProgress, Switches) {
     let lines = MultiProgress::new();
-    let filter = EnvFilter::try_from_env(VARIABLE)
-        .unwrap_or_else(|_| EnvFilter::new(if quiet { "warn" } else { "warn,toolscout=info" }));
-    let filter = RMCP
-        .iter()
-        .filter_map(|directive| directive.parse().ok())
-        .fold(filter, EnvFilter::add_directive);
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let usual = std::env::var(VARIABLE).ok().filter(|said| filter(said).is_ok());
+    let usual =
+        usual.unwrap_or_else(|| if quiet { "warn" } else { "warn,toolscout=info" }.to_owned());
+    let (shown, handle) = reload::Layer::new(filter(&usual).unwrap_or_default());
+    let log = tracing_subscriber::fmt::layer()
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .with_writer(AboveLines(lines.clone()));
-    // A second start in one process (tests) keeps the first log.
-    let _ = match format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
+    let log = match format {
+        LogFormat::Text => log.boxed(),
+        LogFormat::Json => log.json().boxed(),
     };
-    lines
+    let spans = tracer.map(|tracer| {
+        let ours = Targets::new()
+            .with_target("toolscout", Level::DEBUG)
+            // These lines are for the log alone.
+            .with_target("toolscout::queries", LevelFilter::OFF);
+        tracing_opentelemetry::layer()
+            .with_tracer(tracer)
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_filter(ours)
+    });
+    // A second start in one process (tests) keeps the first log.
+    let _ = tracing_subscriber::registry().with(spans).with(log.with_filter(shown)).try_init();
+    let switches = Switches::of_log(&usual, move |said| {
+        handle.reload(filter(said)?).map_err(|error| error.to_string())
+    });
+    (lines, switches)
+}
+
+/// A filter that also holds for what rmcp may write, whatever it says.
+fn filter(said: &str) -> Result<EnvFilter, String> {
+    let filter = EnvFilter::try_new(said).map_err(|error| error.to_string())?;
+    let directives = RMCP.iter().filter_map(|directive| directive.parse().ok());
+    Ok(directives.fold(filter, EnvFilter::add_directive))
 }
 
 /// Writes log lines above the moving ones.

@@ -9,10 +9,11 @@ use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::ServeArgs;
-use crate::config::{ConfigErrors, Loaded};
-use crate::roster::{Reload, Roster, RosterError};
+use crate::config::{Config, ConfigErrors, Loaded, TenantConfig};
+use crate::roster::{Reader, Reload, Roster, RosterError};
 
 /// The files are looked at this often. Looking works where nothing announces a change: on network
 /// and container volumes, and where a link is moved to another folder.
@@ -24,24 +25,40 @@ type Stamp = Option<(SystemTime, u64, u64)>;
 /// The files of a configuration, as they were before it was read last. Clones watch the same.
 #[derive(Clone)]
 pub struct Watch {
-    args: Arc<ServeArgs>,
+    read: Arc<dyn Fn() -> Result<Loaded, ConfigErrors> + Send + Sync>,
+    /// Those that are looked at whether they are there or not.
+    named: Arc<[PathBuf]>,
     seen: Arc<Mutex<BTreeMap<PathBuf, Stamp>>>,
 }
 
 impl Watch {
     /// Nothing has been read yet.
     pub fn new(args: &ServeArgs) -> Self {
-        Self { args: Arc::new(args.clone()), seen: Arc::default() }
+        let (named, args) = (args.sources.files().into(), args.clone());
+        Self { read: Arc::new(move || args.load()), named, seen: Arc::default() }
+    }
+
+    /// The same for a tenant of `main`.
+    pub fn of_tenant(args: &ServeArgs, main: &Config, tenant: &TenantConfig) -> Self {
+        let named = Arc::from([tenant.file.clone()]);
+        let (args, main, tenant) = (args.sources.clone(), main.clone(), tenant.clone());
+        let read = Arc::new(move || args.load_tenant(&main, &tenant));
+        Self { read, named, seen: Arc::default() }
+    }
+
+    /// What has a roster read it.
+    pub fn reader(&self) -> Reader {
+        let watch = self.clone();
+        Box::new(move || watch.load())
     }
 
     /// Reads the configuration; what changes of its files from now on is a change.
     pub fn load(&self) -> Result<Loaded, ConfigErrors> {
-        let named = self.args.sources.files();
-        let mut files: BTreeSet<_> = self.seen().keys().chain(&named).cloned().collect();
+        let mut files: BTreeSet<_> = self.seen().keys().chain(&*self.named).cloned().collect();
         loop {
             let mut seen: BTreeMap<_, _> =
                 files.iter().map(|path| (path.clone(), stamp(path))).collect();
-            let loaded = self.args.load();
+            let loaded = (self.read)();
             if let Ok(loaded) = &loaded {
                 let known = files.len();
                 files.extend(loaded.files.iter().cloned());
@@ -49,7 +66,7 @@ impl Watch {
                     // How these were before they were read is not known.
                     continue;
                 }
-                seen.retain(|path, _| named.contains(path) || loaded.files.contains(path));
+                seen.retain(|path, _| self.named.contains(path) || loaded.files.contains(path));
             }
             *self.seen() = seen;
             return loaded;
@@ -59,6 +76,16 @@ impl Watch {
     /// A file is not as it was.
     fn changed(&self) -> bool {
         self.seen().iter().any(|(path, seen)| stamp(path) != *seen)
+    }
+
+    /// Waits until a file is not as it was.
+    async fn differs(&self) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if self.changed() {
+                return;
+            }
+        }
     }
 
     fn seen(&self) -> MutexGuard<'_, BTreeMap<PathBuf, Stamp>> {
@@ -74,19 +101,32 @@ pub fn follow(watch: Watch, roster: Roster, shutdown: CancellationToken) -> std:
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = hangup.recv() => {}
-                () = tokio::time::sleep(LOOK) => {
-                    if !watch.changed() {
-                        continue;
-                    }
-                }
+                () = watch.differs() => {}
             }
-            let roster = roster.clone();
-            if let Ok(reloaded) = tokio::task::spawn_blocking(move || roster.reload()).await {
-                tell(&reloaded);
-            }
+            reload(&roster).await;
         }
     });
     Ok(())
+}
+
+/// As [`follow`], where the signal is for another: of a tenant, whom the main configuration tells.
+pub fn follow_files(watch: Watch, roster: Roster, shutdown: CancellationToken) {
+    let follow = async move {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = watch.differs() => reload(&roster).await,
+            }
+        }
+    };
+    tokio::spawn(follow.in_current_span());
+}
+
+async fn reload(roster: &Roster) {
+    let roster = roster.clone();
+    if let Ok(reloaded) = tokio::task::spawn_blocking(move || roster.reload()).await {
+        tell(&reloaded);
+    }
 }
 
 fn tell(reloaded: &Result<Reload, RosterError>) {

@@ -18,7 +18,8 @@ use url::Url;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::sources::{PlaceArgs, variable};
-use crate::config::{data_folder, service_address, service_certificate};
+use crate::config::{admin_address, data_folder, service_certificate};
+use crate::serve::TENANT;
 use crate::serve::token::AdminToken;
 
 /// Time for a whole answer.
@@ -75,7 +76,7 @@ fn name_in(path: &Path) -> Option<String> {
 /// Which toolscout.
 #[derive(Debug, Clone, Args)]
 pub struct RemoteArgs {
-    /// Where it serves [default: the address of the configuration].
+    /// Where it is administered [default: the address of the configuration].
     #[arg(long, value_name = "URL")]
     pub url: Option<Url>,
     /// Its configuration and data folder.
@@ -84,6 +85,9 @@ pub struct RemoteArgs {
     /// Whom to trust there.
     #[command(flatten)]
     pub tls: TlsArgs,
+    /// The tenant that this is about [default: the main configuration].
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
 }
 
 /// A running toolscout.
@@ -91,6 +95,7 @@ pub struct Remote {
     base: Url,
     client: reqwest::Client,
     token: AdminToken,
+    tenant: Option<String>,
 }
 
 impl Remote {
@@ -101,7 +106,7 @@ impl Remote {
         let base = if let Some(url) = &args.url {
             url.clone()
         } else {
-            let mut listen = service_address(&sources, &variable)?;
+            let mut listen = admin_address(&sources, &variable)?;
             if listen.ip().is_unspecified() {
                 listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
             }
@@ -115,7 +120,8 @@ impl Remote {
             }
         };
         let data = data_folder(&sources, &variable)?;
-        Ok(Self { base, client: client.build()?, token: AdminToken::read(&data)? })
+        let tenant = args.tenant.clone();
+        Ok(Self { base, client: client.build()?, token: AdminToken::read(&data)?, tenant })
     }
 
     /// The answer to a request, or what its problem says. Each of `path` is one segment.
@@ -146,6 +152,9 @@ impl Remote {
         super::runtime()?.block_on(async {
             let mut request = self.client.request(method, url);
             request = request.bearer_auth(self.token.expose());
+            if let Some(tenant) = &self.tenant {
+                request = request.header(TENANT, tenant);
+            }
             if let Some(body) = body {
                 request = request.json(body);
             }

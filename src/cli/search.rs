@@ -12,6 +12,7 @@ use url::Url;
 
 use super::local::Local;
 use super::serve::no_profile;
+use super::sources::variable;
 use super::{LogFormat, SearchArgs, crawl, log};
 use crate::auth::Accounts;
 use crate::catalog::{Catalog, file};
@@ -182,10 +183,13 @@ fn ask_running(args: &SearchArgs, url: &Url) -> anyhow::Result<String> {
         }
     }
     super::runtime()?.block_on(async {
-        let response =
-            args.tls.client()?.build()?.get(url.clone()).send().await.with_context(|| {
-                format!("no toolscout answers at {}", url.origin().ascii_serialization())
-            })?;
+        let mut request = args.tls.client()?.build()?.get(url.clone());
+        if let Some(key) = key(args)? {
+            request = request.bearer_auth(key);
+        }
+        let response = request.send().await.with_context(|| {
+            format!("no toolscout answers at {}", url.origin().ascii_serialization())
+        })?;
         let status = response.status();
         let body = response.text().await?;
         if !status.is_success() {
@@ -194,6 +198,17 @@ fn ask_running(args: &SearchArgs, url: &Url) -> anyhow::Result<String> {
         }
         Ok(body)
     })
+}
+
+/// What is shown to a running toolscout.
+fn key(args: &SearchArgs) -> anyhow::Result<Option<String>> {
+    let text = match &args.key_file {
+        Some(file) => std::fs::read_to_string(file)
+            .with_context(|| format!("can't read {}", file.display()))?,
+        None => variable("TOOLSCOUT_KEY").unwrap_or_default(),
+    };
+    let text = text.trim();
+    Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
 /// As it is written in a request.

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, value_parser};
 
-use crate::config::{Config, ConfigErrors, Loaded, Sources, file_of, load};
+use crate::config::{
+    Config, ConfigErrors, Loaded, Sources, TenantConfig, file_of, load, load_tenant,
+};
 
 /// What to crawl and search.
 #[derive(Debug, Clone, Default, Args)]
@@ -97,6 +99,15 @@ impl SourceArgs {
         load(&self.sources(listen), &variable)
     }
 
+    /// The configuration of a tenant of `main`, which these arguments asked for.
+    pub(super) fn load_tenant(
+        &self,
+        main: &Config,
+        tenant: &TenantConfig,
+    ) -> Result<Loaded, ConfigErrors> {
+        load_tenant(tenant, main, &self.sources(None), &variable)
+    }
+
     /// The files that the configuration is read from, whether they are there or not.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         let sources = self.sources(None);
@@ -104,7 +115,7 @@ impl SourceArgs {
         named.chain([file_of(&sources, &variable).1]).collect()
     }
 
-    fn sources(&self, listen: Option<&ListenArgs>) -> Sources {
+    pub(super) fn sources(&self, listen: Option<&ListenArgs>) -> Sources {
         Sources {
             config: self.config.clone(),
             mcp_config: self.mcp_config.clone(),

@@ -127,6 +127,11 @@ fn general(raw: &RawCall, place: &Place, errors: &mut Vec<ConfigError>) -> CallC
     let timeout = time("timeout", raw.timeout.as_deref(), usual.timeout);
     let max_timeout = time("max_timeout", raw.max_timeout.as_deref(), usual.max_timeout);
     let idle = time("idle", raw.idle.as_deref(), usual.idle);
+    if raw.timeout.is_some() && raw.max_timeout.is_some() && max_timeout < timeout {
+        errors.push(place.at("max_timeout").error(Problem::ShorterThan("timeout")));
+    }
+    // What is said of one holds for the other, where nothing is said of that.
+    let timeout = if raw.timeout.is_some() { timeout } else { timeout.min(max_timeout) };
     let mut count = |key: &str, value: Option<usize>, usual: usize| {
         if value == Some(0) {
             errors.push(place.at(key).error(Problem::TooSmall { least: "1" }));
@@ -138,7 +143,6 @@ fn general(raw: &RawCall, place: &Place, errors: &mut Vec<ConfigError>) -> CallC
         allow: allowed.unwrap_or_default(),
         servers: BTreeMap::new(),
         timeout,
-        // A longer wait for a word means a longer call as well.
         max_timeout: max_timeout.max(timeout),
         idle,
         max_result_bytes: count("max_result_bytes", raw.max_result_bytes, usual.max_result_bytes),

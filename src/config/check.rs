@@ -71,9 +71,10 @@ impl Check<'_> {
             (self.place.at("listen"), parsed)
         };
         let anonymous = raw.allow_anonymous.unwrap_or(false) || sources.allow_anonymous;
+        let open = anonymous || raw.auth.asks();
         let problem = match parsed {
             Err(problem) => problem,
-            Ok(address) if sources.listens && !address.ip().is_loopback() && !anonymous => {
+            Ok(address) if sources.listens && !address.ip().is_loopback() && !open => {
                 Problem::NotLoopback(address)
             }
             Ok(address) => return Some(address),

@@ -80,6 +80,9 @@ pub enum Problem {
         /// The minimum.
         least: &'static str,
     },
+    /// A time within which another one would never be over.
+    #[error("is shorter than `{0}`, which would never be over")]
+    ShorterThan(&'static str),
     /// No socket address.
     #[error("{0:?} is not an address")]
     Address(String),
@@ -245,6 +248,18 @@ pub enum Problem {
     /// Others could read the key.
     #[error("other users can read {0}")]
     OpenKey(String),
+    /// A name that can't be a tenant's.
+    #[error("not a name for a tenant")]
+    TenantName,
+    /// A folder that somebody else has.
+    #[error("another tenant, or toolscout itself, has this folder")]
+    FolderTwice,
+    /// A tenant's file says what is the same for all.
+    #[error("belongs to the process, which tenants share")]
+    OfProcess,
+    /// A variable that is set, and not for this tenant.
+    #[error("the variable {0} is not for this tenant")]
+    NotOfTenant(String),
     /// Warning: a program that is not there yet.
     #[error("the program {0:?} is not found")]
     NoCommand(String),
@@ -254,6 +269,18 @@ pub enum Problem {
     /// Warning: a switched-off server that could not be used.
     #[error("switched off, and left out because its entry has errors ({0})")]
     LeftOut(String),
+    /// No such profile.
+    #[error("there is no profile {0:?}")]
+    NoProfile(String),
+    /// No such tenant.
+    #[error("there is no tenant {0:?}")]
+    NoTenant(String),
+    /// The same twice.
+    #[error("{0} is there twice")]
+    Twice(String),
+    /// Warning: nobody is anonymous where everybody is asked.
+    #[error("means nothing here, since [auth] has everybody asked who they are")]
+    Asked,
     /// Warning: nothing to crawl.
     #[error("no servers are configured")]
     Nothing,
@@ -269,6 +296,9 @@ impl Problem {
                 return format!("set {name}, or give a default: ${{{name}:-default}}");
             }
             Self::NotSet(name) => return format!("set {name}"),
+            Self::ShorterThan(key) => {
+                return format!("make it as long as `{key}`, or shorten that");
+            }
             Self::Misplaced(transport) => {
                 return format!("remove it, or remove `{transport}`");
             }
@@ -283,19 +313,19 @@ impl Problem {
             Self::Duration(_) => "write a number and a unit, as in \"30s\" or \"15m\"",
             Self::Address(_) => "write an IP address and a port, as in \"127.0.0.1:7420\"",
             Self::NotLoopback(_) => {
-                "listen on 127.0.0.1, or pass --allow-anonymous (allow_anonymous = true) when \
-                 something in front of it asks"
+                "listen on 127.0.0.1, have callers asked by [auth] (`keys = true` is the least), or \
+                 pass --allow-anonymous (allow_anonymous = true) when something in front of it asks"
             }
             Self::NoDataFolder => "pass --data DIR or set TOOLSCOUT_DATA",
             Self::Reference(_) => "write ${NAME} or ${NAME:-default}, with NAME in the environment",
-            Self::Nul => "remove it",
+            Self::Nul | Self::Asked => "remove it",
             Self::Empty => "give it a value, or remove the key",
             Self::Needed => "give it a value; see `toolscout config example`",
             Self::NoModel(_) => {
                 "fetch it with `toolscout model pull`, name one of `toolscout model list`, or name \
                  the folder that it is in"
             }
-            Self::SeveralEncoders | Self::KeyTwice => "remove one of the two",
+            Self::SeveralEncoders | Self::KeyTwice | Self::Twice(_) => "remove one of the two",
             Self::Id => "give the server a readable id",
             Self::Duplicate { .. } => "rename one of the two, or remove it",
             Self::NoTransport => "give it one of `command`, `url` or `catalog`",
@@ -335,9 +365,17 @@ impl Problem {
             }
             Self::Inside(_) | Self::Ourselves => "nothing is to be done",
             Self::Renamed(_) => "rename one of the two, if you like",
+            Self::TenantName => "use lower-case letters, digits and dashes, at most 63",
+            Self::FolderTwice => "give each tenant a folder of its own",
+            Self::OfProcess => "say it in the configuration that names this tenant",
+            Self::NotOfTenant(name) => {
+                return format!("if it is, add {name} to `variables` of its [tenants.NAME]");
+            }
             Self::NoCommand(_) => "install it, or give its full path",
             Self::PlainHttp => "use https://",
             Self::LeftOut(_) => "correct the entry before it is switched on",
+            Self::NoProfile(name) => return format!("add [profiles.{name}], or name another"),
+            Self::NoTenant(name) => return format!("add [tenants.{name}], or name another"),
             Self::Nothing => "add [servers.ID] to toolscout.toml, or pass --mcp-config FILE",
         };
         fixed.into()
@@ -386,6 +424,11 @@ impl Place {
         let mut beside = self.clone();
         beside.path.pop();
         beside.at(key)
+    }
+
+    /// The file has the key itself.
+    pub(super) fn is_written(&self) -> bool {
+        self.lines.contains_key(&self.path)
     }
 
     pub(super) fn error(&self, problem: Problem) -> ConfigError {

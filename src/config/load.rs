@@ -52,6 +52,8 @@ pub struct Sources {
     pub reranker: Option<PathBuf>,
     /// `--runtime`.
     pub runtime: Option<PathBuf>,
+    /// The file is a tenant's, who says nothing of the process.
+    pub of_tenant: bool,
     /// An entry of a server that is wrong takes nothing with it but itself.
     pub leave_out: bool,
 }
@@ -85,6 +87,7 @@ pub(super) struct Section<'a> {
 }
 
 /// Reads and resolves everything.
+#[expect(clippy::too_many_lines, reason = "a section after the other, each in a few lines")]
 pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, ConfigErrors> {
     let mut errors = Vec::new();
     let mut warnings = Vec::new();
@@ -93,6 +96,9 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
 
     let (mut raw, place, base) =
         own_file(sources, environment, &mut files, &mut entries, &mut errors);
+    if sources.of_tenant {
+        tenant::refuse_of_process(&place, &mut errors);
+    }
     let mut told = client::Told { errors: &mut errors, warnings: &mut warnings };
     of_clients(sources, &mut files, &mut entries, &mut told);
     entries.extend(
@@ -137,11 +143,17 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
         files: &mut files,
     };
     let auth = inbound::resolve(raw.auth, &mut section);
-    let tenants = tenant::resolve(raw.tenants, &mut section);
+    let tenants = tenant::resolve(raw.tenants, data.as_deref(), &mut section);
     let limits = limits::resolve(raw.limits, &mut section);
     let tls = tls::resolve(raw.tls, &mut section);
     let telemetry = telemetry::resolve(raw.telemetry, &mut section);
     let audit = audit::resolve(raw.audit, &mut section);
+    let allow_anonymous = raw.allow_anonymous.unwrap_or(false) || sources.allow_anonymous;
+    if allow_anonymous && auth.asks() {
+        warnings.push(place.at("allow_anonymous").error(Problem::Asked));
+    }
+    let known = (|name: &str| profiles.contains_key(name), |name: &str| tenants.contains_key(name));
+    inbound::check_names(&auth, &place, known, &mut errors);
     refuse_duplicates(&entries, sources.demo, &mut errors);
     let mut servers = Vec::new();
     // What an error was told of would be another server without it.
@@ -173,7 +185,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             config: Config {
                 demo: sources.demo,
                 listen,
-                allow_anonymous: raw.allow_anonymous.unwrap_or(false) || sources.allow_anonymous,
+                allow_anonymous,
                 allowed_hosts: raw.allowed_hosts,
                 allowed_origins: raw.allowed_origins,
                 data,

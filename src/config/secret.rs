@@ -236,7 +236,7 @@ fn is_filled_in(value: &str) -> bool {
 }
 
 /// The name is one of a secret.
-pub(super) fn sounds_secret(name: &str) -> bool {
+pub(crate) fn sounds_secret(name: &str) -> bool {
     let words = words(name);
     let endings = ["token", "key", "secret", "password", "passwd"];
     words.iter().any(|word| {
@@ -264,7 +264,7 @@ fn is_path(value: &str) -> bool {
 }
 
 /// The value looks like a token, whatever its name.
-fn looks_secret(value: &str) -> bool {
+pub(crate) fn looks_secret(value: &str) -> bool {
     if value.starts_with("-----BEGIN") {
         return true;
     }

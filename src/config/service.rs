@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::check::Check;
-use super::load::{Sources, in_order, own_file};
+use super::error::Problem;
+use super::load::{Section, Sources, in_order, own_file};
 use super::raw::RawConfig;
-use super::{ConfigErrors, Environment, RegistryConfig, registry};
+use super::{AuditConfig, ConfigErrors, Environment, RegistryConfig, audit, registry};
 
 /// Where a service of this configuration listens.
 pub fn service_address(
@@ -17,6 +18,25 @@ pub fn service_address(
     environment: &Environment<'_>,
 ) -> Result<SocketAddr, ConfigErrors> {
     find("listen", sources, environment, |check, raw, _| check.listen(&raw, sources, environment))
+}
+
+/// Where it can be administered: there, or at the listener that operators have of their own.
+pub fn admin_address(
+    sources: &Sources,
+    environment: &Environment<'_>,
+) -> Result<SocketAddr, ConfigErrors> {
+    let apart = find("auth", sources, environment, |check, raw, _| {
+        let Some(text) = raw.auth.admin_listen else { return Some(None) };
+        let parsed = text.parse().map_err(|_| Problem::Address(text));
+        let place = check.place.at("auth").at("admin_listen");
+        parsed.map(Some).map_err(|problem| check.errors.push(place.error(problem))).ok()
+    });
+    apart?.map_or_else(|| service_address(sources, environment), Ok)
+}
+
+/// It takes API keys.
+pub fn takes_keys(sources: &Sources, environment: &Environment<'_>) -> Result<bool, ConfigErrors> {
+    find("auth", sources, environment, |_, raw, _| Some(raw.auth.keys == Some(true)))
 }
 
 /// The certificate that it listens with, if it speaks TLS.
@@ -49,6 +69,24 @@ pub fn followed_registries(
 ) -> Result<Vec<RegistryConfig>, ConfigErrors> {
     find("registry", sources, environment, |check, raw, _| {
         Some(registry::resolve(raw.registry, check.place, check.errors))
+    })
+}
+
+/// What is kept of who did what, and where.
+pub fn audit_config(
+    sources: &Sources,
+    environment: &Environment<'_>,
+) -> Result<AuditConfig, ConfigErrors> {
+    find("audit", sources, environment, |check, raw, base| {
+        let mut section = Section {
+            place: check.place,
+            base,
+            environment,
+            errors: check.errors,
+            warnings: &mut Vec::new(),
+            files: &mut Vec::new(),
+        };
+        Some(audit::resolve(raw.audit, &mut section))
     })
 }
 
@@ -87,6 +125,11 @@ mod tests {
         assert_eq!(data_folder(&sources, &nothing).unwrap(), folder.path().join("kept"));
         assert_eq!(service_address(&sources, &nothing).unwrap().port(), 9);
         assert_eq!(followed_registries(&sources, &nothing).unwrap()[0].name, "r");
+        assert_eq!(admin_address(&sources, &nothing).unwrap().port(), 9);
+        let apart =
+            said("listen = '127.0.0.1:9'\n[auth]\nkeys = true\nadmin_listen = '127.0.0.1:8'");
+        assert_eq!(admin_address(&apart, &nothing).unwrap().port(), 8);
+        assert!(takes_keys(&apart, &nothing).unwrap() && !takes_keys(&sources, &nothing).unwrap());
 
         let wrong = said("listen = 'here'\ndata = 7\n[[registry]]\nname = 'r'");
         let told = [

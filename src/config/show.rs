@@ -25,7 +25,7 @@ use super::{
 use crate::embed::IN_BINARY;
 use crate::trust::policy::{Action, Rule, Rules};
 
-const MASK: &str = "****";
+pub(super) const MASK: &str = "****";
 
 #[derive(Serialize)]
 struct Shown<'a> {
@@ -426,7 +426,7 @@ fn masked(map: &[(String, SecretString)]) -> Option<BTreeMap<String, &'static st
 }
 
 /// A URL without its user, password, query values and fragment.
-fn bare(url: &Url) -> String {
+pub(super) fn bare(url: &Url) -> String {
     let mut url = url.clone();
     if !url.username().is_empty() || url.password().is_some() {
         // Can't fail: only URLs with a host, http and https, come here.

@@ -1,6 +1,7 @@
 mod call;
 mod encoder;
 mod profile;
+mod tenant;
 mod trust;
 
 use std::path::Path;
@@ -74,12 +75,17 @@ fn the_example_is_the_default() {
     // The same with its defaults switched on, save for what has none.
     let without = [
         "data",
+        "file",
+        "key_file",
+        "otlp_endpoint",
         "token_key_file",
         "model",
         "runtime",
         "ca_file",
         "client_cert_file",
         "client_key_file",
+        "admin_listen",
+        "resource",
         "cert_file",
         "key_file",
         "client",
@@ -326,7 +332,7 @@ fn data_is_here_where_its_folder_is() {
 fn strangers_are_let_in_only_on_purpose() {
     insta::assert_snapshot!(errors("listen = '0.0.0.0:7420'"), @r#"
     toolscout.toml:1: listen: 0.0.0.0:7420 is reachable from other machines, and nobody is asked who they are
-      remedy: listen on 127.0.0.1, or pass --allow-anonymous (allow_anonymous = true) when something in front of it asks
+      remedy: listen on 127.0.0.1, have callers asked by [auth] (`keys = true` is the least), or pass --allow-anonymous (allow_anonymous = true) when something in front of it asks
     "#);
     assert!(try_toml("listen = '0.0.0.0:7420'\nallow_anonymous = true").is_ok());
     assert!(try_toml("listen = '[::1]:7420'").is_ok());

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument, Span};
 
 use super::call::Caller;
 use super::files::{self, Leftovers};
@@ -32,6 +33,8 @@ pub(super) struct Fleet {
     triggers: Triggers,
     tasks: TaskTracker,
     caller: Caller,
+    /// Whose servers they are, for the log.
+    span: Span,
     slots: Mutex<BTreeMap<ServerId, Slot>>,
 }
 
@@ -60,7 +63,8 @@ impl Fleet {
         let (triggers, slots) = (Triggers::default(), Mutex::default());
         let stop = shared.shutdown.clone();
         let caller = Caller::new(limits.clone(), accounts.clone(), stop, tasks.clone());
-        Self { shared, limits, accounts, triggers, tasks, caller, slots }
+        let span = Span::current();
+        Self { shared, limits, accounts, triggers, tasks, caller, span, slots }
     }
 
     pub(super) fn caller(&self) -> &Caller {
@@ -122,11 +126,12 @@ impl Fleet {
     /// Says that these are gone: they are left over from before, and nobody else will.
     pub(super) fn remove(self: &Arc<Self>, left: Told) {
         let fleet = Arc::clone(self);
-        self.tasks.spawn(async move {
+        let take_back = async move {
             for id in left {
                 fleet.take_back(&id, Told::from([id.clone()])).await;
             }
-        });
+        };
+        self.tasks.spawn(take_back.instrument(self.span.clone()));
     }
 
     fn begin(self: &Arc<Self>, id: &ServerId, before: Option<Slot>, begin: Begin) -> Slot {
@@ -135,7 +140,7 @@ impl Fleet {
         let leaves = wanted.is_none().then(|| begin.leaving.token());
         let fleet = Arc::clone(self);
         let (id, stopped) = (id.clone(), stop.clone());
-        let task = self.tasks.spawn(async move {
+        let work = async move {
             let _leaves = leaves;
             let mut told = Told::new();
             if let Some(before) = before {
@@ -151,7 +156,8 @@ impl Fleet {
                     fleet.run(wanted, shared, told, &begin).await
                 }
             }
-        });
+        };
+        let task = self.tasks.spawn(work.instrument(self.span.clone()));
         Slot { wanted, stop, task }
     }
 

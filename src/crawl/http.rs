@@ -365,6 +365,8 @@ impl StreamableHttpClient for TappedHttp {
             return Ok(StreamableHttpPostResponse::Json(listing, None));
         }
         let begins = session_id.is_none();
+        let mut headers = headers;
+        headers.extend(tap::trace_of(&message));
         let response = self
             .authorized(|token| {
                 let (uri, session_id) = (Arc::clone(&uri), session_id.clone());

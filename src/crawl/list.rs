@@ -50,7 +50,7 @@ pub(super) async fn list(
 }
 
 /// The pages read so far.
-struct Pages<'a> {
+pub(super) struct Pages<'a> {
     server: &'a ServerConfig,
     limits: &'a CrawlConfig,
     read: usize,
@@ -96,7 +96,7 @@ impl Page<'_> {
 }
 
 impl<'a> Pages<'a> {
-    fn new(server: &'a ServerConfig, limits: &'a CrawlConfig) -> Self {
+    pub(super) fn new(server: &'a ServerConfig, limits: &'a CrawlConfig) -> Self {
         Self {
             server,
             limits,
@@ -114,7 +114,7 @@ impl<'a> Pages<'a> {
     }
 
     /// Takes a page in; the cursor of the next one, if there is one.
-    fn add(&mut self, reply: &Reply) -> Result<Option<String>, CrawlError> {
+    pub(super) fn add(&mut self, reply: &Reply) -> Result<Option<String>, CrawlError> {
         self.read += 1;
         self.bytes += reply.raw.len();
         if self.bytes > self.limits.max_bytes {
@@ -188,7 +188,7 @@ impl<'a> Pages<'a> {
         }
     }
 
-    fn finish(mut self, mut info: ServerInfo, who: &str) -> Listing {
+    pub(super) fn finish(mut self, mut info: ServerInfo, who: &str) -> Listing {
         info.ttl = self.ttl;
         info.private_to = self.private.then(|| self.server.mark(who));
         if self.more_defects > 0 {

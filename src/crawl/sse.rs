@@ -174,7 +174,7 @@ impl Events {
         }
     }
 
-    async fn next(&mut self) -> Result<Sse, CrawlError> {
+    pub(super) async fn next(&mut self) -> Result<Sse, CrawlError> {
         let event = self.stream.next().await;
         self.left.store(self.max_bytes, Ordering::Relaxed);
         match event {

@@ -3,12 +3,13 @@
 //! Invariant: when the transport is gone, so is every process of the child's group.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -23,6 +24,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinHandle;
 use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::error::{CrawlError, Secrets, clip};
 use super::lines::Lines;
@@ -43,6 +45,9 @@ const STALLED: Duration = Duration::from_mins(1);
 const MAX_LOGGED: usize = 2_000;
 /// How long a child may take to end once its stdin is closed.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How long it may take then to end at a SIGTERM, before it is killed.
+const TERM: Duration = Duration::from_secs(1);
 
 /// How long its stderr is read on after that, for the reason.
 const LAST_WORDS: Duration = Duration::from_millis(300);
@@ -108,8 +113,8 @@ impl StdioTransport {
         let stdout = child.stdout.take().ok_or_else(no_pipe)?;
         let stderr = child.stderr.take().ok_or_else(no_pipe)?;
         let last_words = LastWords::default();
-        let stderr =
-            tokio::spawn(log(stderr, server.clone(), secrets.clone(), Arc::clone(&last_words)));
+        let log = log(stderr, server.clone(), secrets.clone(), Arc::clone(&last_words));
+        let stderr = tokio::spawn(log.in_current_span());
         let max_bytes = max_bytes.min(MAX_LINE);
         Ok(Self {
             group: Group::of(child),
@@ -222,7 +227,11 @@ impl Transport<RoleClient> for StdioTransport {
         if let Ok(mut stdin) = self.stdin.try_lock() {
             *stdin = None;
         }
-        let ended = tokio::time::timeout(GRACE, self.group.child.wait()).await.is_ok();
+        let mut ended = tokio::time::timeout(GRACE, self.group.child.wait()).await.is_ok();
+        if !ended {
+            self.group.signal(Signal::TERM);
+            ended = tokio::time::timeout(TERM, self.group.child.wait()).await.is_ok();
+        }
         self.group.kill();
         if !ended {
             self.group.child.wait().await?;
@@ -262,16 +271,38 @@ struct Group {
     id: Option<Pid>,
 }
 
+/// Every group there is, for an end that waits for no task.
+static GROUPS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+fn groups() -> MutexGuard<'static, BTreeSet<i32>> {
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Kills every group.
+pub(super) fn kill_all() {
+    for id in groups().iter().filter_map(|id| Pid::from_raw(*id)) {
+        let _ = kill_process_group(id, Signal::KILL);
+    }
+}
+
 impl Group {
     fn of(child: Child) -> Self {
         let id = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        groups().extend(id.map(Pid::as_raw_pid));
         Self { child, id }
     }
 
-    fn kill(&mut self) {
-        if let Some(id) = self.id.take() {
+    fn signal(&self, signal: Signal) {
+        if let Some(id) = self.id {
             // Fails where the group has no process any more, which is what is wanted.
-            let _ = kill_process_group(id, Signal::KILL);
+            let _ = kill_process_group(id, signal);
+        }
+    }
+
+    fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        if let Some(id) = self.id.take() {
+            groups().remove(&id.as_raw_pid());
         }
     }
 }

@@ -6,15 +6,17 @@
 //!
 //! Invariant: [`Reply::raw`] and [`result_of_call`] are, byte for byte, the `result` that came.
 
+use axum::http::{HeaderName, HeaderValue};
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientRequest, CustomResult, ErrorData, ListToolsResult, MetaObject,
-    RequestId, ServerJsonRpcMessage, ServerResult, Tool,
+    ClientJsonRpcMessage, ClientRequest, CustomResult, ErrorData, GetMeta, ListToolsResult,
+    MetaObject, RequestId, ServerJsonRpcMessage, ServerResult, Tool,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::pending::Pending;
+use crate::telemetry;
 
 const RAW: &str = "toolscout/raw";
 const ANNOTATED: &str = "toolscout/annotated";
@@ -86,6 +88,14 @@ pub(super) fn call_id(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
             Some(&request.id)
         }
         _ => None,
+    }
+}
+
+/// What a request says of the trace that it belongs to, as headers.
+pub(super) fn trace_of(message: &ClientJsonRpcMessage) -> Vec<(HeaderName, HeaderValue)> {
+    match message {
+        ClientJsonRpcMessage::Request(request) => telemetry::carried(&request.request.get_meta().0),
+        _ => Vec::new(),
     }
 }
 

@@ -12,7 +12,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::{EmbedError, Embedder, Role};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::{EmbedError, Embedder, Role, guarded};
 use crate::tool::ContentHash;
 
 const HASH: usize = 32;
@@ -26,6 +28,8 @@ pub struct VectorCache {
     embedder: Arc<dyn Embedder>,
     places: RwLock<HashMap<ContentHash, Place>>,
     log: Option<Log>,
+    /// What embeds tools in the background, for all who share the vectors.
+    threads: Mutex<Option<Arc<ThreadPool>>>,
 }
 
 /// Where a vector is.
@@ -40,7 +44,7 @@ enum Place {
 impl VectorCache {
     /// A cache that is gone with the process.
     pub fn in_memory(embedder: Arc<dyn Embedder>) -> Self {
-        Self { embedder, places: RwLock::default(), log: None }
+        Self { embedder, places: RwLock::default(), log: None, threads: Mutex::default() }
     }
 
     /// The cache in `folder`, with what earlier processes put there.
@@ -50,7 +54,23 @@ impl VectorCache {
         let (log, hashes) = Log::open(&path, record_length(embedder.dims()))?;
         // Of two with one hash the later is read: it is there because the earlier was no good.
         let places = (0..).zip(hashes).map(|(number, hash)| (hash, Place::Record(number)));
-        Ok(Self { embedder, places: RwLock::new(places.collect()), log: Some(log) })
+        let (places, log) = (RwLock::new(places.collect()), Some(log));
+        Ok(Self { embedder, places, log, threads: Mutex::default() })
+    }
+
+    /// The threads that embed tools for all who share this cache: `count` of them, if they are not
+    /// there yet.
+    pub fn threads(&self, count: usize) -> io::Result<Arc<ThreadPool>> {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(threads) = &*threads {
+            return Ok(Arc::clone(threads));
+        }
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(count.max(1))
+            .thread_name(|at| format!("embed-tool-{at}"))
+            .build();
+        let pool = Arc::new(pool.map_err(io::Error::other)?);
+        Ok(Arc::clone(threads.insert(pool)))
     }
 
     /// The encoder whose vectors these are.
@@ -80,7 +100,7 @@ impl VectorCache {
         let mut kept = Kept::All;
         if !missing.is_empty() {
             let wanted: Vec<&str> = missing.iter().map(|at| texts[*at]).collect();
-            let new = self.embedder.embed(role, &wanted, None)?;
+            let new = guarded(|| self.embedder.embed(role, &wanted, None))?;
             for (at, vector) in missing.into_iter().zip(new) {
                 let vector: Vector = vector.into();
                 let place = self.append(&keys[at], &vector).unwrap_or_else(|error| {

@@ -7,9 +7,10 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use metrics::{Gauge, counter, gauge};
 use tokio::sync::oneshot;
 
-use super::EmbedError;
+use super::{EmbedError, guarded};
 
 /// Queries that may wait, for each thread.
 const WAITING: usize = 16;
@@ -18,8 +19,11 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// Threads that work on queries. They end when the lane is dropped.
 pub struct Lane {
+    name: String,
     jobs: SyncSender<Job>,
     deadline: Duration,
+    /// Queries that wait for a thread.
+    waiting: Gauge,
 }
 
 impl Lane {
@@ -33,7 +37,20 @@ impl Lane {
                 .name(format!("{name}-{at}"))
                 .spawn(move || work_off(&queue))?;
         }
-        Ok(Self { jobs, deadline })
+        let waiting = gauge!("toolscout_embed_queue_length", "lane" => name.to_owned());
+        waiting.set(0.0);
+        let lane = Self { name: name.to_owned(), jobs, deadline, waiting };
+        for reason in ["busy", "deadline"] {
+            lane.count(reason, 0);
+        }
+        Ok(lane)
+    }
+
+    /// Counts queries that were given up.
+    fn count(&self, reason: &'static str, more: u64) {
+        let name = self.name.clone();
+        counter!("toolscout_embed_given_up_total", "lane" => name, "reason" => reason)
+            .increment(more);
     }
 
     /// What `work` comes to, or why it does not in time. `work` is told when it is given up.
@@ -43,21 +60,29 @@ impl Lane {
     ) -> Result<T, EmbedError> {
         let (reply, answer) = oneshot::channel();
         let until = Instant::now() + self.deadline;
+        let waiting = self.waiting.clone();
+        waiting.increment(1.0);
         let job = move || {
+            waiting.decrement(1.0);
             if !reply.is_closed() {
-                let _ = reply.send(work(until));
+                let _ = reply.send(guarded(|| work(until)));
             }
         };
-        self.jobs.try_send(Box::new(job)).map_err(|error| match error {
-            TrySendError::Full(_) => EmbedError::Busy,
-            TrySendError::Disconnected(_) => EmbedError::Encoder("its threads ended".into()),
+        self.jobs.try_send(Box::new(job)).map_err(|error| {
+            self.waiting.decrement(1.0);
+            self.count("busy", 1);
+            match error {
+                TrySendError::Full(_) => EmbedError::Busy,
+                TrySendError::Disconnected(_) => EmbedError::Encoder("its threads ended".into()),
+            }
         })?;
         match tokio::time::timeout_at(until.into(), answer).await {
             Ok(Ok(Err(EmbedError::Deadline(_)))) | Err(_) => {
+                self.count("deadline", 1);
                 Err(EmbedError::Deadline(self.deadline))
             }
             Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(EmbedError::Encoder("it panicked on this text".into())),
+            Ok(Err(_)) => Err(EmbedError::Encoder("its threads ended".into())),
         }
     }
 }
@@ -66,8 +91,7 @@ fn work_off(queue: &Mutex<Receiver<Job>>) {
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        // A panic inside the encoder must cost one answer, not the thread.
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+        job();
     }
 }
 
@@ -121,7 +145,7 @@ mod tests {
     async fn a_panic_costs_one_answer() {
         let (lane, _, _) = lane(Duration::from_mins(1));
         let panics = lane.run(|_| -> Result<(), _> { panic!("on purpose") }).await;
-        assert!(matches!(panics, Err(EmbedError::Encoder(_))));
+        assert!(matches!(panics, Err(EmbedError::Panicked)));
         assert_eq!(lane.run(|_| Ok(1)).await.unwrap(), 1);
     }
 }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::EmbedError;
 
@@ -26,11 +26,16 @@ impl<T> Pool<T> {
 
     /// A session that is free, else the next in turn.
     pub(super) fn session(&self) -> MutexGuard<'_, T> {
-        if let Some(free) = self.sessions.iter().find_map(|session| session.try_lock().ok()) {
+        // A panic while it was held leaves a session as usable as before: it keeps no state.
+        let free = |session| match Mutex::try_lock(session) {
+            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Poisoned(held)) => Some(held.into_inner()),
+            Ok(free) => Some(free),
+        };
+        if let Some(free) = self.sessions.iter().find_map(free) {
             return free;
         }
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.sessions.len();
-        // A panic while it was held leaves a session as usable as before: it keeps no state.
         self.sessions[turn].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -51,6 +56,19 @@ pub(super) fn start_runtime(library: &Path) -> Result<(), EmbedError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_takes_no_session_out_of_use() {
+        let number = AtomicUsize::new(0);
+        let pool = Pool::new(2, || Ok(number.fetch_add(1, Ordering::Relaxed))).unwrap();
+        let panics = || {
+            let session = pool.session();
+            assert_ne!(*session, 0, "on purpose");
+        };
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
+        let (first, second) = (pool.session(), pool.session());
+        assert_eq!((*first, *second), (0, 1));
+    }
 
     #[test]
     fn a_runtime_that_is_none_is_an_error_not_a_panic() {

@@ -33,7 +33,7 @@ pub enum Rung {
 use Rung::{Flat, Full, Name, NoOutput, Sentence, Signature};
 
 impl Rung {
-    const ALL: [Self; 6] = [Full, NoOutput, Flat, Signature, Sentence, Name];
+    pub(crate) const ALL: [Self; 6] = [Full, NoOutput, Flat, Signature, Sentence, Name];
 
     /// What such a form is, in a few words.
     pub fn told(self) -> Option<&'static str> {

@@ -67,8 +67,16 @@ pub fn save(path: &Path, generation: u64, catalog: &Catalog) -> Result<(), Snaps
 /// Reads what [`save`] wrote: generation number and catalog; `None` when there is no such file.
 pub fn load(path: &Path) -> Result<Option<(u64, Catalog)>, SnapshotError> {
     let Some(payload) = KIND.read(path)? else { return Ok(None) };
-    let saved: Saved<'_> = wincode::config::deserialize(&payload, limits())
-        .map_err(|_| SealedError::undecodable(path))?;
+    let read = decode(&payload, limits()).ok_or_else(|| SealedError::undecodable(path))?;
+    Ok(Some(read))
+}
+
+/// What a payload says, unless it makes no sense.
+pub(crate) fn decode(
+    payload: &[u8],
+    limits: impl wincode::config::Config,
+) -> Option<(u64, Catalog)> {
+    let saved: Saved<'_> = wincode::config::deserialize(payload, limits).ok()?;
     let server = |server: SavedServer<'_>| {
         let id = ServerId::from(server.id);
         let tool = |text: &str| Tool::parse(&id, text).ok().map(Arc::new);
@@ -87,7 +95,7 @@ pub fn load(path: &Path) -> Result<Option<(u64, Catalog)>, SnapshotError> {
         }
     };
     let servers: Vec<Server> = saved.servers.into_par_iter().map(server).collect();
-    Ok(Some((saved.generation, Catalog::from_servers(servers))))
+    Some((saved.generation, Catalog::from_servers(servers)))
 }
 
 /// wincode refuses to allocate beyond 4 MiB unless told otherwise; a catalog of a million tools

@@ -41,13 +41,18 @@ pub fn save(path: &Path, book: &Book) -> Result<(), SealedError> {
 /// Reads what [`save`] wrote; `None` when there is no such file.
 pub fn load(path: &Path) -> Result<Option<Book>, SealedError> {
     let Some(payload) = KIND.read(path)? else { return Ok(None) };
-    let saved: Vec<Saved> = wincode::config::deserialize(&payload, limits())
-        .map_err(|_| SealedError::undecodable(path))?;
+    let book = decode(&payload, limits()).ok_or_else(|| SealedError::undecodable(path))?;
+    Ok(Some(book))
+}
+
+/// What a payload says, unless it makes no sense.
+pub(crate) fn decode(payload: &[u8], limits: impl wincode::config::Config) -> Option<Book> {
+    let saved: Vec<Saved> = wincode::config::deserialize(payload, limits).ok()?;
     let mut book = Book::default();
     for Saved { scope, query, tool, evidence } in saved {
         book.put(&Arc::from(scope), (query.into(), tool.into()), evidence);
     }
-    Ok(Some(book))
+    Some(book)
 }
 
 /// As for the snapshot: the checksum has vouched for the lengths.

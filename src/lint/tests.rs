@@ -57,6 +57,7 @@ fn ask(index: &Index, query: &Query) -> Result<Answer, Infallible> {
         why: None,
         stale: Vec::new(),
         repeated: false,
+        stages: None,
     })
 }
 

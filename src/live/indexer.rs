@@ -14,11 +14,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::saver::Saver;
 use super::trusted::{Gate, HistoryUnreadable, Known, Order};
+use super::updates::{count, log, status};
 use super::vectors::{self, Progress, VectorWorker};
 use super::{Live, ServerState, ServerStatus};
 use crate::access::profile::Profiles;
 use crate::access::view;
-use crate::catalog::{Catalog, Diff, Listing, Outcome, Server, ServerUpdate};
+use crate::catalog::{Catalog, Listing, Outcome, Server, ServerUpdate};
 use crate::embed::Cost;
 use crate::embed::cache::VectorCache;
 use crate::index::Index;
@@ -26,6 +27,7 @@ use crate::index::snapshot;
 use crate::memory::Making;
 use crate::sealed::{self, SealedError};
 use crate::tool::{ServerId, Tool};
+use crate::troubles::Troubles;
 use crate::trust::decide::{Choice, DecisionError, Word};
 use crate::trust::feed::Event;
 use crate::trust::policy::Policy;
@@ -49,7 +51,9 @@ pub struct Indexer {
     orders: mpsc::Receiver<Order>,
     generation: u64,
     snapshot: Option<PathBuf>,
-    saver: Option<Saver>,
+    saver: Option<Saver<(u64, Arc<Catalog>)>>,
+    /// Hears where saving fails.
+    troubles: Troubles,
     vectors: Option<Arc<VectorCache>>,
     /// Embeds in the background; absent where the encoder is instant.
     worker: Option<VectorWorker>,
@@ -65,6 +69,15 @@ impl Indexer {
     ///
     /// With a `snapshot` outside a tokio runtime: a task of its own writes it.
     pub fn new(live: Live, snapshot: Option<PathBuf>) -> Self {
+        Self::telling(live, snapshot, &Troubles::default())
+    }
+
+    /// As [`Indexer::new`]; `troubles` hears where saving fails.
+    ///
+    /// # Panics
+    ///
+    /// As [`Indexer::new`].
+    pub fn telling(live: Live, snapshot: Option<PathBuf>, troubles: &Troubles) -> Self {
         let (report_progress, progress) = mpsc::channel(1);
         let (give_orders, orders) = mpsc::channel(16);
         // Of several writers, which only tests have, the first takes orders.
@@ -83,7 +96,14 @@ impl Indexer {
             servers: BTreeMap::clone(&live.servers()),
             live,
             generation: index.generation,
-            saver: snapshot.clone().map(Saver::start),
+            saver: snapshot.clone().map(|path| {
+                let lost = "a restart will have to crawl before it can serve";
+                let save = move |(generation, catalog): (u64, Arc<Catalog>)| {
+                    snapshot::save(&path, generation, &catalog)
+                };
+                Saver::start("snapshot", lost, troubles.clone(), save)
+            }),
+            troubles: troubles.clone(),
             snapshot,
             vectors: None,
             worker: None,
@@ -99,7 +119,7 @@ impl Indexer {
         policy: Policy,
         path: PathBuf,
     ) -> Result<(), HistoryUnreadable> {
-        self.gate = Gate::open(policy, path).await?;
+        self.gate = Gate::open(policy, path, self.troubles.clone()).await?;
         self.known = Arc::new(self.gate.known());
         self.tell();
         Ok(())
@@ -286,7 +306,7 @@ impl Indexer {
         server: &ServerId,
         choices: Option<&[Choice]>,
     ) -> Result<Vec<Arc<Event>>, DecisionError> {
-        let (decided, known) = self.gate.decide(word, server, choices).await?;
+        let (decided, known, mut kept) = self.gate.decide(word, server, choices).await?;
         self.known = Arc::new(known);
         let (catalog, changed) = with_tools(&self.catalog, server, &decided.serve);
         if changed {
@@ -297,10 +317,14 @@ impl Indexer {
                 status.tools = Some(listed.tools.len());
             }
             self.publish_tools().await;
+            // Approved bytes are nowhere else: their server may offer others by now.
+            if let Some(saver) = &self.saver {
+                kept &= saver.saved().await;
+            }
         } else {
             self.tell();
         }
-        Ok(decided.events)
+        if kept { Ok(decided.events) } else { Err(DecisionError::NotKept) }
     }
 
     /// Takes the updates into the catalog and the servers' status; true if a search could tell.
@@ -315,6 +339,7 @@ impl Indexer {
         }
         for (update, diff) in admitted.batch.iter().zip(&diffs) {
             log(update, diff);
+            count(&update.outcome);
             if matches!(update.outcome, Outcome::Removed) {
                 self.servers.remove(&update.server);
             } else {
@@ -341,6 +366,7 @@ impl Indexer {
         let cache = self.vectors.clone();
         let (published, views) = (self.live.index(), self.live.views());
         let profiles = Arc::clone(&self.profiles);
+        let begun = Instant::now();
         let built = tokio::task::spawn_blocking(move || {
             let earlier = reuse.as_ref().unwrap_or(&published);
             let mut index = match &reuse {
@@ -363,32 +389,15 @@ impl Indexer {
                     "published"
                 );
                 self.live.publish(index, views);
+                metrics::histogram!("toolscout_index_build_seconds").record(begun.elapsed());
                 self.tell();
                 // Its number too: after a restart no number is given out twice.
                 if let Some(saver) = &self.saver {
-                    saver.save(generation, Arc::clone(&self.catalog));
+                    saver.save((generation, Arc::clone(&self.catalog)));
                 }
             }
             Err(error) => tracing::error!(%error, "the index can't be built, the last one stays"),
         }
-    }
-}
-
-fn log(update: &ServerUpdate, diff: &Diff) {
-    let server = &update.server;
-    match &update.outcome {
-        Outcome::Failed { error } | Outcome::AuthRequired { error } => {
-            tracing::warn!(%server, "{error}");
-        }
-        // One file may hold thousands of servers.
-        _ if diff.is_empty() || update.transport == "file" => {}
-        _ => tracing::info!(
-            %server,
-            added = diff.added.len(),
-            removed = diff.removed.len(),
-            changed = diff.changed.len(),
-            "tools changed"
-        ),
     }
 }
 
@@ -427,51 +436,5 @@ pub(super) fn set_aside(path: &Path, error: &SealedError, said: &str, then: &str
     match sealed::set_aside(path) {
         Ok(aside) => tracing::warn!("{said}; set aside as {}, {then}", aside.display()),
         Err(also) => tracing::warn!("{said}; and can't be set aside: {also}"),
-    }
-}
-
-/// A server in this state is not crawled.
-fn is_idle(state: ServerState) -> bool {
-    matches!(state, ServerState::Paused | ServerState::Disabled | ServerState::PendingApproval)
-}
-
-/// The server's status after `update`; `catalog` has been updated already.
-fn status(update: &ServerUpdate, old: Option<&ServerStatus>, catalog: &Catalog) -> ServerStatus {
-    let listed = catalog.server(update.server.as_str());
-    let known = |good, bad| if listed.is_some() { good } else { bad };
-    let (state, error) = match &update.outcome {
-        Outcome::Listed(_) => (ServerState::Ready, None),
-        Outcome::Failed { error } => {
-            (known(ServerState::Stale, ServerState::Failed), Some(error.clone()))
-        }
-        Outcome::AuthRequired { error } => (ServerState::AuthRequired, Some(error.clone())),
-        Outcome::Connecting => (known(ServerState::Stale, ServerState::Connecting), None),
-        Outcome::Disabled | Outcome::Removed => (ServerState::Disabled, None),
-        Outcome::Paused => (ServerState::Paused, None),
-        Outcome::Pending => (ServerState::PendingApproval, None),
-        // Whatever kept it from being crawled is over.
-        Outcome::Narrowed(_) => match old {
-            Some(old) if !is_idle(old.state) => (old.state, old.error.clone()),
-            _ => (known(ServerState::Stale, ServerState::Connecting), None),
-        },
-    };
-    let defects = match &update.outcome {
-        Outcome::Listed(listing) => listing.defects.clone(),
-        _ => old.map(|old| old.defects.clone()).unwrap_or_default(),
-    };
-    ServerStatus {
-        state,
-        title: listed
-            .and_then(|server| server.info.title.clone())
-            .or_else(|| old.and_then(|old| old.title.clone())),
-        protocol: listed.and_then(|server| server.info.protocol.clone()),
-        transport: update.transport,
-        tools: listed.map(|server| server.tools.len()),
-        ttl: listed.and_then(|server| server.info.ttl),
-        private: listed.is_some_and(|server| server.info.private_to.is_some()),
-        crawled_at: listed.map(|server| server.crawled_at),
-        next_crawl: update.next_crawl,
-        error,
-        defects,
     }
 }

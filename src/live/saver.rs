@@ -1,83 +1,171 @@
-//! Saves what is published, beside it: no generation waits for a disk.
+//! Saves what changes, beside it: nothing that is published waits for a disk.
 //!
-//! Invariant: catalogs are saved in the order they were published in; one that a newer one has
-//! overtaken is passed over, the last never is.
+//! Invariant: what is given is saved in the order it was given in; one that a newer one has overtaken
+//! is passed over, the last never is. What can't be saved is tried again until it can, and that it
+//! can't is told once.
 
-use std::path::PathBuf;
+use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Duration;
 
+use metrics::counter;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::catalog::Catalog;
-use crate::index::snapshot;
+use crate::troubles::Troubles;
 
-/// A generation's number and its catalog.
-type Saved = (u64, Arc<Catalog>);
+/// After this time a disk that took nothing is tried again.
+const RETRY: Duration = Duration::from_secs(2);
 
-/// The task that saves.
-pub struct Saver {
-    latest: watch::Sender<Saved>,
+/// The task that saves. Each of the values it is given has a number.
+pub(super) struct Saver<T> {
+    newest: watch::Sender<(u64, T)>,
+    reached: watch::Receiver<Reached>,
     task: JoinHandle<()>,
 }
 
-impl Saver {
-    /// Starts it; it writes to `path`.
-    pub fn start(path: PathBuf) -> Self {
-        let (latest, mut newest) = watch::channel(Saved::default());
+/// Numbers of the newest value that was tried, and of the newest that is on disk.
+#[derive(Debug, Default, Clone, Copy)]
+struct Reached {
+    tried: u64,
+    saved: u64,
+}
+
+impl<T: Clone + Default + Send + Sync + 'static> Saver<T> {
+    /// Starts it; `save` writes a value, `lost` is what a restart will lack where that fails, which
+    /// `troubles` hears of.
+    pub fn start<E: Display + Send + 'static>(
+        what: &'static str,
+        lost: &'static str,
+        troubles: Troubles,
+        save: impl Fn(T) -> Result<(), E> + Send + Sync + 'static,
+    ) -> Self {
+        let (newest, mut values) = watch::channel((0, T::default()));
+        let (told, reached) = watch::channel(Reached::default());
+        let save = Arc::new(save);
         let task = tokio::spawn(async move {
-            while newest.changed().await.is_ok() {
-                let (generation, catalog) = newest.borrow_and_update().clone();
-                let path = path.clone();
-                let save = move || snapshot::save(&path, generation, &catalog);
-                if let Ok(Err(error)) = tokio::task::spawn_blocking(save).await {
-                    tracing::warn!("{error}: a restart will have to crawl before it can serve");
+            let mut failed = false;
+            loop {
+                let next = values.changed();
+                let more = if failed {
+                    tokio::time::timeout(RETRY, next).await.unwrap_or(Ok(()))
+                } else {
+                    next.await
+                };
+                // What nobody will follow up gets a last chance.
+                if more.is_err() && !failed {
+                    return;
+                }
+                let (number, value) = values.borrow_and_update().clone();
+                let save = Arc::clone(&save);
+                let saved = match tokio::task::spawn_blocking(move || save(value)).await {
+                    Ok(saved) => saved.map_err(|error| error.to_string()),
+                    Err(error) => Err(format!("{what}: {error}")),
+                };
+                match &saved {
+                    Ok(()) if failed => {
+                        tracing::info!("the {what} can be saved again");
+                        troubles.clear(what);
+                    }
+                    Ok(()) => {}
+                    Err(error) => {
+                        counter!("toolscout_save_failures_total", "what" => what).increment(1);
+                        if !failed {
+                            tracing::warn!("{error}: {lost}");
+                            troubles
+                                .set(what, format!("it can't be saved, the log says why: {lost}"));
+                        }
+                    }
+                }
+                failed = saved.is_err();
+                told.send_modify(|reached| {
+                    reached.tried = number;
+                    reached.saved = if failed { reached.saved } else { number };
+                });
+                if more.is_err() {
+                    return;
                 }
             }
         });
-        Self { latest, task }
+        Self { newest, reached, task }
     }
 
-    /// Saves `catalog` as soon as what is being saved now is done.
-    pub fn save(&self, generation: u64, catalog: Arc<Catalog>) {
-        self.latest.send_replace((generation, catalog));
+    /// Saves `value` as soon as what is being saved now is done.
+    pub fn save(&self, value: T) {
+        self.newest.send_modify(|newest| *newest = (newest.0 + 1, value));
     }
 
-    /// Returns once everything is saved.
+    /// Waits until all that was given so far was tried; true if it is on disk.
+    pub async fn saved(&self) -> bool {
+        let number = self.newest.borrow().0;
+        let mut reached = self.reached.clone();
+        let reached = reached.wait_for(|reached| reached.tried >= number).await;
+        reached.is_ok_and(|reached| reached.saved >= number)
+    }
+
+    /// Returns once everything is saved, or could not be.
     pub async fn finish(self) {
-        drop(self.latest);
+        drop(self.newest);
         let _ = self.task.await;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
-    use crate::catalog::{Listing, ServerInfo};
-    use crate::tool::{ServerId, Tool};
+
+    /// A saver of numbers, what it has written, and whether it can write.
+    fn numbers(troubles: &Troubles) -> (Saver<u64>, Arc<Mutex<Vec<u64>>>, Arc<AtomicBool>) {
+        let written = Arc::<Mutex<Vec<u64>>>::default();
+        let full = Arc::<AtomicBool>::default();
+        let (disk, is_full) = (Arc::clone(&written), Arc::clone(&full));
+        let saver = Saver::start("list", "it is lost", troubles.clone(), move |value| {
+            if is_full.load(Ordering::SeqCst) {
+                return Err("no space left");
+            }
+            disk.lock().unwrap().push(value);
+            Ok(())
+        });
+        (saver, written, full)
+    }
 
     #[tokio::test]
-    async fn the_last_of_many_is_what_is_saved() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("catalog.snapshot");
-        let saver = Saver::start(path.clone());
-        let server = ServerId::from("s");
-        for generation in 1..=50 {
-            let tool = Tool::parse(&server, &format!(r#"{{"name":"t{generation}"}}"#)).unwrap();
-            let listing = Listing {
-                info: ServerInfo::default(),
-                tools: vec![tool],
-                crawled_at: SystemTime::UNIX_EPOCH,
-                defects: Vec::new(),
-            };
-            let catalog = Catalog::from_listings([(server.clone(), listing)]);
-            saver.save(generation, Arc::new(catalog));
+    async fn the_last_of_many_is_what_is_saved_and_none_after_a_newer_one() {
+        let (saver, written, _) = numbers(&Troubles::default());
+        for value in 1..=50 {
+            saver.save(value);
             tokio::task::yield_now().await;
         }
         saver.finish().await;
-        let (generation, catalog) = snapshot::load(&path).unwrap().unwrap();
-        assert_eq!((generation, catalog.tools()[0].id.as_str()), (50, "s/t50"));
+        let written = written.lock().unwrap();
+        assert_eq!(written.last(), Some(&50));
+        assert!(written.is_sorted(), "{written:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_can_not_be_saved_is_tried_again_without_another_change() {
+        let troubles = Troubles::default();
+        let (saver, written, full) = numbers(&troubles);
+        assert!(saver.saved().await, "nothing is there to be saved");
+        saver.save(1);
+        assert!(saver.saved().await);
+        full.store(true, Ordering::SeqCst);
+        saver.save(2);
+        assert!(!saver.saved().await, "it says so");
+        assert!(troubles.all().contains_key("list"));
+        full.store(false, Ordering::SeqCst);
+        while written.lock().unwrap().len() < 2 {
+            tokio::time::sleep(RETRY).await;
+        }
+        assert!(saver.saved().await && troubles.all().is_empty());
+        full.store(true, Ordering::SeqCst);
+        saver.save(3);
+        assert!(!saver.saved().await);
+        full.store(false, Ordering::SeqCst);
+        saver.finish().await;
+        assert_eq!(*written.lock().unwrap(), [1, 2, 3], "the end is a last chance");
     }
 }

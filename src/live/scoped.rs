@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{Live, ServerStatus};
 use crate::access::profile::{Profile, Profiles};
@@ -24,12 +25,14 @@ pub(super) struct Generation {
     pub views: Views,
     /// What a profile that is gone sees.
     nothing: Arc<Index>,
+    /// When it was published.
+    pub at: Instant,
 }
 
 impl Generation {
     pub fn new(whole: Index, views: Views) -> Self {
         let nothing = Arc::new(Index::build(whole.generation, Arc::default()));
-        Self { whole: Arc::new(whole), views, nothing }
+        Self { whole: Arc::new(whole), views, nothing, at: Instant::now() }
     }
 
     fn index(&self, profile: Option<&str>) -> &Arc<Index> {
@@ -86,7 +89,17 @@ impl Live {
     pub fn scoped(&self, name: &str) -> Option<Self> {
         let published = self.0.published.load();
         let (name, _) = published.views.get_key_value(name)?;
-        Some(Self(Arc::clone(&self.0), Some(Arc::clone(name))))
+        Some(Self(Arc::clone(&self.0), Some(Arc::clone(name)), self.2))
+    }
+
+    /// The same for somebody who is kept to that profile: for them there is no other.
+    pub fn locked(&self, name: &str) -> Option<Self> {
+        self.scoped(name).map(|scoped| Self(scoped.0, scoped.1, true))
+    }
+
+    /// Whoever holds it is kept to its profile.
+    pub fn is_locked(&self) -> bool {
+        self.2
     }
 
     /// The profile that this handle is scoped to, as it is now; `None` where it sees everything, or
@@ -129,7 +142,7 @@ impl Live {
 
     /// The handle that sees everything.
     pub(super) fn whole(self) -> Self {
-        Self(self.0, None)
+        Self(self.0, None, false)
     }
 
     /// The query with what the profile says where the query does not.

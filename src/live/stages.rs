@@ -9,7 +9,7 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 
 use crate::embed::lane::Lane;
-use crate::embed::{Cost, EmbedError, Embedder, Reranker, Role};
+use crate::embed::{Cost, EmbedError, Embedder, Reranker, Role, guarded};
 use crate::index::Index;
 use crate::search::{Query, Ranking};
 use crate::text::fields;
@@ -37,7 +37,7 @@ const KEPT: usize = 4_096;
 
 /// Threads for an encoder that takes its time, and what they found lately.
 pub struct Queued {
-    lane: Lane,
+    lane: Arc<Lane>,
     /// A text that is asked again waits for nothing; shared, since batches end on their own.
     known: Arc<Cache<String, Vec<f32>>>,
 }
@@ -53,7 +53,7 @@ impl Encoder {
         let lane = match embedder.cost() {
             Cost::Instant => None,
             Cost::Core | Cost::Remote => Some(Queued {
-                lane: Lane::start("embed-query", threads, deadline)?,
+                lane: Arc::new(Lane::start("embed-query", threads, deadline)?),
                 known: Arc::new(Cache::new(KEPT)),
             }),
         };
@@ -64,6 +64,23 @@ impl Encoder {
     /// can't for this `reason`.
     pub fn in_place(embedder: Arc<dyn Embedder>, reason: &impl std::fmt::Display) -> Self {
         Self::Ready { embedder, lane: None, instead: Some(in_place(reason)) }
+    }
+
+    /// The same for another index. It works on the same threads and remembers queries of its own:
+    /// how soon one is embedded tells nobody that somebody else has asked it.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        match self {
+            Self::Absent { reason } => Self::Absent { reason: reason.clone() },
+            Self::Ready { embedder, lane, instead } => {
+                let queued = |of: &Queued| {
+                    let known = Arc::new(Cache::new(KEPT));
+                    Queued { lane: Arc::clone(&of.lane), known }
+                };
+                let (embedder, lane) = (Arc::clone(embedder), lane.as_ref().map(queued));
+                Self::Ready { embedder, lane, instead: instead.clone() }
+            }
+        }
     }
 
     /// Why it is not the one that is configured, if it is not.
@@ -88,7 +105,7 @@ impl Encoder {
         match self {
             Self::Absent { reason } => Err(reason.clone()),
             Self::Ready { embedder, lane: None, .. } => {
-                embedder.embed(Role::Query, texts, None).map_err(failed)
+                guarded(|| embedder.embed(Role::Query, texts, None)).map_err(failed)
             }
             Self::Ready { embedder, lane: Some(queued), .. } => {
                 queued.embed(embedder, texts).await.map_err(failed)
@@ -135,7 +152,8 @@ impl Queued {
     }
 }
 
-/// What orders the best tools anew.
+/// What orders the best tools anew; clones share its threads.
+#[derive(Clone)]
 pub enum Rerank {
     /// Nothing is to.
     Off,
@@ -146,7 +164,7 @@ pub enum Rerank {
         /// How many of the best tools it reads.
         depth: usize,
         /// Where it works.
-        lane: Lane,
+        lane: Arc<Lane>,
     },
     /// There is to be one, and the order is that of the index for this reason.
     Absent {
@@ -156,6 +174,11 @@ pub enum Rerank {
 }
 
 impl Rerank {
+    /// There is one that works.
+    pub(super) fn is_on(&self) -> bool {
+        matches!(self, Self::Ready { .. })
+    }
+
     /// Orders the best of `ranking` anew, or says why it is as it was.
     pub(super) async fn reorder(
         &self,

@@ -1,7 +1,8 @@
 //! What the indexer does with [`Trust`]: asks it, keeps its book on disk, tells what happened.
 //!
 //! Invariant: books are saved in the order they were made in, and what an operator decided is on
-//! disk before it is answered; a disk that can't be written costs a warning, never a listing.
+//! disk before it is answered, or the answer says that it is not; a disk that can't be written costs
+//! a warning, never a listing.
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
@@ -9,15 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use metrics::counter;
-use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 use super::indexer::set_aside;
+use super::saver::Saver;
 use crate::access::profile::Profiles;
 use crate::catalog::{Catalog, Diff, ServerUpdate};
 use crate::memory::Making;
 use crate::sealed::SealedError;
 use crate::tool::{ServerId, Tool};
+use crate::troubles::Troubles;
 use crate::trust::decide::{Choice, Decided, DecisionError, Word};
 use crate::trust::feed::{Event, EventKind, Feed};
 use crate::trust::history::Book;
@@ -60,7 +62,7 @@ pub enum Order {
 #[derive(Default)]
 pub struct Gate {
     trust: Arc<Mutex<Trust>>,
-    keeper: Option<Keeper>,
+    keeper: Option<Saver<Book>>,
 }
 
 /// What came of a batch of updates.
@@ -85,8 +87,12 @@ pub struct Admitted {
 pub struct HistoryUnreadable(SealedError);
 
 impl Gate {
-    /// Goes on with the book at `path`. One that makes no sense is set aside with a warning.
-    pub async fn open(policy: Policy, path: PathBuf) -> Result<Self, HistoryUnreadable> {
+    /// Goes on with the book at `path`; `troubles` hears where it can't be saved. One that makes no sense is set aside with a warning.
+    pub async fn open(
+        policy: Policy,
+        path: PathBuf,
+        troubles: Troubles,
+    ) -> Result<Self, HistoryUnreadable> {
         let from = path.clone();
         let loaded = tokio::task::spawn_blocking(move || match file::load(&from) {
             Ok(book) => Ok(book.unwrap_or_default()),
@@ -108,7 +114,7 @@ impl Gate {
         })?;
         Ok(Self {
             trust: Arc::new(Mutex::new(Trust::new(policy, book))),
-            keeper: Some(Keeper::start(path)),
+            keeper: Some(keeper(path, troubles)),
         })
     }
 
@@ -161,23 +167,27 @@ impl Gate {
         Some(admitted)
     }
 
-    /// Decides, and keeps what was decided.
+    /// Decides, and keeps what was decided; false where it is in force and could not be kept.
     pub async fn decide(
         &self,
         word: Word,
         server: &ServerId,
         choices: Option<&[Choice]>,
-    ) -> Result<(Decided, Known), DecisionError> {
+    ) -> Result<(Decided, Known, bool), DecisionError> {
         let (decided, known) = {
             let mut trust = self.trust();
             let decided = trust.decide(word, server, choices, SystemTime::now())?;
             (decided, known(&trust))
         };
         tell(&decided.events, &[]);
-        if let Some(keeper) = &self.keeper {
-            keeper.saved(keeper.save(known.book.clone())).await;
-        }
-        Ok((decided, known))
+        let kept = match &self.keeper {
+            Some(keeper) => {
+                keeper.save(known.book.clone());
+                keeper.saved().await
+            }
+            None => true,
+        };
+        Ok((decided, known, kept))
     }
 
     /// Other rules, from the next listings on.
@@ -207,53 +217,17 @@ fn known(trust: &Trust) -> Known {
     Known { book: trust.book().clone(), policy: trust.policy().clone() }
 }
 
-/// Saves books, the newest always.
-struct Keeper {
-    newest: watch::Sender<(u64, Book)>,
-    saved: watch::Receiver<u64>,
-    task: JoinHandle<()>,
-}
+/// The history could not be written down.
+#[derive(Debug, thiserror::Error)]
+#[error("history of definitions {0}")]
+struct HistoryUnsaved(SealedError);
 
-impl Keeper {
-    fn start(path: PathBuf) -> Self {
-        let (newest, mut books) = watch::channel((0, Book::default()));
-        let (told, saved) = watch::channel(0);
-        let task = tokio::spawn(async move {
-            while books.changed().await.is_ok() {
-                let (number, book) = books.borrow_and_update().clone();
-                let path = path.clone();
-                let save = move || file::save(&path, &book);
-                if let Ok(Err(error)) = tokio::task::spawn_blocking(save).await {
-                    tracing::warn!(
-                        "history of definitions {error}: a restart will not know what happened \
-                         since it was saved last"
-                    );
-                }
-                told.send_replace(number);
-            }
-        });
-        Self { newest, saved, task }
-    }
-
-    /// Saves `book` as soon as what is being saved now is done; gives its number.
-    fn save(&self, book: Book) -> u64 {
-        let mut number = 0;
-        self.newest.send_modify(|newest| {
-            number = newest.0 + 1;
-            *newest = (number, book);
-        });
-        number
-    }
-
-    /// Waits until that one or a newer one is saved, or could not be.
-    async fn saved(&self, number: u64) {
-        let _ = self.saved.clone().wait_for(|saved| *saved >= number).await;
-    }
-
-    async fn finish(self) {
-        drop(self.newest);
-        let _ = self.task.await;
-    }
+/// Saves books at `path`, the newest always.
+fn keeper(path: PathBuf, troubles: Troubles) -> Saver<Book> {
+    let lost = "a restart will not know what happened since it was saved last";
+    Saver::start("history of definitions", lost, troubles, move |book: Book| {
+        file::save(&path, &book).map_err(HistoryUnsaved)
+    })
 }
 
 /// Logs and counts what happened.

@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use rayon::prelude::*;
 use tokio::sync::{mpsc, watch};
+use tracing::Instrument;
 
 use crate::catalog::{Catalog, ToolIdx};
 use crate::embed::cache::{self, Kept, Vector, VectorCache};
-use crate::embed::{Cost, EmbedError, Role, embed_one};
+use crate::embed::{Cost, EmbedError, Role, embed_one, guarded};
 use crate::index::Index;
 use crate::index::dense::Dense;
 use crate::index::document::Document;
@@ -36,38 +37,46 @@ pub struct Progress {
     pub trouble: Option<String>,
 }
 
-/// The thread that embeds. It ends when this is dropped.
+/// The task that has tools embedded. It ends when this is dropped.
 pub struct VectorWorker {
     catalogs: watch::Sender<Vec<Arc<Catalog>>>,
 }
 
 impl VectorWorker {
-    /// Starts it with `threads` threads; it tells what comes of it on `progress`.
+    /// Starts it on the threads of `cache`, `threads` if there are none yet; it tells what comes of it on `progress`.
     pub fn start(
         cache: Arc<VectorCache>,
         threads: usize,
         progress: mpsc::Sender<Progress>,
     ) -> std::io::Result<Self> {
         let (catalogs, mut wanted) = watch::channel(Vec::new());
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.max(1))
-            .thread_name(|at| format!("embed-tool-{at}"))
-            .build()
-            .map_err(std::io::Error::other)?;
-        let runtime = tokio::runtime::Handle::current();
-        std::thread::Builder::new().name("embed-tools".into()).spawn(move || {
+        let pool = cache.threads(threads)?;
+        let work = async move {
             let mut waits = waits();
             let mut wait = None;
-            while runtime.block_on(wanted_again(&mut wanted, wait)) {
+            while wanted_again(&mut wanted, wait).await {
                 let catalogs = Vec::clone(&wanted.borrow_and_update());
-                let superseded = || wanted.has_changed().unwrap_or(true);
-                let done = pool.install(|| embed_all(&catalogs, &cache, &progress, superseded));
+                let newer = wanted.clone();
+                let (pool, cache) = (Arc::clone(&pool), Arc::clone(&cache));
+                let (told, span) = (progress.clone(), tracing::Span::current());
+                let embed = move || {
+                    let superseded = || newer.has_changed().unwrap_or(true);
+                    let work = || embed_all(&catalogs, &cache, &told, superseded);
+                    // Whatever came apart in there: nobody else embeds these tools.
+                    span.in_scope(|| guarded(|| Ok(pool.install(work)))).unwrap_or_else(|error| {
+                        let trouble = Some(error.to_string());
+                        let _ = told.blocking_send(Progress { added: false, trouble });
+                        false
+                    })
+                };
+                let done = tokio::task::spawn_blocking(embed).await.unwrap_or(false);
                 if done {
                     waits = self::waits();
                 }
                 wait = if done { None } else { waits.next() };
             }
-        })?;
+        };
+        tokio::spawn(work.in_current_span());
         Ok(Self { catalogs })
     }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RosterError;
 use crate::config::{AddedServer, Defaults, ServerConfig};
+use crate::sealed;
 use crate::tool::ServerId;
 
 /// What is written down.
@@ -98,7 +99,7 @@ impl Kept {
 fn write(path: &Path, book: &Book) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = sealed::temporary(folder)?;
     serde_json::to_writer_pretty(&mut file, book)?;
     file.flush()?;
     file.as_file().sync_all()?;

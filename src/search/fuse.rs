@@ -13,8 +13,10 @@
 //!
 //! Invariant: ties break by tool id, and every score is between 0 and 1, 1 the best.
 
+use std::time::{Duration, Instant};
+
 use super::needs::{PartVectors, Parts};
-use super::{Arms, Query};
+use super::{Arms, Query, Stages};
 use crate::catalog::ToolIdx;
 use crate::index::lexical::Asked;
 use crate::index::{Index, Ranked};
@@ -47,6 +49,24 @@ pub struct ArmLists {
     scores: Vec<f32>,
     /// What they said of the text's pieces.
     pub pieces: Vec<ArmLists>,
+    /// What the arms took, pieces included; `None` where the vectors' did not rank.
+    took: (Duration, Option<Duration>),
+}
+
+/// What the arms took and found.
+pub fn stages(lists: &[ArmLists]) -> Stages {
+    let mut stages = Stages::default();
+    for list in lists {
+        stages.lexical += list.took.0;
+        if let Some(dense) = list.took.1 {
+            stages.dense = Some(stages.dense.unwrap_or_default() + dense);
+        }
+        for list in std::iter::once(list).chain(&list.pieces) {
+            stages.of_lexical += list.lexical.len();
+            stages.of_dense += list.dense.len();
+        }
+    }
+    stages
 }
 
 /// Ranks every text of `query`, and its pieces, in every arm it asks for. `vectors` are the
@@ -66,17 +86,25 @@ pub fn rank_arms(
         ArmLists { lexical, asked, scores, ..ArmLists::default() }
     };
     let parts = |(at, parts): (usize, Parts<'_>)| {
-        let mut lists = lexical(parts.whole);
-        lists.pieces = parts.pieces.iter().map(|piece| lexical(piece)).collect();
+        let begun = Instant::now();
+        let mut lists = tracing::debug_span!("lexical").in_scope(|| {
+            let mut lists = lexical(parts.whole);
+            lists.pieces = parts.pieces.iter().map(|piece| lexical(piece)).collect();
+            lists
+        });
+        lists.took.0 = begun.elapsed();
         if let (Arms::Hybrid | Arms::Dense, Some(dense), Some(vectors)) =
             (query.arms, &index.dense, vectors.get(at))
         {
+            let _span = tracing::debug_span!("dense").entered();
+            let begun = Instant::now();
             let texts: Vec<&[f32]> = vectors.texts().collect();
             let mut found = dense.search(&texts, DEPTH, keep).into_iter();
             lists.dense = found.next().unwrap_or_default();
             for (piece, found) in lists.pieces.iter_mut().zip(found) {
                 piece.dense = found;
             }
+            lists.took.1 = Some(begun.elapsed());
         }
         lists
     };

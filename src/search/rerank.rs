@@ -37,6 +37,7 @@ impl Ranking {
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::super::Stages;
     use super::*;
     use crate::index::Ranked;
 
@@ -54,6 +55,7 @@ mod tests {
             reranked: BTreeMap::new(),
             lifted: BTreeMap::new(),
             lists,
+            stages: Stages::default(),
         };
         assert_eq!(ranking.candidates(3), [ToolIdx(1), ToolIdx(3), ToolIdx(4)]);
         let before: Vec<f32> = ranking.ranked.iter().map(|ranked| ranked.score).collect();

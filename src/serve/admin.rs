@@ -1,18 +1,19 @@
 //! `/v1/admin`: what changes the servers while it runs.
 //!
-//! Invariant: no route here answers without the token, and none takes an entry that starts a
+//! Invariant: the door lets nobody in here but those who administer, and no route takes an entry that starts a
 //! command or names a file of this machine.
 
+pub mod keys;
 pub(super) mod registry;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::Router;
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 use serde::Serialize;
@@ -21,10 +22,9 @@ use serde_json::Value;
 use super::decide;
 use super::http::json;
 use super::learned;
-use super::limits::quota;
+use super::oauth::Logins;
 use super::problem::Problem;
 use super::profiles;
-use super::token::AdminToken;
 use crate::config::AddedServer;
 use crate::discover::follow::Follower;
 use crate::live::Live;
@@ -40,8 +40,6 @@ pub struct Admin {
     pub follower: Follower,
     /// The index, whose writer decides on definitions.
     pub live: Live,
-    /// Who may.
-    pub token: AdminToken,
 }
 
 /// A server to be added.
@@ -73,19 +71,19 @@ pub struct ConfigStatus {
     pub error: Option<String>,
 }
 
-/// Every route, under the token.
-pub fn router(admin: Admin) -> Router {
-    let mut router = Router::new();
-    for (path, route) in routes() {
-        router = router.route(path, route);
-    }
-    router.route_layer(from_fn_with_state(admin.clone(), require_token)).with_state(admin)
+/// Every route, by its path.
+pub(super) fn table(admin: &Admin) -> impl Iterator<Item = (&'static str, MethodRouter)> {
+    routes().into_iter().map(|(path, route)| (path, route.with_state(admin.clone())))
 }
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
     vec![
         ("/v1/admin/config", get(config)),
         ("/v1/admin/reload", post(reload)),
+        ("/v1/admin/keys", get(keys::list).post(keys::create)),
+        ("/v1/admin/keys/{id}", delete(keys::revoke)),
+        ("/v1/admin/keys/{id}/rotate", post(keys::rotate)),
+        ("/v1/admin/servers/{id}/login", post(login)),
         ("/v1/admin/servers", post(add)),
         ("/v1/admin/servers/{id}", delete(remove)),
         ("/v1/admin/servers/{id}/pause", post(pause)),
@@ -97,29 +95,9 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
         ("/v1/admin/learned", get(learned::list).delete(learned::forget)),
         ("/v1/admin/pending", get(decide::pending)),
         ("/v1/admin/profiles", get(profiles::list)),
-        ("/v1/admin/quotas", get(quota::list)),
         ("/v1/admin/servers/{id}/approve", post(decide::approve)),
         ("/v1/admin/servers/{id}/reject", post(decide::reject)),
     ]
-}
-
-async fn require_token(State(admin): State<Admin>, request: Request, next: Next) -> Response {
-    let said = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = said.and_then(|said| said.split_once(' ')).filter(|(scheme, token)| {
-        scheme.eq_ignore_ascii_case("bearer") && admin.token.is(token.trim())
-    });
-    if token.is_some() {
-        return next.run(request).await;
-    }
-    let mut refused = Problem::new(
-        StatusCode::UNAUTHORIZED,
-        "unauthorized",
-        "send the token of the data folder's admin.token as `Authorization: Bearer …`",
-    )
-    .into_response();
-    let scheme = HeaderValue::from_static("Bearer realm=\"toolscout\"");
-    refused.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
-    refused
 }
 
 /// `GET /v1/admin/config`
@@ -200,6 +178,15 @@ async fn refresh(
         "not-crawled",
         "this server is switched off, paused or not approved: resume it first",
     ))
+}
+
+/// `POST /v1/admin/servers/{id}/login`
+async fn login(
+    Extension(logins): Extension<Arc<Logins>>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path(id) = path?;
+    Ok(json(&logins.ticket(&id)?))
 }
 
 async fn act(

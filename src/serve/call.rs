@@ -20,6 +20,8 @@ use self::validate::Validators;
 use super::limits::quota::{Purse, Spent};
 use super::metrics;
 use super::problem::Problem;
+use super::trail::Trail;
+use crate::audit;
 use crate::crawl::Progress;
 use crate::crawl::call::{Call, CallError, Caller, Input, Running};
 use crate::live::Live;
@@ -41,14 +43,22 @@ pub struct Calls {
 }
 
 /// How a call came.
-#[derive(Default)]
 pub struct Way {
+    /// What is kept of it, and where it came in.
+    pub trail: (Trail, audit::Way),
     /// What goes with it where the caller can be asked back.
     pub input: Option<Input>,
     /// Who hears how far it has come.
     pub progress: Option<mpsc::Sender<Progress>>,
     /// What its caller may still spend, where that is bounded.
     pub purse: Option<Purse>,
+}
+
+impl Way {
+    /// Of a caller who can't be asked back and hears of no progress.
+    pub fn of(trail: Trail, way: audit::Way) -> Self {
+        Self { trail: (trail, way), input: None, progress: None, purse: None }
+    }
 }
 
 /// A call that was answered by its server.
@@ -131,6 +141,8 @@ impl Calls {
     ) -> Result<Answered, Refused> {
         let began = Instant::now();
         let counted = metrics::CallUnderWay::begin();
+        let named = asked.as_ref().ok().map(|asked| (asked.id.as_str(), &asked.arguments));
+        let kept = way.trail.0.begin_call(way.trail.1, &self.live, named);
         let answered = self.answer(asked, way).await;
         let outcome = match &answered {
             Ok(answered) if is_error(&answered.result) => "tool_error",
@@ -138,6 +150,7 @@ impl Calls {
             Err(refused) => refused.outcome(),
         };
         counted.ended(outcome, began.elapsed());
+        kept.ended(outcome, answered.as_ref().ok().map(|answered| &answered.tool.id));
         // A call that failed says little of what was wanted.
         if let Ok(answered) = &answered
             && outcome == "answered"
@@ -160,7 +173,7 @@ impl Calls {
             return Err(Refused::Arguments { id: tool.id.clone(), wrong });
         }
         let _counted = self.begin()?;
-        let Way { input, progress, purse } = way;
+        let Way { input, progress, purse, .. } = way;
         if let Some(purse) = purse {
             purse.spend().map_err(Refused::Spent)?;
         }
@@ -310,11 +323,33 @@ fn is_error(result: &str) -> bool {
 
 /// The result is a question back.
 fn wants_input(result: &str) -> bool {
-    member(result, "resultType").is_some_and(|value| value == "\"input_required\"")
+    // Read, not compared as written: the same word may come with escapes in it.
+    let kind = member(result, "resultType").map(serde_json::from_str::<String>);
+    kind.is_some_and(|kind| kind.is_ok_and(|kind| kind == "input_required"))
 }
 
 /// The text of a member of a result.
 pub fn member<'a>(result: &'a str, name: &str) -> Option<&'a str> {
     let raw: &serde_json::value::RawValue = serde_json::from_str(result).ok()?;
     Some(crate::tool::Members::of(raw)?.get(name)?.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_back_is_known_however_it_is_written() {
+        for asks in [
+            r#"{"resultType":"input_required"}"#,
+            r#"{"resultType":"input\u005frequired"}"#,
+            r#"{"result\u0054ype" : "\u0069nput_required","n":1e400}"#,
+            r#"{"resultType":"complete","resultType":"input_required"}"#,
+        ] {
+            assert!(wants_input(asks), "{asks}");
+        }
+        for says in [r#"{"resultType":"complete"}"#, r#"{"resultType":7}"#, "{}", "7"] {
+            assert!(!wants_input(says), "{says}");
+        }
+    }
 }

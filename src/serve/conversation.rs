@@ -3,7 +3,7 @@
 //! The last word of the user counts in full. Beside it stands a text with what came before: the
 //! last earlier word that was a need, and what the model and its tools have said since. A word
 //! that names no need itself ("yes, do that") is asked together with the earlier one instead.
-//! (ARCHITECTURE.md has what this costs and gains.) System prompts and results count for nothing.
+//! (docs/decisions.md has what this costs and gains.) System prompts and results count for nothing.
 //!
 //! Invariant: what is not understood is passed over, so that every dialect of these APIs is read.
 

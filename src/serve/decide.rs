@@ -175,6 +175,7 @@ impl From<DecisionError> for Problem {
             DecisionError::NoServer(_) => (StatusCode::NOT_FOUND, "unknown-server"),
             DecisionError::NothingWaits(_) => (StatusCode::NOT_FOUND, "nothing-waits"),
             DecisionError::Changed { .. } => (StatusCode::CONFLICT, "definition-changed"),
+            DecisionError::NotKept => (StatusCode::INTERNAL_SERVER_ERROR, "not-kept"),
         };
         Self::new(status, code, error.to_string())
     }

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::debug::Debug;
 use super::http::json;
 use super::problem::Problem;
 use super::wire::{BatchAnswer, FoundTool, SearchAnswer};
@@ -32,6 +33,8 @@ pub struct Wants {
     pub family: Option<Family>,
     /// The call that is answered.
     pub call: Call,
+    /// What the stages took is told as well.
+    pub debug: bool,
 }
 
 impl Wants {
@@ -51,6 +54,7 @@ impl Wants {
             token_budget: self.token_budget.or(defaults.token_budget),
             family: self.family.or(defaults.family),
             call: self.call,
+            debug: self.debug,
         }
     }
 
@@ -153,6 +157,9 @@ pub struct FormattedAnswer<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schemars(default)]
     pub stale: &'a [Stale],
+    /// What the stages took and found, when an operator asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub debug: Option<Debug<'a>>,
 }
 
 /// Tools in a format.
@@ -215,11 +222,13 @@ pub fn body<'a>(answer: &'a Answer, catalog: &Catalog, wants: &Wants) -> Body<'a
         explain: explained.collect(),
         why: answer.why.as_ref(),
         stale: &answer.stale,
+        debug: wants.debug.then(|| Debug::of(answer)),
     })
 }
 
 fn plain<'a>(answer: &'a Answer, catalog: &Catalog, wants: &Wants) -> SearchAnswer<'a> {
-    let whole = SearchAnswer::from(answer);
+    let debug = wants.debug.then(|| Debug::of(answer));
+    let whole = SearchAnswer { debug, ..SearchAnswer::from(answer) };
     if wants.token_budget.is_none() {
         return whole;
     }

@@ -4,7 +4,7 @@
 //! JSON is written once, straight from the stored bytes.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use axum::Extension;
 use axum::body::Bytes;
@@ -16,18 +16,22 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::call::{Calls, Way};
+use super::debug;
+use super::door::Door;
 use super::formats::{self, Answers, Wants};
 use super::limits::quota::Purse;
 use super::metrics;
 use super::oauth::Logins;
-use super::observe::Lifted;
+use super::observe::{Lifted, Observer};
 use super::problem::Problem;
 use super::scope::{self, AtId, IdPath, Scoped};
+use super::trail::Trail;
 use super::trust::About;
 use super::wire::{
     Asked, CallAnswer, CallRequest, IndexStatus, KnownServer, KnownTool, Need, SearchRequest,
     ServerList, ToolPage,
 };
+use crate::audit;
 use crate::format::Call;
 use crate::live::{Live, ServerState};
 use crate::search::{Answer, Query};
@@ -37,7 +41,7 @@ pub(super) const PAGE: usize = 100;
 /// Most tools in a page.
 pub const MAX_PAGE: usize = 1_000;
 /// What `GET /v1/search` takes.
-const SEARCH_PARAMS: [&str; 14] = [
+const SEARCH_PARAMS: [&str; 15] = [
     "q",
     "limit",
     "server",
@@ -51,6 +55,7 @@ const SEARCH_PARAMS: [&str; 14] = [
     "family",
     "tool_use_id",
     "call_id",
+    "debug",
     scope::PROFILE,
 ];
 
@@ -68,6 +73,8 @@ pub fn json(body: &impl Serialize) -> Response {
 /// `GET /v1/search`
 pub async fn search_get(
     Scoped(live): Scoped,
+    trail: Trail,
+    Extension(observer): Extension<Observer>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let params = Params::parse(query.as_deref(), &SEARCH_PARAMS)?;
@@ -93,30 +100,36 @@ pub async fn search_get(
             tool_use_id: params.one("tool_use_id")?.map(str::to_owned),
             call_id: params.one("call_id")?.map(str::to_owned),
         },
+        debug: params.switch("debug")?.unwrap_or(false),
     };
     wants.check()?;
+    debug::check(wants.debug, &trail)?;
     let wants = wants.by_profile(&live);
     let explain = params.switch("explain")?.unwrap_or(false);
     let query = need.into_query(explain, params.one("why")?)?;
-    let answer = ask(&live, &query).await?;
+    let answer = search(&live, &query, &trail, &observer).await?;
     Ok(formats::respond(&live, Answers::One(answer.into(), wants)).await)
 }
 
 /// `POST /v1/search`
 pub async fn search_post(
     Scoped(live): Scoped,
+    trail: Trail,
+    Extension(observer): Extension<Observer>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let request: SearchRequest = serde_json::from_slice(&body?)
         .map_err(|error| Problem::invalid(format!("the body is not a search request: {error}")))?;
     let live = scope::within(&live, request.profile.as_deref())?;
+    debug::check(request.debug, &trail)?;
     let answers = match request.into_queries()? {
         Asked::One(query, wants) => {
-            Answers::One(ask(&live, &query).await?.into(), wants.by_profile(&live))
+            let answer = search(&live, &query, &trail, &observer).await?;
+            Answers::One(answer.into(), wants.by_profile(&live))
         }
         Asked::Batch(queries) => {
             let asked = queries.into_iter().enumerate().map(async |(at, (query, wants))| {
-                let answer = ask(&live, &query).await;
+                let answer = search(&live, &query, &trail, &observer).await;
                 let answer = answer.map_err(|problem| problem.within(&format!("batch[{at}]")))?;
                 Ok::<_, Problem>((answer, wants.by_profile(&live)))
             });
@@ -124,6 +137,20 @@ pub async fn search_post(
         }
     };
     Ok(formats::respond(&live, answers).await)
+}
+
+/// A search that is kept in the audit log.
+async fn search(
+    live: &Live,
+    query: &Query,
+    trail: &Trail,
+    observer: &Observer,
+) -> Result<Answer, Problem> {
+    let began = Instant::now();
+    let answer = ask(live, query).await;
+    trail.keep_search(audit::Way::Http, live, &query.texts, answer.as_ref(), began);
+    observer.switches.sample(&query.texts, answer.as_ref().ok());
+    answer
 }
 
 pub(super) async fn ask(live: &Live, query: &Query) -> Result<Answer, Problem> {
@@ -141,6 +168,7 @@ pub async fn call(
     Extension(calls): Extension<Calls>,
     Extension(lifted): Extension<Lifted>,
     purse: Option<Extension<Purse>>,
+    trail: Trail,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let CallRequest(mut asked) = serde_json::from_slice(&body?)
@@ -154,7 +182,8 @@ pub async fn call(
     // A call has a time limit of its own.
     lifted.lift();
     let asked = super::call::read(Some(asked));
-    let way = Way { purse: purse.map(|Extension(purse)| purse), ..Way::default() };
+    let purse = purse.map(|Extension(purse)| purse);
+    let way = Way { purse, ..Way::of(trail, audit::Way::Http) };
     let answered = calls.scoped(live).pass_on(asked, way).await?;
     let result = serde_json::from_str(&answered.result).map_err(|_| Problem::internal())?;
     let (id, server) = (answered.tool.id.as_str(), answered.tool.server.as_str());
@@ -198,26 +227,34 @@ pub async fn tools(Scoped(live): Scoped, RawQuery(query): RawQuery) -> Result<Re
 /// API will do as well.
 pub async fn tool(
     Scoped(live): Scoped,
+    trail: Trail,
     id: Result<AtId, PathRejection>,
 ) -> Result<Response, Problem> {
     let Path(IdPath { id }) = id?;
     let catalog = live.catalog();
     let known = live.known();
-    let Some(tool) = catalog.find(&id) else {
+    let found = catalog.find(&id);
+    trail.keep_get(audit::Way::Http, &live, &id, found.map(|tool| &tool.id));
+    let Some(tool) = found else {
         return Err(Problem::no_tool_served(known.book.is_held(&id)));
     };
     Ok(json(&KnownTool::from(&**tool).with(About::of(&known, tool))))
 }
 
 /// `GET /v1/servers`
-pub async fn servers(Scoped(live): Scoped, Extension(logins): Extension<Arc<Logins>>) -> Response {
+pub async fn servers(
+    Scoped(live): Scoped,
+    Extension(logins): Extension<Arc<Logins>>,
+    Extension(door): Extension<Door>,
+) -> Response {
     let now = SystemTime::now();
     let servers = live.servers();
     let known = live.known();
     let one = |(id, status)| KnownServer::at(now, id, status, &known);
     let mut servers: Vec<_> = servers.iter().map(one).collect();
     let may_log_in = |server: &&mut KnownServer<'_>| {
-        server.state == ServerState::AuthRequired && live.scope().is_none()
+        // Where everybody is asked, an operator has one made that a browser needs no proof for.
+        server.state == ServerState::AuthRequired && live.scope().is_none() && !door.asks()
     };
     for server in servers.iter_mut().filter(may_log_in) {
         server.login_url = logins.url(server.id).map(String::from);
@@ -226,8 +263,10 @@ pub async fn servers(Scoped(live): Scoped, Extension(logins): Extension<Arc<Logi
 }
 
 /// `GET /v1/status`
-pub async fn status(Scoped(live): Scoped) -> Response {
-    json(&IndexStatus::of(&live.status(), &live.servers()))
+pub async fn status(Scoped(live): Scoped, Extension(observer): Extension<Observer>) -> Response {
+    let audit_failing = observer.audit.health().is_some_and(|health| health.trouble.is_some());
+    let status = live.status();
+    json(&IndexStatus { audit_failing, ..IndexStatus::of(&status, &live.servers()) })
 }
 
 /// Query parameters, of which every one is known.

@@ -2,11 +2,14 @@
 //!
 //! Invariant: the URLs in both lead back to where the document was read.
 
+use axum::Extension;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::door::Door;
+use super::door::challenge::Kind;
 use super::http::json;
 use super::scope::Scoped;
 
@@ -27,8 +30,8 @@ pub struct Manifest {
 /// What a client must show to be let in.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Auth {
-    /// `none`
-    r#type: &'static str,
+    /// How.
+    r#type: Kind,
 }
 
 /// The server card (SEP-2127).
@@ -53,14 +56,14 @@ struct Remote {
 }
 
 /// `GET /.well-known/mcp`
-pub async fn manifest(uri: Uri, headers: HeaderMap) -> Response {
+pub async fn manifest(Extension(door): Extension<Door>, uri: Uri, headers: HeaderMap) -> Response {
     json(&Manifest {
         name: "toolscout",
         version: env!("CARGO_PKG_VERSION"),
         description: DESCRIPTION,
         endpoint: endpoint(&uri, &headers, "/mcp"),
         transport: "streamable-http",
-        auth: Auth { r#type: "none" },
+        auth: Auth { r#type: door.challenges().kind() },
     })
 }
 

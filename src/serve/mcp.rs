@@ -8,12 +8,15 @@ mod found;
 pub mod news;
 mod passed;
 pub mod query;
+pub mod refused;
 mod schema;
 mod servers;
 pub mod stdio;
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use axum::http::request::Parts;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock,
     Implementation, JsonObject, ListToolsResult, PaginatedRequestParams, ServerCapabilities,
@@ -22,6 +25,8 @@ use rmcp::model::{
 use rmcp::service::{NotificationContext, RequestContext, RoleServer, SubscriptionContext};
 use rmcp::{ErrorData, ServerHandler};
 use schemars::generate::SchemaSettings;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use self::found::{Described, Found, GetTool};
 use self::schema::{read, read_only, schema_of, structured};
@@ -30,10 +35,15 @@ use super::call::Calls;
 use super::digest::digest;
 use super::formats::{self, Wants};
 use super::metrics;
+use super::observe::Observer;
+use super::trail::Trail;
 use super::wire::Need;
+use crate::access::caller::{Caller, Proof};
+use crate::audit::Audit;
 use crate::config::McpConfig;
 use crate::live::Live;
-use crate::search::{Query, QueryError};
+use crate::search::{Answer, Query, QueryError};
+use crate::telemetry;
 
 const INSTRUCTIONS: &str = "Call search_tools with what you need done before you decide that no \
     tool can do it: it finds the few fitting tools among all that are connected. It returns their \
@@ -65,6 +75,12 @@ pub struct McpHandler {
     config: Arc<McpConfig>,
     /// One client, on a connection that lasts: it hears of changes there.
     lasting: bool,
+    /// Streams that only wait for news end with it; requests are answered first.
+    ends: CancellationToken,
+    /// Whoever asks may have tools called.
+    may_call: bool,
+    /// Where what it does is kept.
+    audit: Audit,
 }
 
 /// How the tool list reads.
@@ -77,12 +93,19 @@ struct Face {
 impl McpHandler {
     /// For requests that each stand alone.
     pub fn stateless(live: Live, calls: Calls, config: McpConfig) -> Self {
-        Self { live, calls, config: Arc::new(config), lasting: false }
+        let ends = CancellationToken::new();
+        let (lasting, may_call, audit) = (false, true, Audit::off());
+        Self { live, calls, config: Arc::new(config), lasting, ends, may_call, audit }
+    }
+
+    /// With streams of news that end with `shutdown`.
+    pub fn until(self, shutdown: &CancellationToken) -> Self {
+        Self { ends: shutdown.clone(), ..self }
     }
 
     /// For one connection that lasts.
-    pub fn lasting(live: Live, calls: Calls, config: McpConfig) -> Self {
-        Self { lasting: true, ..Self::stateless(live, calls, config) }
+    pub fn lasting(live: Live, calls: Calls, config: McpConfig, audit: Audit) -> Self {
+        Self { lasting: true, audit, ..Self::stateless(live, calls, config) }
     }
 
     /// The same for those who see what `live` shows.
@@ -90,8 +113,18 @@ impl McpHandler {
         Self { calls: self.calls.scoped(live.clone()), live, ..self.clone() }
     }
 
+    /// The same for those who may have tools called, or may not: to them it offers no calls.
+    pub fn calling(&self, may_call: bool) -> Self {
+        Self { may_call, ..self.clone() }
+    }
+
+    /// Calls are offered here.
+    fn calls_are_on(&self) -> bool {
+        self.may_call && self.calls.are_on()
+    }
+
     fn tools(&self) -> Vec<McpTool> {
-        let calls = self.calls.are_on();
+        let calls = self.calls_are_on();
         let how = if calls {
             "call one with call_tool, by its id"
         } else {
@@ -139,13 +172,30 @@ impl McpHandler {
         let wants = wants.by_profile(&self.live);
         wants.check().map_err(|problem| problem.detail)?;
         let query = need.into_query(false, None).map_err(|problem| problem.detail)?;
-        let (answer, catalog) = (self.ask(&query).await?, self.live.catalog());
+        let (answer, catalog) = (self.ask(&query, context).await?, self.live.catalog());
         let budget = wants.budget();
         let found = formats::aside(budget.is_some(), move || Found::of(answer, &catalog, budget));
         structured(&found.await.map_err(|problem| problem.detail)?, context)
     }
 
-    async fn ask(&self, query: &Query) -> Result<crate::search::Answer, String> {
+    async fn ask(
+        &self,
+        query: &Query,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Answer, String> {
+        let began = Instant::now();
+        let (trail, way) = Trail::of_mcp(context, &self.audit);
+        let answer = self.look_up(query).await;
+        trail.keep_search(way, &self.live, &query.texts, answer.as_ref(), began);
+        if let Some(parts) = context.extensions.get::<Parts>()
+            && let Some(observer) = parts.extensions.get::<Observer>()
+        {
+            observer.switches.sample(&query.texts, answer.as_ref().ok());
+        }
+        answer
+    }
+
+    async fn look_up(&self, query: &Query) -> Result<Answer, String> {
         if !self.live.is_ready() {
             return Err("the first crawl is under way: call again in a few seconds".to_owned());
         }
@@ -160,7 +210,10 @@ impl McpHandler {
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, String> {
         let GetTool { id } = read(arguments, "get_tool takes id, a text")?;
-        let tool = self.calls.find(&id).await.map_err(|refused| refused.to_string())?;
+        let found = self.calls.find(&id).await;
+        let (trail, way) = Trail::of_mcp(context, &self.audit);
+        trail.keep_get(way, &self.live, &id, found.as_ref().ok().map(|tool| &tool.id));
+        let tool = found.map_err(|refused| refused.to_string())?;
         structured(&Described::whole(&tool), context)
     }
 
@@ -185,7 +238,7 @@ impl McpHandler {
 
     /// What the tool list changes with.
     fn face(&self) -> Face {
-        Face { calls: self.calls.are_on(), digest: digest(&self.live.catalog()) }
+        Face { calls: self.calls_are_on(), digest: digest(&self.live.catalog()) }
     }
 
     /// Waits until the tool list reads differently from `known`; returns how it reads then.
@@ -193,13 +246,23 @@ impl McpHandler {
         loop {
             tokio::select! {
                 newer = self.live.changed(*seen) => *seen = newer,
-                () = self.calls.switched(known.calls) => {}
+                () = self.calls.switched(known.calls), if self.may_call => {}
             }
             let now = self.face();
             if now != *known {
                 return now;
             }
         }
+    }
+}
+
+/// Where callers are asked who they are, a list is made for one of them.
+fn cache_scope(context: &RequestContext<RoleServer>) -> CacheScope {
+    let parts = context.extensions.get::<Parts>();
+    let caller = parts.and_then(|parts| parts.extensions.get::<Caller>());
+    match caller.map_or(Proof::None, |caller| caller.proof) {
+        Proof::None => CacheScope::Public,
+        _ => CacheScope::Private,
     }
 }
 
@@ -211,7 +274,7 @@ impl ServerHandler for McpHandler {
             .with_server_info(
                 Implementation::new("toolscout", env!("CARGO_PKG_VERSION")).with_title("toolscout"),
             )
-            .with_instructions(if self.calls.are_on() {
+            .with_instructions(if self.calls_are_on() {
                 INSTRUCTIONS_WITH_CALLS
             } else {
                 INSTRUCTIONS
@@ -248,6 +311,7 @@ impl ServerHandler for McpHandler {
         loop {
             tokio::select! {
                 () = context.cancelled() => return Ok(()),
+                () = self.ends.cancelled() => return Ok(()),
                 now = self.list_changed(&mut seen, &known) => known = now,
             }
             if context.sink().notify_tool_list_changed().await.is_err() {
@@ -264,7 +328,7 @@ impl ServerHandler for McpHandler {
         let tools = self.matching(&context).await?.unwrap_or_else(|| self.tools());
         Ok(ListToolsResult::with_all_items(tools)
             .with_ttl_ms(LIST_TTL_MS)
-            .with_cache_scope(CacheScope::Public))
+            .with_cache_scope(cache_scope(&context)))
     }
 
     async fn call_tool(
@@ -273,14 +337,29 @@ impl ServerHandler for McpHandler {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = request.arguments.take();
+        let span = Trail::of_mcp(&context, &self.audit).0.span_of(&request.name);
+        telemetry::join_meta(&span, &context.meta.0);
+        self.do_call(request, arguments, context).instrument(span).await
+    }
+}
+
+impl McpHandler {
+    async fn do_call(
+        &self,
+        request: CallToolRequestParams,
+        arguments: Option<JsonObject>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
         let result = match request.name.as_ref() {
             "search_tools" => self.search(arguments, &context).await,
             "get_tool" => self.get(arguments, &context).await,
             "list_servers" => self.list_servers(arguments, &context),
+            "call_tool" if !self.may_call => Err(self.step_up(&context)),
             "call_tool" => self.pass_on(super::call::read(arguments), request, &context).await,
             name => match aliases::Search::of(name, &self.config.aliases) {
                 Some(alias) => self.search_as(alias, arguments, &context).await,
                 None => match self.named(name, arguments).await {
+                    Some(_) if !self.may_call => Err(self.step_up(&context)),
                     Some(asked) => self.pass_on(Ok(asked), request, &context).await,
                     None => return Err(self.no_such_tool()),
                 },

@@ -3,30 +3,32 @@
 //! Invariant: no label ever holds text that a caller chose, so the number of series is bounded.
 //! What is merely read off the live index (gauges) is read when asked for, never kept up to date.
 
-use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
 use axum::http::Method;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use super::{limits, wire};
+use super::labelled::Labelled;
+use super::limits;
+use super::tenants::Tenants;
+use crate::audit::Audit;
 use crate::live::Live;
-use crate::search::{Answer, Mode};
-use crate::trust::history::Counts;
+
+mod gauges;
+mod process;
+mod searches;
+
+pub use self::searches::count_search;
 
 const REQUESTS: &str = "toolscout_http_requests_total";
 const LATENCY: &str = "toolscout_http_request_duration_seconds";
-const SEARCHES: &str = "toolscout_searches_total";
-const DEGRADED: &str = "toolscout_degraded_searches_total";
-const REPEATED: &str = "toolscout_repeated_searches_total";
 const CHANGES: &str = "toolscout_tool_changes_total";
 const CALLS: &str = "toolscout_calls_total";
 const CALL_TIME: &str = "toolscout_call_duration_seconds";
 const CALLS_RUNNING: &str = "toolscout_calls_running";
 const FEEDBACK: &str = "toolscout_feedback_total";
-const SEARCH_TIME: &str = "toolscout_search_duration_seconds";
 
 /// From 100 µs, since a lexical search takes less than one millisecond.
 const BUCKETS: [f64; 14] =
@@ -38,22 +40,22 @@ pub fn install() -> Option<&'static PrometheusHandle> {
     static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     HANDLE
         .get_or_init(|| {
+            LazyLock::force(&process::STARTED);
             let handle = PrometheusBuilder::new()
                 .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)
+                .and_then(searches::set_buckets)
                 .and_then(PrometheusBuilder::install_recorder)
                 .inspect_err(|error| tracing::warn!(%error, "counters are not in /metrics"))
                 .ok()?;
             describe_counter!(REQUESTS, "HTTP requests by route, method and status");
             describe_histogram!(LATENCY, "Seconds from request to response head, by route");
-            describe_counter!(SEARCHES, "Searches answered, by the arms that ranked");
-            describe_counter!(DEGRADED, "Searches answered with less than hybrid ranking");
-            describe_counter!(REPEATED, "Searches answered as before in the same generation");
             describe_counter!(CHANGES, "What happened to definitions, by server and kind");
             describe_counter!(CALLS, "Calls of tools that were to be passed on, by outcome");
             describe_histogram!(CALL_TIME, "Seconds from a call to its end, by outcome");
             describe_gauge!(CALLS_RUNNING, "Calls of tools that are under way");
             describe_counter!(FEEDBACK, "Choices and errors that were noted to learn from them");
-            describe_histogram!(SEARCH_TIME, "Seconds from query to ranking, by mode");
+            searches::describe();
+            describe_others();
             limits::metrics::describe();
             Some(handle)
         })
@@ -76,24 +78,6 @@ pub fn count_request(route: &str, method: &Method, status: u16, took: Duration) 
     counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => status.to_string())
         .increment(1);
     histogram!(LATENCY, "route" => route).record(took.as_secs_f64());
-}
-
-/// Counts a search that was answered, by whichever way it came.
-pub fn count_search(answer: &Answer) {
-    let mode = match answer.mode {
-        Mode::Hybrid => "hybrid",
-        Mode::Lexical => "lexical",
-        Mode::Dense => "dense",
-    };
-    counter!(SEARCHES, "mode" => mode).increment(1);
-    if answer.reason.is_some() {
-        counter!(DEGRADED).increment(1);
-    }
-    if answer.repeated {
-        counter!(REPEATED).increment(1);
-    }
-    histogram!(SEARCH_TIME, "mode" => mode)
-        .record(Duration::from_micros(answer.took_us).as_secs_f64());
 }
 
 /// A call that is counted when it has ended, also where nobody waited for it.
@@ -122,44 +106,66 @@ impl Drop for CallUnderWay {
     }
 }
 
-/// Everything, in the Prometheus text format.
-pub fn render(live: &Live) -> String {
+/// What other rooms count; what never happened is told as zero, so that rules on it have something
+/// to look at.
+fn describe_others() {
+    describe_counter!("toolscout_crawls_total", "Crawls that ended, by outcome");
+    for outcome in ["listed", "failed", "auth_required"] {
+        counter!("toolscout_crawls_total", "outcome" => outcome).increment(0);
+    }
+    describe_counter!("toolscout_save_failures_total", "Attempts to save that failed, by what");
+    for what in ["snapshot", "history of definitions"] {
+        counter!("toolscout_save_failures_total", "what" => what).increment(0);
+    }
+    describe_counter!("toolscout_embed_panics_total", "Texts on which an encoder panicked");
+    counter!("toolscout_embed_panics_total").increment(0);
+    describe_counter!("toolscout_auth_failures_total", "Requests that were not let in, by reason");
+    counter!("toolscout_auth_failures_total", "reason" => "missing").increment(0);
+    describe_histogram!("toolscout_index_build_seconds", "Seconds to make a generation");
+    describe_gauge!("toolscout_embed_queue_length", "Queries that wait for an encoder, by lane");
+    describe_counter!(
+        "toolscout_embed_given_up_total",
+        "Queries that an encoder or reranker did not answer, by lane and reason"
+    );
+    // Those of an encoder that takes its time; that in the binary has neither.
+    let lane = || ("lane", "embed-query");
+    gauge!("toolscout_embed_queue_length", &[lane()]).set(0.0);
+    for reason in ["busy", "deadline"] {
+        counter!("toolscout_embed_given_up_total", &[lane(), ("reason", reason)]).increment(0);
+    }
+    describe_counter!("toolscout_telemetry_exports_total", "Messages to the collector, by outcome");
+    describe_counter!(
+        "toolscout_telemetry_dropped_total",
+        "Spans and metrics that the collector did not get"
+    );
+    for signal in ["traces", "metrics"] {
+        counter!("toolscout_telemetry_dropped_total", "signal" => signal).increment(0);
+        for outcome in ["sent", "failed"] {
+            let labels = [("signal", signal), ("outcome", outcome)];
+            counter!("toolscout_telemetry_exports_total", &labels).increment(0);
+        }
+    }
+    describe_counter!("toolscout_audit_events_total", "Events written to the audit log");
+    describe_counter!("toolscout_audit_dropped_total", "Events that could not be kept, by reason");
+    counter!("toolscout_audit_events_total").increment(0);
+    for reason in ["busy", "disk"] {
+        counter!("toolscout_audit_dropped_total", "reason" => reason).increment(0);
+    }
+}
+
+/// Everything, in the Prometheus text format: of each tenant, too, with its name as a label.
+pub fn render(live: &Live, tenants: &Tenants, audit: &Audit) -> String {
     let counted = install().map(PrometheusHandle::render).unwrap_or_default();
     // A recorder of its own for each reading, so that two servers in a process don't mix.
     let now = PrometheusBuilder::new().build_recorder();
-    metrics::with_local_recorder(&now, || read_gauges(live));
+    metrics::with_local_recorder(&now, || {
+        gauges::read(live);
+        gauges::read_audit(audit);
+        process::read();
+    });
+    for (tenant, live) in tenants.lives() {
+        let labelled = Labelled::new(&now, "tenant", tenant);
+        metrics::with_local_recorder(&labelled, || gauges::read(&live));
+    }
     counted + &now.handle().render()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
-fn read_gauges(live: &Live) {
-    let status = live.status();
-    describe_gauge!("toolscout_generation", "Number of the published generation");
-    gauge!("toolscout_generation").set(status.generation as f64);
-    describe_gauge!("toolscout_tools", "Tools in the catalog");
-    gauge!("toolscout_tools").set(status.total as f64);
-    describe_gauge!("toolscout_tools_embedded", "Tools that have a vector");
-    gauge!("toolscout_tools_embedded").set(status.embedded as f64);
-    describe_gauge!("toolscout_uptime_seconds", "Seconds since the start");
-    gauge!("toolscout_uptime_seconds").set(status.started.elapsed().as_secs_f64());
-    let known = live.known();
-    let mut counts = Counts::default();
-    for server in known.book.servers.keys() {
-        counts += known.book.counts(server.as_str(), known.policy.of(server));
-    }
-    describe_gauge!("toolscout_tools_held", "Definitions that wait for approval");
-    gauge!("toolscout_tools_held").set(counts.held as f64);
-    describe_gauge!("toolscout_tools_quarantined", "Definitions not served for what is in them");
-    gauge!("toolscout_tools_quarantined").set(counts.quarantined as f64);
-    describe_gauge!("toolscout_tools_suspicious", "Tools in which something was found");
-    gauge!("toolscout_tools_suspicious").set(counts.suspicious as f64);
-    if let Some(learner) = live.learner() {
-        describe_gauge!("toolscout_learned_evidence", "Choices that are kept to learn from them");
-        gauge!("toolscout_learned_evidence").set(learner.count() as f64);
-    }
-    describe_gauge!("toolscout_servers", "Servers by state");
-    let counts: BTreeMap<_, _> = wire::count_states(&live.servers());
-    for (state, count) in counts {
-        gauge!("toolscout_servers", "state" => wire::state_name(state)).set(count as f64);
-    }
 }

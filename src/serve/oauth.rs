@@ -1,11 +1,13 @@
 //! Logins at upstreams, begun and ended in the browser of whoever runs this machine.
 //!
 //! Invariants: only a listener on loopback offers them; an answer counts once, in time, and in the
-//! browser that began the login; logins that nobody answers keep nobody from beginning one.
+//! browser that began the login; logins that nobody answers keep nobody from beginning one. Where
+//! callers are asked who they are, a login begins with a ticket of an operator's, once.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
@@ -16,10 +18,14 @@ use axum::http::header::{
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio::sync::Semaphore;
 use url::Url;
 
+use super::door::Door;
 use super::problem::Problem;
+use crate::access::caller::{Caller, Scope};
 use crate::auth::{Accounts, AuthError, Callback, Login};
 use crate::config::Grant;
 
@@ -27,9 +33,14 @@ use crate::config::Grant;
 const MOST: usize = 32;
 /// Logins that begin at once: each asks an authorization server, and may register there.
 const MOST_BEGIN: usize = 8;
+/// How long a ticket counts.
+const TICKET: Duration = Duration::from_mins(5);
 /// What a browser says of where a page that it asks for is to go.
 const INTO: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Where a browser comes to.
+pub const PATHS: [&str; 2] = ["/oauth/start/{*server}", "/oauth/callback"];
 
 /// The logins that wait for an answer, and whose they are.
 pub struct Logins {
@@ -39,6 +50,17 @@ pub struct Logins {
     begins: Semaphore,
     /// By their `state`.
     pending: Mutex<BTreeMap<String, Pending>>,
+    /// What begins a login at a server, until when.
+    tickets: Mutex<BTreeMap<String, (String, Instant)>>,
+}
+
+/// Where a browser begins a login, once.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Ticket {
+    /// The address to open.
+    login_url: String,
+    /// Seconds in which that has to be.
+    expires_in: u64,
 }
 
 struct Pending {
@@ -61,7 +83,39 @@ impl Logins {
 
     fn over(accounts: Accounts, base: Option<Url>) -> Arc<Self> {
         let (begins, pending) = (Semaphore::new(MOST_BEGIN), Mutex::default());
-        Arc::new(Self { accounts, base, begins, pending })
+        Arc::new(Self { accounts, base, begins, pending, tickets: Mutex::default() })
+    }
+
+    /// Has a browser begin a login at this server that can't show who it is.
+    pub fn ticket(&self, server: &str) -> Result<Ticket, Problem> {
+        let mut url = self.url(server).ok_or_else(none_here)?;
+        let (ticket, until) = (random(), Instant::now() + TICKET);
+        url.query_pairs_mut().append_pair("ticket", &ticket);
+        let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+        tickets.retain(|_, (_, until)| *until > Instant::now());
+        if tickets.len() >= MOST {
+            return Err(too_many());
+        }
+        tickets.insert(ticket, (server.to_owned(), until));
+        Ok(Ticket { login_url: url.into(), expires_in: TICKET.as_secs() })
+    }
+
+    /// A browser that comes with these parameters begins or ends one of these logins.
+    pub fn knows(&self, query: &str) -> bool {
+        let tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| match &*name {
+            "ticket" => tickets.contains_key(&*value),
+            "state" => pending.contains_key(&*value),
+            _ => false,
+        })
+    }
+
+    /// Takes a ticket for this server; false where it is none.
+    fn redeem(&self, ticket: &str, server: &str) -> bool {
+        let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = tickets.remove(ticket);
+        found.is_some_and(|(of, until)| of == server && until > Instant::now())
     }
 
     /// Where to log in at this server.
@@ -112,11 +166,19 @@ impl Logins {
 /// `GET /oauth/start/{server}`: off to the authorization server.
 pub async fn start(
     Extension(logins): Extension<Arc<Logins>>,
+    Extension(door): Extension<Door>,
+    caller: Option<Extension<Caller>>,
     server: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Path(server) = server?;
-    let here = logins.url(&server).ok_or_else(none_here)?;
+    let administers = caller.is_some_and(|caller| caller.scopes.has(Scope::Admin));
+    let mut here = logins.url(&server).filter(|_| !door.asks() || administers || query.is_some());
+    if let Some(here) = &mut here {
+        here.set_query(query.as_deref());
+    }
+    let here = here.ok_or_else(none_here)?;
     // The cookie has to be where the answer will come to.
     let authority = |url: &Url| url[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
@@ -125,6 +187,12 @@ pub async fn start(
     }
     if headers.get(INTO).is_some_and(|into| into != "document") {
         return Err(in_passing());
+    }
+    if door.asks() && !administers {
+        let ticket = here.query_pairs().find(|(name, _)| name == "ticket");
+        if !ticket.is_some_and(|(_, ticket)| logins.redeem(&ticket, &server)) {
+            return Err(none_here());
+        }
     }
     let (url, cookie) = logins.start(&server).await?;
     Ok(found(&url, Some(cookie)))
@@ -198,7 +266,8 @@ fn none_here() -> Problem {
         StatusCode::NOT_FOUND,
         "no-login",
         "there is no login here: GET /v1/servers shows the `login_url` of servers that want one, \
-         to callers on the machine that toolscout runs on; else use `toolscout auth login`",
+         to callers on the machine that toolscout runs on; else use `toolscout auth login`. Where \
+         callers are asked who they are, POST /v1/admin/servers/ID/login gives an address",
     )
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
@@ -19,21 +19,49 @@ use tracing::Instrument;
 use super::limits::Seat;
 use super::metrics;
 use super::problem::Problem;
+use super::trail::Trail;
+use crate::access::caller::{Caller, Peer};
+use crate::audit::Audit;
+use crate::telemetry::{self, Switches};
 
 /// The header that carries a request's id.
 pub const REQUEST_ID: &str = "x-request-id";
 
+/// The longest id of a client's that is kept.
+const MAX_ID: usize = 128;
+
+/// What becomes of what is observed: goes with every request.
+#[derive(Clone, Default)]
+pub struct Observer {
+    /// Where events are kept.
+    pub audit: Audit,
+    /// What can be switched while it runs.
+    pub switches: Switches,
+    /// A line in the log for each request.
+    pub access_log: bool,
+}
+
 /// The outermost middleware.
-pub async fn observe(request: Request, next: Next) -> Response {
-    let id = format!("{:016x}", fastrand::u64(..));
+pub async fn observe(mut request: Request, next: Next) -> Response {
+    let id = id_of(request.headers());
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     let method = request.method().clone();
+    // Without its query, where what was asked and codes of logins stand.
+    let path = request.uri().path().to_owned();
     let began = Instant::now();
     let span = tracing::info_span!("request", %id, %method, route);
+    telemetry::join(&span, request.headers());
+    let observer = request.extensions().get::<Observer>().cloned().unwrap_or_default();
+    let address = request.extensions().get::<Peer>().map(|peer| peer.address);
+    let trail = Trail::of_request(observer.audit, id.as_str().into(), address, span.clone());
+    request.extensions_mut().insert(trail.clone());
     let mut response = next.run(request).instrument(span.clone()).await;
+    if let Some(caller) = response.extensions().get::<Caller>() {
+        trail.note(caller);
+    }
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         write_problem(&mut response, &problem, &id);
     }
@@ -46,14 +74,27 @@ pub async fn observe(request: Request, next: Next) -> Response {
     let took = began.elapsed();
     let status = response.status();
     metrics::count_request(&route, &method, status.as_u16(), took);
+    trail.keep_end(&method, &route, &path, status, took);
     span.in_scope(|| {
         if status.is_server_error() {
             tracing::warn!(status = status.as_u16(), ?took, "answered");
+        } else if observer.access_log {
+            tracing::info!(status = status.as_u16(), ?took, "answered");
         } else {
             tracing::debug!(status = status.as_u16(), ?took, "answered");
         }
     });
     response
+}
+
+/// The id that the client gave its request, if that can stand in a log as it is; else a new one.
+fn id_of(headers: &HeaderMap) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let plain = |id: &&str| {
+        (1..=MAX_ID).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+    };
+    given.filter(plain).map_or_else(|| format!("{:016x}", fastrand::u64(..)), str::to_owned)
 }
 
 fn write_problem(response: &mut Response, problem: &Problem, id: &str) {

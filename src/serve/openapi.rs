@@ -4,6 +4,7 @@
 //! described by the type it is written from.
 
 mod finding;
+mod keys;
 mod operations;
 
 use std::sync::LazyLock;
@@ -57,6 +58,9 @@ pub fn document() -> Value {
     for operation in operations(&mut schemas) {
         let (path, method) = (operation.path, operation.method);
         let mut described = operation.describe(&problem);
+        if path == "/mcp" {
+            also_of_mcp(&mut described);
+        }
         let mut add = |path: String, described: Value| {
             let path = paths.entry(path).or_insert_with(|| Value::Object(Map::new()));
             path[method] = described;
@@ -98,6 +102,20 @@ const SCOPED: [&str; 12] = [
     "/mcp/server-card",
 ];
 
+/// MCP answers in more ways than the others: to notifications with nothing, to requests with a stream
+/// where there is progress to tell of, and it refuses messages by messages.
+fn also_of_mcp(operation: &mut Value) {
+    let responses = &mut operation["responses"];
+    let message = responses["200"]["content"]["application/json"].clone();
+    responses["200"]["content"]["text/event-stream"] = json!({ "schema": { "type": "string" } });
+    responses["202"] = json!({ "description": "Noted" });
+    responses["400"]["description"] = "Bad Request".into();
+    responses["404"]["description"] = "Not Found".into();
+    for status in ["400", "404", "default"] {
+        responses[status]["content"]["application/json"] = message.clone();
+    }
+}
+
 /// The operation below a profile's path; adds to itself the parameter that says the same.
 fn of_profile(operation: &mut Value, problem: &Value) -> Value {
     let parameter = |place: &str, required: bool| {
@@ -106,8 +124,9 @@ fn of_profile(operation: &mut Value, problem: &Value) -> Value {
             "description": "The profile whose view is shown", "schema": { "type": "string" },
         })
     };
-    let refused = response("Not Found", "application/problem+json", problem);
-    operation["responses"]["404"] = refused;
+    let refused = &mut operation["responses"]["404"];
+    refused["description"] = "Not Found".into();
+    refused["content"]["application/problem+json"] = json!({ "schema": problem });
     let mut below = operation.clone();
     let id = format!("{}OfProfile", operation["operationId"].as_str().unwrap_or_default());
     below["operationId"] = id.into();
@@ -131,6 +150,8 @@ struct Operation {
     status: &'static str,
     kind: &'static str,
     answer: Value,
+    /// Other statuses with the same body.
+    also: &'static [u16],
     problems: &'static [u16],
 }
 
@@ -146,6 +167,7 @@ impl Operation {
             status: "200",
             kind: "application/json",
             answer,
+            also: &[],
             problems: &[],
         }
     }
@@ -153,12 +175,12 @@ impl Operation {
     fn describe(self, problem: &Value) -> Value {
         let mut responses = Map::new();
         responses.insert(self.status.into(), response("Answered", self.kind, &self.answer));
+        for status in self.also {
+            let answered = response(in_words(*status), self.kind, &self.answer);
+            responses.insert(status.to_string(), answered);
+        }
         for status in self.problems {
-            let text = axum::http::StatusCode::from_u16(*status)
-                .ok()
-                .and_then(|status| status.canonical_reason())
-                .unwrap_or("Error");
-            let refused = response(text, "application/problem+json", problem);
+            let refused = response(in_words(*status), "application/problem+json", problem);
             responses.insert(status.to_string(), refused);
         }
         responses
@@ -174,6 +196,11 @@ impl Operation {
         }
         operation
     }
+}
+
+fn in_words(status: u16) -> &'static str {
+    let status = axum::http::StatusCode::from_u16(status).ok();
+    status.and_then(|status| status.canonical_reason()).unwrap_or("Error")
 }
 
 fn response(description: &str, kind: &str, schema: &Value) -> Value {

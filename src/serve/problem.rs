@@ -107,6 +107,15 @@ impl Problem {
         )
     }
 
+    /// 503 while it is being stopped.
+    pub fn draining() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "draining",
+            "this toolscout is being stopped: ask another one, or this one after its restart",
+        )
+    }
+
     /// 500 without the reason, which is in the log.
     pub fn internal() -> Self {
         Self::new(

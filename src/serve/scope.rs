@@ -1,7 +1,8 @@
 //! Which view a request is answered from: that of `/p/NAME/…`, or of `?profile=NAME`.
 //!
 //! Invariant: what names a profile is never answered from the whole: an unknown one is refused, in
-//! words that name no other, and so is a request that names two.
+//! words that name no other, and so is a request that names two. For callers who are kept to a
+//! profile there is no other, whatever they name.
 
 use axum::extract::FromRequestParts;
 use axum::extract::rejection::RawPathParamsRejection;
@@ -11,6 +12,7 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 
 use super::problem::Problem;
+use crate::access::caller::Caller;
 use crate::live::Live;
 
 /// The parameter that names a profile, in the path and in the query.
@@ -45,7 +47,11 @@ impl FromRequestParts<Live> for Scoped {
         let in_query = url::form_urlencoded::parse(query.as_bytes())
             .filter(|(key, _)| key == PROFILE)
             .map(|(_, name)| name.into_owned());
-        let mut live = live.clone();
+        let kept_to = parts.extensions.get::<Caller>().and_then(|caller| caller.profile.clone());
+        let mut live = match kept_to {
+            Some(profile) => live.locked(&profile).ok_or_else(no_profile)?,
+            None => live.clone(),
+        };
         for name in in_path.into_iter().chain(in_query) {
             live = within(&live, Some(&name))?;
         }
@@ -59,6 +65,7 @@ pub fn within(live: &Live, profile: Option<&str>) -> Result<Live, Problem> {
         (None, _) => Ok(live.clone()),
         (Some(name), None) => live.scoped(name).ok_or_else(no_profile),
         (Some(name), Some(scope)) if name == scope => Ok(live.clone()),
+        (Some(_), Some(_)) if live.is_locked() => Err(no_profile()),
         (Some(_), Some(_)) => Err(Problem::invalid("two profiles are named: name one")),
     }
 }

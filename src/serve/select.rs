@@ -5,6 +5,7 @@
 //! one generation.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -18,6 +19,7 @@ use super::formats::{self, Shaped, Wants};
 use super::http;
 use super::problem::Problem;
 use super::scope::{self, Scoped};
+use super::trail::Trail;
 use crate::catalog::Catalog;
 use crate::format::{self, Call, Family, Format, Rung, tokens};
 use crate::search::{Answer, Hit, Mode, Query, QueryError, Stale};
@@ -133,6 +135,7 @@ pub struct Selected<'a> {
 /// `POST /v1/select`
 pub async fn select(
     Scoped(live): Scoped,
+    trail: Trail,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let request: SelectRequest = serde_json::from_slice(&body?)
@@ -168,6 +171,7 @@ pub async fn select(
     if query.texts.is_empty() {
         return Err(QueryError::Empty.into());
     }
+    let began = Instant::now();
     let answer = http::ask(&live, &query).await?;
     let catalog = live.catalog();
     let write = move || {
@@ -175,7 +179,9 @@ pub async fn select(
         if conversation.goes_on() {
             turn.add_nothing();
         }
-        http::json(&turn.selected(limit, format, &wants))
+        let selected = turn.selected(limit, format, &wants);
+        trail.keep_select(&live, query.texts, answer.generation, &selected.shaped.ids, began);
+        http::json(&selected)
     };
     Ok(formats::aside(true, write).await.unwrap_or_else(Problem::into_response))
 }
@@ -206,6 +212,7 @@ impl SelectRequest {
             token_budget: self.token_budget,
             family: self.family,
             call: Call { tool_use_id: self.tool_use_id.clone(), call_id: self.call_id.clone() },
+            debug: false,
         }
     }
 }

@@ -8,7 +8,7 @@ mod call;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 
 pub use self::asked::{Asked, Need, SearchRequest};
 pub use self::call::{CallAnswer, CallRequest};
+use super::debug::Debug;
 use super::formats::{Body, Tokens};
 use super::trust::{About, Found, HeldDefinition, History};
 use crate::live::trusted::Known;
@@ -47,6 +48,9 @@ pub struct SearchAnswer<'a> {
     pub why: Option<&'a Why>,
     /// Servers among them whose tools may be out of date.
     pub stale: &'a [Stale],
+    /// What the stages took and found, when an operator asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub debug: Option<Debug<'a>>,
 }
 
 /// The answers to a batch.
@@ -113,6 +117,7 @@ impl<'a> From<&'a Answer> for SearchAnswer<'a> {
             no_good_match: answer.no_good_match,
             why: answer.why.as_ref(),
             stale: &answer.stale,
+            debug: None,
         }
     }
 }
@@ -242,7 +247,9 @@ impl<'a> KnownServer<'a> {
             ttl_s: status.ttl.map(|ttl| ttl.as_secs_f64()),
             private: status.private,
             age_s: status.crawled_at.map(|then| seconds(now.duration_since(then))),
-            next_crawl_s: status.next_crawl.map(|then| seconds(then.duration_since(now))),
+            next_crawl_s: status
+                .next_crawl
+                .map(|then| then.saturating_duration_since(Instant::now()).as_secs()),
             error: status.error.as_deref(),
             login_url: None,
             defects: &status.defects,
@@ -279,6 +286,10 @@ pub struct IndexStatus<'a> {
     pub uptime_s: u64,
     /// The version of toolscout.
     pub version: &'a str,
+    /// The audit log can't be written at the moment, and requests go on without it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub audit_failing: bool,
 }
 
 impl<'a> IndexStatus<'a> {
@@ -295,6 +306,7 @@ impl<'a> IndexStatus<'a> {
             servers: count_states(servers),
             uptime_s: status.started.elapsed().as_secs(),
             version: env!("CARGO_PKG_VERSION"),
+            audit_failing: false,
         }
     }
 }
@@ -331,13 +343,4 @@ pub fn state_name(state: ServerState) -> &'static str {
         ServerState::Paused => "paused",
         ServerState::PendingApproval => "pending_approval",
     }
-}
-
-/// The answer of `/livez` and `/readyz`.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Health {
-    /// `ok`.
-    pub status: &'static str,
-    /// Number of the published generation; 0 before the first.
-    pub generation: u64,
 }

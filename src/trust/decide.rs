@@ -28,7 +28,7 @@ pub struct Choice {
     pub hash: Option<ContentHash>,
 }
 
-/// Why nothing was decided.
+/// Why nothing was decided, or not for long.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecisionError {
     /// There is no such server in the book.
@@ -45,6 +45,12 @@ pub enum DecisionError {
         /// What waits.
         hash: String,
     },
+    /// It is decided, and could not be written down.
+    #[error(
+        "it is decided and in force, but the data folder can't be written: until it can, a restart \
+         would forget it; make room there"
+    )]
+    NotKept,
 }
 
 /// What came of it.

@@ -59,18 +59,23 @@ pub fn save(path: &Path, book: &Book) -> Result<(), SealedError> {
 /// Reads what [`save`] wrote; `None` when there is no such file.
 pub fn load(path: &Path) -> Result<Option<Book>, SealedError> {
     let Some(payload) = KIND.read(path)? else { return Ok(None) };
-    let saved: Saved = wincode::config::deserialize(&payload, limits())
-        .map_err(|_| SealedError::undecodable(path))?;
+    let book = decode(&payload, limits()).ok_or_else(|| SealedError::undecodable(path))?;
+    Ok(Some(book))
+}
+
+/// What a payload says, unless it makes no sense.
+pub(crate) fn decode(payload: &[u8], limits: impl wincode::config::Config) -> Option<Book> {
+    let saved: Saved = wincode::config::deserialize(payload, limits).ok()?;
     let server = |server: SavedServer| {
         let tools = server.tools.into_iter();
         let tools = tools.map(|tool| (tool.name.into(), Arc::new(tool.entry))).collect();
         (ServerId::from(server.id), Arc::new(ServerBook { tools }))
     };
-    Ok(Some(Book {
+    Some(Book {
         servers: saved.servers.into_iter().map(server).collect(),
         shadows: BTreeMap::new(),
         feed: Arc::new(Feed::of(saved.events, saved.newest)),
-    }))
+    })
 }
 
 /// As for the snapshot: the checksum has vouched for the lengths.

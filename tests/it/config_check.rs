@@ -192,9 +192,9 @@ fn every_error_of_every_file_is_told_at_once() {
     assert_eq!((code, shown.as_str()), (2, ""));
     insta::assert_snapshot!(complaints, @r#"
     error: toolscout.toml:1: listen: 0.0.0.0:1 is reachable from other machines, and nobody is asked who they are
-      remedy: listen on 127.0.0.1, or pass --allow-anonymous (allow_anonymous = true) when something in front of it asks
+      remedy: listen on 127.0.0.1, have callers asked by [auth] (`keys = true` is the least), or pass --allow-anonymous (allow_anonymous = true) when something in front of it asks
     error: toolscout.toml:2: allowd_hosts: unknown key
-      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, call, mcp, learn, embed, rerank, registry, profiles, token_key_file, token_keyring, servers
+      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, call, mcp, learn, embed, rerank, registry, profiles, token_key_file, token_keyring, auth, limits, tls, telemetry, audit, tenants, servers
     error: toolscout.toml:4: servers.git.url: the URL scheme "htp" is not supported
       remedy: use http:// or https://
     error: mcp.json:2: servers.git: the server id "git" is also in toolscout.toml:3
@@ -259,7 +259,7 @@ fn strangers_are_let_in_only_on_purpose() {
     assert_eq!(code, 2);
     insta::assert_snapshot!(complaints, @r#"
     error: --listen: 0.0.0.0:7420 is reachable from other machines, and nobody is asked who they are
-      remedy: listen on 127.0.0.1, or pass --allow-anonymous (allow_anonymous = true) when something in front of it asks
+      remedy: listen on 127.0.0.1, have callers asked by [auth] (`keys = true` is the least), or pass --allow-anonymous (allow_anonymous = true) when something in front of it asks
     "#);
     let arguments = ["--listen", "0.0.0.0:7420", "--allow-anonymous"];
     assert_eq!(check(folder.path(), &arguments, &[]).0, 0);

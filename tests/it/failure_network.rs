@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use toolscout::catalog::{Outcome, ServerUpdate};
 use toolscout::config::{NetworkConfig, ServerConfig};
@@ -51,7 +51,7 @@ async fn a_host_that_no_name_server_knows_is_said_to_be_unknown() {
 
 /// The seconds to the next crawl.
 fn due(update: &ServerUpdate) -> u64 {
-    let due = update.next_crawl.unwrap().duration_since(SystemTime::now()).unwrap();
+    let due = update.next_crawl.unwrap().duration_since(Instant::now());
     due.as_secs()
 }
 

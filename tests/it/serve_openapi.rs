@@ -79,6 +79,7 @@ async fn live_responses_are_what_the_document_says() {
         ("/.well-known/mcp", "/.well-known/mcp"),
         ("/livez", "/livez"),
         ("/readyz", "/readyz"),
+        ("/health", "/health"),
         ("/metrics", "/metrics"),
         ("/openapi.json", "/openapi.json"),
     ] {
@@ -117,6 +118,7 @@ async fn live_responses_are_what_the_document_says() {
 
     let early = TestApp::serve(Live::new("not crawled yet"), &config()).await;
     check(&document, "get", "/readyz", &early.get("/readyz").await);
+    check(&document, "get", "/health", &early.get("/health").await);
     check(&document, "get", "/v1/search", &early.get("/v1/search?q=a").await);
     check(&document, "get", "/v1/status", &early.get("/v1/status").await);
 }
@@ -135,6 +137,10 @@ async fn every_get_in_the_document_is_served_and_every_reference_resolves() {
             assert_ne!(reply.status, 405, "{path}");
             match path.as_str() {
                 "/oauth/start/{server}" => assert_eq!(reply.problem(), "no-login"),
+                // There is something to tell where access tokens are taken (auth_tokens.rs).
+                path if path.contains("oauth-protected-resource") => {
+                    assert_eq!(reply.problem(), "no-such-path");
+                }
                 // Absent without a token.
                 path if path.starts_with("/v1/admin/") => {}
                 path => assert!(reply.status != 404, "{path}"),

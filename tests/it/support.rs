@@ -3,7 +3,9 @@
 pub mod app;
 pub mod crawling;
 pub mod fakes;
+pub mod faults;
 pub mod front;
+pub mod issuer;
 pub mod mock_embeddings;
 pub mod mock_http;
 pub mod mock_registry;
@@ -15,3 +17,4 @@ pub mod peers;
 pub mod proxy;
 pub mod service;
 pub mod shared;
+pub mod tenants;

@@ -15,6 +15,7 @@ const mode = {
   wrongIssuer: false, // the redirect says that somebody else answers
   metadataIssuer: false, // the metadata do
   audience: null, // tokens are for this one instead
+  format: "opaque", // or "jwt"
   ttl: 3600, // seconds of an access token
   need: "tools:read", // the scope that the MCP server wants
   registration: true, // tell of dynamic registration
@@ -88,7 +89,8 @@ const provider = new Provider(as, {
       getResourceServerInfo: (_, asked) => ({
         scope: "tools:read tools:admin",
         audience: mode.audience ?? asked,
-        accessTokenFormat: "opaque",
+        accessTokenFormat: mode.format,
+        jwt: { sign: { alg: "RS256" } },
         accessTokenTTL: mode.ttl,
       }),
     },

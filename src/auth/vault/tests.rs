@@ -42,6 +42,20 @@ fn a_login_comes_back_and_nothing_of_it_is_readable() {
 }
 
 #[test]
+fn a_login_of_a_newer_release_is_named_as_such_and_stays_until_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let vault = vault(folder.path());
+    vault.write(&record("a")).unwrap();
+    let path = vault.path("tracker", "login");
+    fs::write(&path, b"toolscout login 2\nsealed in another way").unwrap();
+    let error = vault.read("tracker").unwrap_err();
+    assert!(matches!(error, VaultError::Newer(_)), "{error}");
+    assert!(fs::read(&path).unwrap().ends_with(b"in another way"));
+    vault.write(&record("b")).unwrap();
+    assert_eq!(vault.read("tracker").unwrap(), Some(record("b")));
+}
+
+#[test]
 fn open_doors_are_refused_with_the_command_that_shuts_them() {
     let folder = tempfile::tempdir().unwrap();
     vault(folder.path()).write(&record("a")).unwrap();

@@ -23,6 +23,18 @@ fn calls_are_off_and_read_only_unless_the_file_says_more() {
 }
 
 #[test]
+fn a_call_may_last_as_long_as_the_wait_for_a_word() {
+    let errors = errors("[call]\ntimeout = '2m'\nmax_timeout = '1m'");
+    assert!(errors.contains("call.max_timeout: is shorter than `timeout`"), "{errors}");
+    for (said, timeout) in [("timeout = '2m'\nmax_timeout = '2m'", 120), ("max_timeout = '9s'", 9)]
+    {
+        let loaded = try_toml(&format!("[call]\n{said}"));
+        let call = loaded.unwrap_or_else(|errors| panic!("{errors}")).config.call;
+        assert_eq!((call.timeout.as_secs(), call.max_timeout), (timeout, call.timeout), "{said}");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_calls_is_told() {
     let errors = errors(
         "[call]\nallow = 'some'\ntimeout = '5ms'\nmax_concurrent = 0\n[mcp]\naliases = ['x']\n\

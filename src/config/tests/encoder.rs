@@ -28,8 +28,12 @@ fn an_endpoint_and_a_reranker_come_with_defaults_and_without_their_key() {
         assert!(!format!("{:?}", loaded.config.embed.endpoint).contains("s3cret"));
     }
     let shown = shown.split_once("[embed.endpoint]").unwrap().1;
+    let shown = shown.split_once("[auth").map_or(shown, |(before, _)| before);
     let shown = shown.lines().filter(|line| !line.contains("/m\"")).collect::<Vec<_>>();
-    insta::assert_snapshot!(shown.join("\n"), @r#"
+    // What follows is of other sections.
+    let shown = shown.join("\n");
+    let shown: Vec<_> = shown.split("\n[").take(2).collect();
+    insta::assert_snapshot!(shown.join("\n["), @r#"
 
     url = "http://****@x.test/v1?****"
     model = "m"
@@ -44,8 +48,6 @@ fn an_endpoint_and_a_reranker_come_with_defaults_and_without_their_key() {
     [rerank]
     depth = 20
     deadline = "1s"
-
-    [servers]
     "#);
 }
 

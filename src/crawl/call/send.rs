@@ -12,7 +12,7 @@ use rmcp::model::{
     Tool as McpTool,
 };
 use rmcp::service::{Peer, PeerRequestOptions, RoleClient, ServiceError};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -22,6 +22,7 @@ use crate::crawl::http::Known;
 use crate::crawl::pending::Told;
 use crate::crawl::session::{Era, Session, call_error};
 use crate::crawl::tap;
+use crate::telemetry;
 use crate::tool::Tool;
 
 /// Steps of progress that may wait to be handed on.
@@ -68,14 +69,16 @@ impl Session {
         let mut params = CallToolRequestParams::new(name.to_owned());
         params.arguments = Some(call.arguments.clone());
         let mut options = PeerRequestOptions::no_options();
+        let mut meta = telemetry::meta().unwrap_or_default();
         if self.era == Era::Stateless
             && let Some(input) = &call.input
         {
-            let capabilities =
-                Map::from_iter([(CAPABILITIES.to_owned(), input.capabilities.clone())]);
-            options = options.with_meta(RequestMetaObject::from(capabilities));
+            meta.insert(CAPABILITIES.to_owned(), input.capabilities.clone());
             params.input_responses = input.responses.clone();
             params.request_state.clone_from(&input.state);
+        }
+        if !meta.is_empty() {
+            options = options.with_meta(RequestMetaObject::from(meta));
         }
         let (told, mut steps) = mpsc::channel(STEPS);
         let begun = Arc::new(AtomicBool::new(false));

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{Kept, KeptError, MOST_KNOWN, Picked, State, pick};
 use crate::config::{Config, NetworkConfig, RegistryConfig};
@@ -103,12 +104,13 @@ impl Follower {
     pub fn start(&self, roster: &Roster, shutdown: &CancellationToken) {
         for one in self.0.iter() {
             let (one, roster, shutdown) = (Arc::clone(one), roster.clone(), shutdown.clone());
-            tokio::spawn(async move {
+            let follow = async move {
                 tokio::select! {
                     () = one.follow(&roster) => {}
                     () = shutdown.cancelled() => {}
                 }
-            });
+            };
+            tokio::spawn(follow.in_current_span());
         }
     }
 

@@ -197,7 +197,7 @@ impl McpHandler {
                 texts.into_iter().filter(|text| !text.trim().is_empty()).collect()
             }
         };
-        let answer = self.ask(&Query { texts, ..Query::default() }).await?;
+        let answer = self.ask(&Query { texts, ..Query::default() }, context).await?;
         let catalog = self.live.catalog();
         let metrics = match search {
             Search::AgentCore => None,

@@ -40,8 +40,8 @@ impl News {
     }
 
     /// The same for those who see what `live` shows.
-    pub fn of_view(self, live: Live) -> Self {
-        Self { handler: self.handler.scoped(live), ..self }
+    pub fn of_view(self, live: Live, may_call: bool) -> Self {
+        Self { handler: self.handler.scoped(live).calling(may_call), ..self }
     }
 
     /// `GET /mcp`

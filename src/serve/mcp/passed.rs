@@ -14,9 +14,11 @@ use tokio::sync::mpsc;
 
 use super::super::call::arguments::Asked;
 use super::super::call::{Refused, Way, member};
+use super::super::door::StepUp;
 use super::super::limits::quota::Purse;
 use super::super::observe::Lifted;
 use super::super::raw;
+use super::super::trail::Trail;
 use super::McpHandler;
 use crate::crawl::Progress;
 use crate::crawl::call::Input;
@@ -50,7 +52,8 @@ impl McpHandler {
         let token = context.meta.get_progress_token();
         let (progress, mut steps) = mpsc::channel::<Progress>(STEPS);
         let progress = token.is_some().then_some(progress);
-        let way = Way { input, progress, purse };
+        let trail = Trail::of_mcp(context, &self.audit);
+        let way = Way { trail, input, progress, purse };
         let mut answering = std::pin::pin!(self.calls.pass_on(asked, way));
         // Ends when the call does. Apart from it: who reads nothing holds up no call, which would
         // else count as under way for as long as that, whatever its time limit.
@@ -79,6 +82,18 @@ impl McpHandler {
         raw::whole(complete(result, modern), context)
     }
 
+    /// Has a caller told that they want another scope for that: over HTTP as a challenge, which
+    /// takes the place of what is said here.
+    pub(super) fn step_up(&self, context: &RequestContext<RoleServer>) -> String {
+        let parts = context.extensions.get::<Parts>();
+        if let Some(step_up) = parts.and_then(|parts| parts.extensions.get::<StepUp>())
+            && self.calls.are_on()
+        {
+            step_up.to_call();
+        }
+        "you may not have tools called here: call this one at its own server".to_owned()
+    }
+
     /// What a call of a tool that is not ours means: one of a server, by its id.
     pub(super) async fn named(&self, name: &str, arguments: Option<JsonObject>) -> Option<Asked> {
         if !self.calls.are_on() {
@@ -89,7 +104,7 @@ impl McpHandler {
     }
 
     pub(super) fn no_such_tool(&self) -> ErrorData {
-        let told = if self.calls.are_on() {
+        let told = if self.calls_are_on() {
             "no such tool here: search_tools finds tools, and call_tool calls them by their ids"
         } else {
             "no such tool here: toolscout offers search_tools, get_tool and list_servers; the tools \

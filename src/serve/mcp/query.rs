@@ -76,7 +76,7 @@ impl McpHandler {
             return Ok(None);
         }
         let query = Query { texts: vec![query.to_owned()], ..Query::default() };
-        let answer = self.ask(&query).await;
+        let answer = self.ask(&query, context).await;
         let answer = answer.map_err(|message| ErrorData::invalid_params(message, None))?;
         let catalog = self.live.catalog();
         let tools = answer.hits.iter().map(|hit| aliases::callable(&catalog, &hit.tool));

@@ -9,6 +9,7 @@ use rmcp::service::{RequestContext, RoleServer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::super::trail::Trail;
 use super::McpHandler;
 use super::schema::{read, structured};
 use crate::live::ServerState;
@@ -62,6 +63,9 @@ impl McpHandler {
                 .and_then(|then| now.duration_since(then).ok())
                 .map(|age| age.as_secs()),
         });
-        structured(&Servers { servers: servers.collect() }, context)
+        let servers: Vec<_> = servers.collect();
+        let (trail, way) = Trail::of_mcp(context, &self.audit);
+        trail.keep_list(way, &self.live, "list_servers", servers.len());
+        structured(&Servers { servers }, context)
     }
 }

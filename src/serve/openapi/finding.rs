@@ -39,6 +39,7 @@ fn search(schemas: &mut Schemas) -> Operation {
             many("server", "Only tools of this server; repeatable", false),
             switch("explain", "Say of each tool how it came to its place"),
             query("why", "A tool's id: say why it stands where it does, found or not", &text()),
+            switch("debug", "Say what each stage of the search took and found; for operators"),
             switch("read_only", "Only tools that say, or do not say, that they change nothing"),
             switch("destructive", "Only tools that may, or do not, delete or overwrite"),
             switch("open_world", "Only tools that reach, or do not, beyond their server"),
@@ -68,7 +69,7 @@ fn search(schemas: &mut Schemas) -> Operation {
                 &text(),
             ),
         ],
-        problems: &[400, 503],
+        problems: &[400, 403, 503],
         ..Operation::get(
             "/v1/search",
             "search",
@@ -84,7 +85,7 @@ fn search_many(schemas: &mut Schemas) -> Operation {
     Operation {
         method: "post",
         body: Some(schemas.read::<SearchRequest>()),
-        problems: &[400, 413, 415, 503],
+        problems: &[400, 403, 413, 415, 503],
         ..Operation::get(
             "/v1/search",
             "searchMany",

@@ -7,16 +7,17 @@ use serde_json::{Value, json};
 use super::super::admin::registry::{ApproveServer, Registries};
 use super::super::admin::{ConfigStatus, Done, NewServer};
 use super::super::decide::{Decide, DecidedList, PendingList};
+use super::super::health::{Alive, Health, Ready};
 use super::super::http;
 use super::super::learned::{Feedback, FeedbackTaken, Forgotten, LearnedPage};
 use super::super::limits::quota::QuotaList;
 use super::super::manifest::{Manifest, ServerCard};
 use super::super::profiles::ProfileList;
+use super::super::switches::{LogSwitches, SwitchLog};
+use super::super::tenants::TenantList;
 use super::super::trust::{ChangePage, FindingPage};
-use super::super::wire::{
-    CallAnswer, CallRequest, Health, IndexStatus, KnownTool, ServerList, ToolPage,
-};
-use super::{Operation, Schemas, finding};
+use super::super::wire::{CallAnswer, CallRequest, IndexStatus, KnownTool, ServerList, ToolPage};
+use super::{Operation, Schemas, finding, keys};
 use crate::roster::Reload;
 
 pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
@@ -28,6 +29,8 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.extend(admin(schemas));
     operations.extend(registries(schemas));
     operations.push(profiles(schemas));
+    operations.push(tenants(schemas));
+    operations.extend(keys::operations(schemas));
     operations.push(quotas(schemas));
     operations.extend(learned(schemas));
     operations
@@ -126,6 +129,7 @@ fn logins() -> Vec<Operation> {
 
 /// All of these want the token of the data folder.
 fn admin(schemas: &mut Schemas) -> Vec<Operation> {
+    let log = schemas.written::<LogSwitches>();
     let done = schemas.written::<Done>();
     let change = |path, id, summary, problems| Operation {
         method: "post",
@@ -147,6 +151,21 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
             )
         },
         Operation {
+            problems: &[401, 403],
+            ..Operation::get("/v1/admin/log", "getLog", "What is logged", log.clone())
+        },
+        Operation {
+            method: "put",
+            body: Some(schemas.read::<SwitchLog>()),
+            problems: &[400, 401, 403, 409, 413, 415],
+            ..Operation::get(
+                "/v1/admin/log",
+                "switchLog",
+                "Switch what is logged, for a time or until it is switched again",
+                log,
+            )
+        },
+        Operation {
             method: "post",
             problems: &[401, 422],
             ..Operation::get(
@@ -159,6 +178,7 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
         Operation {
             method: "post",
             body: Some(schemas.read::<NewServer>()),
+            status: "201",
             problems: &[400, 401, 409, 413],
             ..Operation::get(
                 "/v1/admin/servers",
@@ -292,6 +312,19 @@ fn quotas(schemas: &mut Schemas) -> Operation {
     }
 }
 
+/// And this.
+fn tenants(schemas: &mut Schemas) -> Operation {
+    Operation {
+        problems: &[401],
+        ..Operation::get(
+            "/v1/admin/tenants",
+            "listTenants",
+            "Every tenant, and how it does",
+            schemas.written::<TenantList>(),
+        )
+    }
+}
+
 /// What is learned from use; all but the first want the token.
 fn learned(schemas: &mut Schemas) -> Vec<Operation> {
     let text = json!({ "type": "string" });
@@ -390,7 +423,7 @@ fn ops(schemas: &mut Schemas) -> Vec<Operation> {
         Operation {
             method: "post",
             body: Some(message.clone()),
-            problems: &[413, 415],
+            problems: &[400, 406, 413, 415],
             ..Operation::get(
                 "/mcp",
                 "mcp",
@@ -410,13 +443,22 @@ fn ops(schemas: &mut Schemas) -> Vec<Operation> {
             "Where the MCP endpoint is",
             schemas.written::<Manifest>(),
         ),
-        Operation::get("/livez", "live", "The process answers", schemas.written::<Health>()),
+        Operation::get("/livez", "live", "The process answers", schemas.written::<Alive>()),
         Operation {
             problems: &[503],
             ..Operation::get(
                 "/readyz",
                 "ready",
-                "There is something to search",
+                "There is something to search, and what of it is degraded",
+                schemas.written::<Ready>(),
+            )
+        },
+        Operation {
+            also: &[503],
+            ..Operation::get(
+                "/health",
+                "health",
+                "As /readyz, in two words",
                 schemas.written::<Health>(),
             )
         },

@@ -43,6 +43,7 @@ fn answer(catalog: &Catalog, found: &[usize]) -> Answer {
         why: None,
         stale: Vec::new(),
         repeated: false,
+        stages: None,
     }
 }
 

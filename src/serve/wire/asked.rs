@@ -90,6 +90,9 @@ pub struct SearchRequest {
     /// The id of a tool: say why it stands where it does, found or not.
     #[serde(default)]
     pub why: Option<String>,
+    /// Say what each stage of the search took and found; for operators.
+    #[serde(default)]
+    pub debug: bool,
     /// The shape that the tools come in, as `result`; without it they are described in `tools`.
     #[serde(default)]
     pub format: Option<Format>,
@@ -168,6 +171,7 @@ impl SearchRequest {
             token_budget: self.token_budget,
             family: self.family,
             call: Call { tool_use_id: self.tool_use_id, call_id: self.call_id },
+            debug: self.debug,
         };
         wants.check()?;
         let Some(batch) = self.batch else {

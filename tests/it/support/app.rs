@@ -176,8 +176,13 @@ impl TestApp {
     }
 
     pub async fn of(rooms: Rooms, config: &Config) -> Self {
-        let live = rooms.live.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(listener, rooms, config)
+    }
+
+    /// On a listener whose address had to be known before.
+    pub fn on(listener: TcpListener, rooms: Rooms, config: &Config) -> Self {
+        let live = rooms.live.clone();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let task = tokio::spawn({

@@ -80,6 +80,20 @@ def call_tool(request):
         return reply(request, json.dumps({"content": [], "structuredContent": params}))
     if what == "die once":
         return reply(request, '{"content": []}')
+    if what.get("wait"):
+        threading.Thread(target=wait, args=(request, what), daemon=True).start()
+    else:
+        answer(request, what)
+
+
+def wait(request, what):
+    """Answers once the test touches a file, other calls meanwhile."""
+    while not os.path.exists(PATH + ".go"):
+        time.sleep(0.02)
+    answer(request, what)
+
+
+def answer(request, what):
     for step in what.get("progress", []):
         told = {"progressToken": params["_meta"]["progressToken"], **step}
         say(json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": told}))

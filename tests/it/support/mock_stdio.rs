@@ -40,6 +40,11 @@ impl MockStdio {
         std::fs::write(self.path("script.die"), "").unwrap();
     }
 
+    /// Has calls answered that wait.
+    pub fn go(&self) {
+        std::fs::write(self.path("script.go"), "").unwrap();
+    }
+
     /// The methods that were called, and `start PID` for each process.
     pub fn log(&self) -> Vec<String> {
         let log = std::fs::read_to_string(self.path("script.log")).unwrap_or_default();

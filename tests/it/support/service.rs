@@ -19,6 +19,8 @@ use crate::config_check::toolscout;
 pub struct Service {
     /// `http://` or `https://`, and the address it listens on.
     pub url: String,
+    /// The words of its first line.
+    pub words: Vec<String>,
     child: Child,
     log: Arc<Mutex<String>>,
     client: reqwest::Client,
@@ -58,6 +60,7 @@ impl Service {
             .find(|word| word.starts_with("http://") || word.starts_with("https://"));
         Self {
             url: url.unwrap().to_owned(),
+            words: first.split_whitespace().map(str::to_owned).collect(),
             child,
             log,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),

@@ -1,0 +1,4 @@
+//! See `toolscout::fuzzing`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| toolscout::fuzzing::events(data));

@@ -1,0 +1,264 @@
+//! What is known of a request on its way: its id, where it came from, who asks; and what of it is
+//! kept in the audit log.
+//!
+//! Invariant: every way that finds, lists, reads or calls tools, and every operator's route, leaves
+//! one event; no result does.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
+use rmcp::service::{RequestContext, RoleServer};
+use serde_json::{Map, Value};
+use tracing::Span;
+
+use super::scope::PREFIX;
+use crate::access::caller::{Caller, Proof};
+use crate::audit::{Action, Audit, Event, Way};
+use crate::live::Live;
+use crate::search::Answer;
+use crate::tool::ToolId;
+
+/// Goes with a request; cheap to clone.
+#[derive(Clone, Default)]
+pub struct Trail(Arc<Known>);
+
+#[derive(Default)]
+struct Known {
+    audit: Audit,
+    id: Option<Arc<str>>,
+    address: Option<IpAddr>,
+    way: Option<Way>,
+    caller: OnceLock<Caller>,
+    span: Option<Span>,
+}
+
+/// Routes that list what many may see; the part after a profile's prefix.
+const LISTS: [&str; 6] = [
+    "/v1/tools",
+    "/v1/servers",
+    "/v1/anthropic/tools",
+    "/v1/openai/tools",
+    "/v1/changes",
+    "/v1/findings",
+];
+
+impl Trail {
+    /// Of a request that came over HTTP.
+    pub fn of_request(audit: Audit, id: Arc<str>, address: Option<IpAddr>, span: Span) -> Self {
+        let (id, way, span) = (Some(id), Some(Way::Http), Some(span));
+        Self(Arc::new(Known { audit, id, address, way, span, ..Known::default() }))
+    }
+
+    /// Of a request over stdin, which is whoever runs this toolscout.
+    pub fn of_stdio(audit: Audit) -> Self {
+        let id = Some(format!("{:016x}", fastrand::u64(..)).into());
+        let caller = OnceLock::from(Caller { name: "stdio".into(), ..Caller::operator() });
+        let way = Some(Way::Stdio);
+        Self(Arc::new(Known { audit, id, way, caller, ..Known::default() }))
+    }
+
+    /// The span of something that is done for this request, in whichever task that is.
+    pub fn span_of(&self, tool: &str) -> Span {
+        // As the caller spelt it: escaped, and cut.
+        let tool: String = tool.chars().take(64).collect();
+        match &self.0.span {
+            Some(span) => tracing::debug_span!(parent: span, "tools/call", ?tool),
+            None => tracing::debug_span!("tools/call", ?tool),
+        }
+    }
+
+    /// Of a request over MCP; `stdio` where it came that way.
+    pub fn of_mcp(context: &RequestContext<RoleServer>, stdio: &Audit) -> (Self, Way) {
+        let parts = context.extensions.get::<Parts>();
+        if let Some(trail) = parts.and_then(|parts| parts.extensions.get::<Self>()) {
+            return (trail.clone(), Way::Mcp);
+        }
+        (Self::of_stdio(stdio.clone()), Way::Stdio)
+    }
+
+    /// Notes who asks, unless that is known.
+    pub fn note(&self, caller: &Caller) {
+        let _ = self.0.caller.set(caller.clone());
+    }
+
+    /// Who asks.
+    pub fn caller(&self) -> Caller {
+        self.0.caller.get().cloned().unwrap_or_else(Caller::anonymous)
+    }
+
+    /// An event of this request.
+    fn event(&self, action: Action, outcome: impl Into<Cow<'static, str>>) -> Event {
+        Event {
+            request: self.0.id.clone(),
+            way: self.0.way.unwrap_or(Way::Own),
+            caller: self.0.caller.get().cloned(),
+            address: self.0.address,
+            at: SystemTime::now(),
+            ..Event::own(action, outcome)
+        }
+    }
+
+    /// Keeps that tools were looked for, and what was found.
+    pub fn keep_search<E>(
+        &self,
+        way: Way,
+        live: &Live,
+        queries: &[String],
+        answer: Result<&Answer, &E>,
+        began: Instant,
+    ) {
+        self.0.audit.keep(|| {
+            let hits = answer.ok().into_iter().flat_map(|answer| &answer.hits);
+            Event {
+                way,
+                profile: live.scope().map(Into::into),
+                queries: queries.to_vec(),
+                tools: hits.map(|hit| hit.tool.id.clone()).collect(),
+                generation: answer.ok().map(|answer| answer.generation),
+                took: Some(began.elapsed()),
+                ..self.event(Action::Search, if answer.is_ok() { "answered" } else { "refused" })
+            }
+        });
+    }
+
+    /// Keeps that tools were chosen for a conversation.
+    pub fn keep_select(
+        &self,
+        live: &Live,
+        queries: Vec<String>,
+        generation: u64,
+        tools: &[&str],
+        began: Instant,
+    ) {
+        self.0.audit.keep(|| Event {
+            profile: live.scope().map(Into::into),
+            queries,
+            tools: tools.iter().map(|id| ToolId::from(*id)).collect(),
+            generation: Some(generation),
+            took: Some(began.elapsed()),
+            ..self.event(Action::Select, "answered")
+        });
+    }
+
+    /// Keeps that one definition was read, or was to be.
+    pub fn keep_get(&self, way: Way, live: &Live, asked: &str, found: Option<&ToolId>) {
+        self.0.audit.keep(|| Event {
+            way,
+            profile: live.scope().map(Into::into),
+            target: found.is_none().then(|| asked.to_owned()),
+            tools: found.into_iter().cloned().collect(),
+            ..self.event(Action::Get, if found.is_some() { "answered" } else { "unknown_tool" })
+        });
+    }
+
+    /// Keeps that servers were listed.
+    pub fn keep_list(&self, way: Way, live: &Live, what: &str, count: usize) {
+        self.0.audit.keep(|| Event {
+            way,
+            profile: live.scope().map(Into::into),
+            target: Some(what.to_owned()),
+            count: u64::try_from(count).ok(),
+            ..self.event(Action::List, "answered")
+        });
+    }
+
+    /// A call that is kept when it has ended, also where nobody waited for it.
+    pub fn begin_call(
+        &self,
+        way: Way,
+        live: &Live,
+        asked: Option<(&str, &Map<String, Value>)>,
+    ) -> CallKept {
+        let kept = self.0.audit.is_on().then(|| Event {
+            way,
+            profile: live.scope().map(Into::into),
+            target: asked.map(|(id, _)| id.to_owned()),
+            arguments: asked.map(|(_, arguments)| arguments.clone()),
+            ..self.event(Action::Call, "cancelled")
+        });
+        CallKept { audit: self.0.audit.clone(), event: kept, began: Instant::now() }
+    }
+
+    /// Keeps what can be told of a request by its path and its end.
+    pub fn keep_end(
+        &self,
+        method: &Method,
+        route: &str,
+        path: &str,
+        status: StatusCode,
+        took: Duration,
+    ) {
+        let place = route.strip_prefix(PREFIX).unwrap_or(route);
+        let action = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Action::Refused,
+            _ if place.starts_with("/v1/admin/") => Action::Admin,
+            _ if place.starts_with("/oauth/") => Action::Login,
+            _ if method == Method::GET && LISTS.contains(&place) => Action::List,
+            _ => return,
+        };
+        self.0.audit.keep(|| Event {
+            target: Some(format!("{method} {path}")),
+            took: Some(took),
+            ..self.event(action, status.as_u16().to_string())
+        });
+    }
+}
+
+/// See [`Trail::begin_call`].
+pub struct CallKept {
+    audit: Audit,
+    event: Option<Event>,
+    began: Instant,
+}
+
+impl CallKept {
+    /// It ended like this; `tool` is what was called, where there is one.
+    pub fn ended(mut self, outcome: &'static str, tool: Option<&ToolId>) {
+        if let Some(event) = &mut self.event {
+            event.outcome = outcome.into();
+            event.tools = tool.into_iter().cloned().collect();
+        }
+    }
+}
+
+impl Drop for CallKept {
+    fn drop(&mut self) {
+        let Some(event) = self.event.take() else { return };
+        let (at, took) = (SystemTime::now(), Some(self.began.elapsed()));
+        self.audit.keep(|| Event { at, took, ..event });
+    }
+}
+
+/// Notes who asks, once the door has let them in: the layer next to the routes.
+pub async fn know(request: Request, next: Next) -> Response {
+    let extensions = request.extensions();
+    if let (Some(trail), Some(caller)) = (extensions.get::<Trail>(), extensions.get::<Caller>()) {
+        trail.note(caller);
+    }
+    next.run(request).await
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Trail {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
+    }
+}
+
+impl Trail {
+    /// Whoever asks may see what happens inside.
+    pub fn is_operators(&self) -> bool {
+        self.0.caller.get().is_some_and(|caller| {
+            caller.scopes.has(crate::access::caller::Scope::Admin) && caller.proof != Proof::None
+        })
+    }
+}
