@@ -174,7 +174,8 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
             Err(found) => errors.extend(found),
         }
     }
-    if servers.is_empty() && registries.is_empty() && !sources.demo {
+    let none = servers.is_empty() && registries.is_empty() && tenants.is_empty();
+    if none && !sources.demo {
         warnings.push(place.error(Problem::Nothing));
     }
     let left_out = if sources.leave_out { of_entries(&mut errors, sources) } else { Vec::new() };

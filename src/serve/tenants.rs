@@ -134,7 +134,7 @@ pub async fn dispatch(State(tenants): State<Tenants>, request: Request, next: Ne
         Err(problem) => problem.into_response(),
         Ok(None) => next.run(request).await,
         Ok(Some((name, by_operator))) => {
-            let span = tracing::info_span!("tenant", name = &*name);
+            let span = tracing::info_span!("of", tenant = &*name);
             answer(&tenants, &name, by_operator, request, next).instrument(span).await
         }
     }

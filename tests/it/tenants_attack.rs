@@ -52,8 +52,8 @@ fn of(name: &str) -> String {
     )
 }
 
-/// A toolscout with both tenants and something of its own.
-async fn shared() -> (tempfile::TempDir, Service) {
+/// Where a toolscout has both tenants and something of its own.
+fn shared() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     write_catalog(folder.path(), "acme", ACME);
     write_catalog(folder.path(), "beta", BETA);
@@ -64,17 +64,15 @@ async fn shared() -> (tempfile::TempDir, Service) {
     let more = "[auth]\nkeys = true\n[tenants.acme]\nconfig = 'acme.toml'\n[tenants.beta]\n\
                 config = 'beta.toml'\n";
     configure(folder.path(), &format!("{main}{more}"));
-    let service = Service::start(folder.path(), &[]).await;
-    (folder, service)
+    folder
 }
 
-/// A toolscout that has what acme has, and nobody else.
-async fn alone() -> (tempfile::TempDir, Service) {
+/// Where one has what acme has, and nobody else.
+fn alone() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     write_catalog(folder.path(), "acme", ACME);
     configure(folder.path(), &format!("{}[auth]\nkeys = true\n", of("acme")));
-    let service = Service::start(folder.path(), &[]).await;
-    (folder, service)
+    folder
 }
 
 async fn until_listed(asker: &Asker, service: &Service, count: usize) {
@@ -228,12 +226,16 @@ fn messages() -> Vec<(&'static str, Value)> {
 
 #[tokio::test]
 async fn a_tenant_hears_what_a_toolscout_of_its_own_would_say() {
-    let (folder, shared) = shared().await;
-    let (own, alone) = alone().await;
+    let (folder, own) = (shared(), alone());
     let all = ["search", "call", "admin"];
-    let mine = Asker::known(&shared, &key(folder.path(), Some("acme"), &all).await).await;
-    let theirs = Asker::known(&alone, &key(own.path(), None, &all).await).await;
-    let beta = Asker::known(&shared, &key(folder.path(), Some("beta"), &all).await).await;
+    let mine = key(folder.path(), Some("acme"), &all).await;
+    let beta = key(folder.path(), Some("beta"), &all).await;
+    let theirs = key(own.path(), None, &all).await;
+    let shared = Service::start(folder.path(), &[]).await;
+    let alone = Service::start(own.path(), &[]).await;
+    let mine = Asker::new(&shared, Some(&mine));
+    let beta = Asker::new(&shared, Some(&beta));
+    let theirs = Asker::new(&alone, Some(&theirs));
     until_listed(&mine, &shared, ACME.len()).await;
     until_listed(&beta, &shared, BETA.len()).await;
     until_listed(&theirs, &alone, ACME.len()).await;
@@ -280,13 +282,18 @@ async fn a_tenant_hears_what_a_toolscout_of_its_own_would_say() {
 
 #[tokio::test]
 async fn what_belongs_to_the_process_is_for_operators() {
-    let (folder, shared) = shared().await;
+    let folder = shared();
     let all = ["search", "call", "admin"];
-    let acme = Asker::known(&shared, &key(folder.path(), Some("acme"), &all).await).await;
+    let acme = key(folder.path(), Some("acme"), &all).await;
     let beta = key(folder.path(), Some("beta"), &all).await;
-    let main = Asker::known(&shared, &key(folder.path(), None, &["search"]).await).await;
+    let gamma = key(folder.path(), Some("gamma"), &all).await;
+    let main = key(folder.path(), None, &["search"]).await;
+    let operator = key(folder.path(), None, &all).await;
+    let shared = Service::start(folder.path(), &[]).await;
+    let acme = Asker::new(&shared, Some(&acme));
+    let main = Asker::new(&shared, Some(&main));
     until_listed(&acme, &shared, ACME.len()).await;
-    for path in ["/metrics", "/v1/admin/tenants"] {
+    for path in ["/metrics", "/v1/admin/tenants", "/v1/admin/quotas", "/v1/admin/log"] {
         let told = acme.get(path).await;
         assert_eq!((told.status, told.problem()), (404, "no-such-path".into()), "{path}");
         assert!(main.get(path).await.status == 403, "{path}");
@@ -300,7 +307,7 @@ async fn what_belongs_to_the_process_is_for_operators() {
     assert_eq!(refused.status, 400, "{refused:?}");
     let made = acme.post("/v1/admin/keys", &json!({"name": "x"})).await.json();
     assert_eq!(made["tenant"], "acme", "{made}");
-    let operator = Asker::known(&shared, &key(folder.path(), None, &all).await).await;
+    let operator = Asker::new(&shared, Some(&operator));
     let every = operator.get("/v1/admin/keys").await.json();
     let of_beta = every["keys"].as_array().unwrap().iter().find(|key| key["tenant"] == "beta");
     let id = of_beta.unwrap()["id"].as_str().unwrap();
@@ -309,7 +316,7 @@ async fn what_belongs_to_the_process_is_for_operators() {
     assert_eq!(revoked.status, 404, "{revoked:?}");
     assert_eq!(Asker::new(&shared, Some(&beta)).get("/v1/status").await.status, 200);
     // A key of a tenant that never was tells nothing of those that are.
-    let nobody = Asker::known(&shared, &key(folder.path(), Some("gamma"), &all).await).await;
+    let nobody = Asker::new(&shared, Some(&gamma));
     for path in ["/v1/tools", "/mcp", "/v1/admin/keys", "/metrics"] {
         let told = nobody.get(path).await;
         assert_eq!((told.status, told.problem()), (403, "not-served".into()), "{path}");
@@ -319,16 +326,19 @@ async fn what_belongs_to_the_process_is_for_operators() {
 
 #[tokio::test]
 async fn what_another_does_changes_nothing_for_a_tenant() {
-    let (folder, shared) = shared().await;
+    let folder = shared();
     let all = ["search", "call", "admin"];
-    let acme = Asker::known(&shared, &key(folder.path(), Some("acme"), &all).await).await;
-    let beta = Asker::known(&shared, &key(folder.path(), Some("beta"), &all).await).await;
+    let acme = key(folder.path(), Some("acme"), &all).await;
+    let beta = key(folder.path(), Some("beta"), &all).await;
+    let shared = Service::start(folder.path(), &[]).await;
+    let (acme, beta) = (Asker::new(&shared, Some(&acme)), Asker::new(&shared, Some(&beta)));
     until_listed(&acme, &shared, ACME.len()).await;
     until_listed(&beta, &shared, BETA.len()).await;
     let stream = acme.request(Method::GET, "/mcp").header("accept", "text/event-stream");
     let mut stream = stream.send().await.unwrap();
     assert_eq!(stream.status(), 200);
     let before = acme.get("/v1/status").await.json()["generation"].clone();
+    let changes = acme.get("/v1/changes").await.json();
     // A query that the other asked first is no repetition here, and teaches nothing.
     for _ in 0..3 {
         assert_eq!(beta.get("/v1/search?q=read+letters").await.status, 200);
@@ -344,7 +354,8 @@ async fn what_another_does_changes_nothing_for_a_tenant() {
     assert_eq!(beta.post("/v1/admin/servers/beta-file/refresh", &json!({})).await.status, 200);
     until_listed(&beta, &shared, 2).await;
     assert_eq!(acme.get("/v1/status").await.json()["generation"], before);
-    assert_eq!(acme.get("/v1/changes").await.json()["changes"], json!([]));
+    assert_eq!(acme.get("/v1/changes").await.json(), changes);
+    assert_ne!(beta.get("/v1/changes").await.json()["events"], json!([]));
     let heard = tokio::time::timeout(Duration::from_millis(300), stream.chunk()).await;
     assert!(heard.is_err(), "news of another: {heard:?}");
     // Its own does.

@@ -46,12 +46,16 @@ async fn each_servers_credentials_are_its_tenants() {
     for name in ["ACME", "BETA", "MAIN"] {
         command.env(format!("{name}_TOKEN"), format!("secret-of-{name}"));
     }
+    let scopes = ["search", "call"];
+    let keys = [
+        key(folder.path(), Some("acme"), &scopes).await,
+        key(folder.path(), Some("beta"), &scopes).await,
+        key(folder.path(), None, &scopes).await,
+    ];
     let service = Service::of(command).await;
-    for (tenant, mock, name) in
-        [(Some("acme"), &acme, "ACME"), (Some("beta"), &beta, "BETA"), (None, &main, "MAIN")]
+    for (key, (mock, name)) in keys.iter().zip([(&acme, "ACME"), (&beta, "BETA"), (&main, "MAIN")])
     {
-        let key = key(folder.path(), tenant, &["search", "call"]).await;
-        let asker = Asker::known(&service, &key).await;
+        let asker = Asker::new(&service, Some(key));
         let id = format!("crm/{}", name.to_lowercase());
         service
             .until("listed", async || {
@@ -75,7 +79,6 @@ async fn each_servers_credentials_are_its_tenants() {
         }
     }
     assert!(!service.log().contains("secret-of-"), "{}", service.log());
-    // Lines about a tenant's servers say whose they are.
     service.stop().await;
 }
 
@@ -104,9 +107,9 @@ async fn a_child_is_given_nothing_of_another_tenant() {
     );
     let mut command = serve(folder.path(), &[]);
     command.env("ACME_TOKEN", "secret-of-acme").env("BETA_TOKEN", "secret-of-beta");
-    let service = Service::of(command).await;
     let key = key(folder.path(), Some("acme"), &["search"]).await;
-    let asker = Asker::known(&service, &key).await;
+    let service = Service::of(command).await;
+    let asker = Asker::new(&service, Some(&key));
     service
         .until("listed", async || {
             let told = asker.get("/v1/tools").await;

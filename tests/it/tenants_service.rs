@@ -52,9 +52,10 @@ async fn a_tenant_comes_changes_and_goes_with_a_reload() {
     catalog_of(folder, "acme", "one");
     catalog_of(folder, "beta", "two");
     configure_with(folder, &["acme"]);
+    let acme = key(folder, Some("acme"), &["search"]).await;
+    let beta = key(folder, Some("beta"), &["search"]).await;
     let service = Service::start(folder, &[]).await;
-    let acme = Asker::known(&service, &key(folder, Some("acme"), &["search"]).await).await;
-    let beta = Asker::known(&service, &key(folder, Some("beta"), &["search"]).await).await;
+    let (acme, beta) = (Asker::new(&service, Some(&acme)), Asker::new(&service, Some(&beta)));
     listed(&service, &acme, "acme/one").await;
     assert_eq!(beta.get("/v1/tools").await.problem(), "not-served");
 
@@ -114,9 +115,10 @@ async fn a_wrong_file_stops_the_start_and_an_unreadable_folder_only_its_tenant()
     let tokens = folder.join("data/tenants/beta/tokens");
     std::fs::create_dir_all(&tokens).unwrap();
     std::fs::set_permissions(&tokens, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let acme = key(folder, Some("acme"), &["search"]).await;
+    let beta = key(folder, Some("beta"), &["search"]).await;
     let service = Service::start(folder, &[]).await;
-    let acme = Asker::known(&service, &key(folder, Some("acme"), &["search"]).await).await;
-    let beta = Asker::known(&service, &key(folder, Some("beta"), &["search"]).await).await;
+    let (acme, beta) = (Asker::new(&service, Some(&acme)), Asker::new(&service, Some(&beta)));
     listed(&service, &acme, "acme/one").await;
     service
         .until("failed", async || state(&service, folder, "beta").await["state"] == "failed")
@@ -142,16 +144,18 @@ async fn an_operator_administers_a_tenant_by_name() {
     std::fs::write(folder.join("acme.toml"), format!("[servers.door]\nurl = '{}'\n", door.url))
         .unwrap();
     configure_with(folder, &["acme"]);
+    let acme = key(folder, Some("acme"), &["search"]).await;
+    let plain = key(folder, None, &["search", "call"]).await;
     let service = Service::start(folder, &[]).await;
-    let acme = Asker::known(&service, &key(folder, Some("acme"), &["search"]).await).await;
+    let acme = Asker::new(&service, Some(&acme));
     listed(&service, &acme, "door/open").await;
     let cli = async |args: &[&str]| {
         run(folder, &[args, &["--data", "data", "--url", &service.url]].concat()).await
     };
     let paused = cli(&["server", "pause", "door", "--tenant", "acme"]).await;
     assert_eq!(paused.stdout, "door is paused\n", "{}", paused.stderr);
-    let servers = acme.get("/v1/servers").await.json();
-    assert_eq!(servers["servers"][0]["state"], "paused", "{servers}");
+    let state = async || acme.get("/v1/servers").await.json()["servers"][0]["state"].clone();
+    service.until("paused", async || state().await == "paused").await;
     // Without the name it is about the main configuration, which has no such server.
     let unknown = cli(&["server", "resume", "door"]).await;
     assert!(unknown.code != 0 && unknown.stderr.contains("no server `door`"), "{}", unknown.stderr);
@@ -163,8 +167,6 @@ async fn an_operator_administers_a_tenant_by_name() {
     assert_eq!(twice.get("/v1/tools").await.json()["tools"][0]["id"], "door/open");
     twice.more.push((TENANT, "acme".to_owned()));
     assert_eq!(twice.get("/v1/tools").await.status, 400);
-    let plain = key(folder, None, &["search", "call"]).await;
-    Asker::known(&service, &plain).await;
     let plain = Asker::with(&service, Some(&plain), (TENANT, "acme"));
     assert!(!plain.get("/v1/tools").await.text.contains("door/open"));
     service.stop().await;
@@ -177,10 +179,11 @@ async fn gauges_and_log_lines_say_whose_they_are() {
     catalog_of(folder, "acme", "one");
     catalog_of(folder, "beta", "two");
     configure_with(folder, &["acme", "beta"]);
+    let acme = key(folder, Some("acme"), &["search"]).await;
+    let beta = key(folder, Some("beta"), &["search"]).await;
     let service = Service::start(folder, &["--log-format", "json"]).await;
-    for (name, id) in [("acme", "acme/one"), ("beta", "beta/two")] {
-        let asker = Asker::known(&service, &key(folder, Some(name), &["search"]).await).await;
-        listed(&service, &asker, id).await;
+    for (key, id) in [(acme, "acme/one"), (beta, "beta/two")] {
+        listed(&service, &Asker::new(&service, Some(&key)), id).await;
     }
     let metrics = Asker::new(&service, Some(&operator(folder))).get("/metrics").await;
     assert_eq!(metrics.status, 200);
@@ -204,7 +207,7 @@ async fn gauges_and_log_lines_say_whose_they_are() {
     let published: Vec<Value> =
         lines.filter(|line| line["fields"]["message"] == "published").collect();
     for name in ["acme", "beta"] {
-        let of = |line: &&Value| line["span"]["name"] == name || line["spans"][0]["name"] == name;
+        let of = |line: &&Value| line["spans"][0]["tenant"] == name;
         assert!(published.iter().any(|line| of(&line)), "{name}: {published:?}");
     }
     service.stop().await;

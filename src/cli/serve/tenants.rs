@@ -181,7 +181,7 @@ impl Tenancy {
                 tenancy.run(&name, (watch, loaded.config), &roster, stop).await;
             }
         };
-        let span = tracing::info_span!("tenant", name);
+        let span = tracing::info_span!("of", tenant = name);
         let task = self.0.runtime.spawn(run.instrument(span));
         Running { config, roster, stop, task }
     }

@@ -61,13 +61,6 @@ impl Asker {
         Self { url, key, more: Vec::new(), client: client.build().unwrap() }
     }
 
-    /// The same with a key, once it counts.
-    pub async fn known(service: &Service, key: &str) -> Self {
-        let asker = Self::new(service, Some(key));
-        service.until("the key counts", async || asker.get("/v1/status").await.status != 401).await;
-        asker
-    }
-
     /// The same with one more header.
     pub fn with(service: &Service, key: Option<&str>, header: (&'static str, &str)) -> Self {
         let more = vec![(header.0, header.1.to_owned())];
