@@ -2,11 +2,15 @@
 # Latency of `GET /v1/search` under an open-loop load, at rest and while the catalog changes.
 #
 #   scripts/load.sh [--seconds N] [--rates A,B,C] [--url URL] [--picture FILE]
+#   scripts/load.sh --overload [--seconds N] [--url URL]
 #
 #   --seconds N      length of each of the four runs (30)
 #   --rates A,B,C    requests a second of 1, 8 and 64 clients (50,50,100)
 #   --url URL        a server that runs already; else one is started, and ended after
 #   --picture FILE   where the picture goes (docs/latency.svg); raw figures: target/load/
+#   --overload       what is left at ten times the capacity, and how soon all is well again, instead:
+#                    scripts/overload.py says how that is measured. Server and clients get half of
+#                    the cores each, so that the one does not take from the other
 #
 #   scripts/load.sh --seconds 5 --picture /dev/null  a quick look
 #   scripts/load.sh --rates 100,200,300              closer to where the machine is full
@@ -30,10 +34,11 @@ say() { printf 'load: %s\n' "$*" >&2; }
 die() { say "$*" && exit 1; }
 usage() { say "$*; see scripts/load.sh --help" && exit 2; }
 
-seconds=30 rates=50,50,100 url='' picture=docs/latency.svg
+seconds=30 rates=50,50,100 url='' picture=docs/latency.svg overload=''
 while (($#)); do
   case $1 in
     --help | -h) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" && exit 0 ;;
+    --overload) overload=1 && shift ;;
     --seconds | --rates | --url | --picture)
       [[ -n ${2-} ]] || usage "$1 wants a value"
       printf -v "${1#--}" %s "$2" && shift 2
@@ -52,7 +57,12 @@ done
 binary=${TOOLSCOUT_BIN:-${CARGO_TARGET_DIR:-target}/release/toolscout}
 [[ -n $url || -n ${TOOLSCOUT_BIN-} || -x $binary ]] || cargo build --release --locked
 oha=target/tools/bin/oha
-[[ $("$oha" --version 2>/dev/null) == "oha $oha_version" ]] || {
+cores=$(getconf _NPROCESSORS_ONLN)
+ours=() theirs=()
+if [[ -n $overload ]] && ((cores > 1)) && command -v taskset >/dev/null; then
+  ours=(taskset -c "0-$((cores / 2 - 1))") theirs=(taskset -c "$((cores / 2))-$((cores - 1))")
+fi
+[[ -n $overload || $("$oha" --version 2>/dev/null) == "oha $oha_version" ]] || {
   say "installing oha $oha_version, the load generator, into target/tools: minutes, this once"
   cargo install --locked --quiet --root target/tools oha --version "$oha_version"
 }
@@ -96,7 +106,7 @@ ask() { curl --silent --fail --noproxy '*' --max-time 10 "${url%/}$1"; }
 number() { ask /v1/status | grep -o "\"$1\":[0-9]*" | cut -d: -f2; }
 server=''
 if [[ -z $url ]]; then
-  "$binary" serve --config "$work/toolscout.toml" --data "$work/data" --listen 127.0.0.1:0 \
+  "${ours[@]}" "$binary" serve --config "$work/toolscout.toml" --data "$work/data" --listen 127.0.0.1:0 \
     "${demo[@]}" >"$work/out" 2>"$work/log" &
   server=$!
   until url=$(grep -so 'http://[^ ]*' "$work/out") && ask /readyz >/dev/null; do
@@ -114,9 +124,13 @@ for ((tries = 0; tries < 100; tries++)); do
 done
 ((tries < 100)) || die "after five minutes the index has $tools of about $lines tools"
 python3 scripts/load_picture.py sample "${url%/}" "${queries[@]}" >"$work/urls"
-cores=$(getconf _NPROCESSORS_ONLN)
 conditions="$tools tools, $(grep -c . "$work/urls") queries of $from, $cores cores, $seconds s a run"
 say "$conditions"
+if [[ -n $overload ]]; then
+  "${theirs[@]}" python3 scripts/overload.py "$work/urls" "$seconds" &
+  wait $!
+  exit
+fi
 echo "{\"conditions\":\"$conditions\",\"cores\":$cores,\"ticks\":$(getconf CLK_TCK)}" >"$work/runs.jsonl"
 
 now() { # microseconds, the server's CPU ticks and kB of memory, and the generation, as JSON

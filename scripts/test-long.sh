@@ -4,6 +4,7 @@
 #   long         the tests named long_… (the short run skips them), on a release build
 #   upstreams    scripts/upstreams.sh: real servers, as docs/upstreams.md has them
 #   conformance  the auth scenarios of the MCP conformance suite, on a release build
+#   overload     scripts/load.sh --overload: what is left at ten times the capacity
 #   soak         scripts/soak.sh: ten minutes of continuous change, on a release build
 #   fuzz         scripts/fuzz.sh, five minutes for each target
 #   sanitize     scripts/sanitize.sh, with AddressSanitizer where there is a nightly compiler
@@ -40,6 +41,11 @@ section_upstreams() {
 section_conformance() {
   cargo build --release --locked --quiet
   scripts/conformance.sh target/release/toolscout
+}
+
+section_overload() {
+  cargo build --release --locked --quiet
+  scripts/load.sh --overload --seconds 10
 }
 
 section_soak() {
@@ -128,10 +134,10 @@ if [[ ${1-} == --system ]]; then
   shift
 fi
 sections=("$@")
-((${#sections[@]})) || sections=(long upstreams conformance soak fuzz sanitize mutants image release)
+((${#sections[@]})) || sections=(long upstreams conformance overload soak fuzz sanitize mutants image release)
 for section in "${sections[@]}"; do
   declare -F "section_$section" >/dev/null || {
-    echo "test-long: no section $section; there are: long upstreams conformance soak fuzz sanitize mutants image release" >&2
+    echo "test-long: no section $section; there are: long upstreams conformance overload soak fuzz sanitize mutants image release" >&2
     exit 2
   }
 done

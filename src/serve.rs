@@ -209,13 +209,14 @@ pub async fn run(
 ) -> Result<(), TlsError> {
     let (Listeners { public, operators }, rooms) = (listeners.into(), rooms.into());
     let reception = Reception::new(config, rooms.vitals.drain)?;
+    tokio::spawn(reception.clone().follow(shutdown.clone()));
     let limits = Limits::new(config);
     let quotas = limits.quotas().clone();
     let saving = tokio::spawn(quotas.clone().follow(shutdown.clone()));
     let (app, administration) = routers(rooms, config, &limits, &shutdown);
     let administer = async {
         if let Some((listener, app)) = operators.zip(administration) {
-            listen::serve(listener, app, reception.clone(), shutdown.clone()).await;
+            listen::serve(listener, app, reception.beside(), shutdown.clone()).await;
         }
     };
     tokio::join!(listen::serve(public, app, reception.clone(), shutdown.clone()), administer);

@@ -96,6 +96,19 @@ impl Reception {
         }
     }
 
+    /// The same for another listener: whoever fills the one keeps nobody out of the other.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self { connections: self.connections.anew(), ..self.clone() }
+    }
+
+    /// Reads certificates again when they change, until `shutdown`.
+    pub async fn follow(self, shutdown: CancellationToken) {
+        if let Some(tls) = self.tls {
+            tls.follow(shutdown).await;
+        }
+    }
+
     // HTTP/1 alone: telling HTTP/2 from it takes a first read that has no time limit, and in the
     // clear nobody speaks it who can't speak HTTP/1. Over TLS no more than that is offered.
     fn builder(&self) -> Builder<TokioExecutor> {
@@ -120,9 +133,6 @@ pub async fn serve(
     let open = GracefulShutdown::new();
     let cut = CancellationToken::new();
     let _cut_on_return = cut.clone().drop_guard();
-    if let Some(tls) = &reception.tls {
-        tokio::spawn(tls.clone().follow(shutdown.clone()));
-    }
     loop {
         let (stream, from) = tokio::select! {
             accepted = Listener::accept(&mut listener) => accepted,

@@ -40,6 +40,11 @@ impl Connections {
         Self(Arc::new(Inner { most, most_each, proxies, open: Mutex::default() }))
     }
 
+    /// The same bounds, and nothing open yet.
+    pub fn anew(&self) -> Self {
+        Self::within(self.0.most, self.0.most_each, self.0.proxies.clone())
+    }
+
     /// One more, idle at first; `None` where there is no place for it.
     pub fn admit(&self, from: IpAddr) -> Option<Arc<Connection>> {
         let from = network_of(from);
