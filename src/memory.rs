@@ -100,6 +100,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_the_process_used_is_told() {
+        let used = usage();
+        assert!(used.peak > 0, "{used:?}");
+        assert!(usage().cpu_ms >= used.cpu_ms);
+    }
+
+    #[test]
     fn the_last_one_sets_the_delay_back() {
         let mut delay = 1_000;
         let mut makers = Makers { live: 0, before: 0 };

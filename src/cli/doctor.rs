@@ -6,6 +6,7 @@
 mod machine;
 mod places;
 mod reach;
+mod tls;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -120,6 +121,7 @@ fn checks(args: &DoctorArgs) -> anyhow::Result<Vec<Check>> {
             checks.extend(reach::model(config, args.offline));
             checks.extend(places::all(config));
             checks.push(machine::open_files());
+            checks.extend(config.tls.0.as_ref().map(tls::check));
             checks.push(runtime.block_on(machine::listen(
                 "listen",
                 config.listen,

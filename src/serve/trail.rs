@@ -69,10 +69,8 @@ impl Trail {
     pub fn span_of(&self, tool: &str) -> Span {
         // As the caller spelt it: escaped, and cut.
         let tool: String = tool.chars().take(64).collect();
-        match &self.0.span {
-            Some(span) => tracing::debug_span!(parent: span, "tools/call", ?tool),
-            None => tracing::debug_span!("tools/call", ?tool),
-        }
+        let parent = self.0.span.as_ref().and_then(Span::id);
+        tracing::debug_span!(parent: parent, "tools/call", ?tool)
     }
 
     /// Of a request over MCP; `stdio` where it came that way.

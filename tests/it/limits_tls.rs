@@ -192,3 +192,31 @@ async fn the_command_line_finds_its_service_over_tls() {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     service.stop().await;
 }
+
+#[tokio::test]
+async fn the_name_in_a_clients_certificate_says_what_it_may_do() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path(), &ours, "localhost");
+    std::fs::write(folder.path().join("clients.pem"), theirs.pem()).unwrap();
+    let more = "client_ca_file = 'clients.pem'\nclient = 'optional'\n\
+                [[auth.certificates]]\nname = '*.agents.example'";
+    let service = start(folder.path(), more).await;
+    for (name, search, metrics) in [
+        (Some("one.agents.example"), 200, 403),
+        (Some("one.agents.example.evil.example"), 401, 401),
+        (None, 401, 401),
+    ] {
+        for (path, wanted) in [("/v1/status", search), ("/metrics", metrics), ("/livez", 200)] {
+            let mut client = client(&ours);
+            if let Some(name) = name {
+                let Issued { certificate, key } = theirs.issue(name, Flaw::None);
+                let identity = Identity::from_pem(format!("{key}{certificate}").as_bytes());
+                client = client.identity(identity.unwrap());
+            }
+            let (client, url) = at(&service, "localhost", client);
+            assert_eq!(status(client, &url, path).await.unwrap(), wanted, "{name:?} {path}");
+        }
+    }
+    service.stop().await;
+}

@@ -67,13 +67,13 @@ async fn the_log_is_switched_while_it_runs() {
         run(folder, &[&["log"], args, &place].concat()).await
     };
     service.search(CANARY).await;
-    assert!(!service.log().contains("answered"), "{}", service.log());
+    assert!(!service.log().contains("status=200"), "{}", service.log());
     let now = log(&["warn,toolscout=debug", "--for", "10m", "--json"]).await.json();
     assert_eq!(now["filter"], "warn,toolscout=debug");
     assert_eq!(now["usual"], "warn,toolscout=info");
     assert!((1..=600).contains(&now["reverts_in_s"].as_u64().unwrap()));
     service.search(CANARY).await;
-    service.until_logged("answered").await;
+    service.until_logged("status=200").await;
     let now = log(&["--usual", "--json"]).await.json();
     assert_eq!((&now["filter"], &now["reverts_in_s"]), (&now["usual"], &Value::Null));
     assert!(!service.log().contains(CANARY));
@@ -118,7 +118,7 @@ async fn no_switch_shows_the_sdks_lines() {
     let accept = "application/json, text/event-stream";
     let request = http.post(format!("{}/mcp", service.url)).header("accept", accept).json(&body);
     assert_eq!(request.send().await.unwrap().status(), 200);
-    service.until_logged("answered").await;
+    service.until_logged("status=200").await;
     assert!(!service.log().contains(CANARY), "{}", service.log());
     service.stop().await;
 }

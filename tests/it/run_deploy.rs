@@ -200,6 +200,11 @@ async fn compose_starts_what_it_says() {
     assert!(humantime::parse_duration(grace).unwrap() >= patience(&args) + END);
     let healthy = strings(&service["healthcheck"]["test"]);
     assert!(text("scripts/build-image.sh").contains(&format!("/bin/{}\"", healthy[1])));
+    // The files that it names are there.
+    for (name, file) in compose["configs"].as_object().unwrap() {
+        let file = file["file"].as_str().unwrap();
+        assert!(root().join("deploy/compose").join(file).is_file(), "{name}: {file}");
+    }
     // Prometheus reaches it by a name that it serves.
     let scraped = yaml("deploy/compose/prometheus.yml");
     let scraped = strings(&scraped["scrape_configs"][0]["static_configs"][0]["targets"]);

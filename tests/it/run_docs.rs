@@ -109,6 +109,23 @@ async fn its_files_are_what_is_kept_and_nothing_else_is() {
     assert!(found >= 4, "{found} files of docs/operating.md are there");
 }
 
+#[tokio::test]
+async fn its_keys_stand_in_the_example() {
+    let folder = tempfile::tempdir().unwrap();
+    let example = run(folder.path(), &["config", "example"]).await.stdout;
+    let document = document();
+    let is_key = |word: &&str| {
+        word.contains('_')
+            && word.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_')
+    };
+    let keys: BTreeSet<&str> = quoted(&document).into_iter().filter(is_key).collect();
+    assert!(keys.len() > 10, "{keys:?}");
+    for key in keys {
+        // The file of a Compose secret is called as variables are.
+        assert!(key == "example_token" || example.contains(&format!("{key} = ")), "{key}");
+    }
+}
+
 #[test]
 fn what_it_links_to_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -8,7 +8,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::config_check::toolscout;
-use crate::support::crawling::page;
+use crate::support::crawling::{page, until};
+use crate::support::front::{Authority, Flaw, Issued};
 use crate::support::mock_http::{Answer, MockHttp, Speaks};
 use crate::support::mock_stdio::MockStdio;
 use crate::support::service::{Ran, Service, catalog, configure, run, snapshot};
@@ -144,7 +145,7 @@ async fn each_server_is_connected_to_and_the_clock_compared() {
     assert_told(&report, "server gone", "fail", "/no/such/program", "[servers.gone]");
     assert_told(&report, "server off", "ok", "switched off", "");
     assert_told(&report, "server hanging", "fail", "no answer within 2s", "--timeout");
-    assert_eq!(hanging.running(), Vec::<String>::new());
+    until("the child has ended", || hanging.running().is_empty()).await;
 
     let (_, report) = doctor(folder.path(), &["--offline"]).await;
     let asked = report["checks"].as_array().unwrap().iter();
@@ -250,6 +251,34 @@ async fn a_data_folder_that_cant_be_made_and_files_that_are_few() {
         .unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_told(&report, "open files", "warn", "no more than 256", "LimitNOFILE");
+}
+
+#[tokio::test]
+async fn a_certificate_is_told_with_how_long_it_is_good() {
+    let folder = folder("[tls]\ncert_file = \"server.pem\"\nkey_file = \"server.key\"\n");
+    let authority = Authority::new();
+    let certify = |flaw| {
+        let Issued { certificate, key } = authority.issue("localhost", flaw);
+        fs::write(folder.path().join("server.pem"), certificate).unwrap();
+        fs::write(folder.path().join("server.key"), key).unwrap();
+    };
+    certify(Flaw::None);
+    let (code, report) = doctor(folder.path(), &["--offline"]).await;
+    assert_eq!(code, 0, "{report:#}");
+    assert_told(&report, "tls", "ok", "is good for", "");
+
+    let service = Service::start(folder.path(), &[]).await;
+    let here = service.url.strip_prefix("https://").unwrap().to_owned();
+    let listens = async || doctor(folder.path(), &["--offline", "--listen", &here]).await.1;
+    let served = async || check(&listens().await, "listen")["level"] == "ok";
+    service.until("ready over TLS", served).await;
+    assert_told(&listens().await, "listen", "ok", "a toolscout", "");
+    service.stop().await;
+
+    certify(Flaw::Expired);
+    let (code, report) = doctor(folder.path(), &["--offline"]).await;
+    assert_eq!(code, 1);
+    assert_told(&report, "tls", "fail", "ended", "renew it");
 }
 
 #[tokio::test]

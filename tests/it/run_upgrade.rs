@@ -43,6 +43,7 @@ async fn files_of_other_formats_are_kept_and_made_anew() {
     for (format, who) in [(0, "an older"), (200, "a newer")] {
         let folder = used().await;
         let files = numbered(folder.path());
+        let ours = files.each_ref().map(|path| fs::read(path).unwrap()[8]);
         let other: Vec<_> = files
             .iter()
             .map(|path| {
@@ -67,8 +68,7 @@ async fn files_of_other_formats_are_kept_and_made_anew() {
         }
         assert!(snapshot(folder.path()).is_file());
         // The one that wrote it goes on with it once it is back in its place.
-        for path in &files {
-            let ours = fs::read(path).unwrap()[8];
+        for (path, ours) in files.iter().zip(ours) {
             fs::rename(&aside(path)[0], path).unwrap();
             let mut bytes = fs::read(path).unwrap();
             bytes[8] = ours;

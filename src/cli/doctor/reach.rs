@@ -72,6 +72,8 @@ pub(super) async fn servers(config: &Config, patience: Duration) -> Vec<Check> {
     let accounts = Accounts::open(config).unwrap_or_else(|_| Accounts::none());
     let each = config.servers.iter().map(|server| one(config, server, &accounts, patience));
     let found: Vec<Vec<Check>> = stream::iter(each).buffered(AT_ONCE).collect().await;
+    // Those that did not answer in time: nobody waits for them any more.
+    crawl::end_children();
     let mut checks = vec![clock(&config.servers).await];
     checks.extend(found.into_iter().flatten());
     checks

@@ -2,7 +2,7 @@
 //!
 //! Invariant: labels are words of ours, never a caller's name or address.
 
-use metrics::{describe_counter, describe_gauge};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 /// Connections that are open.
 pub const CONNECTIONS: &str = "toolscout_connections";
@@ -25,4 +25,16 @@ pub fn describe() {
     describe_counter!(SHED, "Requests answered with 503 before they were worked on, by reason");
     describe_gauge!(QUEUED, "Requests that wait for their turn");
     describe_counter!(RELOADS, "Certificates of the listener that were read anew, by outcome");
+    // What never happened is zero, so that rules on it have something to look at.
+    gauge!(QUEUED).increment(0.0);
+    gauge!(CONNECTIONS).increment(0.0);
+    for reason in ["address", "full", "gave_way"] {
+        counter!(REFUSED, "reason" => reason).increment(0);
+    }
+    for kind in ["address", "caller", "failed_auth", "quota"] {
+        counter!(LIMITED, "kind" => kind).increment(0);
+    }
+    for reason in ["full", "late", "bodies"] {
+        counter!(SHED, "reason" => reason).increment(0);
+    }
 }

@@ -27,6 +27,7 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.extend(logins());
     operations.extend(ops(schemas));
     operations.extend(admin(schemas));
+    operations.extend(switches(schemas));
     operations.extend(registries(schemas));
     operations.push(profiles(schemas));
     operations.push(tenants(schemas));
@@ -129,7 +130,6 @@ fn logins() -> Vec<Operation> {
 
 /// All of these want the token of the data folder.
 fn admin(schemas: &mut Schemas) -> Vec<Operation> {
-    let log = schemas.written::<LogSwitches>();
     let done = schemas.written::<Done>();
     let change = |path, id, summary, problems| Operation {
         method: "post",
@@ -148,21 +148,6 @@ fn admin(schemas: &mut Schemas) -> Vec<Operation> {
                 "getConfig",
                 "Since when the configuration is in force, and why a later one is not",
                 schemas.written::<ConfigStatus>(),
-            )
-        },
-        Operation {
-            problems: &[401, 403],
-            ..Operation::get("/v1/admin/log", "getLog", "What is logged", log.clone())
-        },
-        Operation {
-            method: "put",
-            body: Some(schemas.read::<SwitchLog>()),
-            problems: &[400, 401, 403, 409, 413, 415],
-            ..Operation::get(
-                "/v1/admin/log",
-                "switchLog",
-                "Switch what is logged, for a time or until it is switched again",
-                log,
             )
         },
         Operation {
@@ -283,6 +268,28 @@ fn registries(schemas: &mut Schemas) -> Vec<Operation> {
             "revokeServer",
             "Take such an approval back; the server's tools go",
         ),
+    ]
+}
+
+/// What is switched while it runs; for operators as well.
+fn switches(schemas: &mut Schemas) -> Vec<Operation> {
+    let log = schemas.written::<LogSwitches>();
+    vec![
+        Operation {
+            problems: &[401, 403],
+            ..Operation::get("/v1/admin/log", "getLog", "What is logged", log.clone())
+        },
+        Operation {
+            method: "put",
+            body: Some(schemas.read::<SwitchLog>()),
+            problems: &[400, 401, 403, 409, 413, 415],
+            ..Operation::get(
+                "/v1/admin/log",
+                "switchLog",
+                "Switch what is logged, for a time or until it is switched again",
+                log,
+            )
+        },
     ]
 }
 

@@ -95,7 +95,7 @@ def wait(request, what):
 
 def answer(request, what):
     for step in what.get("progress", []):
-        told = {"progressToken": params["_meta"]["progressToken"], **step}
+        told = {"progressToken": request["params"]["_meta"]["progressToken"], **step}
         say(json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": told}))
     if "error" in what:
         return say(json.dumps({"jsonrpc": "2.0", "id": request["id"], "error": what["error"]}))
