@@ -102,7 +102,7 @@ async fn a_page_of_an_allowed_origin_may_read_the_answers_and_no_other() {
             let reply = app.send(app.request(Method::GET, path).header("origin", origin)).await;
             assert_eq!(reply.headers["access-control-allow-origin"], origin);
             let exposed = &reply.headers["access-control-expose-headers"];
-            assert_eq!(exposed, "x-request-id,www-authenticate");
+            assert_eq!(exposed, "x-request-id,retry-after,www-authenticate");
             let credentials = "access-control-allow-credentials";
             assert!(!reply.headers.contains_key(credentials));
         }
