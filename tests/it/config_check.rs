@@ -129,6 +129,44 @@ deny = ["*_delete"]
     threads = 1
     deadline = "200ms"
 
+    [auth]
+
+    [limits]
+    max_connections = 10000
+    max_connections_per_address = 1000
+    head_timeout = "1m"
+    request_timeout = "30s"
+    write_timeout = "1m"
+    max_head_bytes = 65536
+    max_headers = 100
+    max_uri_bytes = 16384
+    max_held_bytes = 67108864
+    trusted_proxies = []
+    rate_per_address = 0.0
+    burst_per_address = 0
+    rate_per_caller = 0.0
+    burst_per_caller = 0
+    failed_auth_per_minute = 60
+    concurrent_requests = 0
+    queue = 2048
+    queue_per_caller = 512
+    queue_wait = "1s"
+    queue_target = "50ms"
+    calls_per_day = 0
+
+    [tls]
+
+    [telemetry]
+    access_log = false
+    sample_queries = 0.0
+
+    [audit]
+    enabled = false
+    max_bytes = 67108864
+    keep = 30
+    queries = "redact"
+    arguments = "hash"
+
     [servers.all]
     enabled = true
     catalog = "HERE/all.jsonl"
