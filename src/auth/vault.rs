@@ -21,8 +21,6 @@ use crate::sealed;
 
 /// What a file begins with; the nonce and the ciphertext follow.
 const MAGIC: &[u8] = b"toolscout login 1\n";
-/// And in every release, before its number.
-const EVERY: &[u8] = b"toolscout login ";
 const NONCE: usize = 24;
 /// What permissions say of everybody but the owner.
 const OTHERS: u32 = 0o077;
@@ -106,7 +104,7 @@ impl Vault {
             Err(error) => return Err(io_error(&path)(error)),
         };
         let damaged = || VaultError::Sealed(path.display().to_string());
-        if sealed.starts_with(EVERY) && !sealed.starts_with(MAGIC) {
+        if is_newer(&sealed) {
             return Err(VaultError::Newer(path.display().to_string()));
         }
         let cipher = self.cipher(false)?.ok_or_else(damaged)?;
@@ -213,6 +211,14 @@ impl Vault {
         let hash = blake3::hash(server.as_bytes()).to_hex();
         self.folder.join(format!("{readable}-{}.{kind}", &hash[..16]))
     }
+}
+
+/// It begins as [`MAGIC`] does, with a higher number.
+fn is_newer(sealed: &[u8]) -> bool {
+    let line = sealed.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let number =
+        std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix("toolscout login "));
+    number.and_then(|number| number.parse::<u32>().ok()).is_some_and(|number| number > 1)
 }
 
 pub(super) fn io_error(path: &Path) -> impl Fn(io::Error) -> VaultError {
