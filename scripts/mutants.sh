@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Changes the core in small ways, one at a time, and tells which of them no unit test notices
-# (cargo-mutants: cargo install --locked cargo-mutants). docs/mutants.md has what was found, and what of
-# it matters.
+# (cargo-mutants: cargo install --locked cargo-mutants).
 # Usage: scripts/mutants.sh [FILE…], by default the files of the core; SHARD=1/8 takes an eighth of them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -73,6 +73,9 @@ pub struct Record {
     /// When somebody logged in, in seconds since 1970; 0 where nobody had to.
     #[serde(default)]
     pub since: u64,
+    /// How many tokens of this login came before: the clock may be put back between two of them.
+    #[serde(default)]
+    pub turn: u64,
     /// Who issued them.
     pub issuer: Option<String>,
     /// Who toolscout is there.
@@ -127,6 +130,7 @@ impl Record {
             url: url.to_string(),
             who: String::new(),
             since: 0,
+            turn: 0,
             issuer: None,
             client: None,
             challenge: None,
@@ -148,8 +152,8 @@ impl Record {
     }
 
     /// The later login is the greater one, and of one login the later token.
-    pub(super) fn age(&self) -> (u64, Option<u64>) {
-        (self.since, self.tokens.as_ref().and_then(|tokens| tokens.received))
+    pub(super) fn age(&self) -> (u64, u64, Option<u64>) {
+        (self.since, self.turn, self.tokens.as_ref().and_then(|tokens| tokens.received))
     }
 
     /// As rmcp wants it.

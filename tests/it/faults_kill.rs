@@ -195,6 +195,14 @@ fn choices(folder: &Path) -> usize {
     book.map_or(0, |book| book.len())
 }
 
+/// The servers that were added, as the data folder has them.
+fn added(folder: &Path) -> BTreeSet<String> {
+    let text = std::fs::read(folder.join("data/servers.json")).unwrap_or_else(|_| b"{}".to_vec());
+    let book: serde_json::Value = serde_json::from_slice(&text).expect("never half a file");
+    let servers = book["servers"].as_object().into_iter().flatten();
+    servers.map(|(id, _)| id.clone()).collect()
+}
+
 async fn killed_while_operators_work(rounds: usize) {
     let shop = shop().await;
     let folder = tempfile::tempdir().unwrap();
@@ -225,21 +233,21 @@ async fn killed_while_operators_work(rounds: usize) {
             let ids = listed.map(|server| server["id"].as_str().unwrap().to_owned());
             ids.filter(|id| id != "shop").collect::<BTreeSet<String>>()
         };
-        // Only what was not answered may have come to either; each is listed as its crawl begins.
-        service
-            .until("the servers are those that were acknowledged", async || {
-                let there = extra().await;
-                let done = done.lock().unwrap();
-                let mut differ = there.symmetric_difference(&done.servers);
-                differ.all(|id| Some(id) == done.open.as_ref())
-            })
-            .await;
-        let there = extra().await;
+        // Only what was not answered may have come to either.
+        let written = added(folder.path());
         {
             let mut done = done.lock().unwrap();
-            done.servers = there;
+            let differ: Vec<_> = written.symmetric_difference(&done.servers).cloned().collect();
+            assert!(
+                differ.iter().all(|id| Some(id) == done.open.as_ref()),
+                "round {round}: {differ:?} beside {:?}",
+                done.open
+            );
+            done.servers.clone_from(&written);
             done.open = None;
         }
+        // Each is listed as its crawl begins.
+        service.until("they are crawled", async || extra().await == written).await;
         // At once, whatever the server offers by now.
         let (status, tool) = service.get("/v1/tools/shop/buy").await;
         assert_eq!(status, 200, "round {round}: {tool}");

@@ -71,18 +71,20 @@ impl Account {
         record.client = Some(from.client.clone());
         record.challenge.clone_from(&from.challenge);
         record.tokens = Some(tokens);
+        let before = state.record.as_ref();
         match &from.refreshes {
             None => {
                 record.who = format!("{:032x}", fastrand::u128(..));
-                record.since = now();
+                // Later than the one before, whatever has become of the clock.
+                record.since = before.map_or(0, |before| before.since + 1).max(now());
             }
             Some(who) => {
-                let before = state.record.as_ref();
                 if before.map_or("", |before| &before.who) != who {
                     return false;
                 }
                 record.wanted = before.map(|before| before.wanted.clone()).unwrap_or_default();
                 record.since = before.map_or(0, |before| before.since);
+                record.turn = before.map_or(0, |before| before.turn + 1);
                 record.who.clone_from(who);
             }
         }
