@@ -27,6 +27,8 @@ use crate::troubles::Troubles;
 
 /// Events that may wait for the disk.
 const WAITING: usize = 8_192;
+/// Bytes that those may have together.
+const HELD: usize = 64 << 20;
 /// Events that are written at once.
 const AT_ONCE: usize = 256;
 /// How long a line may be in the system's hands alone, and when a disk is tried again.
@@ -71,6 +73,8 @@ struct Handle {
 #[derive(Default)]
 struct Shared {
     waiting: AtomicUsize,
+    /// Bytes of the events that wait.
+    held: AtomicUsize,
     /// Events that the chain has not told of yet.
     dropped: AtomicU64,
     trouble: Mutex<Option<String>>,
@@ -79,7 +83,8 @@ struct Shared {
 }
 
 enum Order {
-    Keep(Box<Event>),
+    /// An event, and how many bytes it has.
+    Keep(Box<Event>, usize),
     Settle(SyncSender<()>),
 }
 
@@ -127,9 +132,13 @@ impl Audit {
     /// Keeps an event, which is only made where anything is kept.
     pub fn keep(&self, event: impl FnOnce() -> Event) {
         let Some(Handle { orders, shared }) = self.0.as_deref() else { return };
+        let event = Box::new(event());
+        let size = event.size();
         shared.waiting.fetch_add(1, Ordering::Relaxed);
-        if orders.try_send(Order::Keep(Box::new(event()))).is_err() {
+        let fits = shared.held.fetch_add(size, Ordering::Relaxed) + size <= HELD;
+        if !fits || orders.try_send(Order::Keep(event, size)).is_err() {
             shared.waiting.fetch_sub(1, Ordering::Relaxed);
+            shared.held.fetch_sub(size, Ordering::Relaxed);
             shared.drop_events(1, "busy");
         }
     }
@@ -196,7 +205,10 @@ impl Writer {
                 Ok(first) => {
                     for order in std::iter::once(first).chain(orders.try_iter().take(AT_ONCE)) {
                         match order {
-                            Order::Keep(event) => events.push(*event),
+                            Order::Keep(event, size) => {
+                                shared.held.fetch_sub(size, Ordering::Relaxed);
+                                events.push(*event);
+                            }
                             Order::Settle(done) => waiting_for.push(done),
                         }
                     }

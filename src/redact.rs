@@ -19,15 +19,24 @@ fn pattern(pattern: &str) -> Regex {
     Regex::new(pattern).expect("a pattern of our own")
 }
 
-static RULES: [Rule; 5] = [
-    // A value that is called a secret.
+static RULES: [Rule; 6] = [
+    // A value that is called a secret, whatever stands before that in its name.
     Rule(
         LazyLock::new(|| {
             pattern(
-                r#"(?i)\b(pass(?:word|wd|phrase)s?|pwd|secret|(?:access[ _-]?|auth[ _-]?)?token|api[ _-]?key|authorization)(\s*[:=]\s*|\s+is\s+)(?:"[^"]*"?|'[^']*'?|\S+)"#,
+                r#"(?i)([a-z0-9_-]*(?:pass(?:word|wd|phrase)s?|pwd|secret|token|api[ _-]?key|authorization)["']?)(\s*[:=]\s*|\s+is\s+)(?:"[^"]*"?|'[^']*'?|\S+)"#,
             )
         }),
         "$1$2[secret]",
+    ),
+    // The same as commands take it.
+    Rule(
+        LazyLock::new(|| {
+            pattern(
+                r"(?i)(--[a-z0-9-]*(?:pass(?:word|wd|phrase)|pwd|secret|token|api-?key)\s+)[^\s-]\S*",
+            )
+        }),
+        "$1[secret]",
     ),
     Rule(LazyLock::new(|| pattern(r"(?i)\b(bearer|basic)\s+[^\s\[]\S{7,}")), "$1 [secret]"),
     // Who logs in, in a URL.
@@ -58,9 +67,10 @@ pub fn text(text: &str) -> String {
 }
 
 fn once(text: &str) -> String {
-    let [named, bearer, user, email, number] = &RULES;
+    let [named, option, bearer, user, email, number] = &RULES;
     let by = |text: Cow<'_, str>, rule: &Rule| rule.0.replace_all(&text, rule.1).into_owned();
-    let text = by(by(by(by(text.into(), bearer).into(), named).into(), user).into(), email);
+    let text = by(by(by(text.into(), bearer).into(), named).into(), option);
+    let text = by(by(text.into(), user).into(), email);
     let text = TOKEN.replace_all(&text, |found: &Captures<'_>| tokens(&found[0]).into_owned());
     by(text, number)
 }
@@ -117,6 +127,12 @@ mod tests {
             ("open https://ada:pw@host.example/x", "open https://[user]@host.example/x"),
             ("password: hunter2, then log in", "password: [secret] then log in"),
             ("my api key is abc", "my api key is [secret]"),
+            (
+                "DB_PASSWORD=hunter2 client_secret: x1",
+                "DB_PASSWORD=[secret] client_secret: [secret]",
+            ),
+            (r#"{"password": "hunter 2"}"#, r#"{"password": [secret]"#),
+            ("mysql --password hunter2 -v", "mysql --password [secret] -v"),
             ("Authorization: Bearer abcdefgh1234", "Authorization: [secret] [secret]"),
             ("use ghp_0123456789abcdefABCDEF0123456789abcd please", "use [secret] please"),
             ("get /v1/sk-a1b2c3d4e5f6g7h8/x", "get /v1/[secret]/x"),

@@ -25,6 +25,9 @@ pub const MOST: usize = 10_000;
 /// The longest name of one.
 const LONGEST: usize = 100;
 
+/// How long a key may count: beyond that its end is no date that can be told.
+const LONGEST_LIFE: Duration = Duration::from_hours(24 * 365 * 100);
+
 /// Seconds since 1970.
 pub type Seconds = u64;
 
@@ -88,6 +91,11 @@ pub enum KeyError {
     /// No allowance that could be kept to.
     #[error("rate has to be a number above 0, burst and calls_per_day 1 or more")]
     Allowance,
+    /// It would end too late.
+    #[error(
+        "a key counts for 100 years at most: leave its end out, and it counts until it is revoked"
+    )]
+    Lasts,
     /// No such key.
     #[error("there is no key {0:?}: `toolscout key list` has their ids")]
     Unknown(String),
@@ -150,6 +158,9 @@ impl NewKey {
         }
         if self.profile.is_some() && self.scopes.contains(&Scope::Admin) {
             return Err(KeyError::LockedAdmin);
+        }
+        if self.lasts.is_some_and(|lasts| lasts > LONGEST_LIFE) {
+            return Err(KeyError::Lasts);
         }
         let Allowance { rate, burst, calls_per_day } = self.allowance;
         let sound = rate.is_none_or(|rate| rate.is_finite() && rate > 0.0)

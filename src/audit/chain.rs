@@ -57,6 +57,11 @@ pub enum Broken {
     /// Lines are missing at the end.
     #[error("the log ends here, and {0} lines that were written after it are missing")]
     Cut(u64),
+    /// Nothing says where the end should be.
+    #[error(
+        "the log ends here, and its head is gone: whether lines after it are missing can't be told"
+    )]
+    Unheaded,
     /// Lines are missing at the beginning.
     #[error("the log begins with line {0}, and nothing in it says that older files were let go")]
     Headless(u64),

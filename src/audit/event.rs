@@ -121,10 +121,32 @@ impl Event {
         }
     }
 
+    /// How many bytes it has, roughly.
+    pub(super) fn size(&self) -> usize {
+        let queries: usize = self.queries.iter().map(String::len).sum();
+        let arguments = self.arguments.iter().flatten();
+        let arguments: usize = arguments.map(|(name, value)| name.len() + size_of(value)).sum();
+        let tools = self.tools.len() * std::mem::size_of::<ToolId>();
+        std::mem::size_of::<Self>() + queries + arguments + tools
+    }
+
     /// So many events are missing.
     pub(super) fn dropped(count: u64) -> Self {
         Self { count: Some(count), ..Self::own(Action::Dropped, "lost") }
     }
+}
+
+/// Bytes of a value; it was read by something that bounds how deep it is.
+fn size_of(value: &Value) -> usize {
+    std::mem::size_of::<Value>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(size_of).sum(),
+            Value::Object(members) => {
+                members.iter().map(|(name, value)| name.len() + size_of(value)).sum()
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
 }
 
 /// A line, but for its place in the chain.

@@ -100,7 +100,16 @@ impl Log {
                 said.count = Some(missing);
                 head
             }
-            (Some(last), _) => last,
+            (Some(last), None) => {
+                tracing::error!(
+                    "the head of the audit log is gone: lines may be missing at its end"
+                );
+                if found.torn == 0 {
+                    said.outcome = "head missing".into();
+                }
+                last
+            }
+            (Some(last), Some(_)) => last,
             (None, Some(head)) => {
                 tracing::error!("the audit log is not where it was: its chain goes on");
                 said.outcome = "lines missing at the end".into();

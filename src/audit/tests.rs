@@ -128,6 +128,18 @@ fn lines_cut_from_the_end_are_missed_now_and_after_a_restart() {
 }
 
 #[test]
+fn a_head_that_is_gone_is_missed() {
+    let place = place(1 << 20, 0);
+    place.write(3);
+    fs::remove_file(place.path.with_extension("head")).unwrap();
+    assert_eq!(place.broken().1, Broken::Unheaded);
+    let lines = place.lines().len();
+    place.write(1);
+    assert_eq!(place.lines()[lines]["outcome"], "head missing");
+    place.verify().unwrap();
+}
+
+#[test]
 fn a_torn_line_is_set_aside_and_told_of() {
     let place = place(1 << 20, 0);
     place.write(5);

@@ -165,8 +165,10 @@ impl<'a> Walk<'a> {
 
     /// The log has come at least as far as its head says.
     fn check_end(&mut self, head: Option<&Link>, path: &Path) -> Result<(), VerifyError> {
-        let Some(head) = head else { return Ok(()) };
         let last = self.last.as_ref().map_or(0, |last| last.seq);
+        let Some(head) = head else {
+            return if last == 0 { Ok(()) } else { Err(self.error(Broken::Unheaded)) };
+        };
         if head.seq <= last {
             return Ok(());
         }

@@ -195,7 +195,12 @@ impl Door {
     }
 
     /// Who asks.
-    async fn caller(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Caller, Denied> {
+    async fn caller(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<&Peer>,
+        need: Need,
+    ) -> Result<Caller, Denied> {
         let said = credential(headers)?;
         let is_operator = |said: &str| self.0.operator.as_ref().is_some_and(|token| token.is(said));
         let caller = match said {
@@ -205,6 +210,8 @@ impl Door {
                 Some(keys) => keys.find(said)?,
                 None => return Err(Denied::Wrong("unknown_key")),
             },
+            // What is told to everybody waits for no authorization server, and has none asked.
+            Some(_) if need == Need::Nothing => return Err(Denied::Missing),
             Some(said) => self.0.tokens.caller(said).await?,
             None => self.certified(peer)?,
         };
@@ -301,7 +308,7 @@ pub async fn admit(State(door): State<Door>, mut request: Request, next: Next) -
     let need = path.map_or(Need::Scope(Scope::Search), |path| Need::of(path.as_str()));
     let is_admin = path.is_some_and(|path| path.as_str().starts_with("/v1/admin/"));
     let peer = request.extensions().get::<Peer>().cloned();
-    let caller = match door.caller(request.headers(), peer.as_ref()).await {
+    let caller = match door.caller(request.headers(), peer.as_ref(), need).await {
         Ok(caller) => caller,
         Err(_) if need == Need::Nothing => Caller::nobody(),
         // It would be the token that administers, or is nothing to us.

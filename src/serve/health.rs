@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::http;
 use super::problem::Problem;
+use super::tenants;
 use super::wire::state_name;
-use crate::access::caller::{Caller, Scope};
+use crate::access::caller::Caller;
 use crate::live::{Live, ServerState, ServerStatus};
 use crate::roster::Roster;
 use crate::tool::ServerId;
@@ -88,7 +89,7 @@ pub struct Degraded {
     part: &'static str,
     /// What is wrong with it.
     why: String,
-    /// The servers' ids, for those who may administer.
+    /// The servers' ids, for operators who are of no tenant.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default)]
     servers: Vec<String>,
@@ -120,7 +121,7 @@ pub(super) async fn readyz(
     if !live.is_ready() {
         return Problem::not_ready().into_response();
     }
-    let may_know = caller.is_some_and(|Extension(caller)| caller.scopes.has(Scope::Admin));
+    let may_know = tenants::is_operator(caller.as_deref());
     let degraded = watched.degraded(&live, may_know);
     let status = if degraded.is_empty() { "ok" } else { "degraded" };
     http::json(&Ready { status, generation: live.status().generation, degraded })

@@ -144,7 +144,12 @@ impl Limits {
     }
 
     /// What can be said of a request whose caller is not known yet.
-    fn admits(&self, request: &Request, address: Option<IpAddr>) -> Result<(), Problem> {
+    fn admits(
+        &self,
+        request: &Request,
+        address: Option<IpAddr>,
+        is_passed_on: bool,
+    ) -> Result<(), Problem> {
         let most = self.0.config.max_uri_bytes;
         let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
         if target > most {
@@ -166,7 +171,8 @@ impl Limits {
             }
         }
         // Whoever is on this machine is not told apart from others there by an address.
-        let Some(address) = address.filter(|address| !address.is_loopback()) else { return Ok(()) };
+        let counts = |address: &IpAddr| is_passed_on || !address.is_loopback();
+        let Some(address) = address.filter(counts) else { return Ok(()) };
         if is_health(request) {
             return Ok(());
         }
@@ -188,8 +194,8 @@ impl Limits {
     }
 
     /// Notes credentials that were refused.
-    fn note_failure(&self, address: Option<IpAddr>) {
-        let address = address.filter(|address| !address.is_loopback());
+    fn note_failure(&self, address: Option<IpAddr>, is_passed_on: bool) {
+        let address = address.filter(|address| is_passed_on || !address.is_loopback());
         if let (Some(failures), Some(address)) = (&self.0.failures, address) {
             failures.note(network_of(address));
         }
@@ -235,7 +241,14 @@ pub async fn admit(State(limits): State<Limits>, mut request: Request, next: Nex
     let address = peer.map(|peer| {
         origin::origin(peer.address, request.headers(), &limits.0.config.trusted_proxies)
     });
-    if let Err(problem) = limits.admits(&request, address) {
+    // A proxy on this machine whose headers name nobody is counted as itself, not as this machine:
+    // else a header that it passes on would free its sender from every limit.
+    let is_passed_on = peer.is_some_and(|peer| {
+        let proxies = &limits.0.config.trusted_proxies;
+        address == Some(peer.address)
+            && origin::is_passed_on(peer.address, request.headers(), proxies)
+    });
+    if let Err(problem) = limits.admits(&request, address, is_passed_on) {
         return problem.into_response();
     }
     if let (Some(peer), Some(address)) = (request.extensions_mut().get_mut::<Peer>(), address) {
@@ -245,7 +258,7 @@ pub async fn admit(State(limits): State<Limits>, mut request: Request, next: Nex
         || request.headers().contains_key("x-api-key");
     let response = next.run(request).await;
     if showed && response.status() == StatusCode::UNAUTHORIZED {
-        limits.note_failure(address);
+        limits.note_failure(address, is_passed_on);
     }
     response
 }

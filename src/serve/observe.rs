@@ -58,6 +58,7 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
     let address = request.extensions().get::<Peer>().map(|peer| peer.address);
     let trail = Trail::of_request(observer.audit, id.as_str().into(), address, span.clone());
     request.extensions_mut().insert(trail.clone());
+    let ending = trail.begin(&method, &route, &path);
     let mut response = next.run(request).instrument(span.clone()).await;
     if let Some(caller) = response.extensions().get::<Caller>() {
         trail.note(caller);
@@ -74,7 +75,7 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
     let took = began.elapsed();
     let status = response.status();
     metrics::count_request(&route, &method, status.as_u16(), took);
-    trail.keep_end(&method, &route, &path, status, took);
+    ending.answered(status);
     span.in_scope(|| {
         if status.is_server_error() {
             tracing::warn!(status = status.as_u16(), ?took, "answered");

@@ -24,6 +24,7 @@ use super::door::Need;
 use super::http::json;
 use super::oauth::{self, Logins};
 use super::problem::Problem;
+use super::trail::Trail;
 use super::{Rooms, table};
 use crate::access::caller::{Caller, Scope};
 use crate::live::Live;
@@ -184,6 +185,9 @@ async fn answer(
     let Some(route) = serving.routes.get(path.as_str()).cloned() else {
         return Problem::no_route().into_response();
     };
+    if let Some(trail) = request.extensions().get::<Trail>() {
+        trail.note_tenant(name);
+    }
     if by_operator && let Some(caller) = request.extensions_mut().get_mut::<Caller>() {
         caller.tenant = Some(Arc::clone(name));
     }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
@@ -37,6 +37,8 @@ struct Known {
     address: Option<IpAddr>,
     way: Option<Way>,
     caller: OnceLock<Caller>,
+    /// Whose toolscout it is for, where its caller is of no tenant.
+    tenant: OnceLock<Arc<str>>,
     span: Option<Span>,
 }
 
@@ -87,6 +89,11 @@ impl Trail {
         let _ = self.0.caller.set(caller.clone());
     }
 
+    /// Notes whose toolscout it is for.
+    pub fn note_tenant(&self, tenant: &Arc<str>) {
+        let _ = self.0.tenant.set(Arc::clone(tenant));
+    }
+
     /// Who asks.
     pub fn caller(&self) -> Caller {
         self.0.caller.get().cloned().unwrap_or_else(Caller::anonymous)
@@ -94,10 +101,14 @@ impl Trail {
 
     /// An event of this request.
     fn event(&self, action: Action, outcome: impl Into<Cow<'static, str>>) -> Event {
+        let mut caller = self.0.caller.get().cloned();
+        if let (Some(caller), Some(tenant)) = (&mut caller, self.0.tenant.get()) {
+            caller.tenant.get_or_insert_with(|| Arc::clone(tenant));
+        }
         Event {
             request: self.0.id.clone(),
             way: self.0.way.unwrap_or(Way::Own),
-            caller: self.0.caller.get().cloned(),
+            caller,
             address: self.0.address,
             at: SystemTime::now(),
             ..Event::own(action, outcome)
@@ -185,28 +196,52 @@ impl Trail {
         CallKept { audit: self.0.audit.clone(), event: kept, began: Instant::now() }
     }
 
-    /// Keeps what can be told of a request by its path and its end.
-    pub fn keep_end(
-        &self,
-        method: &Method,
-        route: &str,
-        path: &str,
-        status: StatusCode,
-        took: Duration,
-    ) {
+    /// A request of which is kept what can be told by its path and its end, also where nobody waited
+    /// for that: what it was to change may have been changed all the same.
+    pub fn begin<'a>(&'a self, method: &'a Method, route: &'a str, path: &'a str) -> Ending<'a> {
+        Ending { trail: self, method, route, path, began: Instant::now(), status: None }
+    }
+
+    fn keep_end(&self, ending: &Ending<'_>) {
+        let Ending { method, route, path, began, status, .. } = *ending;
         let place = route.strip_prefix(PREFIX).unwrap_or(route);
         let action = match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Action::Refused,
+            Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Action::Refused,
             _ if place.starts_with("/v1/admin/") => Action::Admin,
             _ if place.starts_with("/oauth/") => Action::Login,
             _ if method == Method::GET && LISTS.contains(&place) => Action::List,
             _ => return,
         };
+        let outcome =
+            status.map_or(Cow::Borrowed("cancelled"), |status| status.as_u16().to_string().into());
         self.0.audit.keep(|| Event {
             target: Some(format!("{method} {path}")),
-            took: Some(took),
-            ..self.event(action, status.as_u16().to_string())
+            took: Some(began.elapsed()),
+            ..self.event(action, outcome)
         });
+    }
+}
+
+/// See [`Trail::begin`].
+pub struct Ending<'a> {
+    trail: &'a Trail,
+    method: &'a Method,
+    route: &'a str,
+    path: &'a str,
+    began: Instant,
+    status: Option<StatusCode>,
+}
+
+impl Ending<'_> {
+    /// It was answered like this.
+    pub fn answered(mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.trail.keep_end(self);
     }
 }
 

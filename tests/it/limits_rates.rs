@@ -65,6 +65,22 @@ async fn an_address_has_its_rate_and_no_other_pays_for_it() {
     assert!(metrics.contains("toolscout_limited_total{kind=\"address\"}"), "{metrics}");
 }
 
+/// A proxy on this machine writes one header and passes the other on, as its client wrote it.
+#[tokio::test]
+async fn a_header_that_contradicts_the_proxys_frees_nobody() {
+    let limits = LimitsConfig { per_address: burst(3), ..LimitsConfig::default() };
+    let app = start(&behind_a_proxy(limits)).await;
+    let ask = async || {
+        let request = app.request(Method::GET, SEARCH).header("x-forwarded-for", "203.0.113.1");
+        app.send(request.header("forwarded", "for=198.51.100.7")).await
+    };
+    for _ in 0..3 {
+        assert_eq!(ask().await.status, 200);
+    }
+    assert_limited(&ask().await, "rate-limited");
+    assert_eq!(app.get(SEARCH).await.status, 200);
+}
+
 #[tokio::test]
 async fn nobody_but_a_trusted_proxy_is_believed() {
     let limits = LimitsConfig { per_caller: burst(3), ..LimitsConfig::default() };

@@ -7,6 +7,7 @@ use std::process::Command;
 use reqwest::Method;
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
 use crate::support::mock_http::{Answer, MockHttp, Speaks};
 use crate::support::service::{Ran, Service, catalog, configure, run, serve};
@@ -140,6 +141,32 @@ async fn every_way_leaves_its_event() {
     assert_eq!(report["lines"], events.len());
     let shown = run(folder, &["audit", "show", "--data", "data"]).await;
     assert!(shown.stdout.contains("/v1/admin/reload"), "{}", shown.stdout);
+}
+
+/// Who hangs up at once has changed something all the same.
+#[tokio::test]
+async fn an_operator_who_waits_for_no_answer_leaves_an_event_too() {
+    const TIMES: usize = 20;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    configure(folder, AUDIT);
+    let service = Service::start(folder, &[]).await;
+    let token = std::fs::read_to_string(folder.join("data/admin.token")).unwrap();
+    let address = service.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    for number in 0..TIMES {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let head = format!(
+            "POST /v1/admin/reload HTTP/1.1\r\nhost: {address}\r\nx-request-id: gone-{number}\r\n\
+             authorization: Bearer {}\r\ncontent-type: application/json\r\n\
+             content-length: 2\r\n\r\n{{}}",
+            token.trim()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+    }
+    let is_gone = |event: &&Value| event["target"] == "POST /v1/admin/reload";
+    let kept = async || lines(folder).iter().filter(is_gone).count() == TIMES;
+    service.until("each is kept", kept).await;
+    service.stop().await;
 }
 
 #[tokio::test]

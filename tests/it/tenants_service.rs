@@ -143,7 +143,8 @@ async fn an_operator_administers_a_tenant_by_name() {
     let door = MockHttp::pages(Speaks::Stateless, false, vec![(None, page(&["open"], None))]).await;
     std::fs::write(folder.join("acme.toml"), format!("[servers.door]\nurl = '{}'\n", door.url))
         .unwrap();
-    configure_with(folder, &["acme"]);
+    let tenant = "[tenants.acme]\nconfig = 'acme.toml'\n";
+    configure(folder, &format!("[auth]\nkeys = true\n[audit]\nenabled = true\n{tenant}"));
     let acme = key(folder, Some("acme"), &["search"]).await;
     let plain = key(folder, None, &["search", "call"]).await;
     let service = Service::start(folder, &[]).await;
@@ -170,6 +171,15 @@ async fn an_operator_administers_a_tenant_by_name() {
     let plain = Asker::with(&service, Some(&plain), (TENANT, "acme"));
     assert!(!plain.get("/v1/tools").await.text.contains("door/open"));
     service.stop().await;
+    // The audit log says whose it was, and that nobody of theirs did it.
+    let kept = std::fs::read_to_string(folder.join("data/audit/audit.jsonl")).unwrap();
+    let kept: Vec<Value> = kept.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let tenant_of = |target: &str| {
+        let found = kept.iter().find(|event| event["target"] == target).unwrap();
+        (found["proof"].as_str().unwrap(), found["tenant"].as_str())
+    };
+    assert_eq!(tenant_of("POST /v1/admin/servers/door/pause"), ("operator", Some("acme")));
+    assert_eq!(tenant_of("POST /v1/admin/servers/door/resume"), ("operator", None));
 }
 
 #[tokio::test]

@@ -43,6 +43,8 @@ fn what_makes_no_sense_is_refused() {
     assert_eq!(refused(NewKey { scopes: Vec::new(), ..new("a") }), KeyError::Scopes);
     let locked = NewKey { profile: Some("p".into()), scopes: vec![Scope::Admin], ..new("a") };
     assert_eq!(refused(locked), KeyError::LockedAdmin);
+    let lasts = Some(std::time::Duration::from_hours(24 * 365 * 101));
+    assert_eq!(refused(NewKey { lasts, ..new("a") }), KeyError::Lasts);
     for allowance in [
         Allowance { rate: Some(0.0), ..Allowance::default() },
         Allowance { rate: Some(f64::NAN), ..Allowance::default() },

@@ -47,6 +47,13 @@ pub fn origin(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     }
 }
 
+/// A trusted proxy passed it on, whomever it names.
+pub fn is_passed_on(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> bool {
+    let peer = peer.to_canonical();
+    trusted.iter().any(|network| network.contains(&peer))
+        && (headers.contains_key(FORWARDED_FOR) || headers.contains_key(header::FORWARDED))
+}
+
 /// What an element of `Forwarded` says of who was before.
 fn named(element: &str) -> &str {
     let pairs = element.split(';').filter_map(|pair| pair.split_once('='));
