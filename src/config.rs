@@ -173,6 +173,8 @@ impl Config {
             ("[crawl], for [[registry]] alone", reached_anew && !self.registries.is_empty()),
             ("token_key_file, token_keyring", key(self) != key(next)),
             ("[auth]", self.auth != next.auth),
+            ("[limits]", self.limits != next.limits),
+            ("[tls]", self.tls != next.tls),
             ("[rerank]", shown(&self.rerank) != shown(&next.rerank)),
             ("[telemetry]", shown(&self.telemetry) != shown(&next.telemetry)),
             ("[audit]", self.audit != next.audit),

@@ -118,6 +118,17 @@ async fn what_takes_a_restart_is_named() {
     let told = reload(folder.path(), &service).await;
     let named = serde_json::json!(["allowed_hosts, allowed_origins", "[embed]"]);
     assert_eq!(told["needs_restart"], named, "{told}");
+    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let pem = certificate.cert.pem() + &certificate.signing_key.serialize_pem();
+    std::fs::write(folder.path().join("both.pem"), pem).unwrap();
+    configure(
+        folder.path(),
+        "[auth]\nkeys = true\n[limits]\nqueue = 9\n[tls]\ncert_file = \"both.pem\"\n\
+         key_file = \"both.pem\"\n[telemetry]\naccess_log = true\n[audit]\nenabled = true",
+    );
+    let told = reload(folder.path(), &service).await;
+    let named = serde_json::json!(["[auth]", "[limits]", "[tls]", "[telemetry]", "[audit]"]);
+    assert_eq!(told["needs_restart"], named, "{told}");
     // Nothing of the demo was asked to go.
     assert_eq!(told["removed"], serde_json::json!([]), "{told}");
     service.stop().await;
