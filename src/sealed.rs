@@ -157,6 +157,8 @@ pub fn set_aside(path: &Path) -> Result<PathBuf, SealedError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -176,5 +178,51 @@ mod tests {
         let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, [".toolscout-new", "catalog.snapshot"]);
+    }
+
+    #[test]
+    fn what_was_written_comes_back_or_it_is_said_what_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/file");
+        let kind = Kind { magic: *b"TESTFILE", version: 2 };
+        assert_eq!(kind.read(&path).unwrap(), None);
+        kind.write(&path, b"payload").unwrap();
+        assert_eq!(kind.read(&path).unwrap().as_deref(), Some(b"payload".as_slice()));
+        let bytes = fs::read(&path).unwrap();
+        let read = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            kind.read(&path).unwrap_err().to_string()
+        };
+        for (at, problem) in [
+            (0, "another kind of file"),
+            (8, "has format 3, which a newer toolscout wrote; this release reads 2"),
+            (12, "checksum differs"),
+            (44, "checksum differs"),
+        ] {
+            let mut other = bytes.clone();
+            other[at] ^= 1;
+            let said = read(&other);
+            assert!(said.contains(problem), "{at}: {said}");
+        }
+        let said = read(&bytes[..43]);
+        assert!(said.contains("cut short"), "{said}");
+        assert!(kind.read(folder.path()).is_err(), "there is something, and it can't be read");
+
+        let aside = set_aside(&path).unwrap();
+        assert_eq!(fs::read(&aside).unwrap(), &bytes[..43]);
+        assert!(!path.exists() && set_aside(&path).is_err());
+    }
+
+    #[test]
+    fn who_comes_first_writes_a_new_file_and_its_folder_is_its_owners() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("a/b");
+        folder_of_owner(&own).unwrap();
+        assert_eq!(own.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        let path = own.join("name");
+        assert!(write_new(&path, "first").unwrap());
+        assert!(!write_new(&path, "second").unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "first\n");
+        assert!(write_new(&own.join("x".repeat(300)), "no such name").is_err());
     }
 }

@@ -315,6 +315,76 @@ pub(super) mod tests {
         }
     }
 
+    /// Every tool's score for one text, and its needs, written down once more from what is said above.
+    fn by_hand(lists: &ArmLists, vectors: &PartVectors) -> (Vec<f64>, usize) {
+        let tools: Vec<ToolIdx> = (0..).map(ToolIdx).take(INDEX.catalog.len()).collect();
+        let dense = INDEX.dense.as_ref().unwrap();
+        let parts = std::iter::once(lists).chain(&lists.pieces).zip(vectors.texts());
+        // Of each part, for each tool: its cosine, and all of its evidence.
+        let mut parts = parts.map(|(part, vector)| {
+            let cosines = dense.scores(&[vector], &tools).remove(0).into_iter();
+            let both = cosines.map(Option::unwrap).zip(&part.scores);
+            both.map(|(cosine, bm25)| (f64::from(cosine), f64::from(0.04 * bm25 + cosine)))
+                .collect::<Vec<_>>()
+        });
+        let whole = parts.next().unwrap();
+        let pieces: Vec<_> = parts.collect();
+        let share = |piece: &[(f64, f64)], tool: usize| {
+            let weight = |at: usize| ((0.8 * piece[at].1 + 0.2 * whole[at].1) / 0.05).exp();
+            weight(tool) / (0..tools.len()).map(weight).sum::<f64>()
+        };
+        let best = |of: &dyn Fn(&[(f64, f64)]) -> f64| {
+            pieces.iter().map(|piece| of(piece)).reduce(f64::max)
+        };
+        let shares = |tool: usize| best(&|piece| share(piece, tool)).unwrap_or(0.0);
+        let score = |tool: usize| {
+            let nearer = best(&|piece| piece[tool].0).map_or(0.0, |best| best - whole[tool].0);
+            whole[tool].1 + 0.5 * nearer + 0.45 * shares(tool)
+        };
+        let needs = (0..tools.len()).filter(|tool| shares(*tool) >= 0.3).count().max(1);
+        ((0..tools.len()).map(score).collect(), needs)
+    }
+
+    #[test]
+    fn scores_and_needs_are_as_by_hand() {
+        // Each half says all that a tool says of itself.
+        let two = "invoice calendar 0 weather the send of a weather, then delete search 3 merge the update of a merge";
+        let mut most = 0;
+        for texts in [vec!["delete invoice"], vec![two], vec![two, "search weather report"]] {
+            let texts = texts.into_iter().map(str::to_owned).collect();
+            let query = Query { texts, ..Query::default() };
+            let vectors = vectors_of(&query);
+            let lists = rank_arms(&INDEX, &query, &vectors, |_| true);
+            let (ranked, needs) = fuse(&INDEX, &lists, &vectors);
+
+            let texts: Vec<_> = lists
+                .iter()
+                .zip(&vectors)
+                .map(|(lists, vectors)| by_hand(lists, vectors))
+                .collect();
+            let sum = |tool: usize| texts.iter().map(|(scores, _)| scores[tool]).sum::<f64>();
+            let best = (0..INDEX.catalog.len()).map(sum).reduce(f64::max).unwrap();
+            assert_eq!(ranked.len(), INDEX.catalog.len());
+            for Ranked { tool, score } in &ranked {
+                let wanted = (sum(tool.as_usize()) / best).clamp(0.0, 1.0);
+                assert!((f64::from(*score) - wanted).abs() < 1e-4, "{tool:?}: {score} {wanted}");
+            }
+            assert!(ranked.is_sorted_by(|a, b| a.score >= b.score));
+            assert_eq!(Some(needs), texts.iter().map(|(_, needs)| *needs).max());
+            most = most.max(needs);
+
+            let found = stages(&lists);
+            let parts = || lists.iter().flat_map(|list| std::iter::once(list).chain(&list.pieces));
+            assert_eq!(found.of_lexical, parts().map(|list| list.lexical.len()).sum::<usize>());
+            assert_eq!(found.of_dense, parts().count() * INDEX.catalog.len());
+            assert_eq!(found.lexical, lists.iter().map(|list| list.took.0).sum::<Duration>());
+            assert_eq!(found.dense, lists.iter().map(|list| list.took.1).sum::<Option<Duration>>());
+        }
+        assert!(most > 1, "one of them is to have several");
+        assert!((mean([1.0, 2.0, 6.0].into_iter()) - 3.0).abs() < f32::EPSILON);
+        assert!(mean(std::iter::empty()).abs() < f32::EPSILON);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -85,6 +85,23 @@ fn the_file_is_its_owners_and_holds_no_secret() {
 }
 
 #[test]
+fn the_last_use_is_the_latest_and_a_change_changes_the_stamp() {
+    let data = tempfile::tempdir().unwrap();
+    let file = KeyFile::of(data.path());
+    assert_eq!(file.stamp(), None);
+    let make = |book: &mut Book| book.create(new("a"), 5).map(|(key, _)| key.id.clone());
+    let (id, mut book) = file.change(make).unwrap();
+    let before = file.stamp();
+    file.change(make).unwrap();
+    assert!(before.is_some() && file.stamp().is_some() && before != file.stamp());
+    for at in [9, 7] {
+        book.note_use(&id, at);
+        book.note_use("nobody", at);
+        assert_eq!(book.get(&id).unwrap().last_used, Some(9));
+    }
+}
+
+#[test]
 fn many_that_change_it_at_once_undo_nothing() {
     let data = tempfile::tempdir().unwrap();
     let make = |name: usize| {
