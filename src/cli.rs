@@ -125,6 +125,7 @@ pub enum Command {
 Examples:
   toolscout serve                              Serve what ./toolscout.toml names
   toolscout serve --demo --listen 127.0.0.1:0  Serve the demo on a free port
+  toolscout serve --leave 5s --drain 20s       End as a load balancer and slow calls want it
   toolscout serve --stdio --mcp-config mcp.json")]
 pub struct ServeArgs {
     /// What to crawl.
@@ -199,7 +200,8 @@ pub struct CrawlArgs {
 Examples:
   toolscout search --demo create an invoice
   toolscout search --catalog catalog.jsonl.gz \"list merge requests\" --explain
-  toolscout search --url http://127.0.0.1:7420 \"send an email\" --json")]
+  toolscout search --url http://127.0.0.1:7420 \"send an email\" --json
+  toolscout search --url https://tools.example.com --ca-file ca.pem --key-file key \"send an email\"")]
 pub struct SearchArgs {
     /// What to look for.
     #[arg(required = true, value_name = "QUERY")]
@@ -341,7 +343,8 @@ pub enum ConfigCommand {
 #[command(after_help = "\
 Examples:
   toolscout config check
-  toolscout config check --config prod.toml --mcp-config mcp.json")]
+  toolscout config check --config prod.toml --mcp-config mcp.json
+  toolscout config check --tenant acme")]
 pub struct CheckArgs {
     /// What to check.
     #[command(flatten)]

@@ -6,10 +6,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::{Mode, OFlags};
 use tempfile::NamedTempFile;
 
 const HEADER: usize = 8 + 4 + 32;
@@ -125,7 +126,35 @@ pub fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
             let _ = fs::remove_file(entry.path());
         }
     }
-    tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)
+    let file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?;
+    hand_over(file.as_file(), folder)?;
+    Ok(file)
+}
+
+/// Makes what root has just made in `folder` its owner's: an operator's command beside a service that
+/// has a user of its own would else leave there what that service can't read.
+pub fn hand_over(made: &File, folder: &Path) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = fs::metadata(folder)?;
+    fchown(made, Some(owner.uid()), Some(owner.gid()))
+}
+
+/// Waits until no other process holds the file at `path`, which is made where it is not there. The
+/// lock lasts as long as what is given back.
+pub fn lock(path: &Path) -> io::Result<File> {
+    let options = File::options().append(true).clone();
+    let file = match options.clone().create_new(true).mode(0o600).open(path) {
+        Ok(file) => {
+            hand_over(&file, path.parent().unwrap_or(Path::new(".")))?;
+            file
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path)?,
+        Err(error) => return Err(error),
+    };
+    file.lock()?;
+    Ok(file)
 }
 
 /// A file with this line, for its owner alone, there as a whole or not at all; false where there is
@@ -143,7 +172,13 @@ pub fn write_new(path: &Path, line: &str) -> io::Result<bool> {
 
 /// Makes a folder for its owner alone, if it is not there.
 pub fn folder_of_owner(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    hand_over(&made, path.parent().unwrap_or(Path::new(".")))
 }
 
 /// Moves a file that can't be used out of the way, keeping it for inspection; gives its new path.

@@ -3,9 +3,9 @@
 //! Invariants: a file is replaced as a whole or not at all, so a crash leaves the old login or the
 //! new one; what others than the owner could read or write is not used.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -153,13 +153,7 @@ impl Vault {
     pub fn lock(&self, server: &str) -> Result<File, VaultError> {
         self.make_folder()?;
         let path = self.path(server, "lock");
-        let lock = || {
-            let file = File::options().create(true).append(true).open(&path)?;
-            file.set_permissions(Permissions::from_mode(0o600))?;
-            file.lock()?;
-            Ok(file)
-        };
-        lock().map_err(io_error(&path))
+        sealed::lock(&path).map_err(io_error(&path))
     }
 
     /// Where the key came from, once there is one.
@@ -192,14 +186,7 @@ impl Vault {
     }
 
     fn make_folder(&self) -> Result<(), VaultError> {
-        if self.folder.is_dir() {
-            return Ok(());
-        }
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.folder)
-            .map_err(io_error(&self.folder))
+        sealed::folder_of_owner(&self.folder).map_err(io_error(&self.folder))
     }
 
     fn path(&self, server: &str, kind: &str) -> PathBuf {

@@ -15,10 +15,11 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 use serde::Serialize;
+use tokio::runtime::Runtime;
 
 use super::sources::variable;
 use super::{ListenArgs, LogFormat, SourceArgs, log};
-use crate::config::{ConfigError, data_folder, service_address};
+use crate::config::{Config, ConfigError, TenantConfig, data_folder, service_address};
 
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
@@ -78,6 +79,17 @@ impl Check {
     fn fail(what: impl Into<String>, said: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { level: Level::Fail, ..Self::warn(what, said, remedy) }
     }
+
+    /// The same of a tenant.
+    fn of(mut self, tenant: &str) -> Self {
+        self.what = format!("{tenant}: {}", self.what);
+        let login = |remedy: String| {
+            remedy
+                .replace("toolscout auth login", &format!("toolscout auth login --tenant {tenant}"))
+        };
+        self.remedy = self.remedy.map(login);
+        self
+    }
 }
 
 #[derive(Serialize)]
@@ -135,7 +147,12 @@ fn checks(args: &DoctorArgs) -> anyhow::Result<Vec<Check>> {
                 )));
             }
             if !args.offline {
+                checks.push(runtime.block_on(reach::clock(&config.servers)));
                 checks.extend(runtime.block_on(reach::servers(config, args.timeout)));
+            }
+            for (name, tenant) in config.tenants.iter().filter(|(_, tenant)| tenant.enabled) {
+                let found = of_tenant(args, config, tenant, &runtime);
+                checks.extend(found.into_iter().map(|check| check.of(name)));
             }
         }
         Err(errors) => {
@@ -153,6 +170,33 @@ fn checks(args: &DoctorArgs) -> anyhow::Result<Vec<Check>> {
     }
     runtime.shutdown_background();
     Ok(checks)
+}
+
+/// What a tenant has of its own.
+fn of_tenant(
+    args: &DoctorArgs,
+    main: &Config,
+    tenant: &TenantConfig,
+    runtime: &Runtime,
+) -> Vec<Check> {
+    let loaded = match args.sources.load_tenant(main, tenant) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            let mut checks: Vec<_> =
+                errors.0.iter().map(|error| of_config(Level::Fail, error)).collect();
+            checks.extend(places::folder(&tenant.data));
+            return checks;
+        }
+    };
+    let (config, file) = (&loaded.config, tenant.file.display());
+    let said = format!("{file}: {} servers", config.servers.len());
+    let mut checks = vec![Check::ok("configuration", said)];
+    checks.extend(loaded.warnings.iter().map(|warning| of_config(Level::Warn, warning)));
+    checks.extend(places::kept(config));
+    if !args.offline {
+        checks.extend(runtime.block_on(reach::servers(config, args.timeout)));
+    }
+    checks
 }
 
 fn of_config(level: Level, error: &ConfigError) -> Check {

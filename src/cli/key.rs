@@ -73,6 +73,10 @@ pub struct CreateArgs {
 
 /// Arguments of `key list`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  toolscout key list
+  toolscout key list --json --data /var/lib/toolscout")]
 pub struct ListArgs {
     /// Report as JSON.
     #[arg(long)]
@@ -84,6 +88,10 @@ pub struct ListArgs {
 
 /// Arguments of `key rotate`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  toolscout key rotate 4f1d0c2a9b7e --overlap 1h
+  toolscout key rotate 4f1d0c2a9b7e --overlap 0s      The old secret counts no more")]
 pub struct RotateArgs {
     /// Its id.
     pub id: String,
@@ -105,6 +113,9 @@ pub struct RotateArgs {
 
 /// Arguments of `key revoke`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  toolscout key revoke 4f1d0c2a9b7e")]
 pub struct RevokeArgs {
     /// Its id.
     pub id: String,

@@ -306,3 +306,30 @@ async fn who_listens_already_is_told_apart() {
     assert_eq!(code, 1);
     assert_told(&report, "configuration", "fail", "0.0.0.0:0", "allow");
 }
+
+#[tokio::test]
+async fn tenants_are_looked_at_by_their_own_files() {
+    let folder =
+        folder("[tenants.acme]\nconfig = \"acme.toml\"\n[tenants.beta]\nconfig = \"beta.toml\"\n");
+    let put = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    put("acme.toml", "[servers.bell]\ncatalog = \"catalog.jsonl\"\n");
+    put("beta.toml", "[servers.gone]\ncommand = \"/no/such/program\"\n");
+    let of_acme = folder.path().join("data/tenants/acme");
+    fs::create_dir_all(of_acme.join("snapshots")).unwrap();
+    fs::write(of_acme.join("snapshots/catalog.snapshot"), "none of ours").unwrap();
+    let before = files(folder.path());
+    let (code, report) = doctor(folder.path(), &[]).await;
+    assert_eq!(code, 1);
+    assert_eq!(files(folder.path()), before);
+    assert_told(&report, "acme: configuration", "ok", "acme.toml: 1 servers", "");
+    assert_told(&report, "acme: snapshot", "warn", "catalog.snapshot", "set aside");
+    assert_told(&report, "acme: server bell", "ok", "1 tools over file", "");
+    assert_told(&report, "beta: data folder", "ok", "tenants/beta is made", "");
+    assert_told(&report, "beta: server gone", "fail", "/no/such/program", "[servers.gone]");
+
+    put("beta.toml", "listen = \"127.0.0.1:1\"\n");
+    let (code, report) = doctor(folder.path(), &["--offline"]).await;
+    assert_eq!(code, 1);
+    assert_told(&report, "beta: configuration", "fail", "beta.toml:1: listen", "");
+    assert_told(&report, "acme: configuration", "ok", "acme.toml", "");
+}

@@ -3,14 +3,14 @@
 //! Invariant: it is its owner's alone or nothing is read of it; a change is on disk before it
 //! counts, and of two processes that change it at once none undoes the other's.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::{Book, Key, KeyError};
-use crate::sealed::{Kind, SealedError};
+use crate::sealed::{self, Kind, SealedError};
 
 const KIND: Kind = Kind { magic: *b"TSKEYS\0\0", version: 1 };
 
@@ -79,13 +79,8 @@ impl KeyFile {
     /// Until the file is closed.
     fn lock(&self) -> io::Result<File> {
         let folder = self.path.with_file_name("");
-        if !folder.is_dir() {
-            DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        }
-        let file = File::options().create(true).append(true).open(folder.join("lock"))?;
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        file.lock()?;
-        Ok(file)
+        sealed::folder_of_owner(&folder)?;
+        sealed::lock(&folder.join("lock"))
     }
 
     fn io(&self, source: io::Error) -> KeyFileError {

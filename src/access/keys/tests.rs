@@ -102,6 +102,23 @@ fn the_last_use_is_the_latest_and_a_change_changes_the_stamp() {
 }
 
 #[test]
+fn what_root_makes_is_the_services() {
+    use std::os::unix::fs::{MetadataExt, chown};
+
+    // As an operator's command beside a service that has a user of its own. (By others than root it
+    // can't be tried out: what they make is theirs.)
+    let data = tempfile::tempdir().unwrap();
+    if rustix::process::geteuid().is_root() {
+        chown(data.path(), Some(65_534), Some(65_534)).unwrap();
+    }
+    KeyFile::of(data.path()).change(|book| book.create(new("a"), 0).map(drop)).unwrap();
+    let owner = |path: &std::path::Path| path.metadata().map(|it| (it.uid(), it.gid())).unwrap();
+    for made in ["keys", "keys/lock", "keys/api.keys"] {
+        assert_eq!(owner(&data.path().join(made)), owner(data.path()), "{made}");
+    }
+}
+
+#[test]
 fn many_that_change_it_at_once_undo_nothing() {
     let data = tempfile::tempdir().unwrap();
     let make = |name: usize| {

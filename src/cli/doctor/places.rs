@@ -20,19 +20,9 @@ const FULL: u64 = 64 << 20;
 /// And with less than this it is time to look.
 const TIGHT: u64 = 1 << 30;
 
-/// Everything that is kept there.
+/// What is kept there for the process alone, beside what is [`kept`] for each tenant as well.
 pub(super) fn all(config: &Config) -> Vec<Check> {
-    let mut checks = folder(&config.data);
-    checks.push(snapshot_check(config));
-    checks.push(history(config));
-    if config.learn.is_some() {
-        checks.push(learned(config));
-    }
-    checks.push(match Entries::open(config.clone()) {
-        Ok(entries) => Check::ok("servers", format!("{} in all", entries.wanted().len())),
-        Err(error) => Check::fail("servers", error.to_string(), "restore the file from a backup"),
-    });
-    checks.push(logins(config));
+    let mut checks = kept(config);
     if config.auth.keys {
         checks.push(api_keys(config));
     }
@@ -45,6 +35,22 @@ pub(super) fn all(config: &Config) -> Vec<Check> {
             "mend that first: without it nothing is served",
         ),
     });
+    checks
+}
+
+/// What a catalog of its own comes with.
+pub(super) fn kept(config: &Config) -> Vec<Check> {
+    let mut checks = folder(&config.data);
+    checks.push(snapshot_check(config));
+    checks.push(history(config));
+    if config.learn.is_some() {
+        checks.push(learned(config));
+    }
+    checks.push(match Entries::open(config.clone()) {
+        Ok(entries) => Check::ok("servers", format!("{} in all", entries.wanted().len())),
+        Err(error) => Check::fail("servers", error.to_string(), "restore the file from a backup"),
+    });
+    checks.push(logins(config));
     checks
 }
 

@@ -67,16 +67,14 @@ fn of_model(what: &str, error: &EmbedError, meanwhile: &str) -> Check {
     Check::fail(what, error.to_string(), format!("{remedy}; {meanwhile}"))
 }
 
-/// Each server in the configuration, and the clock by what those over HTTP say of the time.
+/// Each server in the configuration.
 pub(super) async fn servers(config: &Config, patience: Duration) -> Vec<Check> {
     let accounts = Accounts::open(config).unwrap_or_else(|_| Accounts::none());
     let each = config.servers.iter().map(|server| one(config, server, &accounts, patience));
     let found: Vec<Vec<Check>> = stream::iter(each).buffered(AT_ONCE).collect().await;
     // Those that did not answer in time: nobody waits for them any more.
     crawl::end_children();
-    let mut checks = vec![clock(&config.servers).await];
-    checks.extend(found.into_iter().flatten());
-    checks
+    found.into_iter().flatten().collect()
 }
 
 async fn one(
@@ -139,7 +137,7 @@ fn of_update(update: &ServerUpdate, took: Duration) -> Check {
 
 /// Our clock by those of the first servers that answer. Nothing is sent but a request without a
 /// credential.
-async fn clock(servers: &[ServerConfig]) -> Check {
+pub(super) async fn clock(servers: &[ServerConfig]) -> Check {
     let over_http = servers.iter().filter(|server| server.enabled && server.guard.is_none());
     let asked = over_http.filter_map(|server| match &server.transport {
         Transport::Http { url, .. } => Some((server, url.clone())),
