@@ -255,6 +255,11 @@ mod tests {
                     "default": {"type": "array"}}}}),
             ),
             (
+                r#"{"type":"object","properties":{"a":{"type":"array","items":{"type":"array"}}}}"#,
+                json!({"type": "object", "properties": {
+                    "a": {"type": "array", "items": {"type": "array", "items": {}}}}}),
+            ),
+            (
                 r#"{"type":"object","properties":{"examples":{"type":"array"}}}"#,
                 json!({"type": "object",
                     "properties": {"examples": {"type": "array", "items": {}}}}),

@@ -61,6 +61,15 @@ fn what_makes_no_sense_is_refused() {
 }
 
 #[test]
+fn who_is_kept_to_a_profile_may_search_and_who_administers_is_kept_to_none() {
+    let mut book = Book::default();
+    let locked = NewKey { profile: Some("p".into()), ..new("a") };
+    assert_eq!(book.create(locked, 0).unwrap().0.profile.as_deref(), Some("p"));
+    let admin = NewKey { scopes: vec![Scope::Admin], ..new("a") };
+    assert_eq!(book.create(admin, 0).unwrap().0.scopes, [Scope::Admin]);
+}
+
+#[test]
 fn the_file_is_its_owners_and_holds_no_secret() {
     let data = tempfile::tempdir().unwrap();
     let file = KeyFile::of(data.path());
