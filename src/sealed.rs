@@ -133,7 +133,7 @@ pub fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
 
 /// Makes what root has just made in `folder` its owner's: an operator's command beside a service that
 /// has a user of its own would else leave there what that service can't read.
-pub fn hand_over(made: &File, folder: &Path) -> io::Result<()> {
+fn hand_over(made: &File, folder: &Path) -> io::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }

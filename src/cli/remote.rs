@@ -2,21 +2,25 @@
 //!
 //! Invariant: the token of the data folder goes to the address of the same configuration, or to the
 //! one that the user named, and through no proxy; over TLS only to whoever has the key of a
-//! certificate that is trusted. Nothing else of that configuration has to be right.
+//! certificate that is trusted (`trusted`). Nothing else of that configuration has to be right.
 
-use std::net::SocketAddr;
+mod trusted;
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use reqwest::{Certificate, ClientBuilder, Identity, Method};
-use rustls::pki_types::CertificateDer;
+use reqwest::{ClientBuilder, Method};
+use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 use url::Url;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use self::trusted::Trusted;
+pub(super) use self::trusted::unanswered;
 use super::sources::{PlaceArgs, variable};
 use crate::config::{admin_address, data_folder, service_certificate};
 use crate::serve::TENANT;
@@ -37,40 +41,39 @@ pub struct TlsArgs {
 }
 
 impl TlsArgs {
-    /// The client that a running toolscout is asked with. No proxy is to see what it is told, and
-    /// `HTTP_PROXY` would hold for this machine, too.
-    pub(super) fn client(&self) -> anyhow::Result<ClientBuilder> {
-        let mut client = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
-        if let Some(path) = &self.ca_file {
-            client = client.tls_certs_merge(certificates(path)?);
-        }
-        if let Some(path) = &self.client_cert_file {
-            let identity = Identity::from_pem(&read(path)?);
-            let named = || format!("{}: not one certificate with its key", path.display());
-            client = client.identity(identity.with_context(named)?);
-        }
-        Ok(client)
+    /// The client that a running toolscout is asked with; `own` is the certificate that it is known
+    /// to have. No proxy is to see what it is told, and `HTTP_PROXY` would hold for this machine, too.
+    pub(super) fn client(&self, own: Option<&Path>) -> anyhow::Result<ClientBuilder> {
+        let named = self.ca_file.as_deref().map(certificates).transpose()?.unwrap_or_default();
+        let own = own.map(certificates).transpose()?.and_then(|chain| chain.into_iter().next());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let trusted = Trusted::new(named, own, Arc::clone(&provider))?;
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(trusted));
+        let tls = match &self.client_cert_file {
+            None => tls.with_no_client_auth(),
+            Some(path) => {
+                let named = || format!("{}: not one certificate with its key", path.display());
+                let key = PrivateKeyDer::from_pem_slice(&read(path)?).with_context(named)?;
+                tls.with_client_auth_cert(certificates(path)?, key).with_context(named)?
+            }
+        };
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
+        Ok(client.tls_backend_preconfigured(tls))
     }
 }
 
-fn certificates(path: &Path) -> anyhow::Result<Vec<Certificate>> {
-    let certificates = Certificate::from_pem_bundle(&read(path)?);
-    certificates.with_context(|| format!("{}: no certificates in PEM form", path.display()))
+fn certificates(path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let text = read(path)?;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let all = all.ok().filter(|all| !all.is_empty());
+    all.with_context(|| format!("{}: no certificates in PEM form", path.display()))
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("{} can't be read", path.display()))
-}
-
-/// A name that the first certificate of a file is for.
-fn name_in(path: &Path) -> Option<String> {
-    let pem = CertificateDer::pem_slice_iter(&std::fs::read(path).ok()?).next()?.ok()?;
-    let (_, certificate) = X509Certificate::from_der(&pem).ok()?;
-    let names = certificate.subject_alternative_name().ok()??;
-    names.value.general_names.iter().find_map(|name| match name {
-        GeneralName::DNSName(name) => Some(name.replace('*', "toolscout")),
-        _ => None,
-    })
 }
 
 /// Which toolscout.
@@ -102,20 +105,17 @@ impl Remote {
     /// The one that these arguments name.
     pub fn of(args: &RemoteArgs) -> anyhow::Result<Self> {
         let sources = args.place.sources();
-        let mut client = args.tls.client()?;
-        let base = if let Some(url) = &args.url {
-            url.clone()
+        let (client, base) = if let Some(url) = &args.url {
+            (args.tls.client(None)?, url.clone())
         } else {
             let mut listen = admin_address(&sources, &variable)?;
             if listen.ip().is_unspecified() {
                 listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
             }
             match service_certificate(&sources, &variable)? {
-                None => Url::parse(&format!("http://{listen}"))?,
+                None => (args.tls.client(None)?, Url::parse(&format!("http://{listen}"))?),
                 Some(path) => {
-                    let (over_tls, base) = over_tls(client, listen, &path)?;
-                    client = over_tls;
-                    base
+                    (args.tls.client(Some(&path))?, Url::parse(&format!("https://{listen}"))?)
                 }
             }
         };
@@ -158,9 +158,9 @@ impl Remote {
             if let Some(body) = body {
                 request = request.json(body);
             }
-            let response = request.send().await.with_context(|| {
-                let origin = self.base.origin().ascii_serialization();
-                format!("no toolscout answers at {origin}: start it, or name its address by --url")
+            let response = request.send().await.map_err(|error| {
+                let told = unanswered(&error, &self.base.origin().ascii_serialization());
+                anyhow::Error::new(error).context(told)
             })?;
             let status = response.status();
             let text = response.text().await?;
@@ -171,21 +171,4 @@ impl Remote {
             Ok(value)
         })
     }
-}
-
-/// The listener of a configuration over TLS: asked by a name of its certificate, wherever that name
-/// leads elsewhere, and trusted by that certificate where no authority vouches for it.
-fn over_tls(
-    client: ClientBuilder,
-    listen: SocketAddr,
-    certificate: &Path,
-) -> anyhow::Result<(ClientBuilder, Url)> {
-    let client = client.tls_certs_merge(certificates(certificate)?);
-    Ok(match name_in(certificate) {
-        Some(name) => {
-            let base = Url::parse(&format!("https://{name}:{}", listen.port()))?;
-            (client.resolve(&name, listen), base)
-        }
-        None => (client, Url::parse(&format!("https://{listen}"))?),
-    })
 }

@@ -7,10 +7,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use reqwest::StatusCode;
 use serde_json::Value;
 use url::Url;
 
 use super::local::Local;
+use super::remote::unanswered;
 use super::serve::no_profile;
 use super::sources::variable;
 use super::{LogFormat, SearchArgs, crawl, log};
@@ -183,18 +185,22 @@ fn ask_running(args: &SearchArgs, url: &Url) -> anyhow::Result<String> {
         }
     }
     super::runtime()?.block_on(async {
-        let mut request = args.tls.client()?.build()?.get(url.clone());
-        if let Some(key) = key(args)? {
+        let mut request = args.tls.client(None)?.build()?.get(url.clone());
+        let key = key(args)?;
+        if let Some(key) = &key {
             request = request.bearer_auth(key);
         }
-        let response = request.send().await.with_context(|| {
-            format!("no toolscout answers at {}", url.origin().ascii_serialization())
+        let response = request.send().await.map_err(|error| {
+            let told = unanswered(&error, &url.origin().ascii_serialization());
+            anyhow::Error::new(error).context(told)
         })?;
         let status = response.status();
         let body = response.text().await?;
         if !status.is_success() {
             let problem: Value = serde_json::from_str(&body).unwrap_or_default();
-            bail!("{}", problem["detail"].as_str().unwrap_or(status.as_str()));
+            let unasked = status == StatusCode::UNAUTHORIZED && key.is_none();
+            let how = if unasked { " (here: --key-file, or TOOLSCOUT_KEY)" } else { "" };
+            bail!("{}{how}", problem["detail"].as_str().unwrap_or(status.as_str()));
         }
         Ok(body)
     })

@@ -194,6 +194,60 @@ async fn the_command_line_finds_its_service_over_tls() {
 }
 
 #[tokio::test]
+async fn the_command_line_takes_a_certificate_that_nobody_vouches_for_where_it_is_named() {
+    // As `openssl req -x509` makes them: it calls itself an authority, too.
+    let names = ["tools.test", "localhost"].map(str::to_owned);
+    let mut params = rcgen::CertificateParams::new(names).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let own_key = rcgen::KeyPair::generate().unwrap();
+    let own = params.self_signed(&own_key).unwrap();
+    let of_company = Authority::new().issue("localhost", Flaw::None);
+    let ended = Authority::new().issue("localhost", Flaw::Expired);
+    for (certificate, key, good) in [
+        (own.pem(), own_key.serialize_pem(), true),
+        (of_company.certificate, of_company.key, true),
+        (ended.certificate, ended.key, false),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [("server.pem", &certificate), ("server.key", &key)] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let service = start(folder.path(), "").await;
+        let port = service.url.rsplit(':').next().unwrap();
+        let search = async |host: &str, more: &[&str]| {
+            let url = format!("https://{host}:{port}");
+            let args = [&["search", "read a file", "--url", &url][..], more].concat();
+            run(folder.path(), &args).await
+        };
+        service.until_logged("published").await;
+        let ran = search("localhost", &[]).await;
+        let told = if good { "--ca-file" } else { "has ended" };
+        assert!(ran.code == 1 && ran.stderr.contains(told), "{}", ran.stderr);
+        let ran = search("localhost", &["--ca-file", "server.pem"]).await;
+        assert_eq!(ran.code == 0 && ran.stdout.contains("files/read_file"), good, "{}", ran.stderr);
+        // The certificate of another, or of this one under another name, is not enough.
+        let ran = search("127.0.0.1", &["--ca-file", "server.pem"]).await;
+        assert_ne!(ran.code, 0, "{}", ran.stdout);
+        std::fs::write(folder.path().join("other.pem"), Authority::new().pem()).unwrap();
+        assert_ne!(search("localhost", &["--ca-file", "other.pem"]).await.code, 0);
+        let ran = search("localhost", &["--ca-file", "catalog.jsonl"]).await;
+        assert!(ran.code == 1 && ran.stderr.contains("no certificates"), "{}", ran.stderr);
+        // Whose configuration it is knows it.
+        let text = std::fs::read_to_string(folder.path().join("toolscout.toml")).unwrap();
+        configure(folder.path(), &format!("listen = '127.0.0.1:{port}'\n{text}"));
+        let list = ["server", "list", "--data", "data"];
+        let ran = run(folder.path(), &list).await;
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        // Nobody else's certificate stands in for it.
+        certify(folder.path(), &Authority::new(), "localhost");
+        std::fs::write(folder.path().join("server.key"), "none").unwrap();
+        let ran = run(folder.path(), &list).await;
+        assert!(ran.code == 1 && ran.stderr.contains(told), "{}", ran.stderr);
+        service.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn the_name_in_a_clients_certificate_says_what_it_may_do() {
     let (ours, theirs) = (Authority::new(), Authority::new());
     let folder = tempfile::tempdir().unwrap();
