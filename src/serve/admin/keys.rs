@@ -165,6 +165,12 @@ pub async fn create(
         }
         (Some(own), _) => Some(own.to_string()),
     };
+    // What a tenant's callers may do is the process's to say: they share it with others.
+    if caller.tenant.is_some() && asked.allowance != Allowance::default() {
+        return Err(Problem::invalid(
+            "how much a key may do is set by operators of no tenant: leave allowance out",
+        ));
+    }
     let new = NewKey {
         name: asked.name,
         scopes: asked.scopes.unwrap_or_else(|| vec![Scope::Search]),

@@ -24,6 +24,8 @@ const BOUNDS: Bounds = Bounds { bytes: 64 << 10, time: Duration::from_secs(5) };
 const MOST: usize = 10_000;
 /// Tokens that are asked about at once.
 const AT_ONCE: usize = 16;
+/// How long the others wait for their turn.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a yes counts, and a no.
 const YES: Duration = Duration::from_mins(1);
 const NO: Duration = Duration::from_secs(10);
@@ -55,12 +57,15 @@ impl Introspector {
     /// What the issuer says of this token; nothing where it does not count.
     pub(super) async fn claims(&self, token: &str) -> Result<Option<Claims>, Denied> {
         let name = *blake3::hash(token.as_bytes()).as_bytes();
-        if let Some(known) = self.known.get(&name)
-            && Instant::now() < known.until
-        {
-            return Ok(known.claims);
+        if let Some(claims) = self.remembered(&name) {
+            return Ok(claims);
         }
-        let Ok(_turn) = self.turns.try_acquire() else { return Err(Denied::Unavailable) };
+        // Many that ask at once wait for each other, for a moment.
+        let turn = tokio::time::timeout(PATIENCE, self.turns.acquire()).await;
+        let Ok(Ok(_turn)) = turn else { return Err(Denied::Unavailable) };
+        if let Some(claims) = self.remembered(&name) {
+            return Ok(claims);
+        }
         let claims = self.ask(token).await.map_err(|error| {
             tracing::warn!("an introspection endpoint does not answer: {error}");
             Denied::Unavailable
@@ -73,6 +78,11 @@ impl Introspector {
         let known = Known { until: Instant::now() + lasts, claims };
         self.known.insert(name, known.clone());
         Ok(known.claims)
+    }
+
+    fn remembered(&self, name: &[u8; 32]) -> Option<Option<Claims>> {
+        let known = self.known.get(name)?;
+        (Instant::now() < known.until).then_some(known.claims)
     }
 
     async fn ask(&self, token: &str) -> Result<Option<Claims>, FetchError> {
