@@ -333,12 +333,12 @@ pub(super) mod tests {
             let weight = |at: usize| ((0.8 * piece[at].1 + 0.2 * whole[at].1) / 0.05).exp();
             weight(tool) / (0..tools.len()).map(weight).sum::<f64>()
         };
-        let best = |of: &dyn Fn(&[(f64, f64)]) -> f64| {
-            pieces.iter().map(|piece| of(piece)).reduce(f64::max)
+        let shares = |tool: usize| {
+            pieces.iter().map(|piece| share(piece, tool)).reduce(f64::max).unwrap_or(0.0)
         };
-        let shares = |tool: usize| best(&|piece| share(piece, tool)).unwrap_or(0.0);
         let score = |tool: usize| {
-            let nearer = best(&|piece| piece[tool].0).map_or(0.0, |best| best - whole[tool].0);
+            let nearest = pieces.iter().map(|piece| piece[tool].0).reduce(f64::max);
+            let nearer = nearest.map_or(0.0, |nearest| nearest - whole[tool].0);
             whole[tool].1 + 0.5 * nearer + 0.45 * shares(tool)
         };
         let needs = (0..tools.len()).filter(|tool| shares(*tool) >= 0.3).count().max(1);

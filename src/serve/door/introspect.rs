@@ -57,14 +57,14 @@ impl Introspector {
     /// What the issuer says of this token; nothing where it does not count.
     pub(super) async fn claims(&self, token: &str) -> Result<Option<Claims>, Denied> {
         let name = *blake3::hash(token.as_bytes()).as_bytes();
-        if let Some(claims) = self.remembered(&name) {
-            return Ok(claims);
+        if let Some(known) = self.remembered(&name) {
+            return Ok(known.claims);
         }
         // Many that ask at once wait for each other, for a moment.
         let turn = tokio::time::timeout(PATIENCE, self.turns.acquire()).await;
         let Ok(Ok(_turn)) = turn else { return Err(Denied::Unavailable) };
-        if let Some(claims) = self.remembered(&name) {
-            return Ok(claims);
+        if let Some(known) = self.remembered(&name) {
+            return Ok(known.claims);
         }
         let claims = self.ask(token).await.map_err(|error| {
             tracing::warn!("an introspection endpoint does not answer: {error}");
@@ -80,9 +80,8 @@ impl Introspector {
         Ok(known.claims)
     }
 
-    fn remembered(&self, name: &[u8; 32]) -> Option<Option<Claims>> {
-        let known = self.known.get(name)?;
-        (Instant::now() < known.until).then_some(known.claims)
+    fn remembered(&self, name: &[u8; 32]) -> Option<Known> {
+        self.known.get(name).filter(|known| Instant::now() < known.until)
     }
 
     async fn ask(&self, token: &str) -> Result<Option<Claims>, FetchError> {
