@@ -323,7 +323,7 @@ async fn tenants_are_looked_at_by_their_own_files() {
     assert_eq!(files(folder.path()), before);
     assert_told(&report, "acme: configuration", "ok", "acme.toml: 1 servers", "");
     assert_told(&report, "acme: snapshot", "warn", "catalog.snapshot", "set aside");
-    assert_told(&report, "acme: server bell", "ok", "1 tools over file", "");
+    assert_told(&report, "acme: server house", "ok", "1 tools over file", "");
     assert_told(&report, "beta: data folder", "ok", "tenants/beta is made", "");
     assert_told(&report, "beta: server gone", "fail", "/no/such/program", "[servers.gone]");
 

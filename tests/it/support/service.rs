@@ -115,7 +115,7 @@ impl Service {
 
     /// The ids of every tool it serves.
     pub async fn tools(&self) -> Vec<String> {
-        ids(&self.get("/v1/tools").await.1)
+        ids(&self.get("/v1/tools?limit=1000").await.1)
     }
 
     /// Waits until this is so.

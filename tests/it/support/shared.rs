@@ -5,7 +5,7 @@ use std::process::Command;
 
 /// The folder of benchmarks, whether it is there or not.
 pub fn benchmarks() -> PathBuf {
-    std::env::var_os("TOOLSCOUT_BENCHMARKS").map_or_else(
+    std::env::var_os("TOOLSCOUT_BENCHMARKS").filter(|path| !path.is_empty()).map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/benchmarks"),
         PathBuf::from,
     )
