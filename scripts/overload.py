@@ -87,13 +87,15 @@ class Load:
         self.loop = selectors.DefaultSelector()
         self.all = [Connection(n, host, port, self.loop) for n in range(connections)]
         targets = [url.split(parts.netloc, 1)[1] for url in urls]
-        lines = "GET %s HTTP/1.1\r\nhost: " + parts.netloc + "\r\n\r\n"
-        self.requests = [(lines % target).encode() for target in targets]
+        # Each with a number that comes once: what was asked before is answered from memory, which
+        # is no work.
+        lines = "GET %s%%20{} HTTP/1.1\r\nhost: " + parts.netloc + "\r\n\r\n"
+        self.requests = [lines % target.replace("{", "%7B") for target in targets]
         self.next = 0
 
     def request(self):
-        self.next = (self.next + 1) % len(self.requests)
-        return self.requests[self.next]
+        self.next += 1
+        return self.requests[self.next % len(self.requests)].format(self.next).encode()
 
     def closed(self, clients, seconds):
         """So many clients, each of which asks when it is answered."""
