@@ -17,7 +17,8 @@ mod seats;
 use std::net::IpAddr;
 use std::num::NonZero;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::metrics::counter;
 use axum::extract::{Request, State};
@@ -40,6 +41,8 @@ pub use self::seats::Seat;
 
 /// Requests more than one a core that are at work where queries wait for something slow.
 const WAITING_FOR_OTHERS: usize = 64;
+/// What a problem is called where there was too much to do.
+pub const OVERLOADED: &str = "overloaded";
 /// What tells whether toolscout lives and is ready.
 const HEALTH: [&str; 3] = ["/livez", "/readyz", "/health"];
 /// What operators look at and do while there is too much to do.
@@ -218,10 +221,17 @@ fn limited(kind: &'static str, code: &'static str, told: &str, wait: Duration) -
 }
 
 fn shed(reason: &'static str) -> Problem {
+    static TOLD: AtomicU64 = AtomicU64::new(0);
     counter!(SHED, "reason" => reason).increment(1);
+    // One line a minute.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let minute = since.as_secs() / 60;
+    if TOLD.swap(minute, Ordering::Relaxed) != minute {
+        tracing::warn!(reason, "requests are refused: there is more to do than can be done soon");
+    }
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
-        "overloaded",
+        OVERLOADED,
         "there is more to do than can be done soon: try again after as long as Retry-After says",
     )
     .after(Duration::from_secs(1))

@@ -17,9 +17,9 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
 use super::limits::Seat;
-use super::metrics;
 use super::problem::Problem;
 use super::trail::Trail;
+use super::{limits, metrics};
 use crate::access::caller::{Caller, Peer};
 use crate::audit::Audit;
 use crate::telemetry::{self, Switches};
@@ -63,9 +63,13 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
     if let Some(caller) = response.extensions().get::<Caller>() {
         trail.note(caller);
     }
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        write_problem(&mut response, &problem, &id);
+    let problem = response.extensions_mut().remove::<Problem>();
+    if let Some(problem) = &problem {
+        write_problem(&mut response, problem, &id);
     }
+    // Those are counted, and told of by whoever refuses: under load a line each costs more than the
+    // refusal, and hides all others.
+    let is_shed = problem.is_some_and(|problem| problem.code == limits::OVERLOADED);
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
@@ -77,7 +81,7 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
     metrics::count_request(&route, &method, status.as_u16(), took);
     ending.answered(status);
     span.in_scope(|| {
-        if status.is_server_error() {
+        if status.is_server_error() && !is_shed {
             tracing::warn!(status = status.as_u16(), ?took, "answered");
         } else if observer.access_log {
             tracing::info!(status = status.as_u16(), ?took, "answered");
