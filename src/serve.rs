@@ -27,6 +27,7 @@ use crate::live::Live;
 
 pub mod admin;
 mod call;
+mod console;
 mod conversation;
 mod debug;
 mod decide;
@@ -153,6 +154,9 @@ fn routers(
         for (path, route) in all.iter().filter(|(path, _)| served(path)) {
             router = router.route(path, route.clone());
         }
+        for (path, route) in console::routes() {
+            router = router.route(path, route);
+        }
         let guard = guard::Guard::new(listen, &config.allowed_hosts, &config.allowed_origins);
         let router = router
             .layer(from_fn_with_state(tenants.clone(), tenants::dispatch))
@@ -208,9 +212,9 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), TlsError> {
     let (Listeners { public, operators }, rooms) = (listeners.into(), rooms.into());
-    let reception = Reception::new(config, rooms.vitals.drain)?;
-    tokio::spawn(reception.clone().follow(shutdown.clone()));
     let limits = Limits::new(config);
+    let reception = Reception::new(config, limits.clone(), rooms.vitals.drain)?;
+    tokio::spawn(reception.clone().follow(shutdown.clone()));
     let quotas = limits.quotas().clone();
     let saving = tokio::spawn(quotas.clone().follow(shutdown.clone()));
     let (app, administration) = routers(rooms, config, &limits, &shutdown);

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use self::challenge::Challenges;
 use self::keys::Keys;
 use self::tokens::Tokens;
+use super::console;
 use super::problem::Problem;
 use super::token::AdminToken;
 use crate::access::caller::{Caller, Peer, Proof, Scope};
@@ -130,7 +131,9 @@ impl Need {
             | challenge::METADATA
             | challenge::METADATA_BELOW
             | "/oauth/start/{*server}"
-            | "/oauth/callback" => Self::Nothing,
+            | "/oauth/callback"
+            | console::FILES => Self::Nothing,
+            page if console::PAGES.contains(&page) => Self::Nothing,
             "/v1/call" => Self::Scope(Scope::Call),
             "/v1/search"
             | "/v1/select"

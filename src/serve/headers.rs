@@ -5,7 +5,7 @@
 //! that page may load, and its word stands.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -27,14 +27,19 @@ pub async fn tell(State(hsts): State<bool>, request: Request, next: Next) -> Res
     let is_named = is_secure && has_name(&request);
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    for (name, value) in ALL {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
-    }
+    add(headers);
     if is_named {
         let hsts = HeaderValue::from_static(HSTS);
         headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert(hsts);
     }
     response
+}
+
+/// Adds those of them that are not there.
+pub fn add(headers: &mut HeaderMap) {
+    for (name, value) in ALL {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
 }
 
 /// It was asked for by a name that is not this machine's for itself: what a browser remembers of

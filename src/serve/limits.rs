@@ -1,11 +1,13 @@
 //! How much is served, to whom, how fast: what stands before every route beside the guard.
 //!
-//! Two layers. The outer one knows the address alone: it refuses who comes too often, or shows
-//! wrong credentials too often. The inner one knows the caller: its rate, its body (read here, so
+//! Before all layers stands the admission, which refuses at little cost while there is too much to
+//! do. Then there are two. The outer one knows the address alone: it refuses who comes too often, or
+//! shows wrong credentials too often. The inner one knows the caller: its rate, its body (read here, so
 //! that whoever sends one drop by drop takes no seat), its turn for a seat, its calls of the day.
 //! Invariant: whether toolscout lives and is ready is told whatever the load; a call that waits for
 //! its server takes no seat, and a search never waits for one.
 
+mod admission;
 mod bodies;
 pub mod metrics;
 mod origin;
@@ -22,17 +24,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::metrics::counter;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{self, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use self::admission::{Admission, Entered};
 use self::bodies::Bodies;
 use self::metrics::{LIMITED, SHED};
 use self::quota::{Purse, Quotas};
 use self::rates::{CallerRates, Failures, Rates};
 use self::seats::{Seats, Shed, Waiting};
 use super::listen::network_of;
-use super::observe::Lifted;
+use super::observe::{self, Lifted};
 use super::problem::Problem;
 use crate::access::caller::{Caller, Peer, Proof};
 use crate::config::{Config, LimitsConfig, Rate};
@@ -47,6 +50,9 @@ pub const OVERLOADED: &str = "overloaded";
 const HEALTH: [&str; 3] = ["/livez", "/readyz", "/health"];
 /// What operators look at and do while there is too much to do.
 const OPERATIONS: [&str; 2] = ["/metrics", "/v1/admin/"];
+
+/// Where credentials stand.
+const SHOWN: [HeaderName; 2] = [header::AUTHORIZATION, HeaderName::from_static("x-api-key")];
 
 /// A request that came to a port on which TLS is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +105,7 @@ struct Inner {
     failures: Option<Failures>,
     callers: CallerRates,
     bodies: Bodies,
+    admission: Admission,
     seats: Seats,
     quotas: Quotas,
 }
@@ -121,6 +128,7 @@ impl Limits {
             failures: failed.map(Failures::of),
             callers: CallerRates::new(limits.per_caller),
             bodies: Bodies::up_to(limits.max_held_bytes),
+            admission: Admission::new(limits.queue_wait, limits.queue_target),
             seats: Seats::new(seats(config), waiting),
             quotas: Quotas::open(&config.data),
             config: limits.clone(),
@@ -146,6 +154,30 @@ impl Limits {
         self.0.config.request_timeout
     }
 
+    /// Lets a request in, or refuses it before any more is done for it. Its caller is not known yet:
+    /// what tells it from others is its address and what it shows, unchecked.
+    pub fn let_in<B>(
+        &self,
+        request: &mut http::Request<B>,
+        peer: &Peer,
+    ) -> Result<(), Box<Response>> {
+        let path = request.uri().path();
+        if is_health(path) || is_operation(path) {
+            return Ok(());
+        }
+        let headers = request.headers();
+        let address = origin::origin(peer.address, headers, &self.0.config.trusted_proxies);
+        let shown = SHOWN.map(|name| headers.get(name).map(HeaderValue::as_bytes));
+        let claimant = (network_of(address), peer.certificate.as_deref(), shown);
+        match self.0.admission.enter(claimant) {
+            Some(entered) => {
+                request.extensions_mut().insert(entered);
+                Ok(())
+            }
+            None => Err(Box::new(observe::refuse(request.method(), headers, &shed("early")))),
+        }
+    }
+
     /// What can be said of a request whose caller is not known yet.
     fn admits(
         &self,
@@ -165,7 +197,7 @@ impl Limits {
         if request.extensions().get() == Some(&OnTlsPort::Plain) {
             let is_here = request.extensions().get::<Peer>();
             let is_here = is_here.is_some_and(|peer| peer.address.is_loopback());
-            if !(is_here && is_health(request)) {
+            if !(is_here && is_health(request.uri().path())) {
                 return Err(Problem::new(
                     StatusCode::BAD_REQUEST,
                     "https-needed",
@@ -176,7 +208,7 @@ impl Limits {
         // Whoever is on this machine is not told apart from others there by an address.
         let counts = |address: &IpAddr| is_passed_on || !address.is_loopback();
         let Some(address) = address.filter(counts) else { return Ok(()) };
-        if is_health(request) {
+        if is_health(request.uri().path()) {
             return Ok(());
         }
         let key = network_of(address);
@@ -237,12 +269,12 @@ fn shed(reason: &'static str) -> Problem {
     .after(Duration::from_secs(1))
 }
 
-fn is_health(request: &Request) -> bool {
-    HEALTH.contains(&request.uri().path())
+fn is_health(path: &str) -> bool {
+    HEALTH.contains(&path)
 }
 
-fn is_operation(request: &Request) -> bool {
-    OPERATIONS.iter().any(|path| request.uri().path().starts_with(path))
+fn is_operation(path: &str) -> bool {
+    OPERATIONS.iter().any(|operation| path.starts_with(operation))
 }
 
 /// The outer layer: the address. What it finds out of it takes the place of the connection's.
@@ -264,8 +296,7 @@ pub async fn admit(State(limits): State<Limits>, mut request: Request, next: Nex
     if let (Some(peer), Some(address)) = (request.extensions_mut().get_mut::<Peer>(), address) {
         peer.address = address;
     }
-    let showed = request.headers().contains_key(header::AUTHORIZATION)
-        || request.headers().contains_key("x-api-key");
+    let showed = SHOWN.iter().any(|name| request.headers().contains_key(name));
     let response = next.run(request).await;
     if showed && response.status() == StatusCode::UNAUTHORIZED {
         limits.note_failure(address, is_passed_on);
@@ -275,7 +306,7 @@ pub async fn admit(State(limits): State<Limits>, mut request: Request, next: Nex
 
 /// The inner layer: the caller.
 pub async fn seat(State(limits): State<Limits>, mut request: Request, next: Next) -> Response {
-    if is_health(&request) {
+    if is_health(request.uri().path()) {
         return next.run(request).await;
     }
     let address = request.extensions().get::<Peer>().map(|peer| peer.address);
@@ -289,18 +320,24 @@ pub async fn seat(State(limits): State<Limits>, mut request: Request, next: Next
     if let Some(most) = allowance.calls_per_day.or(limits.0.config.calls_per_day) {
         request.extensions_mut().insert(Purse::of(&limits.0.quotas, &who, most));
     }
-    if is_operation(&request) {
+    if is_operation(request.uri().path()) {
         return next.run(request).await;
     }
-    let (request, _held) = match limits.0.bodies.receive(request).await {
+    let (mut request, _held) = match limits.0.bodies.receive(request).await {
         Ok(received) => received,
         Err(problem) => return problem.into_response(),
     };
+    let admission = &limits.0.admission;
     let seat = match limits.0.seats.take(&who).await {
         Ok(seat) => seat,
-        Err(Shed::Full) => return shed("full").into_response(),
-        Err(Shed::Late) => return shed("late").into_response(),
+        Err(why) => {
+            admission.press();
+            let why = if why == Shed::Full { "full" } else { "late" };
+            return shed(why).into_response();
+        }
     };
+    admission.seated();
+    request.extensions_mut().remove::<Entered>();
     let lifted = request.extensions().get::<Lifted>().cloned().unwrap_or_default();
     // To the head of the answer, or until it turns out to be a call.
     let _taken = lifted.hold(seat);

@@ -32,7 +32,7 @@ use tower::{ServiceExt, service_fn};
 
 use self::open::{Connection, Connections, Working};
 use self::patient::Patient;
-use super::limits::OnTlsPort;
+use super::limits::{Limits, OnTlsPort};
 use crate::access::caller::Peer;
 use crate::config::{Config, LimitsConfig};
 
@@ -65,34 +65,36 @@ pub struct Reception {
     max_head_bytes: usize,
     max_headers: usize,
     tls: Option<Tls>,
+    limits: Limits,
 }
 
 impl Reception {
     /// As it is configured; certificates are read.
-    pub fn new(config: &Config, drain: Duration) -> Result<Self, TlsError> {
+    pub fn new(config: &Config, limits: Limits, drain: Duration) -> Result<Self, TlsError> {
         let tls = config.tls.0.as_ref().map(Tls::open).transpose()?;
-        let limits = &config.limits;
+        let bounds = &config.limits;
         let patience = Patience {
-            handshake: Duration::from_secs(10).min(limits.head_timeout),
-            head: limits.head_timeout,
-            write: limits.write_timeout,
+            handshake: Duration::from_secs(10).min(bounds.head_timeout),
+            head: bounds.head_timeout,
+            write: bounds.write_timeout,
             drain,
         };
-        Ok(Self::of(limits, patience, tls))
+        Ok(Self::of(bounds, limits, patience, tls))
     }
 
-    fn of(limits: &LimitsConfig, patience: Patience, tls: Option<Tls>) -> Self {
-        let proxies = limits.trusted_proxies.clone();
+    fn of(bounds: &LimitsConfig, limits: Limits, patience: Patience, tls: Option<Tls>) -> Self {
+        let proxies = bounds.trusted_proxies.clone();
         Self {
             patience,
             connections: Connections::within(
-                limits.max_connections,
-                limits.max_connections_per_address,
+                bounds.max_connections,
+                bounds.max_connections_per_address,
                 proxies,
             ),
-            max_head_bytes: limits.max_head_bytes,
-            max_headers: limits.max_headers,
+            max_head_bytes: bounds.max_head_bytes,
+            max_headers: bounds.max_headers,
             tls,
+            limits,
         }
     }
 
@@ -214,21 +216,27 @@ impl One {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self { connection, peer, app, reception } = self;
+        let builder = reception.builder();
+        let Reception { patience, limits, .. } = reception;
         let service = service_fn(move |mut request: Request<_>| {
-            let working = connection.work();
-            let extensions = request.extensions_mut();
-            extensions.insert(peer.clone());
-            if let Some(port) = port {
-                extensions.insert(port);
-            }
-            let answer = app.clone().oneshot(request);
+            let answer = limits.let_in(&mut request, &peer).map(|()| {
+                let extensions = request.extensions_mut();
+                extensions.insert(peer.clone());
+                if let Some(port) = port {
+                    extensions.insert(port);
+                }
+                (connection.work(), app.clone().oneshot(request))
+            });
             async move {
-                let answer: Response<Body> = answer.await?;
+                let (answer, working): (Response<Body>, _) = match answer {
+                    Ok((working, answer)) => (answer.await?, Some(working)),
+                    // As little as can be is done for it.
+                    Err(refusal) => (*refusal, None),
+                };
                 Ok::<_, Infallible>(answer.map(|body| Held { body, _working: working }))
             }
         });
-        let stream = TokioIo::new(Patient::new(stream, reception.patience.write));
-        let builder = reception.builder();
+        let stream = TokioIo::new(Patient::new(stream, patience.write));
         let connection = builder.serve_connection(stream, TowerToHyperService::new(service));
         if let Err(error) = watcher.watch(connection.into_owned()).await {
             tracing::debug!(%error, "a connection broke off");
@@ -247,7 +255,7 @@ async fn begins_tls(stream: &TcpStream) -> std::io::Result<bool> {
 /// The body of an answer, while which its connection is not idle.
 struct Held {
     body: Body,
-    _working: Working,
+    _working: Option<Working>,
 }
 
 impl HttpBody for Held {

@@ -64,7 +64,21 @@ pub fn install() -> Option<&'static PrometheusHandle> {
 
 /// Counts a request that was answered.
 pub fn count_request(route: &str, method: &Method, status: u16, took: Duration) {
-    let method = match *method {
+    let method = word_of(method);
+    let route = route.to_owned();
+    counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => status.to_string())
+        .increment(1);
+    histogram!(LATENCY, "route" => route).record(took.as_secs_f64());
+}
+
+/// A request that was refused before it had a route. It took no time that would tell of anything.
+pub fn count_refused(method: &Method, status: u16) {
+    let (method, status) = (word_of(method), status.to_string());
+    counter!(REQUESTS, "route" => "refused", "method" => method, "status" => status).increment(1);
+}
+
+fn word_of(method: &Method) -> &'static str {
+    match *method {
         Method::GET => "GET",
         Method::POST => "POST",
         Method::HEAD => "HEAD",
@@ -73,11 +87,7 @@ pub fn count_request(route: &str, method: &Method, status: u16, took: Duration) 
         Method::PUT => "PUT",
         Method::PATCH => "PATCH",
         _ => "other",
-    };
-    let route = route.to_owned();
-    counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => status.to_string())
-        .increment(1);
-    histogram!(LATENCY, "route" => route).record(took.as_secs_f64());
+    }
 }
 
 /// A call that is counted when it has ended, also where nobody waited for it.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
@@ -19,7 +19,7 @@ use tracing::Instrument;
 use super::limits::Seat;
 use super::problem::Problem;
 use super::trail::Trail;
-use super::{limits, metrics};
+use super::{headers, limits, metrics};
 use crate::access::caller::{Caller, Peer};
 use crate::audit::Audit;
 use crate::telemetry::{self, Switches};
@@ -89,6 +89,21 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
             tracing::debug!(status = status.as_u16(), ?took, "answered");
         }
     });
+    response
+}
+
+/// The answer to a request that goes no further: with an id and counted, as all are, and no more.
+pub fn refuse(method: &Method, headers: &HeaderMap, problem: &Problem) -> Response {
+    let mut response = problem.status.into_response();
+    let id = id_of(headers);
+    write_problem(&mut response, problem, &id);
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers::add(headers);
+    metrics::count_refused(method, problem.status.as_u16());
     response
 }
 

@@ -34,7 +34,7 @@ pub fn describe() {
     for kind in ["address", "caller", "failed_auth", "quota"] {
         counter!(LIMITED, "kind" => kind).increment(0);
     }
-    for reason in ["full", "late", "bodies"] {
+    for reason in ["full", "late", "early", "bodies"] {
         counter!(SHED, "reason" => reason).increment(0);
     }
 }

@@ -29,7 +29,7 @@ async fn start_with(
 }
 
 async fn start(app: Router, patience: Patience) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
-    start_with(app, Reception::of(&LimitsConfig::default(), patience, None)).await
+    start_with(app, Reception::of(&LimitsConfig::default(), Limits::none(), patience, None)).await
 }
 
 async fn send(address: SocketAddr, text: &str) -> TcpStream {
@@ -175,7 +175,7 @@ async fn a_full_house_lets_in_one_for_one_that_is_idle_and_none_for_one_at_work(
     };
     let app = Router::new().route("/", get(async || "at once")).route("/wait", get(wait));
     let limits = LimitsConfig { max_connections: 1, ..LimitsConfig::default() };
-    let reception = Reception::of(&limits, patience(LONG), None);
+    let reception = Reception::of(&limits, Limits::none(), patience(LONG), None);
     let (address, _shutdown, _task) = start_with(app, reception).await;
     // The first is idle, and gives way.
     let first = send(address, "").await;
@@ -192,7 +192,7 @@ async fn a_full_house_lets_in_one_for_one_that_is_idle_and_none_for_one_at_work(
 async fn heads_are_bounded() {
     let app = Router::new().route("/", get(async || "read"));
     let limits = LimitsConfig { max_head_bytes: 8_192, max_headers: 16, ..LimitsConfig::default() };
-    let reception = Reception::of(&limits, patience(LONG), None);
+    let reception = Reception::of(&limits, Limits::none(), patience(LONG), None);
     let (address, _shutdown, _task) = start_with(app, reception).await;
     let status = async |headers: String| {
         let head = format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");

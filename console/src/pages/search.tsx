@@ -1,0 +1,3 @@
+export function Search() {
+  return <h1>Search</h1>;
+}

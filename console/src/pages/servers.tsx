@@ -1,0 +1,3 @@
+export function Servers() {
+  return <h1>Servers</h1>;
+}

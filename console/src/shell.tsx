@@ -1,0 +1,154 @@
+// What stands around every page: where one is, what is wrong, who one is, and the keys.
+import { useEffect, useRef, useState } from "preact/hooks";
+import { LocationProvider, Route, Router, useLocation } from "preact-iso";
+import { Login, useLogin } from "./login";
+import { Activity } from "./pages/activity";
+import { Catalog } from "./pages/catalog";
+import { MapPage } from "./pages/map";
+import { Quality } from "./pages/quality";
+import { Search } from "./pages/search";
+import { Servers } from "./pages/servers";
+import { Degraded } from "./parts/degraded";
+import { Dialog } from "./parts/dialog";
+import { ThemeSwitch } from "./theme";
+
+const PAGES = [
+  { path: "/", name: "Search", key: "s", page: Search },
+  { path: "/catalog", name: "Catalog", key: "c", page: Catalog },
+  { path: "/servers", name: "Servers", key: "v", page: Servers },
+  { path: "/quality", name: "Quality", key: "q", page: Quality },
+  { path: "/map", name: "Map", key: "m", page: MapPage },
+  { path: "/activity", name: "Activity", key: "a", page: Activity },
+];
+
+export function Shell() {
+  return (
+    <LocationProvider>
+      <Frame />
+    </LocationProvider>
+  );
+}
+
+function Frame() {
+  const { path } = useLocation();
+  const [helps, setHelps] = useState(false);
+  const login = useLogin();
+  useKeys(() => setHelps(true));
+  const here = PAGES.find((page) => page.path === path);
+  useEffect(() => {
+    document.title = here && here.path !== "/" ? `${here.name} · toolscout` : "toolscout";
+  }, [here]);
+  return (
+    <>
+      <a class="skip" href="#main" onClick={(event) => skip(event)}>
+        Skip to the content
+      </a>
+      <header class="top">
+        <a class="brand" href="/" aria-label="toolscout, search">
+          <img src="/console/icon.svg" alt="" width="24" height="24" />
+          <span>toolscout</span>
+        </a>
+        <nav aria-label="Pages">
+          {PAGES.map((page) => (
+            <a key={page.path} href={page.path} aria-current={page.path === path ? "page" : undefined}>
+              {page.name}
+            </a>
+          ))}
+        </nav>
+        <div class="top-end">
+          {login.bar}
+          <ThemeSwitch />
+          <button type="button" class="quiet" aria-label="Keys" title="Keys (?)" onClick={() => setHelps(true)}>
+            ?
+          </button>
+        </div>
+      </header>
+      <Degraded />
+      <main id="main" tabIndex={-1} key={login.turn}>
+        {login.isNeeded ? (
+          <Login />
+        ) : (
+          <Router>
+            {PAGES.map((page) => (
+              <Route key={page.path} path={page.path} component={page.page} />
+            ))}
+            <Route default component={Nowhere} />
+          </Router>
+        )}
+      </main>
+      {helps && <Keys close={() => setHelps(false)} />}
+    </>
+  );
+}
+
+function skip(event: Event) {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
+}
+
+function Nowhere() {
+  return (
+    <div class="state">
+      <h1>There is no such page</h1>
+      <p>
+        The pages are in the bar above; <a href="/">search</a> is the first.
+      </p>
+    </div>
+  );
+}
+
+/** `/` goes to the search, `?` shows the keys, `g` and a letter goes to a page. */
+function useKeys(help: () => void) {
+  const { route, path } = useLocation();
+  const went = useRef(0);
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+      if (event.key === "/") {
+        event.preventDefault();
+        const field = document.querySelector<HTMLElement>("[data-search]");
+        if (field) field.focus();
+        else route("/");
+      } else if (event.key === "?") {
+        help();
+      } else if (event.key === "g") {
+        went.current = event.timeStamp;
+      } else if (event.timeStamp - went.current < 1500) {
+        went.current = 0;
+        const page = PAGES.find((page) => page.key === event.key);
+        if (page) route(page.path);
+      }
+    };
+    document.addEventListener("keydown", onKey);
+    return () => document.removeEventListener("keydown", onKey);
+  }, [route, path, help]);
+}
+
+function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
+}
+
+function Keys({ close }: { close: () => void }) {
+  const keys = [
+    ["/", "to the search field"],
+    ["↑ ↓", "move in a list"],
+    ["Enter", "open what is chosen"],
+    ["Esc", "close, or leave the field"],
+    ...PAGES.map((page) => [`g ${page.key}`, page.name]),
+    ["?", "these keys"],
+  ];
+  return (
+    <Dialog title="Keys" close={close}>
+      <dl class="keys">
+        {keys.map(([key, what]) => (
+          <div key={key}>
+            <dt>
+              <kbd>{key}</kbd>
+            </dt>
+            <dd>{what}</dd>
+          </div>
+        ))}
+      </dl>
+    </Dialog>
+  );
+}
