@@ -5,8 +5,10 @@
 pub mod add;
 pub mod audit;
 pub mod auth;
+mod browser;
 pub mod completions;
 pub mod config;
+pub mod console;
 pub mod crawl;
 pub mod demo_server;
 pub mod doctor;
@@ -81,6 +83,8 @@ pub enum Command {
     /// Check the configuration, or print an example of one.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print where the console of a running toolscout is, or open it in a browser.
+    Console(console::ConsoleArgs),
     /// Look for what stands in the way of a good service, with the remedy.
     Doctor(Box<doctor::DoctorArgs>),
     /// Look through the tools for what makes them hard to find or to use.
@@ -393,6 +397,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Add(args) => add::run(&args),
         Command::Registry(command) => registry::run(&command),
         Command::Config(command) => config::run(&command),
+        Command::Console(args) => console::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Import(args) => import::run(&args),

@@ -46,6 +46,7 @@ mod listen;
 mod lists;
 mod manifest;
 mod mcp;
+mod me;
 mod metrics;
 mod oauth;
 mod observe;
@@ -154,7 +155,7 @@ fn routers(
         for (path, route) in all.iter().filter(|(path, _)| served(path)) {
             router = router.route(path, route.clone());
         }
-        for (path, route) in console::routes() {
+        for (path, route) in console::routes(&config.auth) {
             router = router.route(path, route);
         }
         let guard = guard::Guard::new(listen, &config.allowed_hosts, &config.allowed_origins);

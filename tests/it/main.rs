@@ -23,6 +23,7 @@ mod cli_search;
 mod config_check;
 mod config_cli;
 mod conformance_server;
+mod console;
 mod crawl_files;
 mod crawl_fleet;
 mod crawl_freshness;

@@ -264,6 +264,13 @@ async fn a_tenant_hears_what_a_toolscout_of_its_own_would_say() {
             same(&format!("{method} {path}"), ask(&mine).await, ask(&theirs).await);
         }
     }
+    // But for what its key is called.
+    let me = async |asker: &Asker| {
+        let mut me = asker.get("/v1/me").await.json();
+        me["name"] = json!(null);
+        me
+    };
+    assert_eq!(me(&mine).await, me(&theirs).await);
     for (method, params) in messages() {
         for path in ["/mcp", "/p/beta/mcp", "/p/acme/mcp"] {
             let what = format!("{path} {method} {params}");

@@ -17,7 +17,7 @@ use super::super::switches::{LogSwitches, SwitchLog};
 use super::super::tenants::TenantList;
 use super::super::trust::{ChangePage, FindingPage};
 use super::super::wire::{CallAnswer, CallRequest, IndexStatus, KnownTool, ServerList, ToolPage};
-use super::{Operation, Schemas, finding, keys};
+use super::{Operation, Schemas, console, finding, keys};
 use crate::roster::Reload;
 
 pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
@@ -34,6 +34,7 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.extend(keys::operations(schemas));
     operations.push(quotas(schemas));
     operations.extend(learned(schemas));
+    operations.extend(console::operations(schemas));
     operations
 }
 
