@@ -6,7 +6,7 @@ import { type Asked, type Config, address, configOf, difference, other, searchPa
 import { Filters, type Server } from "./filters";
 import { percent } from "./hit";
 import { Marked } from "./marked";
-import { PAUSE } from "./why";
+import { PAUSE } from "./state";
 
 interface Props {
   asked: Asked;

@@ -7,9 +7,8 @@ import type { Config } from "./asked";
 import { searchPath } from "./asked";
 import { fieldName, Matched, ordinal, percent } from "./hit";
 import { Marked } from "./marked";
+import { PAUSE } from "./state";
 
-/** Milliseconds that somebody who types is waited for. */
-export const PAUSE = 120;
 /** The largest limit that the API takes. */
 const MOST = 50;
 
