@@ -41,12 +41,13 @@ pub(super) const PAGE: usize = 100;
 /// Most tools in a page.
 pub const MAX_PAGE: usize = 1_000;
 /// What `GET /v1/search` takes.
-const SEARCH_PARAMS: [&str; 15] = [
+const SEARCH_PARAMS: [&str; 16] = [
     "q",
     "limit",
     "server",
     "explain",
     "why",
+    "arm",
     "read_only",
     "destructive",
     "open_world",
@@ -106,7 +107,8 @@ pub async fn search_get(
     debug::check(wants.debug, &trail)?;
     let wants = wants.by_profile(&live);
     let explain = params.switch("explain")?.unwrap_or(false);
-    let query = need.into_query(explain, params.one("why")?)?;
+    let arms = params.word("arm")?.unwrap_or_default();
+    let query = Query { arms, ..need.into_query(explain, params.one("why")?)? };
     let answer = search(&live, &query, &trail, &observer).await?;
     Ok(formats::respond(&live, Answers::One(answer.into(), wants)).await)
 }

@@ -31,7 +31,8 @@ pub struct SearchAnswer<'a> {
     pub generation: u64,
     /// The arms that ranked.
     pub mode: Mode,
-    /// Why that is not `hybrid`, or not reranked although it should be, and what mends it.
+    /// Why that is not `hybrid` though it was not asked for, or not reranked although it should be, and
+    /// what mends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
     /// Microseconds from the query to the ranking, embedding included.
@@ -88,6 +89,9 @@ pub struct FoundTool<'a> {
     /// What was left out for the token budget, and how to get it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reduced: Option<String>,
+    /// The tokens of its definition, by o200k, where its place is explained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<usize>,
     /// How it came to its place, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explain: Option<&'a Explain>,
@@ -105,6 +109,7 @@ impl<'a> From<&'a Answer> for SearchAnswer<'a> {
             pinned: hit.pinned,
             definition: Cow::Borrowed(&hit.tool.definition),
             reduced: None,
+            tokens: None,
             explain: hit.explain.as_ref(),
         });
         Self {
