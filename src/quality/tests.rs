@@ -145,8 +145,8 @@ fn what_is_wrong_with_a_file_is_told_by_its_line() {
     );
     assert!(said(&format!("{good}\n{good}")).contains("line 2: the id \"1\" stands there twice"));
     assert!(said("\n \n").contains("there is no query in it"));
-    let many: String =
-        (0..=MOST_QUERIES).map(|at| format!("{{\"id\":\"{at}\",\"query\":\"x\"}}\n")).collect();
+    let many = (0..=MOST_QUERIES).map(|at| format!(r#"{{"id":"{at}","query":"x"}}"#));
+    let many = many.collect::<Vec<_>>().join("\n");
     assert!(said(&many).contains("20001 queries, and at most 20000"), "{}", said(&many));
 }
 
