@@ -230,8 +230,12 @@ impl One {
             async move {
                 let (answer, working): (Response<Body>, _) = match answer {
                     Ok((working, answer)) => (answer.await?, Some(working)),
-                    // As little as can be is done for it.
-                    Err(refusal) => (*refusal, None),
+                    // As little as can be is done for it, and no sooner than for the others: who
+                    // asks again at once would take the time that its refusal saved.
+                    Err(refusal) => {
+                        tokio::time::sleep(refusal.after).await;
+                        (refusal.answer, None)
+                    }
                 };
                 Ok::<_, Infallible>(answer.map(|body| Held { body, _working: working }))
             }
