@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
+use self::result::Kept;
 use crate::eval::{EvalError, LabelledQuery, Metric};
 use crate::live::Live;
 use crate::sealed::SealedError;
@@ -220,15 +221,25 @@ impl Evaluator {
         all
     }
 
+    fn status(&self, id: &str) -> Result<Status, QualityError> {
+        let found = self.list().into_iter().find(|status| status.id == id);
+        found.ok_or_else(|| QualityError::Unknown(id.to_owned()))
+    }
+
+    fn kept(&self, head: &Head) -> Result<Kept, QualityError> {
+        let kept = self.0.history.read(head.number())?;
+        // Forgotten in this moment.
+        kept.ok_or_else(|| QualityError::Unknown(head.id.clone()))
+    }
+
     /// One, with all that came of it.
     pub fn show(&self, id: &str) -> Result<Shown, QualityError> {
-        let unknown = || QualityError::Unknown(id.to_owned());
-        let status = self.list().into_iter().find(|status| status.id == id).ok_or_else(unknown)?;
+        let status = self.status(id)?;
         let Some(head) = &status.head else {
             return Ok(Shown { status, categories: BTreeMap::new(), failures: Vec::new() });
         };
-        let kept = self.0.history.read(head.number())?.ok_or_else(unknown)?;
-        Ok(Shown { status, categories: kept.categories, failures: kept.failures })
+        let Kept { categories, failures, .. } = self.kept(head)?;
+        Ok(Shown { status, categories, failures })
     }
 
     /// Cancels one that is not done, or forgets one that is.
@@ -260,10 +271,8 @@ impl Evaluator {
         metric: Metric,
     ) -> Result<Compared, QualityError> {
         let read = |id: &str| {
-            let status = self.show(id)?.status;
-            let head = status.head.ok_or_else(|| QualityError::NotDone(id.to_owned()))?;
-            let kept = self.0.history.read(head.number())?;
-            kept.ok_or_else(|| QualityError::Unknown(id.to_owned()))
+            let head = self.status(id)?.head;
+            self.kept(&head.ok_or_else(|| QualityError::NotDone(id.to_owned()))?)
         };
         let (before, after) = (read(baseline)?, read(run)?);
         Ok(self.0.bench.work(|| Compared::of(before, &after, metric)))

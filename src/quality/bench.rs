@@ -39,3 +39,25 @@ fn give_way() {
         tracing::debug!(%error, "evaluations have the priority of all threads");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_work_is_on_one_thread_which_is_another() {
+        let bench = Bench::default();
+        let thread = |bench: &Bench| bench.work(|| std::thread::current().id());
+        assert_eq!(thread(&bench), thread(&bench.clone()));
+        assert_ne!(thread(&bench), std::thread::current().id());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn that_thread_gives_way_and_no_other_does() {
+        let priority = || rustix::process::getpriority_process(None).unwrap();
+        let before = priority();
+        assert_eq!(Bench::default().work(priority), NICEST);
+        assert_eq!(priority(), before);
+    }
+}

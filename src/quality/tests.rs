@@ -2,7 +2,6 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::result::Kept;
 use super::*;
 use crate::eval::{self, Outcome};
 

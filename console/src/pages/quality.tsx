@@ -55,7 +55,7 @@ export function Quality() {
       />
       {wrong && <Failure error={wrong} />}
       {error && <Failure error={error} again={reload} />}
-      <div aria-live="polite">
+      <div class="q-live" aria-live="polite">
         {evals
           .filter(({ head }) => !head)
           .map((one) => (

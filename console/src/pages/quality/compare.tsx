@@ -52,7 +52,7 @@ export function Comparison({ run, baseline, close }: { run: string; baseline: st
 function Differences({ data, most }: { data: Compared; most: number }) {
   const of = new Map(data.metrics.map((one) => [one.metric, one]));
   return (
-    <table class="q-scores">
+    <table class="q-scores q-differences">
       <thead>
         <tr>
           <th scope="col">Metric</th>

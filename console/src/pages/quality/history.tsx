@@ -84,7 +84,7 @@ export function History({ evals, shown, baseline, compare, remove }: Props) {
           </tbody>
         </table>
       </div>
-      <p class="small">{count(heads.length, "evaluation")} of the last 50 that are kept.</p>
+      <p class="small">{count(heads.length, "evaluation")}; the last 50 are kept.</p>
     </section>
   );
 }

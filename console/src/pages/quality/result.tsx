@@ -167,7 +167,7 @@ function Categories({ shown }: { shown: Shown }) {
                 </td>
                 <td class="number">
                   {share(group.metrics[metric])}{" "}
-                  <span class="small">
+                  <span class="small q-late">
                     {low.toFixed(2)}–{high.toFixed(2)}
                   </span>
                 </td>
