@@ -7,6 +7,7 @@ mod answers;
 pub mod indexer;
 pub mod learner;
 mod look_up;
+pub mod pinned;
 mod saver;
 mod scoped;
 pub mod stages;

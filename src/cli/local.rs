@@ -93,11 +93,8 @@ impl Local {
     ) -> Result<Ranking, EmbedError> {
         let encoder = self.vectors.as_ref().ok().map(|cache| cache.embedder().id());
         let learned = learned.map(|learned| (learned, encoder));
-        let mut ranking = search::rank_with(&self.index, query, vectors, learned);
-        if let Some((reranker, depth)) = &self.reranker {
-            stages::reorder_now(reranker, *depth, &self.index, query, &mut ranking)?;
-        }
-        Ok(ranking)
+        let reranker = self.reranker.as_ref().map(|(reranker, depth)| (reranker, *depth));
+        stages::rank_now(&self.index, query, vectors, learned, reranker)
     }
 
     /// Answers as the service would.

@@ -4,6 +4,7 @@
 //! described by the type it is written from.
 
 mod console;
+mod evals;
 mod finding;
 mod keys;
 mod operations;

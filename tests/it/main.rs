@@ -78,6 +78,7 @@ mod observe_audit;
 mod observe_logs;
 mod observe_metrics;
 mod observe_otlp;
+mod quality_evals;
 mod reload;
 mod run_deploy;
 mod run_docs;

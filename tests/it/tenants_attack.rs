@@ -146,6 +146,10 @@ fn paths() -> Vec<String> {
         "/v1/admin/registries",
         "/v1/admin/learned",
         "/v1/admin/servers/x",
+        "/v1/admin/evals",
+        "/v1/admin/evals/files",
+        "/v1/admin/evals/x",
+        "/v1/admin/evals/1/compare?baseline=2",
         "/oauth/start/crm",
         "/oauth/start/qqbeta",
         "/oauth/callback?state=x&code=y",
@@ -193,6 +197,7 @@ fn bodies() -> Vec<(String, Value)> {
         ("/v1/admin/servers/qqbeta/login".to_owned(), json!({})),
         ("/v1/admin/registries/servers/qqbeta/approve".to_owned(), json!({})),
         ("/v1/admin/servers".to_owned(), json!({"id": "files"})),
+        ("/v1/admin/evals".to_owned(), json!({"file": "beta.jsonl"})),
     ];
     for format in ["mcp", "anthropic", "openai", "signatures"] {
         let body = json!({"query": "customer letter", "limit": 50, "format": format});

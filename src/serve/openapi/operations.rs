@@ -17,7 +17,7 @@ use super::super::switches::{LogSwitches, SwitchLog};
 use super::super::tenants::TenantList;
 use super::super::trust::{ChangePage, FindingPage};
 use super::super::wire::{CallAnswer, CallRequest, IndexStatus, KnownTool, ServerList, ToolPage};
-use super::{Operation, Schemas, console, finding, keys};
+use super::{Operation, Schemas, console, evals, finding, keys};
 use crate::roster::Reload;
 
 pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
@@ -32,6 +32,7 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.push(profiles(schemas));
     operations.push(tenants(schemas));
     operations.extend(keys::operations(schemas));
+    operations.extend(evals::operations(schemas));
     operations.push(quotas(schemas));
     operations.extend(learned(schemas));
     operations.extend(console::operations(schemas));
