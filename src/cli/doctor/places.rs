@@ -13,7 +13,7 @@ use crate::index::snapshot;
 use crate::roster::Entries;
 use crate::sealed::SealedError;
 use crate::serve::token::{AdminToken, TokenError};
-use crate::{learn, trust};
+use crate::{activity, learn, trust};
 
 /// With less room than this nothing is sure to be written.
 const FULL: u64 = 64 << 20;
@@ -46,6 +46,7 @@ pub(super) fn kept(config: &Config) -> Vec<Check> {
     if config.learn.is_some() {
         checks.push(learned(config));
     }
+    checks.push(activity_check(config));
     checks.push(match Entries::open(config.clone()) {
         Ok(entries) => Check::ok("servers", format!("{} in all", entries.wanted().len())),
         Err(error) => Check::fail("servers", error.to_string(), "restore the file from a backup"),
@@ -127,6 +128,18 @@ fn learned(config: &Config) -> Check {
             &error,
             "it is set aside at the next start, and learning begins anew; restore it from a backup \
              to keep it",
+        ),
+    }
+}
+
+fn activity_check(config: &Config) -> Check {
+    match activity::file::load(&config.activity_path()) {
+        Ok(Some(kept)) => Check::ok("activity", format!("{} searches", kept.total.searches)),
+        Ok(None) => Check::ok("activity", "nothing was counted yet"),
+        Err(error) => unusable(
+            "activity",
+            &error,
+            "it is set aside at the next start, and searches are counted anew",
         ),
     }
 }
