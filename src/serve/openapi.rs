@@ -3,6 +3,7 @@
 //! Invariant: every route of the router is in the table (a test compares them), and a body is
 //! described by the type it is written from.
 
+mod activity;
 mod console;
 mod evals;
 mod finding;

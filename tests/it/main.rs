@@ -6,6 +6,7 @@
     reason = "helpers of tests may panic and say what they skip, as tests do"
 )]
 
+mod activity;
 mod admin;
 mod answers;
 mod auth_keys;

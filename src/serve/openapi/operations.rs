@@ -10,14 +10,13 @@ use super::super::decide::{Decide, DecidedList, PendingList};
 use super::super::health::{Alive, Health, Ready};
 use super::super::http;
 use super::super::learned::{Feedback, FeedbackTaken, Forgotten, LearnedPage};
-use super::super::limits::quota::QuotaList;
 use super::super::manifest::{Manifest, ServerCard};
 use super::super::profiles::ProfileList;
 use super::super::switches::{LogSwitches, SwitchLog};
 use super::super::tenants::TenantList;
 use super::super::trust::{ChangePage, FindingPage};
 use super::super::wire::{CallAnswer, CallRequest, IndexStatus, KnownTool, ServerList, ToolPage};
-use super::{Operation, Schemas, console, evals, finding, keys};
+use super::{Operation, Schemas, activity, console, evals, finding, keys};
 use crate::roster::Reload;
 
 pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
@@ -33,7 +32,7 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.push(tenants(schemas));
     operations.extend(keys::operations(schemas));
     operations.extend(evals::operations(schemas));
-    operations.push(quotas(schemas));
+    operations.extend(activity::operations(schemas));
     operations.extend(learned(schemas));
     operations.extend(console::operations(schemas));
     operations
@@ -304,19 +303,6 @@ fn profiles(schemas: &mut Schemas) -> Operation {
             "listProfiles",
             "What each profile shows, and what of it can't be done",
             schemas.written::<ProfileList>(),
-        )
-    }
-}
-
-/// And this.
-fn quotas(schemas: &mut Schemas) -> Operation {
-    Operation {
-        problems: &[401],
-        ..Operation::get(
-            "/v1/admin/quotas",
-            "listQuotas",
-            "The calls that callers with a quota have made today (UTC)",
-            schemas.written::<QuotaList>(),
         )
     }
 }
