@@ -144,6 +144,7 @@ impl Need {
             | "/v1/tools/{*id}"
             | "/v1/servers"
             | "/v1/status"
+            | "/v1/events"
             | "/mcp"
             | "/mcp/server-card"
             | "/openapi.json" => Self::Scope(Scope::Search),
