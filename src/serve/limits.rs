@@ -84,7 +84,8 @@ pub enum Who {
 }
 
 impl Who {
-    fn of(caller: Option<&Caller>, address: Option<IpAddr>) -> Self {
+    /// Whoever asks so.
+    pub fn of(caller: Option<&Caller>, address: Option<IpAddr>) -> Self {
         match (caller, address) {
             (Some(caller), _) if caller.proof != Proof::None => Self::Caller {
                 tenant: caller.tenant.clone(),

@@ -5,6 +5,7 @@
 
 mod asked;
 mod call;
+mod near;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,9 +17,10 @@ use serde_json::value::RawValue;
 
 pub use self::asked::{Asked, Need, SearchRequest};
 pub use self::call::{CallAnswer, CallRequest};
+pub use self::near::NearTool;
 use super::debug::Debug;
 use super::formats::{Body, Tokens};
-use super::trust::{About, Found, HeldDefinition, History};
+use super::trust::{About, EarlierDefinition, Found, HeldDefinition, History};
 use crate::live::trusted::Known;
 use crate::live::{ServerState, ServerStatus, Status};
 use crate::search::{Answer, Explain, Mode, Stale, Why};
@@ -149,6 +151,12 @@ pub struct KnownTool<'a> {
     /// A newer definition that waits for approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<HeldDefinition>,
+    /// Definitions that were served before, newest first, when asked for; a few are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Vec<EarlierDefinition>>,
+    /// Tools that say nearly the same, the likest first, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near: Option<Vec<NearTool>>,
 }
 
 impl<'a> From<&'a Tool> for KnownTool<'a> {
@@ -161,6 +169,8 @@ impl<'a> From<&'a Tool> for KnownTool<'a> {
             history: None,
             findings: Vec::new(),
             held: None,
+            earlier: None,
+            near: None,
         }
     }
 }
