@@ -216,7 +216,7 @@ pub struct SearchArgs {
     /// Ask a running toolscout instead.
     #[arg(
         long,
-        conflicts_with_all = ["config", "mcp_config", "catalog", "demo", "arm"],
+        conflicts_with_all = ["config", "mcp_config", "catalog", "demo"],
         value_name = "URL"
     )]
     pub url: Option<Url>,
@@ -249,7 +249,7 @@ pub struct SearchArgs {
     pub why: Option<String>,
     /// Which arm answers.
     #[arg(long, value_enum, default_value_t, value_name = "ARM")]
-    pub arm: Arm,
+    pub arm: Arms,
     /// Print the tools in the shape that a host or a model API takes, as JSON.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub format: Option<Format>,
@@ -259,28 +259,6 @@ pub struct SearchArgs {
     /// Whose tokens [default: what the format tells].
     #[arg(long, value_enum, value_name = "FAMILY")]
     pub family: Option<Family>,
-}
-
-/// Which arm of the search answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Arm {
-    /// Words alone.
-    Lexical,
-    /// Vectors alone.
-    Dense,
-    /// Both, fused.
-    #[default]
-    Hybrid,
-}
-
-impl From<Arm> for Arms {
-    fn from(arm: Arm) -> Self {
-        match arm {
-            Arm::Lexical => Self::Lexical,
-            Arm::Dense => Self::Dense,
-            Arm::Hybrid => Self::Hybrid,
-        }
-    }
 }
 
 /// Arguments of `eval`.
@@ -317,7 +295,7 @@ pub struct EvalArgs {
     pub json: bool,
     /// Which arm answers.
     #[arg(long, value_enum, default_value_t, value_name = "ARM")]
-    pub arm: Arm,
+    pub arm: Arms,
     /// Take encoder and reranker from this configuration; its servers are left aside.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

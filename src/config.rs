@@ -67,7 +67,7 @@ pub use self::registry::{Approve, RegistryConfig, RemoteKind};
 pub(crate) use self::secret::{looks_secret, sounds_secret};
 pub use self::server::Defaults;
 pub use self::service::{
-    admin_address, audit_config, data_folder, followed_registries, service_address,
+    admin_address, audit_config, data_folder, followed_registries, named_places, service_address,
     service_certificate, takes_keys,
 };
 pub use self::telemetry::{OtlpConfig, TelemetryConfig};
@@ -197,6 +197,11 @@ impl Config {
     /// Where evidence of use is kept between runs.
     pub fn learned_path(&self) -> PathBuf {
         self.data.join("learned/evidence.book")
+    }
+
+    /// Where is kept between runs how much was asked.
+    pub fn activity_path(&self) -> PathBuf {
+        self.data.join("activity/hours.book")
     }
 
     /// A tool that an earlier run knew may still be offered: its server is configured and

@@ -49,7 +49,8 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         let audit = Audit::open(&config.audit, &config.data, troubles.clone())?;
         let _ = switches.set_share(config.telemetry.sample_queries);
         let access_log = config.telemetry.access_log;
-        let observer = Observer { audit: audit.clone(), switches, access_log };
+        let observer =
+            Observer { audit: audit.clone(), switches, access_log, ..Observer::default() };
         let told = Told { observer, telemetry, troubles, lines };
         let served = run_until_stopped(args, watch, (config, tenants), told).await;
         tokio::task::spawn_blocking(move || audit.settle(STOP)).await?;

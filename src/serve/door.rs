@@ -146,6 +146,7 @@ impl Need {
             | "/v1/servers"
             | "/v1/status"
             | "/v1/me"
+            | "/v1/events"
             | "/mcp"
             | "/mcp/server-card"
             | "/openapi.json" => Self::Scope(Scope::Search),

@@ -16,6 +16,7 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use tokio_util::sync::CancellationToken;
 
 use super::door::challenge;
+use super::events::{self, Streams};
 use super::limits::quota;
 use super::mcp::news::News;
 use super::problem::Problem;
@@ -72,7 +73,9 @@ fn scoped_routes(
     handler: &mcp::McpHandler,
     shutdown: &CancellationToken,
 ) -> Vec<(&'static str, MethodRouter<Live>)> {
+    let streams = Streams::until(shutdown.clone());
     vec![
+        ("/v1/events", get(events::follow).layer(Extension(streams))),
         ("/v1/search", get(http::search_get).post(http::search_post)),
         ("/v1/select", post(select::select)),
         ("/v1/anthropic/tools", get(lists::anthropic)),

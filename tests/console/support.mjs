@@ -19,14 +19,15 @@ const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.
 
 /**
  * Starts a toolscout that serves the demo, or what `config` (TOML) says, in a folder of its own,
- * where `files` ({name: text}) lie beside its configuration. It ends with the test `t`.
+ * where `files` ({name: text}) lie beside its configuration; `kept` is the data folder of one that was
+ * stopped. It ends with the test `t`.
  */
-export async function startServer(t, { config, args = [], files = {}, env = {}, listen = "127.0.0.1:0" } = {}) {
+export async function startServer(t, { config, args = [], files = {}, env = {}, listen = "127.0.0.1:0", kept } = {}) {
   const folder = await mkdtemp(join(tmpdir(), "toolscout-console-"));
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
   const given = config === undefined ? ["--demo"] : ["--config", join(folder, "toolscout.toml")];
   if (config !== undefined) await writeFile(join(folder, "toolscout.toml"), config);
-  const data = join(folder, "data");
+  const data = kept ?? join(folder, "data");
   const child = spawn(BINARY, ["serve", ...given, "--data", data, "--listen", listen, ...args], {
     cwd: folder,
     env: { ...process.env, ...env },
@@ -127,4 +128,11 @@ export async function checkAccess(page) {
     const told = serious.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html, failureSummary }) => `${html} (${failureSummary})`).join("; ")}`);
     assert.deepEqual(told, [], `axe, ${colorScheme}`);
   }
+}
+
+/** Opens the page again as whoever runs the server. */
+export async function asOperator(page, server) {
+  const token = await server.operator();
+  await page.evaluate((token) => sessionStorage.setItem("toolscout.credential", token), token);
+  await page.reload();
 }
