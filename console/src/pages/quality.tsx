@@ -1,7 +1,7 @@
 // How good the search is on labelled queries: evaluations in the background, and the history of them.
 import { useEffect, useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { type ApiError, asApiError, send, useData, withParams } from "../api";
+import { askForLogin, type ApiError, asApiError, send, useData, withParams } from "../api";
 import { Failure, Waiting } from "../parts/state";
 import "./quality.css";
 import { Begin, Format } from "./quality/begin";
@@ -113,9 +113,14 @@ function Refused({ error, again }: { error: ApiError; again: () => void }) {
         folder.
       </p>
       <p class="small">{error.status === 404 ? "Or administration is served at another address than this one." : error.message}</p>
-      <button type="button" onClick={again}>
-        Try again
-      </button>
+      <div class="row" style={{ justifyContent: "center" }}>
+        <button type="button" class="main" onClick={askForLogin}>
+          Log in
+        </button>
+        <button type="button" onClick={again}>
+          Try again
+        </button>
+      </div>
     </div>
   );
 }
