@@ -8,7 +8,7 @@ after(closeBrowser);
 const DIARY = {
   config: "[servers.diary]\ncatalog = 'catalog.jsonl'\n[servers.house]\ncatalog = 'house.jsonl'\n[profiles.quiet]\nservers = ['house']\n",
   files: {
-    "catalog.jsonl": lines([
+    "catalog.jsonl": lines("diary", [
       {
         name: "createEvent",
         title: "Create an EVENT",
@@ -18,15 +18,15 @@ const DIARY = {
       { name: "delete_event", description: "Throw an entry away", annotations: { destructiveHint: true } },
       { name: "搜索网页", description: "搜索 the diary" },
     ]),
-    "house.jsonl": lines([
+    "house.jsonl": lines("house", [
       { name: "ring_bell", description: "Ring the bell at the door", annotations: { readOnlyHint: true } },
       { name: "open_door", description: "Open the door of the house" },
     ]),
   },
 };
 
-function lines(tools) {
-  return tools.map((tool) => JSON.stringify(tool)).join("\n");
+function lines(server, tools) {
+  return tools.map((tool) => JSON.stringify({ server, ...tool })).join("\n");
 }
 
 const field = (page) => page.getByRole("searchbox", { name: "What should the tool do?" });
@@ -223,7 +223,7 @@ test("a search and a tool are copied for other programs, and never a secret", as
   const page = await openPage(t, server, "/?q=create+an+event&limit=3&server=calendar", { permissions: ["clipboard-read", "clipboard-write"] });
   await hit(page, "calendar/create_event").waitFor();
   const token = await server.operator();
-  await page.evaluate((token) => sessionStorage.setItem("toolscout.credential", token), token);
+  await page.evaluate((token) => sessionStorage.setItem("toolscout.credential", JSON.stringify({ token })), token);
   const copy = async (within, name) => {
     await within.getByRole("button", { name, exact: true }).click();
     await within.getByText(`Copied: ${name}`).waitFor();
