@@ -12,7 +12,7 @@ const DIARY = {
       {
         name: "createEvent",
         title: "Create an EVENT",
-        description: "Adds events to a diary; an eventful day.",
+        description: "Adds events to a diary; eventually.",
         inputSchema: { type: "object", required: ["event_id"], properties: { event_id: { type: "string", description: "Of the new event" } } },
       },
       { name: "delete_event", description: "Throw an entry away", annotations: { destructiveHint: true } },
@@ -103,7 +103,7 @@ test("words that matched are marked where they stand, by field", async (t) => {
   await checkAccess(page);
   await field(page).fill("搜索");
   await hit(page, "diary/搜索网页").waitFor();
-  assert.deepEqual(await hit(page, "diary/搜索网页").locator(".hit-open mark").allTextContents(), ["搜索"]);
+  await until(async () => (await hit(page, "diary/搜索网页").locator(".hit-open mark").allTextContents()).join() === "搜索", "a pair of a script without spaces");
 });
 
 test("the answer to what was asked last stays, however late an earlier one comes", async (t) => {
@@ -301,7 +301,7 @@ test("what goes wrong is said, with what to do about it", async (t) => {
 });
 
 test("a server without tools says what to do", async (t) => {
-  const page = await openPage(t, await startServer(t, { config: "[servers.diary]\ncatalog = 'catalog.jsonl'\n", files: { "catalog.jsonl": "\n" } }));
+  const page = await openPage(t, await startServer(t, { config: "\n" }));
   await page.getByRole("heading", { name: "There are no tools yet" }).waitFor();
   await checkAccess(page);
 });
