@@ -12,7 +12,7 @@ export const NOT_ALLOWED = "That is for operators. Log in with the operator’s 
 /** Does it and says what came of it, in words for the page. */
 export async function act<T>(method: "POST" | "DELETE", path: string, body: unknown, then: (answer: T) => string): Promise<Said> {
   try {
-    return { text: then(await send<T>(method, path, body)), isBad: false };
+    return { text: then(await send<T>(method, path, body ?? {})), isBad: false };
   } catch (error) {
     return { text: refusal(error), isBad: true };
   }
