@@ -7,6 +7,7 @@ mod answers;
 pub mod indexer;
 pub mod learner;
 mod look_up;
+pub mod pinned;
 mod saver;
 mod scoped;
 pub mod stages;
@@ -23,6 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::access::profile::Profiles;
 use crate::access::view::Views;
+use crate::activity::Activity;
 use crate::catalog::{Catalog, Server};
 use crate::index::Index;
 use crate::search::Mode;
@@ -158,6 +160,8 @@ struct Shared {
     trouble: ArcSwapOption<String>,
     /// What is learned from use, where that is switched on.
     learner: OnceLock<Learner>,
+    /// What is counted of searches and calls.
+    activity: OnceLock<Activity>,
     started: Instant,
 }
 
@@ -177,6 +181,7 @@ impl Live {
             answers: ArcSwap::from_pointee(Answers::new()),
             trouble: ArcSwapOption::empty(),
             learner: OnceLock::new(),
+            activity: OnceLock::new(),
             started: Instant::now(),
         };
         Self(Arc::new(shared), None, false)
@@ -219,6 +224,16 @@ impl Live {
     /// Sets why tools can't be embedded at the moment. For the indexer alone.
     fn set_trouble(&self, trouble: Option<String>) {
         self.0.trouble.store(trouble.map(Arc::new));
+    }
+
+    /// Has searches and calls counted there, unless they are counted already.
+    pub fn count_in(&self, activity: Activity) {
+        let _ = self.0.activity.set(activity);
+    }
+
+    /// Where searches and calls are counted, whatever of the index this handle sees.
+    pub fn activity(&self) -> &Activity {
+        self.0.activity.get_or_init(Activity::default)
     }
 
     /// The catalog of the published generation.

@@ -3,7 +3,10 @@
 //! Invariant: every route of the router is in the table (a test compares them), and a body is
 //! described by the type it is written from.
 
+mod activity;
+mod console;
 mod definitions;
+mod evals;
 mod finding;
 mod keys;
 mod operations;

@@ -22,8 +22,8 @@ use super::mcp::news::News;
 use super::problem::Problem;
 use super::scope::{self, Scoped};
 use super::{
-    MAX_BODY_BYTES, Observer, Rooms, Tenants, health, http, learned, lists, manifest, mcp, metrics,
-    oauth, openapi, raw, select, switches, tenants, trust,
+    MAX_BODY_BYTES, Observer, Rooms, Tenants, health, http, learned, lists, manifest, mcp, me,
+    metrics, oauth, openapi, raw, select, switches, tenants, trust,
 };
 use crate::access::caller::{Caller, Scope};
 use crate::live::Live;
@@ -36,6 +36,7 @@ pub(super) fn all(
     let whole = [
         (oauth::PATHS[0], get(oauth::start)),
         (oauth::PATHS[1], get(oauth::callback)),
+        ("/v1/me", get(me::me)),
         ("/v1/changes", get(trust::changes)),
         ("/v1/findings", get(trust::findings)),
         ("/.well-known/mcp", get(manifest::manifest)),
@@ -166,7 +167,7 @@ mod tests {
     use crate::crawl::call::Caller as Proxy;
     use crate::serve::call::Calls;
     use crate::serve::door::Need;
-    use crate::serve::{admin, openapi};
+    use crate::serve::{admin, console, openapi};
 
     #[test]
     fn every_route_stands_in_the_openapi_document() {
@@ -177,7 +178,7 @@ mod tests {
         let open = all(&handler, &token).into_iter().map(|(path, _)| path);
         let admin = admin::routes().into_iter().map(|(path, _)| path.to_owned());
         let of_process = ["/metrics", "/v1/admin/log", "/v1/admin/quotas", "/v1/admin/tenants"];
-        let of_process = of_process.map(str::to_owned);
+        let of_process = of_process.into_iter().chain([console::SETTINGS]).map(str::to_owned);
         let routes: BTreeSet<String> =
             open.chain(admin).chain(of_process).map(|path| path.replace("{*", "{")).collect();
         // Each of them is everybody's, or wants a scope that somebody chose.

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 
 pub use self::asked::{Asked, Need, SearchRequest};
 pub use self::call::{CallAnswer, CallRequest};
-pub use self::near::NearTool;
+pub use self::near::{Lint, NearTool};
 use super::debug::Debug;
 use super::formats::{Body, Tokens};
 use super::trust::{About, EarlierDefinition, Found, HeldDefinition, History};
@@ -33,7 +33,8 @@ pub struct SearchAnswer<'a> {
     pub generation: u64,
     /// The arms that ranked.
     pub mode: Mode,
-    /// Why that is not `hybrid`, or not reranked although it should be, and what mends it.
+    /// Why that is not `hybrid` though it was not asked for, or not reranked although it should be, and
+    /// what mends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
     /// Microseconds from the query to the ranking, embedding included.
@@ -90,6 +91,9 @@ pub struct FoundTool<'a> {
     /// What was left out for the token budget, and how to get it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reduced: Option<String>,
+    /// The tokens of its definition, by o200k, where its place is explained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<usize>,
     /// How it came to its place, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explain: Option<&'a Explain>,
@@ -107,6 +111,7 @@ impl<'a> From<&'a Answer> for SearchAnswer<'a> {
             pinned: hit.pinned,
             definition: Cow::Borrowed(&hit.tool.definition),
             reduced: None,
+            tokens: None,
             explain: hit.explain.as_ref(),
         });
         Self {
@@ -152,6 +157,9 @@ pub struct KnownTool<'a> {
     /// Tools that say nearly the same, the likest first, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub near: Option<Vec<NearTool>>,
+    /// What makes it hard to find or to use, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lint: Option<Vec<Lint>>,
 }
 
 impl<'a> From<&'a Tool> for KnownTool<'a> {
@@ -166,6 +174,7 @@ impl<'a> From<&'a Tool> for KnownTool<'a> {
             held: None,
             earlier: None,
             near: None,
+            lint: None,
         }
     }
 }

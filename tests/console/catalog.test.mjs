@@ -66,6 +66,8 @@ test("a definition that changes is shown with what it said before", async (t) =>
   await page.getByText(/1 new, 1 changed .* ago/).waitFor();
   await checkAccess(page);
 
+  await page.locator("[data-lint]").getByText("short-description").waitFor();
+
   // What changed last comes first, and what says nearly the same is named.
   await page.getByLabel("Order").selectOption("changed");
   await until(async () => (await names(page))[0] === "sell", "it comes first");

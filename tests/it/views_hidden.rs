@@ -163,7 +163,7 @@ fn paths() -> Vec<String> {
             let name = tool["name"].as_str().unwrap();
             let spoken = name.replace('_', "+");
             paths.push(format!("/v1/tools/{server}/{name}"));
-            paths.push(format!("/v1/tools/{server}/{name}?near=1&earlier=1"));
+            paths.push(format!("/v1/tools/{server}/{name}?near=1&earlier=1&lint=1"));
             paths.push(format!("/v1/search?q={name}&explain=1"));
             paths.push(format!("/v1/search?q={server}+{spoken}&limit=50"));
             paths.push(format!("/v1/search?q=issues&why={server}/{name}"));

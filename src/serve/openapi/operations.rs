@@ -10,14 +10,13 @@ use super::super::decide::{Decide, DecidedList, PendingList};
 use super::super::health::{Alive, Health, Ready};
 use super::super::http::{self, VIEWS};
 use super::super::learned::{Feedback, FeedbackTaken, Forgotten, LearnedPage};
-use super::super::limits::quota::QuotaList;
 use super::super::manifest::{Manifest, ServerCard};
 use super::super::profiles::ProfileList;
 use super::super::rows::{MAX_ROWS, RowPage};
 use super::super::switches::{LogSwitches, SwitchLog};
 use super::super::tenants::TenantList;
 use super::super::wire::{CallAnswer, CallRequest, IndexStatus, KnownTool, ServerList, ToolPage};
-use super::{Operation, Schemas, definitions, finding, keys};
+use super::{Operation, Schemas, activity, console, definitions, evals, finding, keys};
 use crate::roster::Reload;
 
 pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
@@ -32,8 +31,10 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.push(profiles(schemas));
     operations.push(tenants(schemas));
     operations.extend(keys::operations(schemas));
-    operations.push(quotas(schemas));
+    operations.extend(evals::operations(schemas));
+    operations.extend(activity::operations(schemas));
     operations.extend(learned(schemas));
+    operations.extend(console::operations(schemas));
     operations
 }
 
@@ -69,6 +70,7 @@ fn api(schemas: &mut Schemas) -> Vec<Operation> {
                 }),
                 switch("earlier", "Also the definitions that were served before"),
                 switch("near", "Also the tools that say nearly the same"),
+                switch("lint", "Also what makes it hard to find or to use"),
             ],
             problems: &[400, 404],
             ..Operation::get(
@@ -312,19 +314,6 @@ fn profiles(schemas: &mut Schemas) -> Operation {
             "listProfiles",
             "What each profile shows, and what of it can't be done",
             schemas.written::<ProfileList>(),
-        )
-    }
-}
-
-/// And this.
-fn quotas(schemas: &mut Schemas) -> Operation {
-    Operation {
-        problems: &[401],
-        ..Operation::get(
-            "/v1/admin/quotas",
-            "listQuotas",
-            "The calls that callers with a quota have made today (UTC)",
-            schemas.written::<QuotaList>(),
         )
     }
 }
