@@ -70,6 +70,7 @@ fn api(schemas: &mut Schemas) -> Vec<Operation> {
                 }),
                 switch("earlier", "Also the definitions that were served before"),
                 switch("near", "Also the tools that say nearly the same"),
+                switch("lint", "Also what makes it hard to find or to use"),
             ],
             problems: &[400, 404],
             ..Operation::get(
