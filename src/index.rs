@@ -7,6 +7,7 @@ pub mod document;
 pub mod emphasis;
 pub mod lexical;
 pub mod names;
+pub mod neighbours;
 pub mod snapshot;
 pub mod twins;
 
@@ -128,6 +129,8 @@ pub struct Index {
     pub dense: Option<Arc<Dense>>,
     /// Tools that a view wants returned always or sooner.
     pub emphasis: Arc<Emphasis>,
+    /// Bytes of all definitions.
+    pub definition_bytes: u64,
 }
 
 impl Index {
@@ -144,6 +147,7 @@ impl Index {
             names: Arc::new(names),
             twins: Arc::new(twins),
             documents,
+            definition_bytes: definition_bytes(&catalog),
             catalog,
             dense: None,
             emphasis: Arc::default(),
@@ -164,6 +168,7 @@ impl Index {
             names: Arc::new(Names::build(&catalog)),
             twins: Arc::new(Twins::build(&catalog, &documents)),
             documents,
+            definition_bytes: definition_bytes(&catalog),
             catalog,
             dense: None,
             emphasis: Arc::default(),
@@ -174,6 +179,12 @@ impl Index {
     pub fn embedded(&self) -> usize {
         self.dense.as_ref().map_or(0, |dense| dense.len())
     }
+}
+
+/// What a host would have to send that has every tool. Counted here and not where it is asked for,
+/// which is at every search.
+fn definition_bytes(catalog: &Catalog) -> u64 {
+    catalog.tools().iter().map(|tool| tool.definition.get().len() as u64).sum()
 }
 
 #[cfg(test)]

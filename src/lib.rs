@@ -12,6 +12,7 @@
 //! axum, rmcp or reqwest. ARCHITECTURE.md has the map, the promises and the measurements.
 
 pub mod access;
+pub mod activity;
 pub mod audit;
 pub mod auth;
 pub mod catalog;

@@ -19,7 +19,7 @@ use crate::catalog::{Catalog, file};
 use crate::embed::{EmbedError, Role};
 use crate::eval::{self, AsServed, Comparison, LabelledQuery, Metric, Report, RunLine};
 use crate::search::needs::Parts;
-use crate::search::{PartVectors, Query};
+use crate::search::{Arms, PartVectors, Query};
 
 /// How many queries that moved are listed.
 const SHOWN_MOVES: usize = 20;
@@ -40,7 +40,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     let config = args.resolve()?;
     let queries = eval::read_queries(&args.queries)?;
     let catalog = Catalog::from_listings(file::read(&args.catalog, args.servers.as_deref())?);
-    let lexical_only = args.arm == super::Arm::Lexical;
+    let lexical_only = args.arm == Arms::Lexical;
     let local = Local::build(catalog, &config, lexical_only)?;
     if let Some(error) = &local.instead {
         anyhow::bail!("{error}");
@@ -66,7 +66,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         .collect();
     let cases = queries.iter().zip(vectors).map(|(labelled, vectors)| {
         let texts = vec![labelled.text().to_owned()];
-        let query = Query { texts, arms: args.arm.into(), ..Query::default() };
+        let query = Query { texts, arms: args.arm, ..Query::default() };
         (labelled, query, vectors.into_iter().collect())
     });
     let cases: Vec<(&LabelledQuery, Query, Vec<PartVectors>)> = cases.collect();

@@ -113,9 +113,7 @@ impl Local {
                 (parts.collect::<Result<Vec<_>, _>>()?, self.instead.as_ref().map(stages::in_place))
             }
             (Ok(_), None) => (Vec::new(), Some("there is no tool to embed".to_owned())),
-            (Err(EmbedError::Off), _) if query.arms == Arms::Lexical => {
-                (Vec::new(), Some("the lexical arm was asked for".to_owned()))
-            }
+            (Err(EmbedError::Off), _) if query.arms == Arms::Lexical => (Vec::new(), None),
             (Err(error), _) => (Vec::new(), Some(error.to_string())),
         };
         let ranking = self.rank(query, &vectors, None)?;

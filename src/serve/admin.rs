@@ -20,6 +20,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::activity;
 use super::decide;
 use super::http::json;
 use super::learned;
@@ -82,6 +83,7 @@ pub(super) fn table(admin: &Admin) -> impl Iterator<Item = (&'static str, Method
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
     vec![
+        ("/v1/admin/activity", get(activity::show)),
         ("/v1/admin/config", get(config)),
         ("/v1/admin/reload", post(reload)),
         ("/v1/admin/keys", get(keys::list).post(keys::create)),

@@ -84,7 +84,8 @@ pub enum Who {
 }
 
 impl Who {
-    fn of(caller: Option<&Caller>, address: Option<IpAddr>) -> Self {
+    /// Whoever asks so.
+    pub fn of(caller: Option<&Caller>, address: Option<IpAddr>) -> Self {
         match (caller, address) {
             (Some(caller), _) if caller.proof != Proof::None => Self::Caller {
                 tenant: caller.tenant.clone(),
@@ -188,13 +189,13 @@ impl Limits {
         let shown = SHOWN.map(|name| headers.get(name).map(HeaderValue::as_bytes));
         let claimant = (network_of(address), peer.certificate.as_deref(), shown);
         match self.0.admission.enter(claimant) {
-            Some(entered) => {
+            Ok(entered) => {
                 request.extensions_mut().insert(entered);
                 Ok(())
             }
-            None => Err(Box::new(Refusal {
+            Err(after) => Err(Box::new(Refusal {
                 answer: observe::refuse(request.method(), headers, &shed("early")),
-                after: self.0.config.queue_target,
+                after,
             })),
         }
     }

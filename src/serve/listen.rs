@@ -230,8 +230,7 @@ impl One {
             async move {
                 let (answer, working): (Response<Body>, _) = match answer {
                     Ok((working, answer)) => (answer.await?, Some(working)),
-                    // As little as can be is done for it, and no sooner than for the others: who
-                    // asks again at once would take the time that its refusal saved.
+                    // As little as can be is done for it.
                     Err(refusal) => {
                         tokio::time::sleep(refusal.after).await;
                         (refusal.answer, None)

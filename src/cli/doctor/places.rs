@@ -14,7 +14,7 @@ use crate::quality::History;
 use crate::roster::Entries;
 use crate::sealed::SealedError;
 use crate::serve::token::{AdminToken, TokenError};
-use crate::{learn, trust};
+use crate::{activity, learn, trust};
 
 /// With less room than this nothing is sure to be written.
 const FULL: u64 = 64 << 20;
@@ -48,6 +48,7 @@ pub(super) fn kept(config: &Config) -> Vec<Check> {
         checks.push(learned(config));
     }
     checks.push(evaluations(config));
+    checks.push(activity_check(config));
     checks.push(match Entries::open(config.clone()) {
         Ok(entries) => Check::ok("servers", format!("{} in all", entries.wanted().len())),
         Err(error) => Check::fail("servers", error.to_string(), "restore the file from a backup"),
@@ -141,6 +142,18 @@ fn evaluations(config: &Config) -> Check {
             "evaluations",
             &error,
             "it is set aside when the history is looked at, and that result is not in it",
+        ),
+    }
+}
+
+fn activity_check(config: &Config) -> Check {
+    match activity::file::load(&config.activity_path()) {
+        Ok(Some(kept)) => Check::ok("activity", format!("{} searches", kept.total.searches)),
+        Ok(None) => Check::ok("activity", "nothing was counted yet"),
+        Err(error) => unusable(
+            "activity",
+            &error,
+            "it is set aside at the next start, and searches are counted anew",
         ),
     }
 }

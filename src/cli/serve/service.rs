@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::shared::Shared;
+use crate::activity::Activity;
 use crate::auth::Accounts;
 use crate::catalog::ServerInfo;
 use crate::config::Config;
@@ -66,6 +67,9 @@ impl Service {
             entries.set_found(&registry, found);
         }
         let live = Live::new("the encoder is being loaded");
+        let (counted, queries) = (config.activity_path(), shared.queries);
+        let open = move || Activity::open(counted, queries);
+        live.count_in(tokio::task::spawn_blocking(open).await?);
         let mut indexer = Indexer::telling(live.clone(), Some(config.snapshot_path()), troubles);
         indexer.use_trust(config.trust.clone(), config.trust_path()).await?;
         indexer.use_profiles(config.profiles.clone()).await;

@@ -1,5 +1,5 @@
 //! What all services of a process have together: the encoder, the reranker, turns to start children,
-//! and the bench of evaluations.
+//! the bench of evaluations, and the word on what is kept of queries.
 //!
 //! Invariant: it holds no credential, and nothing in it tells one service what another was asked.
 
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::super::local::cached;
-use crate::config::{Config, EmbedConfig};
+use crate::config::{Config, EmbedConfig, Told};
 use crate::crawl::Turns;
 use crate::embed::cache::VectorCache;
 use crate::embed::lane::Lane;
@@ -31,6 +31,8 @@ pub struct Shared {
     pub turns: Turns,
     /// Where evaluations rank.
     pub bench: Bench,
+    /// What is kept of queries.
+    pub queries: Told,
 }
 
 /// An encoder that was loaded, or why it was not.
@@ -45,7 +47,7 @@ impl Shared {
     pub fn load(config: &Config) -> Self {
         let turns = Turns::new(&config.crawl);
         let (encoder, rerank) = (load_encoder(config.clone()), load_reranker(config));
-        Self { encoder, rerank, turns, bench: Bench::default() }
+        Self { encoder, rerank, turns, bench: Bench::default(), queries: config.audit.queries }
     }
 
     /// Has `live` embed its queries as soon as the encoder is there; gives the vectors of its tools,

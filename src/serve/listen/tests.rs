@@ -219,8 +219,9 @@ async fn while_there_is_too_much_to_do_the_rest_is_told_so_at_the_entrance() {
     limits.press();
     let reception = Reception::of(&LimitsConfig::default(), limits, patience(LONG), None);
     let (address, _shutdown, _task) = start_with(app, reception).await;
-    let ask = |path: &str, more: &str| {
-        send(address, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{more}\r\n"))
+    let ask = async |path: &str, more: &str| {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{more}\r\n");
+        send(address, &head).await
     };
 
     let mut at_work = Vec::new();
