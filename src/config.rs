@@ -56,7 +56,9 @@ pub use self::added::AddedServer;
 pub use self::audit::{AuditConfig, Told};
 pub use self::call::{Alias, Allow, CallConfig, McpConfig};
 pub use self::error::{ConfigError, ConfigErrors, Problem};
-pub use self::inbound::{AuthConfig, CertificateConfig, Introspection, IssuerConfig, Mapped};
+pub use self::inbound::{
+    AuthConfig, CertificateConfig, ConsoleLogin, Introspection, IssuerConfig, Mapped,
+};
 pub use self::limits::{LimitsConfig, Rate};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 pub use self::names::{NameFilter, Names};

@@ -33,6 +33,7 @@ pub mod learn;
 pub mod lint;
 pub mod live;
 pub mod memory;
+pub mod quality;
 pub mod redact;
 pub mod roster;
 pub mod sealed;

@@ -7,6 +7,7 @@ mod answers;
 pub mod indexer;
 pub mod learner;
 mod look_up;
+pub mod pinned;
 mod saver;
 mod scoped;
 pub mod stages;
@@ -64,7 +65,7 @@ pub enum ServerState {
 }
 
 /// A server as operators see it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServerStatus {
     /// Its state.
     pub state: ServerState,
@@ -148,6 +149,8 @@ struct Shared {
     /// To the one writer.
     orders: OnceLock<mpsc::Sender<Order>>,
     generation: watch::Sender<u64>,
+    /// How often what is published was told: a generation, or states of servers alone.
+    told: watch::Sender<u64>,
     encoder: ArcSwap<Encoder>,
     rerank: ArcSwap<Rerank>,
     /// Another one whenever one of the above is; read before them, so that nothing made of the old
@@ -172,6 +175,7 @@ impl Live {
             known: ArcSwap::default(),
             orders: OnceLock::new(),
             generation: watch::Sender::new(0),
+            told: watch::Sender::new(0),
             encoder: ArcSwap::from_pointee(Encoder::Absent { reason: reason.into() }),
             rerank: ArcSwap::from_pointee(Rerank::Off),
             answers: ArcSwap::from_pointee(Answers::new()),
@@ -319,6 +323,19 @@ impl Live {
         let mut generation = self.0.generation.subscribe();
         // The sender lives in `self`, so waiting can't fail.
         generation.wait_for(|published| *published > seen).await.map_or(seen, |number| *number)
+    }
+
+    /// How often something was published, generations and states of servers.
+    pub fn told(&self) -> u64 {
+        *self.0.told.borrow()
+    }
+
+    /// Resolves when more was published than `seen` times, with how often it was; whether anything
+    /// changed of what this handle sees is another question.
+    pub async fn told_more(&self, seen: u64) -> u64 {
+        let mut told = self.0.told.subscribe();
+        // As above.
+        told.wait_for(|times| *times > seen).await.map_or(seen, |times| *times)
     }
 }
 

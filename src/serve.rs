@@ -34,6 +34,7 @@ mod debug;
 mod decide;
 mod digest;
 pub mod door;
+mod events;
 mod formats;
 mod guard;
 mod headers;
@@ -47,6 +48,7 @@ mod listen;
 mod lists;
 mod manifest;
 mod mcp;
+mod me;
 mod metrics;
 mod oauth;
 mod observe;
@@ -56,6 +58,7 @@ mod profiles;
 mod raw;
 mod reduce;
 mod routes;
+mod rows;
 mod scope;
 mod select;
 mod switches;
@@ -157,7 +160,7 @@ fn routers(
         for (path, route) in all.iter().filter(|(path, _)| served(path)) {
             router = router.route(path, route.clone());
         }
-        for (path, route) in console::routes() {
+        for (path, route) in console::routes(&config.auth) {
             router = router.route(path, route);
         }
         let guard = guard::Guard::new(listen, &config.allowed_hosts, &config.allowed_origins);

@@ -128,7 +128,7 @@ async fn run_until_stopped(
             }
             writeln!(
                 anstream::stdout(),
-                "toolscout {} on {scheme}://{address} (MCP at /mcp, search at /v1/search?q=){apart}",
+                "toolscout {} on {scheme}://{address} (console at /, MCP at /mcp, search at /v1/search?q=){apart}",
                 env!("CARGO_PKG_VERSION")
             )?;
             let ends = (shutdown.clone(), stop.clone());

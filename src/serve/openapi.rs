@@ -4,6 +4,9 @@
 //! described by the type it is written from.
 
 mod activity;
+mod console;
+mod definitions;
+mod evals;
 mod finding;
 mod keys;
 mod operations;
@@ -88,7 +91,7 @@ pub fn document() -> Value {
 }
 
 /// The operations that a profile has as well.
-const SCOPED: [&str; 12] = [
+const SCOPED: [&str; 13] = [
     "/v1/search",
     "/v1/select",
     "/v1/anthropic/tools",
@@ -99,6 +102,7 @@ const SCOPED: [&str; 12] = [
     "/v1/tools/{id}",
     "/v1/servers",
     "/v1/status",
+    "/v1/events",
     "/mcp",
     "/mcp/server-card",
 ];

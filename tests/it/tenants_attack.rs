@@ -163,6 +163,10 @@ fn paths() -> Vec<String> {
         "/v1/admin/registries",
         "/v1/admin/learned",
         "/v1/admin/servers/x",
+        "/v1/admin/evals",
+        "/v1/admin/evals/files",
+        "/v1/admin/evals/x",
+        "/v1/admin/evals/1/compare?baseline=2",
         "/v1/admin/activity",
         "/oauth/start/crm",
         "/oauth/start/qqbeta",
@@ -211,6 +215,7 @@ fn bodies() -> Vec<(String, Value)> {
         ("/v1/admin/servers/qqbeta/login".to_owned(), json!({})),
         ("/v1/admin/registries/servers/qqbeta/approve".to_owned(), json!({})),
         ("/v1/admin/servers".to_owned(), json!({"id": "files"})),
+        ("/v1/admin/evals".to_owned(), json!({"file": "beta.jsonl"})),
     ];
     for format in ["mcp", "anthropic", "openai", "signatures"] {
         let body = json!({"query": "customer letter", "limit": 50, "format": format});
@@ -282,6 +287,13 @@ async fn a_tenant_hears_what_a_toolscout_of_its_own_would_say() {
             same(&format!("{method} {path}"), ask(&mine).await, ask(&theirs).await);
         }
     }
+    // But for what its key is called.
+    let me = async |asker: &Asker| {
+        let mut me = asker.get("/v1/me").await.json();
+        me["name"] = json!(null);
+        me
+    };
+    assert_eq!(me(&mine).await, me(&theirs).await);
     for (method, params) in messages() {
         for path in ["/mcp", "/p/beta/mcp", "/p/acme/mcp"] {
             let what = format!("{path} {method} {params}");

@@ -10,6 +10,7 @@ use crate::access::keys::file::KeyFile;
 use crate::auth::Accounts;
 use crate::config::Config;
 use crate::index::snapshot;
+use crate::quality::History;
 use crate::roster::Entries;
 use crate::sealed::SealedError;
 use crate::serve::token::{AdminToken, TokenError};
@@ -46,6 +47,7 @@ pub(super) fn kept(config: &Config) -> Vec<Check> {
     if config.learn.is_some() {
         checks.push(learned(config));
     }
+    checks.push(evaluations(config));
     checks.push(activity_check(config));
     checks.push(match Entries::open(config.clone()) {
         Ok(entries) => Check::ok("servers", format!("{} in all", entries.wanted().len())),
@@ -128,6 +130,18 @@ fn learned(config: &Config) -> Check {
             &error,
             "it is set aside at the next start, and learning begins anew; restore it from a backup \
              to keep it",
+        ),
+    }
+}
+
+fn evaluations(config: &Config) -> Check {
+    match History::of(&config.data).check() {
+        Ok(0) => Check::ok("evaluations", "none yet"),
+        Ok(count) => Check::ok("evaluations", format!("{count} results")),
+        Err(error) => unusable(
+            "evaluations",
+            &error,
+            "it is set aside when the history is looked at, and that result is not in it",
         ),
     }
 }

@@ -1,5 +1,5 @@
-//! What all services of a process have together: the encoder, the reranker, turns to start
-//! children, and the word on what is kept of queries.
+//! What all services of a process have together: the encoder, the reranker, turns to start children,
+//! the bench of evaluations, and the word on what is kept of queries.
 //!
 //! Invariant: it holds no credential, and nothing in it tells one service what another was asked.
 
@@ -16,6 +16,7 @@ use crate::embed::cache::VectorCache;
 use crate::embed::lane::Lane;
 use crate::embed::{self, Cost, EmbedError, Embedder, Fixed};
 use crate::live::{Encoder, Live, Rerank};
+use crate::quality::Bench;
 
 /// Queries that are embedded at once where another machine does the work.
 const REMOTE_LANES: usize = 16;
@@ -28,6 +29,8 @@ pub struct Shared {
     rerank: watch::Receiver<Rerank>,
     /// How many children start at once, whosever they are.
     pub turns: Turns,
+    /// Where evaluations rank.
+    pub bench: Bench,
     /// What is kept of queries.
     pub queries: Told,
 }
@@ -44,7 +47,7 @@ impl Shared {
     pub fn load(config: &Config) -> Self {
         let turns = Turns::new(&config.crawl);
         let (encoder, rerank) = (load_encoder(config.clone()), load_reranker(config));
-        Self { encoder, rerank, turns, queries: config.audit.queries }
+        Self { encoder, rerank, turns, bench: Bench::default(), queries: config.audit.queries }
     }
 
     /// Has `live` embed its queries as soon as the encoder is there; gives the vectors of its tools,
