@@ -155,7 +155,7 @@ mod tests {
         assert!(takes_keys(&apart, &nothing).unwrap() && !takes_keys(&sources, &nothing).unwrap());
 
         let places = named_places(
-            &said("odd = 1\n[profiles.p]\nlimt = 1\n[tenants.t]\nconfig = 't.toml'"),
+            &said("odd = 1\n[profiles.p]\n[tenants.t]\nconfig = 't.toml'"),
             &nothing,
         );
         let Places { profiles, tenants } = places.unwrap();
