@@ -7,6 +7,7 @@ pub mod document;
 pub mod emphasis;
 pub mod lexical;
 pub mod names;
+pub mod neighbours;
 pub mod snapshot;
 pub mod twins;
 

@@ -104,6 +104,11 @@ impl Dense {
         tool.as_usize() < self.rows.len() && self.rows.has(tool.as_usize())
     }
 
+    /// The tool's vector, if it has one.
+    pub fn vector(&self, tool: ToolIdx) -> Option<Vec<f32>> {
+        self.has(tool).then(|| self.rows.vector(tool.as_usize()))
+    }
+
     /// How many bytes a search reads of every row.
     pub fn scanned_bytes(&self) -> usize {
         self.signs.as_ref().map_or(self.rows.high_bytes(), Signs::bytes)
