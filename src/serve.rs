@@ -45,6 +45,7 @@ mod limits;
 mod listen;
 mod lists;
 mod manifest;
+mod map;
 mod mcp;
 mod metrics;
 mod oauth;

@@ -49,7 +49,8 @@ pub fn near(index: &Index, tool: ToolIdx) -> Vec<Ranked> {
     others.retain(|other| *other != tool);
     others.sort_unstable();
     others.dedup();
-    let shares = others.into_iter().map(|other| Ranked { tool: other, score: share(index, tool, other) });
+    let shares =
+        others.into_iter().map(|other| Ranked { tool: other, score: share(index, tool, other) });
     top_k(shares.filter(|near| near.score >= ALIKE).collect(), NEAREST)
 }
 
@@ -87,7 +88,7 @@ fn by_words(index: &Index, tool: ToolIdx) -> Vec<Ranked> {
     let tool = index.catalog.tool(tool);
     let view = tool.view();
     let text = fields::lexical(tool, &view, None)[..OWN].join(" ");
-    index.lexical.rank(&index.lexical.asked(&text), NEAREST + 1, |_| true)
+    index.lexical.rank(&index.lexical.asked(&text), NEAREST + 1, |_| true).0
 }
 
 /// The share of terms that both have; 1 of twins, 0 of two that say too little to tell.
@@ -149,10 +150,13 @@ mod tests {
         "juliett", "kilo", "lima",
     ];
 
+    const NAMES: [&str; 12] =
+        ["qa", "qb", "qc", "qd", "qe", "qf", "qg", "qh", "qj", "qk", "ql", "qm"];
+
     fn index(descriptions: &[String], with_vectors: bool) -> Index {
         let server = ServerId::from("mail");
         let tools = descriptions.iter().enumerate().map(|(at, description)| {
-            let definition = serde_json::json!({"name": format!("t{at:02}"), "description": description});
+            let definition = serde_json::json!({"name": NAMES[at], "description": description});
             Tool::parse(&server, &definition.to_string()).unwrap()
         });
         let listing = Listing {
@@ -179,11 +183,13 @@ mod tests {
 
     #[test]
     fn tools_that_differ_in_a_word_are_near_and_others_are_not() {
-        let said = "Merge a branch of a repository into another once every reviewer agreed and checks passed";
+        let said = "Merge a branch of a repository into another once every reviewer agreed and checks \
+                    passed, delete the source and tell everybody in the channel of its team";
         let texts = [
             said.to_owned(),
             format!("{said} today"),
-            "Send a letter to somebody by post, with a stamp that the office has paid for".to_owned(),
+            "Send a letter to somebody by post, with a stamp that the office has paid for"
+                .to_owned(),
             "Merge".to_owned(),
         ];
         for with_vectors in [false, true] {

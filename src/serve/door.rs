@@ -143,6 +143,8 @@ impl Need {
             | "/v1/tools"
             | "/v1/tools/{*id}"
             | "/v1/servers"
+            | "/v1/map"
+            | "/v1/map/query"
             | "/v1/status"
             | "/mcp"
             | "/mcp/server-card"

@@ -5,6 +5,7 @@
 
 mod finding;
 mod keys;
+mod map;
 mod operations;
 
 use std::sync::LazyLock;
@@ -87,7 +88,7 @@ pub fn document() -> Value {
 }
 
 /// The operations that a profile has as well.
-const SCOPED: [&str; 12] = [
+const SCOPED: [&str; 14] = [
     "/v1/search",
     "/v1/select",
     "/v1/anthropic/tools",
@@ -97,6 +98,8 @@ const SCOPED: [&str; 12] = [
     "/v1/tools",
     "/v1/tools/{id}",
     "/v1/servers",
+    "/v1/map",
+    "/v1/map/query",
     "/v1/status",
     "/mcp",
     "/mcp/server-card",

@@ -21,8 +21,8 @@ use super::mcp::news::News;
 use super::problem::Problem;
 use super::scope::{self, Scoped};
 use super::{
-    MAX_BODY_BYTES, Observer, Rooms, Tenants, health, http, learned, lists, manifest, mcp, metrics,
-    oauth, openapi, raw, select, switches, tenants, trust,
+    MAX_BODY_BYTES, Observer, Rooms, Tenants, health, http, learned, lists, manifest, map, mcp,
+    metrics, oauth, openapi, raw, select, switches, tenants, trust,
 };
 use crate::access::caller::{Caller, Scope};
 use crate::live::Live;
@@ -80,6 +80,8 @@ fn scoped_routes(
         ("/v1/tools", get(http::tools)),
         ("/v1/tools/{*id}", get(http::tool)),
         ("/v1/servers", get(http::servers)),
+        ("/v1/map", get(map::map)),
+        ("/v1/map/query", get(map::place)),
         ("/v1/status", get(http::status)),
         ("/v1/call", post(http::call)),
         ("/mcp", mcp_route(handler, shutdown)),

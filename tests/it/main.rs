@@ -64,6 +64,7 @@ mod limits_headers;
 mod limits_queue;
 mod limits_rates;
 mod limits_tls;
+mod map;
 mod model_list;
 mod model_pull;
 mod model_use;
