@@ -160,21 +160,15 @@ fn lay_out(
     nearest: &[Vec<Ranked>],
     known: &[Option<Point>],
 ) -> Vec<Option<Point>> {
-    let mut points = vec![None; nearest.len()];
-    let mut put = |found: &[Point]| {
-        for (tool, point) in drawn.iter().zip(found) {
-            points[tool.as_usize()] = Some(*point);
-        }
-    };
     let begun = begin(drawn, nearest, known);
     let laid_out = embed(drawn, nearest, begun.as_deref());
-    let onto = Onto::fit(
-        drawn
-            .iter()
-            .zip(&laid_out)
-            .filter_map(|(tool, point)| Some((*point, known[tool.as_usize()]?))),
-    );
-    put(&laid_out.into_iter().map(|point| onto.turn(point)).collect::<Vec<_>>());
+    let was = |tool: &ToolIdx| known[tool.as_usize()];
+    let pairs = drawn.iter().zip(&laid_out);
+    let onto = Onto::fit(pairs.filter_map(|(tool, point)| Some((*point, was(tool)?))));
+    let mut points = vec![None; nearest.len()];
+    for (tool, point) in drawn.iter().zip(laid_out) {
+        points[tool.as_usize()] = Some(onto.turn(point));
+    }
     points
 }
 
