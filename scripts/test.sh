@@ -14,8 +14,8 @@ case "${1-}" in
   *) echo "usage: scripts/test.sh [--system]" >&2; exit 2 ;;
 esac
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+log=$(mktemp) browsed=$(mktemp)
+trap 'rm -f "$log" "$browsed"' EXIT
 failed=()
 
 step() { # NAME COMMAND…
@@ -40,6 +40,7 @@ system_packages() {
   command -v dbus-daemon >/dev/null || missing+=(dbus)
   command -v valgrind >/dev/null || missing+=(valgrind)
   command -v faketime >/dev/null || missing+=(faketime)
+  command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium fonts-dejavu-core)
   python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
   ((${#missing[@]})) || return 0
   echo "missing: ${missing[*]}"
@@ -49,6 +50,9 @@ system_packages() {
 # The unit, integration and doc tests, their output kept to add up the totals.
 tests() { cargo test --locked --no-fail-fast 2>&1 | tee "$log"; }
 
+# The console's tests, in a browser.
+browse() { scripts/console-test.sh 2>&1 | tee "$browsed"; }
+
 deny() {
   if command -v cargo-deny >/dev/null; then
     cargo deny check bans licenses sources
@@ -57,7 +61,7 @@ deny() {
   fi
 }
 
-# Nobody has to install valgrind or a C++ compiler to run the tests.
+# Nobody has to install valgrind, a C++ compiler or a browser to run the tests.
 where_there_is() { # COMMAND…
   local status=0
   "$@" || status=$?
@@ -73,6 +77,8 @@ step "deploy" scripts/check-deploy.sh
 step "clippy" cargo clippy --locked --all-targets -- -D warnings
 step "fetch minilm and its runtime" cargo run --locked --quiet -- model pull minilm --data index-data
 step "tests" tests
+step "console is built from its sources" where_there_is scripts/console.sh --check
+step "console in a browser" where_there_is browse
 step "fuzz targets, a few seconds each" where_there_is scripts/fuzz.sh --seconds 5
 step "unsafe code under valgrind" where_there_is scripts/sanitize.sh
 step "instruction counts" where_there_is scripts/count.sh
@@ -81,12 +87,16 @@ step "dependencies" deny
 printf '\n'
 ((${#failed[@]})) && printf 'failed step: %s\n' "${failed[@]}"
 printf 'all steps: %d s\n' "$SECONDS"
-# "test result: ok. 12 passed; 0 failed; 1 ignored; …", once for each test binary.
+# "test result: ok. 12 passed; 0 failed; 1 ignored; …", once for each test binary; of Node "ℹ pass 12".
 awk '/^test result: / {
   for (i = 2; i <= NF; i++) {
     if ($i == "passed;") passed += $(i - 1)
     if ($i == "failed;") failed += $(i - 1)
     if ($i == "ignored;") skipped += $(i - 1)
   }
-} END { printf "total: %d passed, %d failed, %d skipped\n", passed, failed, skipped }' "$log"
+} $1 == "ℹ" && NF == 3 {
+  if ($2 == "pass") passed += $3
+  if ($2 == "fail" || $2 == "cancelled") failed += $3
+  if ($2 == "skipped" || $2 == "todo") skipped += $3
+} END { printf "total: %d passed, %d failed, %d skipped\n", passed, failed, skipped }' "$log" "$browsed"
 ((${#failed[@]} == 0))

@@ -5,8 +5,10 @@
 pub mod add;
 pub mod audit;
 pub mod auth;
+mod browser;
 pub mod completions;
 pub mod config;
+pub mod console;
 pub mod crawl;
 pub mod demo_server;
 pub mod doctor;
@@ -81,6 +83,8 @@ pub enum Command {
     /// Check the configuration, or print an example of one.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print where the console of a running toolscout is, or open it in a browser.
+    Console(console::ConsoleArgs),
     /// Look for what stands in the way of a good service, with the remedy.
     Doctor(Box<doctor::DoctorArgs>),
     /// Look through the tools for what makes them hard to find or to use.
@@ -212,7 +216,7 @@ pub struct SearchArgs {
     /// Ask a running toolscout instead.
     #[arg(
         long,
-        conflicts_with_all = ["config", "mcp_config", "catalog", "demo", "arm"],
+        conflicts_with_all = ["config", "mcp_config", "catalog", "demo"],
         value_name = "URL"
     )]
     pub url: Option<Url>,
@@ -245,7 +249,7 @@ pub struct SearchArgs {
     pub why: Option<String>,
     /// Which arm answers.
     #[arg(long, value_enum, default_value_t, value_name = "ARM")]
-    pub arm: Arm,
+    pub arm: Arms,
     /// Print the tools in the shape that a host or a model API takes, as JSON.
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub format: Option<Format>,
@@ -255,28 +259,6 @@ pub struct SearchArgs {
     /// Whose tokens [default: what the format tells].
     #[arg(long, value_enum, value_name = "FAMILY")]
     pub family: Option<Family>,
-}
-
-/// Which arm of the search answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Arm {
-    /// Words alone.
-    Lexical,
-    /// Vectors alone.
-    Dense,
-    /// Both, fused.
-    #[default]
-    Hybrid,
-}
-
-impl From<Arm> for Arms {
-    fn from(arm: Arm) -> Self {
-        match arm {
-            Arm::Lexical => Self::Lexical,
-            Arm::Dense => Self::Dense,
-            Arm::Hybrid => Self::Hybrid,
-        }
-    }
 }
 
 /// Arguments of `eval`.
@@ -313,7 +295,7 @@ pub struct EvalArgs {
     pub json: bool,
     /// Which arm answers.
     #[arg(long, value_enum, default_value_t, value_name = "ARM")]
-    pub arm: Arm,
+    pub arm: Arms,
     /// Take encoder and reranker from this configuration; its servers are left aside.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -393,6 +375,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Add(args) => add::run(&args),
         Command::Registry(command) => registry::run(&command),
         Command::Config(command) => config::run(&command),
+        Command::Console(args) => console::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Lint(args) => lint::run(&args),
         Command::Import(args) => import::run(&args),

@@ -56,7 +56,9 @@ pub use self::added::AddedServer;
 pub use self::audit::{AuditConfig, Told};
 pub use self::call::{Alias, Allow, CallConfig, McpConfig};
 pub use self::error::{ConfigError, ConfigErrors, Problem};
-pub use self::inbound::{AuthConfig, CertificateConfig, Introspection, IssuerConfig, Mapped};
+pub use self::inbound::{
+    AuthConfig, CertificateConfig, ConsoleLogin, Introspection, IssuerConfig, Mapped,
+};
 pub use self::limits::{LimitsConfig, Rate};
 pub use self::load::{DEFAULT_FILE, EncoderPlaces, Loaded, Sources, encoder_places, file_of, load};
 pub use self::names::{NameFilter, Names};
@@ -65,7 +67,7 @@ pub use self::registry::{Approve, RegistryConfig, RemoteKind};
 pub(crate) use self::secret::{looks_secret, sounds_secret};
 pub use self::server::Defaults;
 pub use self::service::{
-    admin_address, audit_config, data_folder, followed_registries, service_address,
+    admin_address, audit_config, data_folder, followed_registries, named_places, service_address,
     service_certificate, takes_keys,
 };
 pub use self::telemetry::{OtlpConfig, TelemetryConfig};
@@ -195,6 +197,11 @@ impl Config {
     /// Where evidence of use is kept between runs.
     pub fn learned_path(&self) -> PathBuf {
         self.data.join("learned/evidence.book")
+    }
+
+    /// Where is kept between runs how much was asked.
+    pub fn activity_path(&self) -> PathBuf {
+        self.data.join("activity/hours.book")
     }
 
     /// A tool that an earlier run knew may still be offered: its server is configured and

@@ -61,6 +61,9 @@ sources! {
     "wiki" over Http,
 }
 
+/// Labelled queries of the demo's tools, as `toolscout eval` takes them.
+pub const QUERIES: &str = include_str!("../index-data/demo/queries.jsonl");
+
 /// Why the demo can't run.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {

@@ -3,6 +3,7 @@
 //! Invariant: a score here is the score that the reference scorer of the benchmarks gives, and
 //! nothing depends on the clock, on hash order or on unseeded chance. Pure and synchronous.
 
+mod asked;
 mod bootstrap;
 mod files;
 pub mod replay;
@@ -11,10 +12,12 @@ mod served;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use bootstrap::{Comparison, Interval, Moved, compare};
-pub use files::{EvalError, RunLine, read_queries, read_run, write_run};
+pub use asked::Asked;
+pub use bootstrap::{Comparison, Interval, Moved, compare, compare_outcomes};
+pub use files::{EvalError, RunLine, queries_of, read_queries, read_run, write_run};
 pub use report::{GroupReport, Report, report};
 pub use served::{Answered, AsServed};
 
@@ -41,8 +44,8 @@ pub struct LabelledQuery {
 }
 
 impl LabelledQuery {
-    /// The tools that meet a need, a set a need.
-    fn needs(&self) -> Vec<BTreeSet<&str>> {
+    /// The tools that meet a need, a set a need; in the order of `relevant`.
+    pub fn needs(&self) -> Vec<BTreeSet<&str>> {
         self.relevant
             .iter()
             .flatten()
@@ -70,7 +73,7 @@ impl LabelledQuery {
 }
 
 /// The scores of one ranking, or the mean over many.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Scores {
     /// Share of needs met at rank 1.
     #[serde(rename = "R@1")]
@@ -102,7 +105,9 @@ pub struct Scores {
 }
 
 /// One of the [`Scores`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[expect(missing_docs, reason = "named as the fields of Scores are, which say it")]
 pub enum Metric {
     #[serde(rename = "R@1")]
@@ -193,19 +198,43 @@ impl Scores {
 /// Scores one ranking, best first. An id that comes again is passed over. A query without needs
 /// scores zero: leave it out of a mean ([`LabelledQuery::is_scored`]).
 pub fn score(query: &LabelledQuery, ranked: &[&str]) -> Scores {
-    let needs = query.needs();
-    if needs.is_empty() {
-        return Scores::default();
+    Outcome::of(query, ranked).scores()
+}
+
+/// What became of the needs of one query: all that its scores are made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The query's id.
+    pub id: String,
+    /// How many needs it has.
+    pub needs: usize,
+    /// The ranks at which needs are met, ascending.
+    pub met: Vec<usize>,
+}
+
+impl Outcome {
+    /// Of one ranking, best first.
+    pub fn of(query: &LabelledQuery, ranked: &[&str]) -> Self {
+        let needs = query.needs();
+        let met = ranks_met(&needs, ranked);
+        Self { id: query.id.clone(), needs: needs.len(), met }
     }
-    let met = ranks_met(&needs, ranked);
+
+    /// Its scores; zero without a need.
+    pub fn scores(&self) -> Scores {
+        if self.needs == 0 { Scores::default() } else { scores(&self.met, self.needs) }
+    }
+}
+
+fn scores(met: &[usize], needs: usize) -> Scores {
     let within = |k: usize| count(met.iter().filter(|&&rank| rank <= k).count());
     let ndcg = |k: usize| {
         let gain = |rank: usize| 1.0 / count(rank + 1).log2();
         let won: f64 = met.iter().filter(|&&rank| rank <= k).map(|&rank| gain(rank)).sum();
-        let ideal: f64 = (1..=needs.len().min(k)).map(gain).sum();
+        let ideal: f64 = (1..=needs.min(k)).map(gain).sum();
         won / ideal
     };
-    let all = count(needs.len());
+    let all = count(needs);
     let yes = |condition: bool| if condition { 1.0 } else { 0.0 };
     Scores {
         recall_1: within(1) / all,
@@ -214,7 +243,7 @@ pub fn score(query: &LabelledQuery, ranked: &[&str]) -> Scores {
         ndcg_5: ndcg(5),
         ndcg_10: ndcg(10),
         mrr: met.first().map_or(0.0, |&first| 1.0 / count(first)),
-        complete_10: yes(met.len() == needs.len() && met.iter().all(|&rank| rank <= 10)),
+        complete_10: yes(met.len() == needs && met.iter().all(|&rank| rank <= 10)),
         hit_1: yes(met.first() == Some(&1)),
         hit_5: yes(met.first().is_some_and(|&first| first <= 5)),
     }

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
-use crate::tool::ContentHash;
+use crate::tool::{ContentHash, Tool};
 
 pub use self::definition::definition;
 pub use self::ladder::{Budget, Fitted, Rung, fit};
@@ -66,15 +66,19 @@ pub fn baseline(catalog: &Catalog, format: Format, family: Family) -> usize {
     let step = tools.len().div_ceil(SAMPLE).max(1);
     let (mut tokens, mut bytes) = (0, 0);
     for tool in tools.iter().step_by(step) {
-        // By content, so that the next generation counts only what it has anew.
-        let key = format!("{format:?} {} {:?}", tool.id, tool.hash);
-        let count = || piece(format, catalog, tool, Rung::Full);
-        tokens += tokens::count_as(ContentHash::of(&key), count);
+        tokens += size(catalog, tool, format);
         bytes += tool.definition.get().len();
     }
     let all: usize = tools.iter().map(|tool| tool.definition.get().len()).sum();
     let scaled = if step == 1 { tokens } else { scale(tokens, all, bytes) };
     family.tokens(scaled)
+}
+
+/// How many tokens of o200k a tool of `catalog` is in `format`, whole.
+pub fn size(catalog: &Catalog, tool: &Tool, format: Format) -> usize {
+    // By content, so that the next generation counts only what it has anew.
+    let key = format!("{format:?} {} {:?}", tool.id, tool.hash);
+    tokens::count_as(ContentHash::of(&key), || piece(format, catalog, tool, Rung::Full))
 }
 
 /// `count · all / part`.

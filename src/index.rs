@@ -130,6 +130,8 @@ pub struct Index {
     pub dense: Option<Arc<Dense>>,
     /// Tools that a view wants returned always or sooner.
     pub emphasis: Arc<Emphasis>,
+    /// Bytes of all definitions.
+    pub definition_bytes: u64,
 }
 
 impl Index {
@@ -146,6 +148,7 @@ impl Index {
             names: Arc::new(names),
             twins: Arc::new(twins),
             documents,
+            definition_bytes: definition_bytes(&catalog),
             catalog,
             dense: None,
             emphasis: Arc::default(),
@@ -166,6 +169,7 @@ impl Index {
             names: Arc::new(Names::build(&catalog)),
             twins: Arc::new(Twins::build(&catalog, &documents)),
             documents,
+            definition_bytes: definition_bytes(&catalog),
             catalog,
             dense: None,
             emphasis: Arc::default(),
@@ -176,6 +180,12 @@ impl Index {
     pub fn embedded(&self) -> usize {
         self.dense.as_ref().map_or(0, |dense| dense.len())
     }
+}
+
+/// What a host would have to send that has every tool. Counted here and not where it is asked for,
+/// which is at every search.
+fn definition_bytes(catalog: &Catalog) -> u64 {
+    catalog.tools().iter().map(|tool| tool.definition.get().len() as u64).sum()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 //! axum, rmcp or reqwest. ARCHITECTURE.md has the map, the promises and the measurements.
 
 pub mod access;
+pub mod activity;
 pub mod audit;
 pub mod auth;
 pub mod catalog;
@@ -32,6 +33,7 @@ pub mod learn;
 pub mod lint;
 pub mod live;
 pub mod memory;
+pub mod quality;
 pub mod redact;
 pub mod roster;
 pub mod sealed;

@@ -8,6 +8,7 @@ pub mod indexer;
 pub mod learner;
 mod look_up;
 pub mod pictures;
+pub mod pinned;
 mod saver;
 mod scoped;
 pub mod stages;
@@ -24,6 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::access::profile::Profiles;
 use crate::access::view::Views;
+use crate::activity::Activity;
 use crate::catalog::{Catalog, Server};
 use crate::index::Index;
 use crate::search::Mode;
@@ -65,7 +67,7 @@ pub enum ServerState {
 }
 
 /// A server as operators see it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServerStatus {
     /// Its state.
     pub state: ServerState,
@@ -149,6 +151,8 @@ struct Shared {
     /// To the one writer.
     orders: OnceLock<mpsc::Sender<Order>>,
     generation: watch::Sender<u64>,
+    /// How often what is published was told: a generation, or states of servers alone.
+    told: watch::Sender<u64>,
     encoder: ArcSwap<Encoder>,
     rerank: ArcSwap<Rerank>,
     /// Another one whenever one of the above is; read before them, so that nothing made of the old
@@ -160,6 +164,8 @@ struct Shared {
     learner: OnceLock<Learner>,
     /// Drawn of what is published, where somebody asked for it.
     pictures: Pictures,
+    /// What is counted of searches and calls.
+    activity: OnceLock<Activity>,
     started: Instant,
 }
 
@@ -173,12 +179,14 @@ impl Live {
             known: ArcSwap::default(),
             orders: OnceLock::new(),
             generation: watch::Sender::new(0),
+            told: watch::Sender::new(0),
             encoder: ArcSwap::from_pointee(Encoder::Absent { reason: reason.into() }),
             rerank: ArcSwap::from_pointee(Rerank::Off),
             answers: ArcSwap::from_pointee(Answers::new()),
             trouble: ArcSwapOption::empty(),
             learner: OnceLock::new(),
             pictures: Pictures::default(),
+            activity: OnceLock::new(),
             started: Instant::now(),
         };
         Self(Arc::new(shared), None, false)
@@ -221,6 +229,16 @@ impl Live {
     /// Sets why tools can't be embedded at the moment. For the indexer alone.
     fn set_trouble(&self, trouble: Option<String>) {
         self.0.trouble.store(trouble.map(Arc::new));
+    }
+
+    /// Has searches and calls counted there, unless they are counted already.
+    pub fn count_in(&self, activity: Activity) {
+        let _ = self.0.activity.set(activity);
+    }
+
+    /// Where searches and calls are counted, whatever of the index this handle sees.
+    pub fn activity(&self) -> &Activity {
+        self.0.activity.get_or_init(Activity::default)
     }
 
     /// The catalog of the published generation.
@@ -310,6 +328,19 @@ impl Live {
         let mut generation = self.0.generation.subscribe();
         // The sender lives in `self`, so waiting can't fail.
         generation.wait_for(|published| *published > seen).await.map_or(seen, |number| *number)
+    }
+
+    /// How often something was published, generations and states of servers.
+    pub fn told(&self) -> u64 {
+        *self.0.told.borrow()
+    }
+
+    /// Resolves when more was published than `seen` times, with how often it was; whether anything
+    /// changed of what this handle sees is another question.
+    pub async fn told_more(&self, seen: u64) -> u64 {
+        let mut told = self.0.told.subscribe();
+        // As above.
+        told.wait_for(|times| *times > seen).await.map_or(seen, |times| *times)
     }
 }
 

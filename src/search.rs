@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use needs::PartVectors;
 
@@ -94,19 +94,32 @@ fn is_blank(text: &str) -> bool {
 }
 
 /// Which arms rank.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    serde::Deserialize,
+    Serialize,
+    schemars::JsonSchema,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum Arms {
-    /// Both, where both are there.
-    #[default]
-    Hybrid,
-    /// BM25F alone.
+    /// Words alone.
     Lexical,
     /// Vectors alone.
     Dense,
+    /// Both, fused.
+    #[default]
+    Hybrid,
 }
 
 /// Which arms an answer came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// BM25F and vectors.
@@ -200,7 +213,10 @@ pub struct Explain {
     pub learned: Option<Lifted>,
     /// Query terms found in it, by field (`name`, `title`, `description`, `params`,
     /// `server`, `server_description`).
-    pub matched: std::collections::BTreeMap<&'static str, Vec<String>>,
+    pub matched: BTreeMap<&'static str, Vec<String>>,
+    /// The words that the lexical arm counted, as they stand in it, by field: also other forms of
+    /// the query's words, synonyms, and what a misspelt word was read as.
+    pub words: BTreeMap<&'static str, Vec<String>>,
 }
 
 /// A place in one arm.

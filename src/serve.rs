@@ -25,6 +25,7 @@ use crate::config::{Config, McpConfig};
 use crate::crawl::call::Caller;
 use crate::live::Live;
 
+mod activity;
 pub mod admin;
 mod call;
 mod console;
@@ -33,6 +34,7 @@ mod debug;
 mod decide;
 mod digest;
 pub mod door;
+mod events;
 mod formats;
 mod guard;
 mod headers;
@@ -47,6 +49,7 @@ mod lists;
 mod manifest;
 mod map;
 mod mcp;
+mod me;
 mod metrics;
 mod oauth;
 mod observe;
@@ -56,6 +59,7 @@ mod profiles;
 mod raw;
 mod reduce;
 mod routes;
+mod rows;
 mod scope;
 mod select;
 mod switches;
@@ -65,6 +69,7 @@ mod trail;
 mod trust;
 mod wire;
 
+pub use self::activity::keep as keep_activity;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use self::call::arguments::read as read_arguments;
 pub use self::formats::{Wants, answer_body};
@@ -140,8 +145,9 @@ fn routers(
     shutdown: &CancellationToken,
 ) -> (Router, Option<Router>) {
     metrics::install();
-    let (door, tenants, observer) =
-        (rooms.door.clone(), rooms.tenants.clone(), rooms.observer.clone());
+    let (door, tenants) = (rooms.door.clone(), rooms.tenants.clone());
+    let activity = Some(rooms.live.activity().clone());
+    let observer = Observer { activity, ..rooms.observer.clone() };
     let watched = health::Watched {
         vitals: rooms.vitals.clone(),
         wants_vectors: config.embed.enabled,
@@ -155,7 +161,7 @@ fn routers(
         for (path, route) in all.iter().filter(|(path, _)| served(path)) {
             router = router.route(path, route.clone());
         }
-        for (path, route) in console::routes() {
+        for (path, route) in console::routes(&config.auth) {
             router = router.route(path, route);
         }
         let guard = guard::Guard::new(listen, &config.allowed_hosts, &config.allowed_origins);
@@ -218,6 +224,8 @@ pub async fn run(
     tokio::spawn(reception.clone().follow(shutdown.clone()));
     let quotas = limits.quotas().clone();
     let saving = tokio::spawn(quotas.clone().follow(shutdown.clone()));
+    let counted = keep_activity(rooms.live.clone(), shutdown.clone());
+    let counted = tokio::spawn(counted);
     let (app, administration) = routers(rooms, config, &limits, &shutdown);
     let administer = async {
         if let Some((listener, app)) = operators.zip(administration) {
@@ -225,6 +233,7 @@ pub async fn run(
         }
     };
     tokio::join!(listen::serve(public, app, reception.clone(), shutdown.clone()), administer);
+    let _ = counted.await;
     // Two that save at once could leave the older of the two.
     let _ = saving.await;
     quotas.save().await;

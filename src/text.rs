@@ -6,11 +6,15 @@
 mod ascii;
 pub mod fields;
 pub mod pieces;
+mod said;
 pub mod stuffing;
 pub mod synonyms;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
+
+pub use said::each_said;
 
 use rust_stemmers::{Algorithm, Stemmer};
 use unicode_normalization::UnicodeNormalization;
@@ -103,34 +107,50 @@ fn is_stop_word(word: &str) -> bool {
 }
 
 fn words_of_any_script(text: &str) -> Vec<String> {
-    let folded: String = text.nfkd().filter(|c| !is_combining_mark(*c)).nfc().collect();
+    let folded: Vec<char> = text.nfkd().filter(|c| !is_combining_mark(*c)).nfc().collect();
     let mut words = Vec::new();
-    for run in folded.split(|c: char| !c.is_alphanumeric()).filter(|run| !run.is_empty()) {
-        push_run(run, &mut words);
-    }
+    each_of_any_script(&folded, &mut |_, word| words.push(word));
     words
 }
 
-/// One run of letters and digits.
-fn push_run(run: &str, words: &mut Vec<String>) {
-    let mut rest = run;
-    while let Some(first) = rest.chars().next() {
-        let unspaced = is_unspaced(first);
-        let end = rest.find(|c| is_unspaced(c) != unspaced).unwrap_or(rest.len());
-        let (part, after) = rest.split_at(end);
-        if unspaced {
-            push_pairs(part, words);
-        } else {
-            push_cased(part, words);
-        }
-        rest = after;
+/// Calls `each` with the words of a text without accents, and where they stand in it.
+fn each_of_any_script(folded: &[char], each: &mut impl FnMut(Range<usize>, String)) {
+    let mut start = 0;
+    for run in folded.split(|c| !c.is_alphanumeric()) {
+        each_of_run(folded, start..start + run.len(), each);
+        start += run.len() + 1;
     }
 }
 
-fn push_cased(part: &str, words: &mut Vec<String>) {
-    let chars: Vec<char> = part.chars().collect();
+/// Of one run of letters and digits.
+fn each_of_run(all: &[char], run: Range<usize>, each: &mut impl FnMut(Range<usize>, String)) {
+    let mut start = run.start;
+    while start < run.end {
+        let unspaced = is_unspaced(all[start]);
+        let rest = &all[start..run.end];
+        let length = rest.iter().position(|c| is_unspaced(*c) != unspaced).unwrap_or(rest.len());
+        let part = start..start + length;
+        if unspaced {
+            each_pair(all, part, each);
+        } else {
+            each_cased(all, part, each);
+        }
+        start += length;
+    }
+}
+
+fn each_cased(all: &[char], part: Range<usize>, each: &mut impl FnMut(Range<usize>, String)) {
+    let chars = &all[part.clone()];
     let mut start = 0;
-    let before = words.len();
+    let mut found = 0;
+    let mut tell = |from: usize, to: usize| {
+        let word = word_of(&chars[from..to]);
+        if !word.is_empty() {
+            each(part.start + from..part.start + to, word);
+            found += 1;
+        }
+        found
+    };
     for at in 1..chars.len() {
         let (last, this) = (chars[at - 1], chars[at]);
         let after_lower = !is_capital(last) && is_capital(this);
@@ -141,13 +161,12 @@ fn push_cased(part: &str, words: &mut Vec<String>) {
             // A plural is not a word: `IDs`, `URLs`.
             && !(chars.get(at + 1) == Some(&'s') && at + 2 == chars.len());
         if after_lower || ends_capitals {
-            push_word(&chars[start..at], words);
+            tell(start, at);
             start = at;
         }
     }
-    push_word(&chars[start..], words);
-    if words.len() - before > 1 {
-        push_word(&chars, words);
+    if tell(start, chars.len()) > 1 {
+        tell(0, chars.len());
     }
 }
 
@@ -156,24 +175,23 @@ fn is_capital(c: char) -> bool {
     c.is_uppercase() && !c.to_lowercase().eq([c])
 }
 
-fn push_word(chars: &[char], words: &mut Vec<String>) {
+fn word_of(chars: &[char]) -> String {
     // Some letters lower to several characters of which one is a mark.
-    let word: String = chars
+    chars
         .iter()
         .flat_map(|c| c.to_lowercase())
         .filter(|c| c.is_alphanumeric() && !is_combining_mark(*c))
-        .collect();
-    if !word.is_empty() {
-        words.push(word);
-    }
+        .collect()
 }
 
-fn push_pairs(part: &str, words: &mut Vec<String>) {
-    let chars: Vec<char> = part.chars().collect();
-    if chars.len() == 1 {
-        words.push(part.into());
+fn each_pair(all: &[char], part: Range<usize>, each: &mut impl FnMut(Range<usize>, String)) {
+    let text = |range: Range<usize>| all[range].iter().collect::<String>();
+    if part.len() == 1 {
+        each(part.clone(), text(part.clone()));
     }
-    words.extend(chars.windows(2).map(|pair| pair.iter().collect::<String>()));
+    for at in part.start + 1..part.end {
+        each(at - 1..at + 1, text(at - 1..at + 1));
+    }
 }
 
 /// Scripts that are written without spaces between words.

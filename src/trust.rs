@@ -9,6 +9,7 @@
 
 pub mod checks;
 pub mod decide;
+pub mod earlier;
 pub mod feed;
 pub mod file;
 pub mod history;
@@ -26,6 +27,7 @@ use std::time::SystemTime;
 use rayon::prelude::*;
 
 use self::checks::Finding;
+use self::earlier::Earlier;
 use self::feed::{Event, EventKind, Part};
 use self::history::{Book, Entry, ServerBook, Version};
 use self::names::{Names, Seen};
@@ -229,6 +231,9 @@ impl Trust {
             if entry != Some(&verdict.entry) {
                 changed.push((Arc::clone(&tool.name), verdict.entry));
             }
+            if let Some(before) = before.as_ref().filter(|_| verdict.serve != Serve::Old) {
+                self.keep_earlier(before, now);
+            }
             match verdict.serve {
                 Serve::New => kept.push(tool),
                 Serve::Old => kept.extend(before),
@@ -252,6 +257,13 @@ impl Trust {
             let book = Arc::make_mut(self.book.servers.entry(server.clone()).or_default());
             book.tools.extend(changed.into_iter().map(|(name, entry)| (name, Arc::new(entry))));
         }
+    }
+
+    /// Keeps a definition that was served until now.
+    fn keep_earlier(&mut self, tool: &Tool, now: u64) {
+        let definition = tool.definition.get().to_owned();
+        let earlier = Earlier { hash: tool.hash, until_ms: now, definition };
+        Arc::make_mut(&mut self.book.earlier).keep(&tool.id, earlier);
     }
 
     /// Keeps the names that can be confused up to date.

@@ -1,10 +1,9 @@
 // What is asked of the server, and how it is told when that fails.
-//
-// A credential is kept for this tab alone (sessionStorage), and sent as a header: nothing is sent
-// by the browser of itself, so no other page can make it ask in this one's name.
 import { useCallback, useEffect, useState } from "preact/hooks";
+import { fresh, refused, renewed, view } from "./session";
+import { onBack } from "./vitals";
 
-const KEPT = "toolscout.credential";
+export { askForLogin, credential, keepCredential, onLogin } from "./session";
 
 /** What the server said when it refused (RFC 9457), or that it could not be reached. */
 export class ApiError extends Error {
@@ -16,30 +15,6 @@ export class ApiError extends Error {
   ) {
     super(message);
   }
-}
-
-export function credential(): string | null {
-  return sessionStorage.getItem(KEPT);
-}
-
-const changed = new EventTarget();
-
-/** Keeps a credential, or forgets it; the pages are asked anew. */
-export function keepCredential(value: string | null) {
-  if (value === null) sessionStorage.removeItem(KEPT);
-  else sessionStorage.setItem(KEPT, value);
-  changed.dispatchEvent(new Event("credential"));
-}
-
-/** Calls `told` with "refused" where a request needs a login, with "credential" after one. */
-export function onLogin(told: (what: "refused" | "credential") => void): () => void {
-  const [refused, kept] = [() => told("refused"), () => told("credential")];
-  changed.addEventListener("refused", refused);
-  changed.addEventListener("credential", kept);
-  return () => {
-    changed.removeEventListener("refused", refused);
-    changed.removeEventListener("credential", kept);
-  };
 }
 
 export type Params = Record<string, string | number | boolean | null | undefined>;
@@ -54,26 +29,43 @@ export function withParams(path: string, params: Params = {}): string {
   return text ? `${path}?${text}` : path;
 }
 
-export async function request(path: string, init: RequestInit = {}): Promise<Response> {
+/** Paths that are answered for a profile as well. */
+const SCOPED = /^\/v1\/(search|select|tools|servers|status|feedback|anthropic|openai|call)\b/;
+/** What is the same whatever one looks at. */
+const UNSCOPED = /^\/v1\/(me|admin\/tenants)\b/;
+
+/** As the caller; `as` is who to be instead, to see whether that counts. */
+export async function request(path: string, init: RequestInit = {}, as?: string): Promise<Response> {
+  let shown = as ?? (await fresh());
+  let response = await ask(path, init, shown);
+  if (response.status === 401 && shown && !as) {
+    const next = await renewed(shown);
+    if (next !== shown) response = await ask(path, init, (shown = next));
+  }
+  if (response.ok) return response;
+  const body = await response.json().catch(() => ({}));
+  const detail = body.detail ?? `the server answered ${response.status}`;
+  if (response.status === 401 && as === undefined) refused(shown, detail);
+  throw new ApiError(
+    response.status,
+    String(body.type ?? "").split(":").pop() ?? "",
+    detail,
+    body.request_id ?? response.headers.get("x-request-id") ?? "",
+  );
+}
+
+async function ask(path: string, init: RequestInit, shown: string | null): Promise<Response> {
   const headers = new Headers(init.headers);
-  const shown = credential();
   if (shown) headers.set("authorization", `Bearer ${shown}`);
-  let response: Response;
+  const { tenant, profile } = view();
+  if (tenant && !UNSCOPED.test(path)) headers.set("x-toolscout-tenant", tenant);
+  const at = profile && SCOPED.test(path) ? `/p/${encodeURIComponent(profile)}${path}` : path;
   try {
-    response = await fetch(path, { ...init, headers, credentials: "omit", cache: "no-store" });
+    return await fetch(at, { ...init, headers, credentials: "omit", cache: "no-store" });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new ApiError(0, "unreachable", "toolscout can't be reached: is it running?", "");
   }
-  if (response.ok) return response;
-  const body = await response.json().catch(() => ({}));
-  if (response.status === 401) changed.dispatchEvent(new Event("refused"));
-  throw new ApiError(
-    response.status,
-    String(body.type ?? "").split(":").pop() ?? "",
-    body.detail ?? `the server answered ${response.status}`,
-    body.request_id ?? response.headers.get("x-request-id") ?? "",
-  );
 }
 
 export async function get<T>(path: string, params?: Params, signal?: AbortSignal): Promise<T> {
@@ -115,6 +107,9 @@ export function useData<T>(path: string | null): Loaded<T> {
     return () => abort.abort();
   }, [path, turn]);
   const reload = useCallback(() => setTurn((turn) => turn + 1), []);
+  // What failed for want of a server is asked again when it is there.
+  const wants = state.error && (state.error.status === 0 || state.error.status === 503);
+  useEffect(() => (wants ? onBack(reload) : undefined), [wants, reload]);
   return { data: state.data, error: state.error, isLoading: state.isLoading, reload };
 }
 

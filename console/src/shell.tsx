@@ -1,7 +1,9 @@
 // What stands around every page: where one is, what is wrong, who one is, and the keys.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { LocationProvider, Route, Router, useLocation } from "preact-iso";
-import { Login, useLogin } from "./login";
+import { askForLogin } from "./api";
+import { Pulse, ViewSwitch } from "./bar";
+import { ComeBack, Login, LoginButton, useLogin, useSettings } from "./login";
 import { Activity } from "./pages/activity";
 import { Catalog } from "./pages/catalog";
 import { MapPage } from "./pages/map";
@@ -11,6 +13,7 @@ import { Servers } from "./pages/servers";
 import { Degraded } from "./parts/degraded";
 import { Dialog } from "./parts/dialog";
 import { ThemeSwitch } from "./theme";
+import { useVitals } from "./vitals";
 
 const PAGES = [
   { path: "/", name: "Search", key: "s", page: Search },
@@ -21,19 +24,27 @@ const PAGES = [
   { path: "/activity", name: "Activity", key: "a", page: Activity },
 ];
 
-export function Shell() {
+/** `answer` is what an authorization server said, where the browser comes from one. */
+export function Shell({ answer }: { answer: URLSearchParams | null }) {
   return (
     <LocationProvider>
-      <Frame />
+      <Frame answer={answer} />
     </LocationProvider>
   );
 }
 
-function Frame() {
+function Frame({ answer }: { answer: URLSearchParams | null }) {
   const { path } = useLocation();
   const [helps, setHelps] = useState(false);
-  const login = useLogin();
+  const settings = useSettings();
+  const login = useLogin(settings);
+  const vitals = useVitals();
   useKeys(() => setHelps(true));
+  // Who goes to a page wants that one.
+  useEffect(login.leave, [path]);
+  // Whoever comes back from a login is not asked meanwhile.
+  const isBack = path === "/login";
+  const asksWho = !isBack && (login.isNeeded || login.isWanted);
   const here = PAGES.find((page) => page.path === path);
   useEffect(() => {
     document.title = here && here.path !== "/" ? `${here.name} · toolscout` : "toolscout";
@@ -55,18 +66,26 @@ function Frame() {
             </a>
           ))}
         </nav>
+        {!asksWho && !isBack && (
+          <div class="top-view" key={login.turn}>
+            <Pulse vitals={vitals} />
+            <ViewSwitch />
+          </div>
+        )}
         <div class="top-end">
-          {login.bar}
+          {settings && !asksWho && !isBack && <LoginButton ask={askForLogin} />}
           <ThemeSwitch />
           <button type="button" class="quiet" aria-label="Keys" title="Keys (?)" onClick={() => setHelps(true)}>
             ?
           </button>
         </div>
       </header>
-      <Degraded />
+      <Degraded vitals={vitals} />
       <main id="main" tabIndex={-1} key={login.turn}>
-        {login.isNeeded ? (
-          <Login />
+        {isBack ? (
+          <ComeBack answer={answer} />
+        ) : asksWho ? (
+          <Login settings={settings} state={login} />
         ) : (
           <Router>
             {PAGES.map((page) => (

@@ -51,7 +51,7 @@ pub enum Action {
 }
 
 /// Which way it came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Way {
     /// The HTTP API.

@@ -19,7 +19,7 @@ use crate::catalog::{Catalog, file};
 use crate::embed::{EmbedError, Role};
 use crate::eval::{self, AsServed, Comparison, LabelledQuery, Metric, Report, RunLine};
 use crate::search::needs::Parts;
-use crate::search::{MAX_QUERY_BYTES, PartVectors, Query};
+use crate::search::{Arms, PartVectors, Query};
 
 /// How many queries that moved are listed.
 const SHOWN_MOVES: usize = 20;
@@ -40,12 +40,12 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     let config = args.resolve()?;
     let queries = eval::read_queries(&args.queries)?;
     let catalog = Catalog::from_listings(file::read(&args.catalog, args.servers.as_deref())?);
-    let lexical_only = args.arm == super::Arm::Lexical;
+    let lexical_only = args.arm == Arms::Lexical;
     let local = Local::build(catalog, &config, lexical_only)?;
     if let Some(error) = &local.instead {
         anyhow::bail!("{error}");
     }
-    let parts: Vec<Parts<'_>> = queries.iter().map(|query| Parts::of(text(query))).collect();
+    let parts: Vec<Parts<'_>> = queries.iter().map(|query| Parts::of(query.text())).collect();
     let mut vectors = match &local.vectors {
         Ok(cache) => {
             let texts = parts.iter().flat_map(Parts::texts).map(str::to_owned);
@@ -65,8 +65,8 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         })
         .collect();
     let cases = queries.iter().zip(vectors).map(|(labelled, vectors)| {
-        let texts = vec![text(labelled).to_owned()];
-        let query = Query { texts, arms: args.arm.into(), ..Query::default() };
+        let texts = vec![labelled.text().to_owned()];
+        let query = Query { texts, arms: args.arm, ..Query::default() };
         (labelled, query, vectors.into_iter().collect())
     });
     let cases: Vec<(&LabelledQuery, Query, Vec<PartVectors>)> = cases.collect();
@@ -82,7 +82,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         write_features(path, &asked)?;
     }
     let (ranked, answered): (Vec<_>, Vec<_>) =
-        asked.into_iter().map(|asked| (asked.ranked, asked.answered)).unzip();
+        asked.into_iter().map(|one| (one.asked.ranked, one.asked.answered)).unzip();
     let as_served = AsServed::of(&queries, &answered);
     let run: BTreeMap<String, Vec<String>> =
         queries.iter().map(|query| query.id.clone()).zip(ranked).collect();
@@ -126,9 +126,4 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The query as it would be sent: no longer than what is read.
-fn text(query: &LabelledQuery) -> &str {
-    &query.query[..query.query.floor_char_boundary(MAX_QUERY_BYTES)]
 }

@@ -14,7 +14,7 @@ use super::sources::{PlaceArgs, variable};
 use crate::access::caller::{Allowance, Scope};
 use crate::access::keys::NewKey;
 use crate::access::keys::file::KeyFile;
-use crate::config::{data_folder, takes_keys};
+use crate::config::{Sources, data_folder, named_places, takes_keys};
 use crate::serve::admin::keys::{KeyList, KnownKey, MadeKey};
 use crate::serve::door::keys::now;
 use crate::trust::checks::visible_lines;
@@ -151,11 +151,44 @@ fn create(args: &CreateArgs) -> anyhow::Result<String> {
     };
     let (file, now) = (keys(&args.place)?, now());
     let (made, _) = file.change(|book| book.create(new, now).map(|made| MadeKey::of(made, now)))?;
+    for note in missing(args) {
+        writeln!(anstream::stderr(), "note: {note}")?;
+    }
     if !takes_keys(&args.place.sources(), &variable).unwrap_or(true) {
         let hint = "note: the configuration takes no API keys yet: set keys = true in [auth]";
         writeln!(anstream::stderr(), "{hint}")?;
     }
     shown(&made, args.json)
+}
+
+/// What the key is kept to and the configuration does not name. The key is made all the same: it may
+/// come before the configuration does, and what can't be read says nothing.
+fn missing(args: &CreateArgs) -> Vec<String> {
+    let mut notes = Vec::new();
+    let main = args.place.sources();
+    let Ok(places) = named_places(&main, &variable) else { return notes };
+    let mut profiles = Some(places.profiles);
+    if let Some(tenant) = &args.tenant {
+        let file = places.tenants.get(tenant);
+        if file.is_none() {
+            notes.push(format!(
+                "the configuration has no tenant {tenant:?} yet: until [tenants.{tenant}] is there, \
+                 this key opens nothing"
+            ));
+        }
+        // Its profiles are in its own file.
+        let own = file.cloned().flatten().map(|config| Sources { config: Some(config), ..main });
+        profiles = own.and_then(|own| Some(named_places(&own, &variable).ok()?.profiles));
+    }
+    if let (Some(profile), Some(profiles)) = (&args.profile, profiles)
+        && !profiles.contains(profile)
+    {
+        notes.push(format!(
+            "the configuration has no profile {profile:?} yet: until [profiles.{profile}] is there, \
+             this key opens nothing"
+        ));
+    }
+    notes
 }
 
 fn rotate(args: &RotateArgs) -> anyhow::Result<String> {

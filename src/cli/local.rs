@@ -93,11 +93,8 @@ impl Local {
     ) -> Result<Ranking, EmbedError> {
         let encoder = self.vectors.as_ref().ok().map(|cache| cache.embedder().id());
         let learned = learned.map(|learned| (learned, encoder));
-        let mut ranking = search::rank_with(&self.index, query, vectors, learned);
-        if let Some((reranker, depth)) = &self.reranker {
-            stages::reorder_now(reranker, *depth, &self.index, query, &mut ranking)?;
-        }
-        Ok(ranking)
+        let reranker = self.reranker.as_ref().map(|(reranker, depth)| (reranker, *depth));
+        stages::rank_now(&self.index, query, vectors, learned, reranker)
     }
 
     /// Answers as the service would.
@@ -116,9 +113,7 @@ impl Local {
                 (parts.collect::<Result<Vec<_>, _>>()?, self.instead.as_ref().map(stages::in_place))
             }
             (Ok(_), None) => (Vec::new(), Some("there is no tool to embed".to_owned())),
-            (Err(EmbedError::Off), _) if query.arms == Arms::Lexical => {
-                (Vec::new(), Some("the lexical arm was asked for".to_owned()))
-            }
+            (Err(EmbedError::Off), _) if query.arms == Arms::Lexical => (Vec::new(), None),
             (Err(error), _) => (Vec::new(), Some(error.to_string())),
         };
         let ranking = self.rank(query, &vectors, None)?;

@@ -124,6 +124,20 @@ impl Remote {
         Ok(Self { base, client: client.build()?, token: AdminToken::read(&data)?, tenant })
     }
 
+    /// Where its console is, and who one is there: in the fragment, which no browser sends.
+    pub fn console(&self) -> Url {
+        let mut url = self.base.clone();
+        url.set_path("/");
+        url.set_query(None);
+        let mut who = url::form_urlencoded::Serializer::new(String::new());
+        who.append_pair("key", self.token.expose());
+        if let Some(tenant) = &self.tenant {
+            who.append_pair("tenant", tenant);
+        }
+        url.set_fragment(Some(&who.finish()));
+        url
+    }
+
     /// The answer to a request, or what its problem says. Each of `path` is one segment.
     pub fn ask(
         &self,

@@ -85,7 +85,7 @@ fn query(args: &SearchArgs) -> Query {
         hints: HintFilter { read_only: args.read_only.then_some(true), ..HintFilter::default() },
         explain: args.explain,
         why: args.why.as_deref().map(ToolId::from),
-        arms: args.arm.into(),
+        arms: args.arm,
     }
 }
 
@@ -182,6 +182,9 @@ fn ask_running(args: &SearchArgs, url: &Url) -> anyhow::Result<String> {
         }
         if let Some(id) = &args.why {
             pairs.append_pair("why", id);
+        }
+        if args.arm != Arms::default() {
+            pairs.append_pair("arm", &word(&args.arm));
         }
     }
     super::runtime()?.block_on(async {

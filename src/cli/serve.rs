@@ -49,7 +49,8 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         let audit = Audit::open(&config.audit, &config.data, troubles.clone())?;
         let _ = switches.set_share(config.telemetry.sample_queries);
         let access_log = config.telemetry.access_log;
-        let observer = Observer { audit: audit.clone(), switches, access_log };
+        let observer =
+            Observer { audit: audit.clone(), switches, access_log, ..Observer::default() };
         let told = Told { observer, telemetry, troubles, lines };
         let served = run_until_stopped(args, watch, (config, tenants), told).await;
         tokio::task::spawn_blocking(move || audit.settle(STOP)).await?;
@@ -127,7 +128,7 @@ async fn run_until_stopped(
             }
             writeln!(
                 anstream::stdout(),
-                "toolscout {} on {scheme}://{address} (MCP at /mcp, search at /v1/search?q=){apart}",
+                "toolscout {} on {scheme}://{address} (console at /, MCP at /mcp, search at /v1/search?q=){apart}",
                 env!("CARGO_PKG_VERSION")
             )?;
             let ends = (shutdown.clone(), stop.clone());

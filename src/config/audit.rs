@@ -49,7 +49,8 @@ impl Told {
         (Self::None, "none"),
     ];
 
-    fn name(self) -> &'static str {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
             Self::Redact => "redact",

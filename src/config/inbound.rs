@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use self::issuer::RawIssuer;
-pub use self::issuer::{Introspection, IssuerConfig, Mapped};
+pub use self::issuer::{ConsoleLogin, Introspection, IssuerConfig, Mapped};
 use super::Names;
 use super::error::{Place, Problem};
 use super::load::Section;

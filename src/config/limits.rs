@@ -41,6 +41,7 @@ pub(super) struct RawLimits {
     pub queue_per_caller: Option<usize>,
     pub queue_wait: Option<String>,
     pub queue_target: Option<String>,
+    pub streams_per_caller: Option<usize>,
     pub calls_per_day: Option<u64>,
 }
 
@@ -83,6 +84,8 @@ pub struct LimitsConfig {
     pub queue_wait: Duration,
     /// The longest wait for a turn while the queue doesn't empty.
     pub queue_target: Duration,
+    /// Streams of events at once of one caller.
+    pub streams_per_caller: usize,
     /// Calls of tools a day (UTC) of one caller; `None` is any number.
     pub calls_per_day: Option<u64>,
 }
@@ -130,6 +133,7 @@ impl Default for LimitsConfig {
             queue_per_caller: 512,
             queue_wait: Duration::from_secs(1),
             queue_target: Duration::from_millis(50),
+            streams_per_caller: 64,
             calls_per_day: None,
         }
     }
@@ -258,6 +262,12 @@ pub(super) fn resolve(raw: RawLimits, section: &mut Section<'_>) -> LimitsConfig
         ),
         queue_wait,
         queue_target: queue_target.min(queue_wait),
+        streams_per_caller: check.count(
+            "streams_per_caller",
+            raw.streams_per_caller,
+            ONE,
+            usual.streams_per_caller,
+        ),
         calls_per_day: raw.calls_per_day.filter(|most| *most > 0),
     }
 }
@@ -288,6 +298,7 @@ pub(super) fn shown(config: &LimitsConfig) -> RawLimits {
         queue_per_caller: Some(config.queue_per_caller),
         queue_wait: time(config.queue_wait),
         queue_target: time(config.queue_target),
+        streams_per_caller: Some(config.streams_per_caller),
         calls_per_day: Some(config.calls_per_day.unwrap_or(0)),
     }
 }

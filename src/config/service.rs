@@ -3,6 +3,7 @@
 //! Invariant: only what stands in the way of that is an error; the rest of the configuration may be
 //! as wrong as it likes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use super::check::Check;
 use super::error::Problem;
 use super::load::{Section, Sources, in_order, own_file};
 use super::raw::RawConfig;
+use super::tenant::RawTenant;
 use super::{AuditConfig, ConfigErrors, Environment, RegistryConfig, audit, registry};
 
 /// Where a service of this configuration listens.
@@ -37,6 +39,27 @@ pub fn admin_address(
 /// It takes API keys.
 pub fn takes_keys(sources: &Sources, environment: &Environment<'_>) -> Result<bool, ConfigErrors> {
     find("auth", sources, environment, |_, raw, _| Some(raw.auth.keys == Some(true)))
+}
+
+/// The profiles that it names, and the tenants with their configurations.
+pub fn named_places(
+    sources: &Sources,
+    environment: &Environment<'_>,
+) -> Result<Places, ConfigErrors> {
+    find("profiles", sources, environment, |_, raw, base| {
+        let file = |(name, raw): (String, RawTenant)| (name, raw.config.map(|at| base.join(at)));
+        let tenants = raw.tenants.into_iter().map(file).collect();
+        Some(Places { profiles: raw.profiles.into_keys().collect(), tenants })
+    })
+}
+
+/// What a caller can be kept to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// The names of profiles.
+    pub profiles: BTreeSet<String>,
+    /// Tenants by name, with the file of each where one is named.
+    pub tenants: BTreeMap<String, Option<PathBuf>>,
 }
 
 /// The certificate that it listens with, if it speaks TLS.
@@ -130,6 +153,16 @@ mod tests {
             said("listen = '127.0.0.1:9'\n[auth]\nkeys = true\nadmin_listen = '127.0.0.1:8'");
         assert_eq!(admin_address(&apart, &nothing).unwrap().port(), 8);
         assert!(takes_keys(&apart, &nothing).unwrap() && !takes_keys(&sources, &nothing).unwrap());
+
+        let places = named_places(
+            &said("odd = 1\n[profiles.p]\nlimt = 1\n[tenants.t]\nconfig = 't.toml'"),
+            &nothing,
+        );
+        let Places { profiles, tenants } = places.unwrap();
+        assert_eq!(
+            (profiles, tenants["t"].clone()),
+            (["p".into()].into(), Some(folder.path().join("t.toml")))
+        );
 
         let wrong = said("listen = 'here'\ndata = 7\n[[registry]]\nname = 'r'");
         let told = [

@@ -2,17 +2,19 @@
 //!
 //! Invariant: seeded, so that the same scores give the same interval on every machine.
 
-use serde::Serialize;
-
-use super::{LabelledQuery, Metric, Scores, count, report::scores_of};
 use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{LabelledQuery, Metric, Outcome, Scores, count, report::scores_of};
 
 /// How often the queries are drawn anew.
 const RESAMPLES: usize = 1_000;
 const SEED: u64 = 0x7001_5c00;
 
 /// The middle 95% of the resampled means.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Interval {
     /// 2.5% lie below.
     pub low: f64,
@@ -44,7 +46,7 @@ impl Interval {
 }
 
 /// How a run differs from a baseline on the same queries.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Comparison {
     /// What was compared.
     pub metric: Metric,
@@ -59,7 +61,7 @@ pub struct Comparison {
 }
 
 /// A query whose score changed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Moved {
     /// The query's id.
     pub id: String,
@@ -84,6 +86,23 @@ pub fn compare(
             (query.id.as_str(), of(baseline), of(run))
         })
         .collect();
+    of_pairs(&pairs, metric)
+}
+
+/// The same of two runs of which the outcomes are left: over the queries that both have.
+pub fn compare_outcomes(baseline: &[Outcome], run: &[Outcome], metric: Metric) -> Comparison {
+    let before: BTreeMap<&str, &Outcome> =
+        baseline.iter().map(|outcome| (&*outcome.id, outcome)).collect();
+    let pairs: Vec<(&str, f64, f64)> = run
+        .iter()
+        .filter_map(|after| Some((&*after.id, *before.get(&*after.id)?, after)))
+        .map(|(id, before, after)| (id, before.scores().get(metric), after.scores().get(metric)))
+        .collect();
+    of_pairs(&pairs, metric)
+}
+
+/// Each query's id, its score in the baseline and in the run.
+fn of_pairs(pairs: &[(&str, f64, f64)], metric: Metric) -> Comparison {
     let changes: Vec<f64> = pairs.iter().map(|(_, before, after)| after - before).collect();
     let mut moved: Vec<Moved> = pairs
         .iter()
@@ -117,12 +136,12 @@ impl Comparison {
 }
 
 /// The interval of each metric.
-pub(super) fn intervals(all: &[Scores]) -> BTreeMap<&'static str, Interval> {
+pub(super) fn intervals(all: &[Scores]) -> BTreeMap<Metric, Interval> {
     Metric::ALL
         .into_iter()
         .map(|metric| {
             let values: Vec<f64> = all.iter().map(|scores| scores.get(metric)).collect();
-            (metric.name(), Interval::of_mean(&values))
+            (metric, Interval::of_mean(&values))
         })
         .collect()
 }

@@ -27,7 +27,7 @@ pub enum EvalError {
         source: std::io::Error,
     },
     /// A line is not what it should be.
-    #[error("{}, line {line}: {source}", path.display())]
+    #[error("{}, line {line}: {}", path.display(), within_line(source))]
     Line {
         /// The file.
         path: PathBuf,
@@ -59,7 +59,18 @@ pub struct RunLine {
 
 /// Reads labelled queries; labels may be missing.
 pub fn read_queries(path: &Path) -> Result<Vec<LabelledQuery>, EvalError> {
-    let queries: Vec<(usize, LabelledQuery)> = read_lines(path)?;
+    unique(read_lines(path)?, path)
+}
+
+/// The same of a text that is no file; `name` is what errors call it.
+pub fn queries_of(text: &[u8], name: &Path) -> Result<Vec<LabelledQuery>, EvalError> {
+    unique(lines_of(text, name)?, name)
+}
+
+fn unique(
+    queries: Vec<(usize, LabelledQuery)>,
+    path: &Path,
+) -> Result<Vec<LabelledQuery>, EvalError> {
     let mut seen = BTreeSet::new();
     for (line, query) in &queries {
         if !seen.insert(&query.id) {
@@ -112,15 +123,22 @@ fn write_lines<'a>(
     Ok(())
 }
 
-/// The lines that are not blank, each with its number.
+/// The lines of a file that are not blank, each with its number.
 fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<(usize, T)>, EvalError> {
     let io = |source| EvalError::Io { path: path.into(), source };
     let file = File::open(path).map_err(io)?;
     let reader: Box<dyn Read> =
         if is_gzip(path) { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    lines_of(BufReader::new(reader), path)
+}
+
+fn lines_of<T: DeserializeOwned>(
+    reader: impl BufRead,
+    path: &Path,
+) -> Result<Vec<(usize, T)>, EvalError> {
     let mut values = Vec::new();
-    for (line, text) in (1..).zip(BufReader::new(reader).lines()) {
-        let text = text.map_err(io)?;
+    for (line, text) in (1..).zip(reader.lines()) {
+        let text = text.map_err(|source| EvalError::Io { path: path.into(), source })?;
         if !text.trim().is_empty() {
             let value = serde_json::from_str(&text).map_err(|source| EvalError::Line {
                 path: path.into(),
@@ -131,6 +149,13 @@ fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<(usize, T)>, EvalE
         }
     }
     Ok(values)
+}
+
+/// What is wrong with a text of one line: its place is a column, and the line is that of the file.
+fn within_line(error: &serde_json::Error) -> String {
+    let (told, column) = (error.to_string(), error.column());
+    let place = format!(" at line {} column {column}", error.line());
+    told.strip_suffix(&place).map_or(told.clone(), |what| format!("{what} (column {column})"))
 }
 
 fn is_gzip(path: &Path) -> bool {

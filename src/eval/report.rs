@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::bootstrap::intervals;
 use super::{Interval, LabelledQuery, Metric, Scores, score};
@@ -27,14 +28,14 @@ pub struct Report {
 }
 
 /// The scores of some queries.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupReport {
     /// How many queries.
     pub n: usize,
     /// Mean scores.
     pub metrics: Scores,
-    /// 95% interval of each mean, by the metric's name.
-    pub intervals: BTreeMap<&'static str, Interval>,
+    /// 95% interval of each mean.
+    pub intervals: BTreeMap<Metric, Interval>,
 }
 
 /// Scores a run: ranked tool ids by query id.
@@ -78,8 +79,9 @@ impl Report {
             table.add_row(row(name, group));
         }
         table.add_row(row("all", &self.all));
-        let intervals = names.map(|name| {
-            let Interval { low, high } = self.all.intervals.get(name).copied().unwrap_or_default();
+        let intervals = Metric::ALL.map(|metric| {
+            let Interval { low, high } =
+                self.all.intervals.get(&metric).copied().unwrap_or_default();
             right(format!("{low:.2}-{high:.2}"))
         });
         table.add_row([right("95%"), right("")].into_iter().chain(intervals));

@@ -3,12 +3,15 @@
 //! Invariant: a need counts as met when a tool that meets it is returned or is named beside one
 //! that is: who asked is told of it either way.
 
-use serde::Serialize;
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{LabelledQuery, count, ranks_met};
 
 /// The answers to all scored queries, as they are served.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AsServed {
     /// Mean share of needs met.
     pub recall: f64,
@@ -34,6 +37,20 @@ pub struct Answered {
     pub no_good_match: bool,
 }
 
+impl Answered {
+    /// Every need of `query` is met by a tool that is returned, or named beside one that is.
+    pub fn meets(&self, query: &LabelledQuery) -> bool {
+        let needs = query.needs();
+        self.met(&needs) == needs.len()
+    }
+
+    /// How many of `needs` are met.
+    fn met(&self, needs: &[BTreeSet<&str>]) -> usize {
+        let ids: Vec<&str> = self.slots.iter().flatten().map(String::as_str).collect();
+        ranks_met(needs, &ids).len()
+    }
+}
+
 impl AsServed {
     /// The means over `answers`, one for each of `queries`.
     pub fn of(queries: &[LabelledQuery], answers: &[Answered]) -> Self {
@@ -43,8 +60,7 @@ impl AsServed {
         let mut sum = Self::default();
         for (query, answer) in &scored {
             let needs = query.needs();
-            let ids: Vec<&str> = answer.slots.iter().flatten().map(String::as_str).collect();
-            let met = ranks_met(&needs, &ids).len();
+            let met = answer.met(&needs);
             sum.recall += count(met) / count(needs.len());
             sum.complete += if met == needs.len() { 1.0 } else { 0.0 };
             sum.returned += count(answer.slots.len());

@@ -306,7 +306,8 @@ impl Indexer {
         server: &ServerId,
         choices: Option<&[Choice]>,
     ) -> Result<Vec<Arc<Event>>, DecisionError> {
-        let (decided, known, mut kept) = self.gate.decide(word, server, choices).await?;
+        let (decided, known, mut kept) =
+            self.gate.decide(word, server, choices, &self.catalog).await?;
         self.known = Arc::new(known);
         let (catalog, changed) = with_tools(&self.catalog, server, &decided.serve);
         if changed {
@@ -352,8 +353,8 @@ impl Indexer {
 
     /// Makes the servers' states visible: never before the tools that they speak of.
     fn tell(&self) {
-        self.live.set_servers(self.servers.clone());
         self.live.0.known.store(Arc::clone(&self.known));
+        self.live.set_servers(self.servers.clone());
     }
 
     /// Builds and publishes the next generation with its views, and has it saved. `reuse` is the published one when

@@ -58,7 +58,7 @@ impl Live {
             stale: stale(&servers, &hits),
             hits,
             no_good_match: served.no_good_match,
-            why: served.why.map(|why| why_unavailable(&servers, why)),
+            why: served.why.map(|why| self.why_unserved(&servers, why)),
             took_us: u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
             repeated,
             stages,
@@ -111,7 +111,7 @@ impl Live {
         query: &Query,
     ) -> Result<Vec<PartVectors>, String> {
         if query.arms == Arms::Lexical {
-            return Err("the lexical arm was asked for".into());
+            return Ok(Vec::new());
         }
         if matches!(encoder, Encoder::Ready { .. }) && index.dense.is_none() {
             return Err(self.no_vector_yet());
@@ -125,6 +125,22 @@ impl Live {
             Ok(PartVectors { whole, pieces: pieces.unwrap_or_default() })
         };
         futures::future::try_join_all(query.parts().into_iter().map(embed)).await
+    }
+
+    /// What is known of a tool that is not in the catalog; of what is held back a profile knows
+    /// nothing.
+    fn why_unserved(&self, servers: &BTreeMap<ServerId, ServerStatus>, mut why: Why) -> Why {
+        if why.verdict != Verdict::UnknownTool {
+            return why;
+        }
+        if self.known().book.is_held(why.id.as_str()) {
+            why.verdict = Verdict::Held;
+            why.because = "its definition is held back until an operator approves it: GET \
+                           /v1/findings may say why"
+                .into();
+            return why;
+        }
+        why_unavailable(servers, why)
     }
 
     pub(super) fn no_vector_yet(&self) -> String {
@@ -147,9 +163,6 @@ const NO_VECTOR_YET: &str = "no tool has a vector yet: they are being embedded i
 
 /// What is known of the server of a tool that is not in the catalog.
 fn why_unavailable(servers: &BTreeMap<ServerId, ServerStatus>, mut why: Why) -> Why {
-    if why.verdict != Verdict::UnknownTool {
-        return why;
-    }
     let of_server = |id: &ServerId| {
         why.id.as_str().strip_prefix(id.as_str()).is_some_and(|rest| rest.starts_with('/'))
     };

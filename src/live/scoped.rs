@@ -138,6 +138,7 @@ impl Live {
     pub(super) fn set_servers(&self, servers: Servers) {
         let states = States::new(servers, &self.0.published.load().views);
         self.0.servers.store(Arc::new(states));
+        self.0.told.send_modify(|times| *times += 1);
     }
 
     /// The handle that sees everything.

@@ -11,7 +11,8 @@ use quick_cache::sync::Cache;
 use crate::embed::lane::Lane;
 use crate::embed::{Cost, EmbedError, Embedder, Reranker, Role, guarded};
 use crate::index::Index;
-use crate::search::{Query, Ranking};
+use crate::search::learned::Learned;
+use crate::search::{self, PartVectors, Query, Ranking};
 use crate::text::fields;
 
 /// The encoder, or why there is none.
@@ -204,18 +205,22 @@ impl Rerank {
     }
 }
 
-/// Orders the best `depth` of `ranking` anew on this thread, without a deadline.
-pub fn reorder_now(
-    reranker: &Reranker,
-    depth: usize,
+/// What `index` ranks, on this thread and without a deadline: with what was learned and the encoder
+/// that the vectors are of, and the best so many tools ordered anew where there is a reranker.
+pub fn rank_now(
     index: &Index,
     query: &Query,
-    ranking: &mut Ranking,
-) -> Result<(), EmbedError> {
-    let (query, texts) = pairs(index, query, ranking, depth);
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    ranking.reorder(&reranker.score(&query, &texts, None)?);
-    Ok(())
+    vectors: &[PartVectors],
+    learned: Option<(&Learned, Option<&str>)>,
+    reranker: Option<(&Reranker, usize)>,
+) -> Result<Ranking, EmbedError> {
+    let mut ranking = search::rank_with(index, query, vectors, learned);
+    if let Some((reranker, depth)) = reranker {
+        let (query, texts) = pairs(index, query, &ranking, depth);
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        ranking.reorder(&reranker.score(&query, &texts, None)?);
+    }
+    Ok(ranking)
 }
 
 /// What a cross-encoder reads: all phrasings of the need, and the texts of the candidates.

@@ -5,7 +5,7 @@
 //! a warning, never a listing.
 
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -21,6 +21,7 @@ use crate::sealed::SealedError;
 use crate::tool::{ServerId, Tool};
 use crate::troubles::Troubles;
 use crate::trust::decide::{Choice, Decided, DecisionError, Word};
+use crate::trust::earlier::{self, Earliers};
 use crate::trust::feed::{Event, EventKind, Feed};
 use crate::trust::history::Book;
 use crate::trust::policy::Policy;
@@ -95,7 +96,10 @@ impl Gate {
     ) -> Result<Self, HistoryUnreadable> {
         let from = path.clone();
         let loaded = tokio::task::spawn_blocking(move || match file::load(&from) {
-            Ok(book) => Ok(book.unwrap_or_default()),
+            Ok(book) => {
+                let earlier = Arc::new(load_earlier(&earlier_path(&from)));
+                Ok(Book { earlier, ..book.unwrap_or_default() })
+            }
             Err(error) if may_be_there(&error) => Err(HistoryUnreadable(error)),
             Err(error) => {
                 let then = "what was approved or held is known by the snapshot alone";
@@ -168,15 +172,17 @@ impl Gate {
     }
 
     /// Decides, and keeps what was decided; false where it is in force and could not be kept.
+    /// `catalog` is what is served until then.
     pub async fn decide(
         &self,
         word: Word,
         server: &ServerId,
         choices: Option<&[Choice]>,
+        catalog: &Catalog,
     ) -> Result<(Decided, Known, bool), DecisionError> {
         let (decided, known) = {
             let mut trust = self.trust();
-            let decided = trust.decide(word, server, choices, SystemTime::now())?;
+            let decided = trust.decide(word, server, choices, catalog, SystemTime::now())?;
             (decided, known(&trust))
         };
         tell(&decided.events, &[]);
@@ -217,6 +223,21 @@ fn known(trust: &Trust) -> Known {
     Known { book: trust.book().clone(), policy: trust.policy().clone() }
 }
 
+/// Where earlier definitions are kept, beside the book at `path`.
+fn earlier_path(path: &Path) -> PathBuf {
+    path.with_file_name("earlier.book")
+}
+
+/// The earlier definitions of another run. Where they can't be read there are none: nothing is
+/// decided by them.
+fn load_earlier(path: &Path) -> Earliers {
+    let loaded = earlier::load(path).inspect_err(|error| {
+        let then = "changes are shown from now on";
+        set_aside(path, error, &format!("earlier definitions {error}"), then);
+    });
+    loaded.ok().flatten().unwrap_or_default()
+}
+
 /// The history could not be written down.
 #[derive(Debug, thiserror::Error)]
 #[error("history of definitions {0}")]
@@ -225,8 +246,18 @@ struct HistoryUnsaved(SealedError);
 /// Saves books at `path`, the newest always.
 fn keeper(path: PathBuf, troubles: Troubles) -> Saver<Book> {
     let lost = "a restart will not know what happened since it was saved last";
+    let (beside, on_disk) = (earlier_path(&path), Mutex::<Option<Arc<Earliers>>>::default());
     Saver::start("history of definitions", lost, troubles, move |book: Book| {
-        file::save(&path, &book).map_err(HistoryUnsaved)
+        file::save(&path, &book).map_err(HistoryUnsaved)?;
+        // They change far less often than the book, and are larger.
+        let mut on_disk = on_disk.lock().unwrap_or_else(PoisonError::into_inner);
+        if on_disk.as_ref().is_none_or(|kept| !Arc::ptr_eq(kept, &book.earlier)) {
+            if !book.earlier.is_empty() {
+                earlier::save(&beside, &book.earlier).map_err(HistoryUnsaved)?;
+            }
+            *on_disk = Some(book.earlier);
+        }
+        Ok::<_, HistoryUnsaved>(())
     })
 }
 

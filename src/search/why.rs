@@ -4,10 +4,13 @@
 //! do not hold (the arms' ranks beyond their candidates, the terms' scores) is computed here, over
 //! the whole catalog, by the functions that rank.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::confidence::Gauge;
+use super::explain;
 use super::learned::Lifted;
 use super::slots::Slot;
 use super::{Arms, PartVectors, Placed, Query, Ranking};
@@ -42,6 +45,8 @@ pub enum Verdict {
     UnknownTool,
     /// Its server's tools are not known at the moment, or not served.
     ServerUnavailable,
+    /// Its definition is held back until an operator approves it.
+    Held,
 }
 
 /// Why a tool stands where it does.
@@ -86,6 +91,10 @@ pub struct Why {
     /// What each term that matches adds to the lexical score, the largest first; of several
     /// phrasings those of the one that fits best.
     pub terms: Vec<TermScore>,
+    /// The words that the lexical arm counted, as they stand in the tool, by field.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(default)]
+    pub words: BTreeMap<&'static str, Vec<String>>,
     /// Ids much like one that is unknown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>", default)]
@@ -129,6 +138,7 @@ impl Case<'_> {
         });
         why.dense = self.place(tool, |_, at| self.dense_ranking(at, tool));
         why.terms = self.terms(tool);
+        why.words = explain::words(self.index, &self.ranking.lists, tool);
         why
     }
 
@@ -148,6 +158,7 @@ impl Case<'_> {
             boost: None,
             learned: None,
             terms: Vec::new(),
+            words: BTreeMap::new(),
             similar: Vec::new(),
         }
     }

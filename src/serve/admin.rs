@@ -3,6 +3,7 @@
 //! Invariant: the door lets nobody in here but those who administer, and no route takes an entry that starts a
 //! command or names a file of this machine.
 
+pub(super) mod evals;
 pub mod keys;
 pub(super) mod registry;
 
@@ -19,6 +20,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::activity;
 use super::decide;
 use super::http::json;
 use super::learned;
@@ -28,6 +30,7 @@ use super::profiles;
 use crate::config::AddedServer;
 use crate::discover::follow::Follower;
 use crate::live::Live;
+use crate::quality::Evaluator;
 use crate::roster::{Roster, RosterError};
 use crate::tool::ServerId;
 
@@ -40,6 +43,8 @@ pub struct Admin {
     pub follower: Follower,
     /// The index, whose writer decides on definitions.
     pub live: Live,
+    /// What scores the search on labelled queries.
+    pub evaluator: Evaluator,
 }
 
 /// A server to be added.
@@ -78,6 +83,7 @@ pub(super) fn table(admin: &Admin) -> impl Iterator<Item = (&'static str, Method
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
     vec![
+        ("/v1/admin/activity", get(activity::show)),
         ("/v1/admin/config", get(config)),
         ("/v1/admin/reload", post(reload)),
         ("/v1/admin/keys", get(keys::list).post(keys::create)),
@@ -93,6 +99,10 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Admin>)> {
         ("/v1/admin/registries/servers/{id}/revoke", post(registry::revoke)),
         ("/v1/admin/registries", get(registry::list)),
         ("/v1/admin/learned", get(learned::list).delete(learned::forget)),
+        (evals::PATH, get(evals::list).merge(evals::create_route())),
+        ("/v1/admin/evals/files", get(evals::files)),
+        ("/v1/admin/evals/{id}", get(evals::show).delete(evals::remove)),
+        ("/v1/admin/evals/{id}/compare", get(evals::compare)),
         ("/v1/admin/pending", get(decide::pending)),
         ("/v1/admin/profiles", get(profiles::list)),
         ("/v1/admin/servers/{id}/approve", post(decide::approve)),

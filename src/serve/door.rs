@@ -132,7 +132,8 @@ impl Need {
             | challenge::METADATA_BELOW
             | "/oauth/start/{*server}"
             | "/oauth/callback"
-            | console::FILES => Self::Nothing,
+            | console::FILES
+            | console::SETTINGS => Self::Nothing,
             page if console::PAGES.contains(&page) => Self::Nothing,
             "/v1/call" => Self::Scope(Scope::Call),
             "/v1/search"
@@ -146,6 +147,8 @@ impl Need {
             | "/v1/map"
             | "/v1/map/query"
             | "/v1/status"
+            | "/v1/me"
+            | "/v1/events"
             | "/mcp"
             | "/mcp/server-card"
             | "/openapi.json" => Self::Scope(Scope::Search),

@@ -138,7 +138,8 @@ pub struct FormattedAnswer<'a> {
     pub generation: u64,
     /// The arms that ranked.
     pub mode: Mode,
-    /// Why that is not `hybrid`, or not reranked although it should be, and what mends it.
+    /// Why that is not `hybrid` though it was not asked for, or not reranked although it should be, and
+    /// what mends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
     /// The tools, best first, and what is told of them.
@@ -228,7 +229,11 @@ pub fn body<'a>(answer: &'a Answer, catalog: &Catalog, wants: &Wants) -> Body<'a
 
 fn plain<'a>(answer: &'a Answer, catalog: &Catalog, wants: &Wants) -> SearchAnswer<'a> {
     let debug = wants.debug.then(|| Debug::of(answer));
-    let whole = SearchAnswer { debug, ..SearchAnswer::from(answer) };
+    let mut whole = SearchAnswer { debug, ..SearchAnswer::from(answer) };
+    for (found, hit) in whole.tools.iter_mut().zip(&answer.hits) {
+        let count = |_| format::size(catalog, &hit.tool, Format::Mcp);
+        found.tokens = found.explain.map(count);
+    }
     if wants.token_budget.is_none() {
         return whole;
     }
@@ -281,10 +286,13 @@ pub enum Answers {
 /// The response with these answers.
 pub async fn respond(live: &Live, answers: Answers) -> Response {
     let catalog = live.catalog();
-    let takes_time = |wants: &Wants| wants.token_budget.is_some() || wants.format.is_some();
+    let takes_time = |answer: &Answer, wants: &Wants| {
+        let is_explained = answer.hits.first().is_some_and(|hit| hit.explain.is_some());
+        is_explained || wants.token_budget.is_some() || wants.format.is_some()
+    };
     let slow = match &answers {
-        Answers::One(_, wants) => takes_time(wants),
-        Answers::Batch(all) => all.iter().any(|(_, wants)| takes_time(wants)),
+        Answers::One(answer, wants) => takes_time(answer, wants),
+        Answers::Batch(all) => all.iter().any(|(answer, wants)| takes_time(answer, wants)),
     };
     let write = move || match &answers {
         Answers::One(answer, wants) => json(&body(answer, &catalog, wants)),

@@ -52,8 +52,8 @@ impl Guard {
     }
 
     fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-        self.check_host(uri, headers)?;
-        self.check_origin(headers)?;
+        let host = self.check_host(uri, headers)?;
+        self.check_origin(&host, headers)?;
         if matches!(*method, Method::POST | Method::PUT | Method::PATCH) && !is_json(headers) {
             return Err(Problem::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -64,7 +64,7 @@ impl Guard {
         Ok(())
     }
 
-    fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<Authority, Problem> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = match (hosts.next(), hosts.next()) {
             (Some(host), None) => {
@@ -87,12 +87,19 @@ impl Guard {
                 ));
             }
         }
-        Ok(())
+        Ok(host)
     }
 
-    fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    fn check_origin(&self, host: &Authority, headers: &HeaderMap) -> Result<(), Problem> {
+        let site = headers.get("sec-fetch-site");
+        // Our own page, the console. Where browsers say so themselves, that has to agree: not the
+        // page that somebody put in our place on the way, over plain http.
+        let is_ours = |origin: &HeaderValue| {
+            origin.to_str().is_ok_and(|origin| self.0.is_own_page(origin, host))
+                && site.is_none_or(|site| site == "same-origin")
+        };
         for origin in headers.get_all(header::ORIGIN) {
-            if !self.allows_origin(origin) {
+            if !self.allows_origin(origin) && !is_ours(origin) {
                 return Err(Problem::new(
                     StatusCode::FORBIDDEN,
                     "origin-not-allowed",
@@ -120,14 +127,26 @@ impl Guard {
 
 impl Rules {
     fn allows_host(&self, authority: &Authority) -> bool {
+        self.hosts.iter().any(|allowed| allowed == "*") || self.knows_host(authority)
+    }
+
+    /// It is ours by its name, and not for any being let in.
+    fn knows_host(&self, authority: &Authority) -> bool {
         let name = bare_host(authority.host());
         if is_loopback(&name) || (self.any_address && name.parse::<IpAddr>().is_ok()) {
             return true;
         }
         let with_port = authority.port_u16().map(|port| format!("{name}:{port}"));
-        self.hosts.iter().any(|allowed| {
-            allowed == "*" || bare_host(allowed) == name || Some(allowed) == with_port.as_ref()
-        })
+        let mut hosts = self.hosts.iter();
+        hosts.any(|allowed| bare_host(allowed) == name || Some(allowed) == with_port.as_ref())
+    }
+
+    /// A page that came from the host which it now asks. Whoever rebinds a name could say as much of
+    /// theirs: so only where the name is known to be ours.
+    fn is_own_page(&self, origin: &str, host: &Authority) -> bool {
+        let own = origin.split_once("://").map(|(scheme, _)| format!("{scheme}://{host}"));
+        let own = own.and_then(|own| normal_origin(&own));
+        own.is_some() && own == normal_origin(origin) && self.knows_host(host)
     }
 
     fn allows_origin(&self, origin: &str) -> bool {
@@ -273,6 +292,23 @@ mod tests {
         assert_eq!(origin("https://localhost@evil.example"), 403);
         assert_eq!(origin("null"), 403);
         assert_eq!(origin("file://"), 403);
+    }
+
+    #[test]
+    fn our_own_page_may_ask_us_where_our_name_is_known() {
+        let known = guard(&["tools.example"], &[], false);
+        let page = |guard: &Guard, origin, more: &[_]| {
+            let headers = [("host", "tools.example"), ("origin", origin)];
+            status(guard, "/", &[&headers, more].concat())
+        };
+        assert_eq!(page(&known, "https://tools.example", &[]), 200);
+        assert_eq!(page(&known, "https://tools.example:8443", &[]), 403);
+        assert_eq!(page(&known, "https://www.tools.example", &[]), 403);
+        let site = |site| page(&known, "http://tools.example", &[("sec-fetch-site", site)]);
+        assert_eq!((site("same-origin"), site("same-site"), site("cross-site")), (200, 403, 403));
+        // Any name is let in, and so whoever has theirs lead here.
+        let open = guard(&["*"], &[], false);
+        assert_eq!(page(&open, "https://tools.example", &[]), 403);
     }
 
     #[test]

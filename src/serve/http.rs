@@ -4,7 +4,7 @@
 //! JSON is written once, straight from the stored bytes.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use axum::Extension;
 use axum::body::Bytes;
@@ -18,35 +18,40 @@ use serde_json::Value;
 use super::call::{Calls, Way};
 use super::debug;
 use super::door::Door;
+use super::events::Front;
 use super::formats::{self, Answers, Wants};
 use super::limits::quota::Purse;
 use super::metrics;
 use super::oauth::Logins;
 use super::observe::{Lifted, Observer};
 use super::problem::Problem;
+use super::rows::{self, MAX_ROWS};
 use super::scope::{self, AtId, IdPath, Scoped};
 use super::trail::Trail;
-use super::trust::About;
+use super::trust::{About, EarlierDefinition};
 use super::wire::{
-    Asked, CallAnswer, CallRequest, IndexStatus, KnownServer, KnownTool, Need, SearchRequest,
+    Asked, CallAnswer, CallRequest, IndexStatus, KnownTool, NearTool, Need, SearchRequest,
     ServerList, ToolPage,
 };
 use crate::audit;
 use crate::format::Call;
-use crate::live::{Live, ServerState};
+use crate::live::Live;
 use crate::search::{Answer, Query};
 
 /// Tools in a page, where the caller doesn't say.
 pub(super) const PAGE: usize = 100;
 /// Most tools in a page.
 pub const MAX_PAGE: usize = 1_000;
+/// How tools can be listed.
+pub(super) const VIEWS: [&str; 2] = ["definitions", "rows"];
 /// What `GET /v1/search` takes.
-const SEARCH_PARAMS: [&str; 15] = [
+const SEARCH_PARAMS: [&str; 16] = [
     "q",
     "limit",
     "server",
     "explain",
     "why",
+    "arm",
     "read_only",
     "destructive",
     "open_world",
@@ -106,7 +111,8 @@ pub async fn search_get(
     debug::check(wants.debug, &trail)?;
     let wants = wants.by_profile(&live);
     let explain = params.switch("explain")?.unwrap_or(false);
-    let query = need.into_query(explain, params.one("why")?)?;
+    let arms = params.word("arm")?.unwrap_or_default();
+    let query = Query { arms, ..need.into_query(explain, params.one("why")?)? };
     let answer = search(&live, &query, &trail, &observer).await?;
     Ok(formats::respond(&live, Answers::One(answer.into(), wants)).await)
 }
@@ -192,10 +198,20 @@ pub async fn call(
 
 /// `GET /v1/tools`
 pub async fn tools(Scoped(live): Scoped, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let params = Params::parse(query.as_deref(), &["server", "cursor", "limit", scope::PROFILE])?;
+    let known = ["server", "cursor", "limit", "view", scope::PROFILE];
+    let params = Params::parse(query.as_deref(), &known)?;
+    let in_rows = match params.one("view")? {
+        None => false,
+        Some(view) if VIEWS.contains(&view) => view == VIEWS[1],
+        Some(view) => {
+            let views = VIEWS.join(" or ");
+            return Err(Problem::invalid(format!("view must be {views}, not {}", quoted(view))));
+        }
+    };
     let limit = params.number("limit")?.unwrap_or(PAGE);
-    if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(Problem::invalid(format!("limit is {limit}, it must be 1 to {MAX_PAGE}")));
+    let most = if in_rows { MAX_ROWS } else { MAX_PAGE };
+    if !(1..=most).contains(&limit) {
+        return Err(Problem::invalid(format!("limit is {limit}, it must be 1 to {most}")));
     }
     let servers: Vec<String> = params.all("server");
     let known = live.servers();
@@ -209,6 +225,11 @@ pub async fn tools(Scoped(live): Scoped, RawQuery(query): RawQuery) -> Result<Re
     // A cursor is the last id of the page before, so it still means the same place when tools
     // come and go.
     let cursor = params.one("cursor")?;
+    if in_rows {
+        let (index, known, cursor) = (Arc::clone(&index), live.known(), cursor.map(str::to_owned));
+        let rows = move || json(&rows::page(&index, &known, &servers, cursor.as_deref(), limit));
+        return formats::aside(true, rows).await;
+    }
     let start =
         cursor.map_or(0, |last| catalog.tools().partition_point(|tool| tool.id.as_str() <= last));
     let mut rest = catalog.tools()[start..].iter().filter(|tool| {
@@ -229,16 +250,26 @@ pub async fn tool(
     Scoped(live): Scoped,
     trail: Trail,
     id: Result<AtId, PathRejection>,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let Path(IdPath { id }) = id?;
-    let catalog = live.catalog();
-    let known = live.known();
+    let params = Params::parse(query.as_deref(), &["earlier", "near", scope::PROFILE])?;
+    let (wants_earlier, wants_near) = (params.switch("earlier")?, params.switch("near")?);
+    let index = live.index();
+    let (catalog, known) = (&index.catalog, live.known());
     let found = catalog.find(&id);
     trail.keep_get(audit::Way::Http, &live, &id, found.map(|tool| &tool.id));
     let Some(tool) = found else {
         return Err(Problem::no_tool_served(known.book.is_held(&id)));
     };
-    Ok(json(&KnownTool::from(&**tool).with(About::of(&known, tool))))
+    let mut told = KnownTool::from(&**tool).with(About::of(&known, tool));
+    if wants_earlier == Some(true) {
+        told.earlier = Some(EarlierDefinition::of(&known, tool));
+    }
+    if let Some(at) = catalog.position(tool.id.as_str()).filter(|_| wants_near == Some(true)) {
+        told.near = Some(NearTool::of(&index, at));
+    }
+    Ok(json(&told))
 }
 
 /// `GET /v1/servers`
@@ -247,18 +278,10 @@ pub async fn servers(
     Extension(logins): Extension<Arc<Logins>>,
     Extension(door): Extension<Door>,
 ) -> Response {
-    let now = SystemTime::now();
-    let servers = live.servers();
-    let known = live.known();
-    let one = |(id, status)| KnownServer::at(now, id, status, &known);
-    let mut servers: Vec<_> = servers.iter().map(one).collect();
-    let may_log_in = |server: &&mut KnownServer<'_>| {
-        // Where everybody is asked, an operator has one made that a browser needs no proof for.
-        server.state == ServerState::AuthRequired && live.scope().is_none() && !door.asks()
-    };
-    for server in servers.iter_mut().filter(may_log_in) {
-        server.login_url = logins.url(server.id).map(String::from);
-    }
+    let (servers, known) = (live.servers(), live.known());
+    let front = Front::new(&logins, &door);
+    let shown = |(id, status)| front.shows(&live, &known, id, status);
+    let servers = servers.iter().map(shown).collect();
     json(&ServerList { servers })
 }
 

@@ -15,6 +15,7 @@ mod queue;
 pub mod quota;
 mod rates;
 mod seats;
+mod streams;
 
 use std::net::IpAddr;
 use std::num::NonZero;
@@ -34,6 +35,7 @@ use self::metrics::{LIMITED, SHED};
 use self::quota::{Purse, Quotas};
 use self::rates::{CallerRates, Failures, Rates};
 use self::seats::{Seats, Shed, Waiting};
+use self::streams::Streams;
 use super::listen::network_of;
 use super::observe::{self, Lifted};
 use super::problem::Problem;
@@ -82,7 +84,8 @@ pub enum Who {
 }
 
 impl Who {
-    fn of(caller: Option<&Caller>, address: Option<IpAddr>) -> Self {
+    /// Whoever asks so.
+    pub fn of(caller: Option<&Caller>, address: Option<IpAddr>) -> Self {
         match (caller, address) {
             (Some(caller), _) if caller.proof != Proof::None => Self::Caller {
                 tenant: caller.tenant.clone(),
@@ -93,6 +96,14 @@ impl Who {
             _ => Self::Anybody,
         }
     }
+}
+
+/// The answer to a request that was not let in.
+pub struct Refusal {
+    /// What is answered.
+    pub answer: Response,
+    /// After so long.
+    pub after: Duration,
 }
 
 /// All limits and what they have counted; cheap to clone.
@@ -108,6 +119,7 @@ struct Inner {
     admission: Admission,
     seats: Seats,
     quotas: Quotas,
+    streams: Streams,
 }
 
 impl Limits {
@@ -131,6 +143,7 @@ impl Limits {
             admission: Admission::new(limits.queue_wait, limits.queue_target),
             seats: Seats::new(seats(config), waiting),
             quotas: Quotas::open(&config.data),
+            streams: Streams::of(limits.streams_per_caller),
             config: limits.clone(),
         }))
     }
@@ -142,6 +155,12 @@ impl Limits {
             crate::config::Sources { data: Some("/nowhere".into()), ..Default::default() };
         let loaded = crate::config::load(&sources, &|_| None);
         Self::new(&loaded.unwrap_or_else(|errors| panic!("{errors}")).config)
+    }
+
+    /// As if a request had just been refused for want of time.
+    #[cfg(test)]
+    pub fn press(&self) {
+        self.0.admission.press();
     }
 
     /// What callers have spent today.
@@ -160,7 +179,7 @@ impl Limits {
         &self,
         request: &mut http::Request<B>,
         peer: &Peer,
-    ) -> Result<(), Box<Response>> {
+    ) -> Result<(), Box<Refusal>> {
         let path = request.uri().path();
         if is_health(path) || is_operation(path) {
             return Ok(());
@@ -170,11 +189,14 @@ impl Limits {
         let shown = SHOWN.map(|name| headers.get(name).map(HeaderValue::as_bytes));
         let claimant = (network_of(address), peer.certificate.as_deref(), shown);
         match self.0.admission.enter(claimant) {
-            Some(entered) => {
+            Ok(entered) => {
                 request.extensions_mut().insert(entered);
                 Ok(())
             }
-            None => Err(Box::new(observe::refuse(request.method(), headers, &shed("early")))),
+            Err(after) => Err(Box::new(Refusal {
+                answer: observe::refuse(request.method(), headers, &shed("early")),
+                after,
+            })),
         }
     }
 
@@ -341,5 +363,9 @@ pub async fn seat(State(limits): State<Limits>, mut request: Request, next: Next
     let lifted = request.extensions().get::<Lifted>().cloned().unwrap_or_default();
     // To the head of the answer, or until it turns out to be a call.
     let _taken = lifted.hold(seat);
-    next.run(request).await
+    let answer = next.run(request).await;
+    limits.0.streams.count(&who, answer).unwrap_or_else(|| {
+        let told = "too many streams are open: close some that are no longer read";
+        limited("streams", "too-many-streams", told, Duration::from_secs(1)).into_response()
+    })
 }

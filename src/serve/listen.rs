@@ -231,7 +231,10 @@ impl One {
                 let (answer, working): (Response<Body>, _) = match answer {
                     Ok((working, answer)) => (answer.await?, Some(working)),
                     // As little as can be is done for it.
-                    Err(refusal) => (*refusal, None),
+                    Err(refusal) => {
+                        tokio::time::sleep(refusal.after).await;
+                        (refusal.answer, None)
+                    }
                 };
                 Ok::<_, Infallible>(answer.map(|body| Held { body, _working: working }))
             }

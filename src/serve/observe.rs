@@ -21,6 +21,7 @@ use super::problem::Problem;
 use super::trail::Trail;
 use super::{headers, limits, metrics};
 use crate::access::caller::{Caller, Peer};
+use crate::activity::Activity;
 use crate::audit::Audit;
 use crate::telemetry::{self, Switches};
 
@@ -39,6 +40,8 @@ pub struct Observer {
     pub switches: Switches,
     /// A line in the log for each request.
     pub access_log: bool,
+    /// Where those are counted that are not let in.
+    pub activity: Option<Activity>,
 }
 
 /// The outermost middleware.
@@ -80,6 +83,13 @@ pub async fn observe(mut request: Request, next: Next) -> Response {
     let status = response.status();
     metrics::count_request(&route, &method, status.as_u16(), took);
     ending.answered(status);
+    let is_turned_away = is_shed || matches!(status.as_u16(), 401 | 403 | 429);
+    if let Some(activity) = &observer.activity
+        && is_turned_away
+        && trail.is_counted(&route)
+    {
+        activity.note_turned_away();
+    }
     span.in_scope(|| {
         if status.is_server_error() && !is_shed {
             tracing::warn!(status = status.as_u16(), ?took, "answered");

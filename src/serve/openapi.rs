@@ -3,6 +3,10 @@
 //! Invariant: every route of the router is in the table (a test compares them), and a body is
 //! described by the type it is written from.
 
+mod activity;
+mod console;
+mod definitions;
+mod evals;
 mod finding;
 mod keys;
 mod map;
@@ -88,7 +92,7 @@ pub fn document() -> Value {
 }
 
 /// The operations that a profile has as well.
-const SCOPED: [&str; 14] = [
+const SCOPED: [&str; 15] = [
     "/v1/search",
     "/v1/select",
     "/v1/anthropic/tools",
@@ -101,6 +105,7 @@ const SCOPED: [&str; 14] = [
     "/v1/map",
     "/v1/map/query",
     "/v1/status",
+    "/v1/events",
     "/mcp",
     "/mcp/server-card",
 ];

@@ -91,11 +91,13 @@ impl Problem {
 
     /// 413.
     pub fn too_large() -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body-too-large",
-            format!("a body may have {} bytes", super::MAX_BODY_BYTES),
-        )
+        Self::larger_than(super::MAX_BODY_BYTES)
+    }
+
+    /// 413 of a path that takes so much.
+    pub fn larger_than(most: usize) -> Self {
+        let told = format!("a body may have {most} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", told)
     }
 
     /// 503 before the first generation.

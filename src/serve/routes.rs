@@ -16,12 +16,13 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use tokio_util::sync::CancellationToken;
 
 use super::door::challenge;
+use super::events::{self, Streams};
 use super::limits::quota;
 use super::mcp::news::News;
 use super::problem::Problem;
 use super::scope::{self, Scoped};
 use super::{
-    MAX_BODY_BYTES, Observer, Rooms, Tenants, health, http, learned, lists, manifest, map, mcp,
+    MAX_BODY_BYTES, Observer, Rooms, Tenants, health, http, learned, lists, manifest, map, mcp, me,
     metrics, oauth, openapi, raw, select, switches, tenants, trust,
 };
 use crate::access::caller::{Caller, Scope};
@@ -35,6 +36,7 @@ pub(super) fn all(
     let whole = [
         (oauth::PATHS[0], get(oauth::start)),
         (oauth::PATHS[1], get(oauth::callback)),
+        ("/v1/me", get(me::me)),
         ("/v1/changes", get(trust::changes)),
         ("/v1/findings", get(trust::findings)),
         ("/.well-known/mcp", get(manifest::manifest)),
@@ -71,7 +73,9 @@ fn scoped_routes(
     handler: &mcp::McpHandler,
     shutdown: &CancellationToken,
 ) -> Vec<(&'static str, MethodRouter<Live>)> {
+    let streams = Streams::until(shutdown.clone());
     vec![
+        ("/v1/events", get(events::follow).layer(Extension(streams))),
         ("/v1/search", get(http::search_get).post(http::search_post)),
         ("/v1/select", post(select::select)),
         ("/v1/anthropic/tools", get(lists::anthropic)),
@@ -165,7 +169,7 @@ mod tests {
     use crate::crawl::call::Caller as Proxy;
     use crate::serve::call::Calls;
     use crate::serve::door::Need;
-    use crate::serve::{admin, openapi};
+    use crate::serve::{admin, console, openapi};
 
     #[test]
     fn every_route_stands_in_the_openapi_document() {
@@ -176,7 +180,7 @@ mod tests {
         let open = all(&handler, &token).into_iter().map(|(path, _)| path);
         let admin = admin::routes().into_iter().map(|(path, _)| path.to_owned());
         let of_process = ["/metrics", "/v1/admin/log", "/v1/admin/quotas", "/v1/admin/tenants"];
-        let of_process = of_process.map(str::to_owned);
+        let of_process = of_process.into_iter().chain([console::SETTINGS]).map(str::to_owned);
         let routes: BTreeSet<String> =
             open.chain(admin).chain(of_process).map(|path| path.replace("{*", "{")).collect();
         // Each of them is everybody's, or wants a scope that somebody chose.

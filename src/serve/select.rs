@@ -180,7 +180,7 @@ pub async fn select(
             turn.add_nothing();
         }
         let selected = turn.selected(limit, format, &wants);
-        trail.keep_select(&live, query.texts, answer.generation, &selected.shaped.ids, began);
+        trail.keep_select(&live, query.texts, &answer, &selected.shaped.ids, began);
         http::json(&selected)
     };
     Ok(formats::aside(true, write).await.unwrap_or_else(Problem::into_response))

@@ -21,6 +21,7 @@ use tracing::Span;
 
 use super::scope::PREFIX;
 use crate::access::caller::{Caller, Proof};
+use crate::activity::{Activity, Search};
 use crate::audit::{Action, Audit, Event, Way};
 use crate::live::Live;
 use crate::search::Answer;
@@ -43,10 +44,11 @@ struct Known {
 }
 
 /// Routes that list what many may see; the part after a profile's prefix.
-const LISTS: [&str; 7] = [
+const LISTS: [&str; 8] = [
     "/v1/tools",
     "/v1/servers",
     "/v1/map",
+    "/v1/events",
     "/v1/anthropic/tools",
     "/v1/openai/tools",
     "/v1/changes",
@@ -116,6 +118,20 @@ impl Trail {
         }
     }
 
+    /// Counts that tools were looked for.
+    fn count_search(&self, way: Way, live: &Live, texts: &[String], answer: Option<&Answer>) {
+        let caller = self.0.caller.get();
+        let profile = || caller?.profile.clone();
+        live.activity().note_search(Search {
+            texts,
+            answer,
+            whole_bytes: live.index().definition_bytes,
+            way,
+            caller: caller.map_or_else(|| "anonymous".into(), |caller| Arc::clone(&caller.name)),
+            profile: live.scope().map(Into::into).or_else(profile),
+        });
+    }
+
     /// Keeps that tools were looked for, and what was found.
     pub fn keep_search<E>(
         &self,
@@ -125,6 +141,7 @@ impl Trail {
         answer: Result<&Answer, &E>,
         began: Instant,
     ) {
+        self.count_search(way, live, queries, answer.ok());
         self.0.audit.keep(|| {
             let hits = answer.ok().into_iter().flat_map(|answer| &answer.hits);
             Event {
@@ -144,15 +161,16 @@ impl Trail {
         &self,
         live: &Live,
         queries: Vec<String>,
-        generation: u64,
+        answer: &Answer,
         tools: &[&str],
         began: Instant,
     ) {
+        self.count_search(self.0.way.unwrap_or(Way::Own), live, &queries, Some(answer));
         self.0.audit.keep(|| Event {
             profile: live.scope().map(Into::into),
             queries,
             tools: tools.iter().map(|id| ToolId::from(*id)).collect(),
-            generation: Some(generation),
+            generation: Some(answer.generation),
             took: Some(began.elapsed()),
             ..self.event(Action::Select, "answered")
         });
@@ -194,7 +212,8 @@ impl Trail {
             arguments: asked.map(|(_, arguments)| arguments.clone()),
             ..self.event(Action::Call, "cancelled")
         });
-        CallKept { audit: self.0.audit.clone(), event: kept, began: Instant::now() }
+        let (audit, activity) = (self.0.audit.clone(), live.activity().clone());
+        CallKept { audit, activity, event: kept, began: Instant::now(), is_answered: false }
     }
 
     /// A request of which is kept what can be told by its path and its end, also where nobody waited
@@ -249,13 +268,16 @@ impl Drop for Ending<'_> {
 /// See [`Trail::begin_call`].
 pub struct CallKept {
     audit: Audit,
+    activity: Activity,
     event: Option<Event>,
     began: Instant,
+    is_answered: bool,
 }
 
 impl CallKept {
     /// It ended like this; `tool` is what was called, where there is one.
     pub fn ended(mut self, outcome: &'static str, tool: Option<&ToolId>) {
+        self.is_answered = outcome == "answered";
         if let Some(event) = &mut self.event {
             event.outcome = outcome.into();
             event.tools = tool.into_iter().cloned().collect();
@@ -265,6 +287,7 @@ impl CallKept {
 
 impl Drop for CallKept {
     fn drop(&mut self) {
+        self.activity.note_call(self.is_answered);
         let Some(event) = self.event.take() else { return };
         let (at, took) = (SystemTime::now(), Some(self.began.elapsed()));
         self.audit.keep(|| Event { at, took, ..event });
@@ -289,6 +312,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Trail {
 }
 
 impl Trail {
+    /// It was to search or to call, and is of no tenant.
+    pub fn is_counted(&self, route: &str) -> bool {
+        let asked = ["/v1/search", "/v1/select", "/v1/call", "/mcp"];
+        let is_tenants = self.0.caller.get().is_some_and(|caller| caller.tenant.is_some());
+        !is_tenants && asked.contains(&route.strip_prefix(PREFIX).unwrap_or(route))
+    }
+
     /// Whoever asks may see what happens inside.
     pub fn is_operators(&self) -> bool {
         self.0.caller.get().is_some_and(|caller| {

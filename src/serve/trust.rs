@@ -17,6 +17,7 @@ use crate::live::trusted::Known;
 use crate::search::QueryError;
 use crate::tool::{ContentHash, Tool, ToolId};
 use crate::trust::checks::Finding;
+use crate::trust::earlier::Earlier;
 use crate::trust::feed::{Event, EventKind, Part};
 use crate::trust::history::{Entry, Held, Version, Why};
 use crate::trust::policy::{Level, Rule};
@@ -65,6 +66,30 @@ pub struct HeldDefinition {
     pub rejected: bool,
     /// What was found in it.
     pub findings: Vec<Found>,
+}
+
+/// A definition that was served before.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct EarlierDefinition {
+    /// BLAKE3 of its bytes.
+    pub hash: String,
+    /// Until when it was served.
+    pub until: String,
+    /// Its bytes, as text.
+    pub definition: String,
+}
+
+impl EarlierDefinition {
+    /// Those of a tool, newest first.
+    pub fn of(known: &Known, tool: &Tool) -> Vec<Self> {
+        let earlier = known.book.earlier.of(&tool.id).iter().rev();
+        let one = |it: &Earlier| Self {
+            hash: it.hash.hex(),
+            until: shown(it.until_ms),
+            definition: it.definition.clone(),
+        };
+        earlier.map(one).collect()
+    }
 }
 
 /// What is known of a tool beside its definition.

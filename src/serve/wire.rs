@@ -5,6 +5,7 @@
 
 mod asked;
 mod call;
+mod near;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,9 +17,10 @@ use serde_json::value::RawValue;
 
 pub use self::asked::{Asked, Need, SearchRequest};
 pub use self::call::{CallAnswer, CallRequest};
+pub use self::near::NearTool;
 use super::debug::Debug;
 use super::formats::{Body, Tokens};
-use super::trust::{About, Found, HeldDefinition, History};
+use super::trust::{About, EarlierDefinition, Found, HeldDefinition, History};
 use crate::live::trusted::Known;
 use crate::live::{ServerState, ServerStatus, Status};
 use crate::search::{Answer, Explain, Mode, Stale, Why};
@@ -31,7 +33,8 @@ pub struct SearchAnswer<'a> {
     pub generation: u64,
     /// The arms that ranked.
     pub mode: Mode,
-    /// Why that is not `hybrid`, or not reranked although it should be, and what mends it.
+    /// Why that is not `hybrid` though it was not asked for, or not reranked although it should be, and
+    /// what mends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
     /// Microseconds from the query to the ranking, embedding included.
@@ -88,6 +91,9 @@ pub struct FoundTool<'a> {
     /// What was left out for the token budget, and how to get it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reduced: Option<String>,
+    /// The tokens of its definition, by o200k, where its place is explained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<usize>,
     /// How it came to its place, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explain: Option<&'a Explain>,
@@ -105,6 +111,7 @@ impl<'a> From<&'a Answer> for SearchAnswer<'a> {
             pinned: hit.pinned,
             definition: Cow::Borrowed(&hit.tool.definition),
             reduced: None,
+            tokens: None,
             explain: hit.explain.as_ref(),
         });
         Self {
@@ -144,6 +151,12 @@ pub struct KnownTool<'a> {
     /// A newer definition that waits for approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<HeldDefinition>,
+    /// Definitions that were served before, newest first, when asked for; a few are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Vec<EarlierDefinition>>,
+    /// Tools that say nearly the same, the likest first, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near: Option<Vec<NearTool>>,
 }
 
 impl<'a> From<&'a Tool> for KnownTool<'a> {
@@ -156,6 +169,8 @@ impl<'a> From<&'a Tool> for KnownTool<'a> {
             history: None,
             findings: Vec::new(),
             held: None,
+            earlier: None,
+            near: None,
         }
     }
 }

@@ -3,8 +3,15 @@
 //! Invariant: the same words as those of any script (a property test compares them): most tools
 //! and queries are ASCII, and these are found in a tenth of the time.
 
+use std::ops::Range;
+
 /// Calls `each` with the words of `text`, which is ASCII.
 pub(super) fn each_word(text: &str, each: &mut impl FnMut(&str)) {
+    each_place(text, |word, _| each(word));
+}
+
+/// Calls `each` with the words of `text`, which is ASCII, and where they stand in it.
+pub(super) fn each_place(text: &str, mut each: impl FnMut(&str, Range<usize>)) {
     let lower = text.to_ascii_lowercase();
     let bytes = text.as_bytes();
     let mut start = 0;
@@ -18,13 +25,13 @@ pub(super) fn each_word(text: &str, each: &mut impl FnMut(&str)) {
         let mut from = start;
         for at in start + 1..end {
             if begins_word(&bytes[..end], at) {
-                each(&lower[from..at]);
+                each(&lower[from..at], from..at);
                 from = at;
             }
         }
-        each(&lower[from..end]);
+        each(&lower[from..end], from..end);
         if from > start {
-            each(&lower[start..end]);
+            each(&lower[start..end], start..end);
         }
         start = end;
     }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use super::feed::{Event, EventKind};
 use super::{Trust, event, millis};
+use crate::catalog::Catalog;
 use crate::tool::{ContentHash, ServerId, Tool, ToolId};
 
 /// What an operator says.
@@ -64,12 +65,13 @@ pub struct Decided {
 
 impl Trust {
     /// Decides on these definitions of a server; `None` is all that wait. What was rejected may
-    /// still be approved by name.
+    /// still be approved by name. `catalog` is what is served until then.
     pub fn decide(
         &mut self,
         word: Word,
         server: &ServerId,
         choices: Option<&[Choice]>,
+        catalog: &Catalog,
         now: SystemTime,
     ) -> Result<Decided, DecisionError> {
         let now = millis(now);
@@ -127,6 +129,12 @@ impl Trust {
                 }
             }
             book.tools.insert(name, Arc::new(entry));
+        }
+        for approved in &decided.serve {
+            let before = catalog.get(approved.id.as_str());
+            if let Some(before) = before.filter(|before| before.hash != approved.hash) {
+                self.keep_earlier(before, now);
+            }
         }
         decided.events = self.tell(events);
         Ok(decided)

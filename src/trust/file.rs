@@ -75,10 +75,11 @@ pub(crate) fn decode(payload: &[u8], limits: impl wincode::config::Config) -> Op
         servers: saved.servers.into_iter().map(server).collect(),
         shadows: BTreeMap::new(),
         feed: Arc::new(Feed::of(saved.events, saved.newest)),
+        earlier: Arc::default(),
     })
 }
 
 /// As for the snapshot: the checksum has vouched for the lengths.
-fn limits() -> impl wincode::config::Config {
+pub(super) fn limits() -> impl wincode::config::Config {
     wincode::config::Configuration::default().disable_preallocation_size_limit()
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::checks::Finding;
+use super::earlier::Earliers;
 use super::feed::{Feed, Part};
 use super::policy::{Level, Rules};
 use crate::tool::{ContentHash, ServerId};
@@ -143,6 +144,8 @@ pub struct Book {
     pub shadows: BTreeMap<ServerId, Arc<BTreeMap<Arc<str>, Finding>>>,
     /// What happened.
     pub feed: Arc<Feed>,
+    /// What was served before; in a file of its own.
+    pub earlier: Arc<Earliers>,
 }
 
 impl Book {

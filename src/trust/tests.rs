@@ -80,7 +80,7 @@ impl World {
         choices: &[Choice],
     ) -> Result<(), DecisionError> {
         let now = self.tick();
-        let decided = self.trust.decide(word, &server.into(), Some(choices), now)?;
+        let decided = self.trust.decide(word, &server.into(), Some(choices), &self.catalog, now)?;
         if !decided.serve.is_empty() {
             let known = self.catalog.server(server);
             let mut tools: Vec<Tool> =

@@ -5,15 +5,122 @@ import { checkAccess, closeBrowser, openPage, startServer } from "./support.mjs"
 
 after(closeBrowser);
 
+const NAMES = ["Catalog", "Servers", "Quality", "Map", "Activity", "Search"];
+const CATALOG = `{"server":"mail","name":"send_mail","description":"Send an e-mail","inputSchema":{"type":"object"}}\n`;
+
+const isHere = (page, name) => page.getByRole("link", { name, exact: true }).and(page.locator("[aria-current=page]")).waitFor();
+
 test("each page opens by its link and by its address, and has no serious finding of axe", async (t) => {
   const server = await startServer(t);
   const page = await openPage(t, server);
-  for (const name of ["Catalog", "Servers", "Quality", "Map", "Activity", "Search"]) {
+  for (const name of NAMES) {
     await page.getByRole("navigation").getByRole("link", { name }).click();
-    await page.getByRole("link", { name, exact: true }).and(page.locator("[aria-current=page]")).waitFor();
+    await isHere(page, name);
     await page.reload();
-    await page.getByRole("link", { name, exact: true }).and(page.locator("[aria-current=page]")).waitFor();
+    await isHere(page, name);
     await checkAccess(page);
   }
   assert.equal(new URL(page.url()).pathname, "/");
+  assert.equal(await page.title(), "toolscout");
+  await page.getByText(/generation \d+ · \d+ tools · (lexical|hybrid)/).waitFor();
+});
+
+test("on a phone every page is as wide as the screen", async (t) => {
+  const server = await startServer(t);
+  const page = await openPage(t, server, "/", { viewport: { width: 390, height: 844 }, hasTouch: true });
+  for (const name of NAMES) {
+    await page.getByRole("navigation").getByRole("link", { name }).tap();
+    await isHere(page, name);
+    const wide = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert.equal(wide[0], wide[1], name);
+    await page.getByRole("button", { name: "Keys" }).waitFor();
+  }
+  await checkAccess(page);
+});
+
+test("the keyboard goes everywhere", async (t) => {
+  const server = await startServer(t);
+  const page = await openPage(t, server);
+  await isHere(page, "Search");
+  await page.keyboard.press("?");
+  await page.getByRole("dialog", { name: "Keys" }).waitFor();
+  await checkAccess(page);
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  for (const [key, name] of ["cCatalog", "vServers", "qQuality", "mMap", "aActivity"].map((pair) => [pair[0], pair.slice(1)])) {
+    await page.keyboard.press("g");
+    await page.keyboard.press(key);
+    await isHere(page, name);
+    assert.equal(await page.title(), `${name} · toolscout`);
+  }
+  await page.keyboard.press("/");
+  await isHere(page, "Search");
+  // The first stop of Tab leaps over the bar.
+  await page.reload();
+  await isHere(page, "Search");
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+});
+
+test("colours follow the system until somebody chooses, and the choice stays", async (t) => {
+  const server = await startServer(t);
+  const page = await openPage(t, server, "/", { colorScheme: "dark" });
+  const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const dark = await ground();
+  await page.getByRole("button", { name: "Colours: system. Change to light" }).click();
+  assert.notEqual(await ground(), dark);
+  await page.reload();
+  await page.getByRole("button", { name: "Colours: light. Change to dark" }).click();
+  assert.equal(await ground(), dark);
+});
+
+test("what does not do as it should is told on every page, and that the server is gone until it is back", async (t) => {
+  const config = "[servers.files]\ncatalog = 'catalog.jsonl'\n[servers.far]\nurl = 'http://127.0.0.1:1/mcp'\n";
+  const files = { "catalog.jsonl": CATALOG };
+  const server = await startServer(t, { config, files });
+  const expected = [/ERR_CONNECTION_REFUSED/, /ERR_CONNECTION_RESET/, /status of 503/];
+  const page = await openPage(t, server, "/map", { expected });
+  const banner = page.getByRole("status").filter({ hasText: "1 failed: not reached" });
+  await banner.waitFor();
+  await checkAccess(page);
+  await banner.getByRole("link", { name: "See the servers" }).click();
+  await isHere(page, "Servers");
+  await banner.waitFor();
+
+  await server.stop();
+  await page.getByRole("status").filter({ hasText: "it can't be reached" }).waitFor();
+  await checkAccess(page);
+  await startServer(t, { config, files, listen: new URL(server.url).host });
+  await banner.waitFor();
+  assert.equal(await page.getByText("it can't be reached").count(), 0);
+});
+
+test("a script that is not ours does not run", async (t) => {
+  const server = await startServer(t);
+  const page = await openPage(t, server, "/", { expected: [/Content Security Policy/] });
+  await page.evaluate(() => {
+    const script = document.createElement("script");
+    script.textContent = "window.ran = true";
+    const link = document.createElement("a");
+    link.href = "javascript:void (window.ran = true)";
+    document.body.append(script, link);
+    link.click();
+    return fetch("https://elsewhere.example/").catch(() => {});
+  });
+  assert.equal(await page.evaluate(() => window.ran), undefined);
+});
+
+test("an address that is none is told, with the way back", async (t) => {
+  const server = await startServer(t);
+  const page = await openPage(t, server, "/", { expected: [/status of 404/] });
+  // What the server does not know it does not send the console for.
+  const answer = await page.goto(`${server.url}/nowhere`);
+  assert.equal(answer.status(), 404);
+  await page.goto(server.url);
+  await page.evaluate(() => history.pushState(null, "", "/nowhere"));
+  await page.evaluate(() => dispatchEvent(new PopStateEvent("popstate")));
+  await page.getByRole("heading", { name: "There is no such page" }).waitFor();
+  await page.getByRole("main").getByRole("link", { name: "search" }).click();
+  await isHere(page, "Search");
 });

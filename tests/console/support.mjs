@@ -19,15 +19,16 @@ const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.
 
 /**
  * Starts a toolscout that serves the demo, or what `config` (TOML) says, in a folder of its own,
- * where `files` ({name: text}) lie beside its configuration. It ends with the test `t`.
+ * where `files` ({name: text}) lie beside its configuration; `kept` is the data folder of one that was
+ * stopped. It ends with the test `t`.
  */
-export async function startServer(t, { config, args = [], files = {}, env = {} } = {}) {
+export async function startServer(t, { config, args = [], files = {}, env = {}, listen = "127.0.0.1:0", kept } = {}) {
   const folder = await mkdtemp(join(tmpdir(), "toolscout-console-"));
   for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
   const given = config === undefined ? ["--demo"] : ["--config", join(folder, "toolscout.toml")];
   if (config !== undefined) await writeFile(join(folder, "toolscout.toml"), config);
-  const data = join(folder, "data");
-  const child = spawn(BINARY, ["serve", ...given, "--data", data, "--listen", "127.0.0.1:0", ...args], {
+  const data = kept ?? join(folder, "data");
+  const child = spawn(BINARY, ["serve", ...given, "--data", data, "--listen", listen, ...args], {
     cwd: folder,
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
@@ -56,6 +57,17 @@ export async function startServer(t, { config, args = [], files = {}, env = {} }
   };
   await until(async () => (await fetch(`${url}/readyz`)).ok, "it is ready");
   return server;
+}
+
+/** What a command of toolscout prints that works on the server's data folder. */
+export async function command(server, args) {
+  const child = spawn(BINARY, [...args, "--data", server.data], { cwd: server.folder, stdio: ["ignore", "pipe", "pipe"] });
+  const [said, wrong] = [[], []];
+  child.stdout.on("data", (chunk) => said.push(chunk));
+  child.stderr.on("data", (chunk) => wrong.push(chunk));
+  const code = await new Promise((done) => child.on("close", done));
+  assert.equal(code, 0, `toolscout ${args.join(" ")}: ${wrong.join("")}`);
+  return said.join("");
 }
 
 /** Waits until `holds` returns something true. */
@@ -116,4 +128,11 @@ export async function checkAccess(page) {
     const told = serious.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html, failureSummary }) => `${html} (${failureSummary})`).join("; ")}`);
     assert.deepEqual(told, [], `axe, ${colorScheme}`);
   }
+}
+
+/** Opens the page again as whoever runs the server. */
+export async function asOperator(page, server) {
+  const token = await server.operator();
+  await page.evaluate((token) => sessionStorage.setItem("toolscout.credential", token), token);
+  await page.reload();
 }

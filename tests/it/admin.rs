@@ -75,6 +75,9 @@ async fn nobody_gets_in_without_the_token() {
         (Method::POST, "/v1/admin/servers/door/approve"),
         (Method::POST, "/v1/admin/servers/door/reject"),
         (Method::GET, "/v1/admin/registries"),
+        (Method::GET, "/v1/admin/evals"),
+        (Method::POST, "/v1/admin/evals"),
+        (Method::DELETE, "/v1/admin/evals/1"),
         (Method::POST, "/v1/admin/registries/servers/door/approve"),
         (Method::POST, "/v1/admin/registries/servers/door/revoke"),
     ];

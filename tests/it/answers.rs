@@ -149,6 +149,75 @@ async fn why_is_answered_for_any_tool() {
 }
 
 #[tokio::test]
+async fn what_matched_is_shown_as_it_stands_in_the_tool() {
+    const TOOLS: &[Listed<'static>] = &[(
+        "diary",
+        Some("Event diary"),
+        &[
+            r#"{"name":"createEvent","title":"Create an EVENT","description":"Adds events; an eventful day.","inputSchema":{"type":"object","properties":{"event_id":{"description":"Newest"}}}}"#,
+            r#"{"name":"burn","description":"Burn it all","inputSchema":{"type":"object"}}"#,
+        ],
+    )];
+    let app = TestApp::serve(Live::from_catalog(catalog(TOOLS)), &config()).await;
+    let path = "/v1/search?q=create+the+evnet&explain=1&why=diary/createEvent";
+    let answer = app.get(path).await.json();
+    let hit = &answer["tools"][0];
+    // A misspelt word, another form of it, and a synonym.
+    let words = json!({
+        "name": ["create", "Event"],
+        "title": ["Create", "EVENT"],
+        "description": ["Adds", "events"],
+        "params": ["event"],
+        "server": ["Event"],
+    });
+    assert_eq!(hit["explain"]["words"], words, "{hit}");
+    assert_eq!(answer["why"]["words"], words);
+    let tokens = hit["tokens"].as_u64().unwrap();
+    let alone =
+        app.get("/v1/search?q=createEvent&limit=1&token_budget=9999&format=mcp").await.json();
+    assert!(tokens.abs_diff(alone["tokens"]["returned"].as_u64().unwrap()) <= 2, "{hit} {alone}");
+    assert!(app.get("/v1/search?q=create").await.json()["tools"][0].get("tokens").is_none());
+}
+
+#[tokio::test]
+async fn an_arm_answers_alone_when_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let tools =
+        [("house", "ring_bell", "Ring the bell"), ("house", "sound_chime", "Make it chime")];
+    service::catalog(folder.path(), &tools);
+    configure(folder.path(), "[servers.house]\ncatalog = \"catalog.jsonl\"\n");
+    let service = Service::start(folder.path(), &[]).await;
+    service.until_ready().await;
+    for (arm, mode, has) in [
+        ("", "hybrid", [true, true]),
+        ("&arm=lexical", "lexical", [true, false]),
+        ("&arm=dense", "dense", [false, true]),
+    ] {
+        // The second time from memory.
+        for _ in 0..2 {
+            let (_, answer) = service.get(&format!("/v1/search?q=bell&explain=1{arm}")).await;
+            assert_eq!(answer["mode"], mode, "{answer}");
+            assert!(answer.get("reason").is_none(), "nothing is amiss: {answer}");
+            let explain = &answer["tools"][0]["explain"];
+            assert_eq!(
+                [explain["lexical"].is_object(), explain["dense"].is_object()],
+                has,
+                "{answer}"
+            );
+        }
+    }
+    assert!(service.metric("toolscout_degraded_searches_total").await < 0.5);
+    let args = ["search", "--url", &service.url, "--arm", "dense", "--json", "bell"];
+    assert_eq!(run(folder.path(), &args).await.json()["mode"], "dense");
+    let (status, problem) = service.get("/v1/search?q=bell&arm=left").await;
+    assert!(
+        status == 400 && problem["detail"].as_str().unwrap().contains("lexical, dense, hybrid"),
+        "{problem}"
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn why_knows_the_servers_that_are_not_there() {
     let folder = tempfile::tempdir().unwrap();
     service::catalog(folder.path(), &[("house", "ring_bell", "Ring the bell")]);

@@ -284,6 +284,32 @@ async fn the_network_is_listened_on_only_where_callers_are_asked() {
 }
 
 #[tokio::test]
+async fn a_key_for_what_the_configuration_does_not_name_is_made_with_a_word_on_it() {
+    let more = "[profiles.few]\nallow = ['mail/*']\n[tenants.acme]\nconfig = 'acme.toml'\n";
+    let folder = folder(&format!("{CONFIG}{more}"));
+    std::fs::write(folder.path().join("acme.toml"), "[profiles.own]\nallow = []\n").unwrap();
+    for (args, missing) in [
+        (&["--profile", "few"][..], None),
+        (&["--tenant", "acme"], None),
+        (&["--tenant", "acme", "--profile", "own"], None),
+        (&["--profile", "nope"], Some("[profiles.nope]")),
+        (&["--tenant", "nobody"], Some("[tenants.nobody]")),
+        (&["--tenant", "acme", "--profile", "few"], Some("[profiles.few]")),
+    ] {
+        let made = key(folder.path(), &[&["create", "somebody"], args].concat()).await;
+        assert!(made.code == 0 && made.stdout.starts_with("ts_"), "{}", made.stderr);
+        match missing {
+            Some(missing) => assert!(made.stderr.contains(missing), "{args:?}: {}", made.stderr),
+            None => assert!(!made.stderr.contains("note:"), "{args:?}: {}", made.stderr),
+        }
+    }
+    // Of what can't be read nothing is said.
+    configure(folder.path(), "[[[");
+    let made = key(folder.path(), &["create", "somebody", "--profile", "nope"]).await;
+    assert!(made.code == 0 && !made.stderr.contains("nope"), "{}", made.stderr);
+}
+
+#[tokio::test]
 async fn what_administers_has_a_listener_of_its_own() {
     let folder = folder(&CONFIG.replace("[auth]", "[auth]\nadmin_listen = \"127.0.0.1:0\""));
     let mut service = Service::start(folder.path(), &[]).await;

@@ -119,7 +119,7 @@ async fn every_route_wants_its_scope() {
     let path = asked.folder.path().join("keys/api.keys");
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let document = asked.get("/openapi.json", &asked.key(SEARCH, None)).await.json();
-    let open = ["/livez", "/readyz", "/health", "/.well-known/", "/oauth/"];
+    let open = ["/livez", "/readyz", "/health", "/.well-known/", "/oauth/", "/console/"];
     let mut seen = 0;
     for (path, operations) in document["paths"].as_object().unwrap() {
         // What is below /v1/admin has to be there to be asked for: auth_keys.rs.

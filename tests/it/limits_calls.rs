@@ -9,6 +9,7 @@ use crate::support::crawling::{http, server, until};
 use crate::support::mock_http::{Answer, MockHttp, Request, Speaks};
 use crate::support::proxy::{Proxy, all};
 use crate::support::service::{Service, configure};
+use crate::support::tenants::{Asker, key, operator};
 
 fn lister(request: &Request) -> Answer {
     let tools = json!({"tools": [
@@ -94,6 +95,32 @@ async fn a_quota_holds_over_both_ways_and_over_a_restart() {
     let quotas: Value =
         request.bearer_auth(token.trim()).send().await.unwrap().json().await.unwrap();
     assert_eq!(quotas["spent"], json!({"address:127.0.0.1": 3}), "{quotas}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_operator_is_told_what_the_keys_are_called_that_have_spent_calls() {
+    let mock = mock().await;
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "[servers.srv]\nurl = '{}'\n[call]\nenabled = true\nallow = 'all'\n[auth]\nkeys = true\n\
+         [limits]\ncalls_per_day = 3",
+        mock.url
+    );
+    configure(folder.path(), &text);
+    let secret = key(folder.path(), None, &["search", "call"]).await;
+    let service = Service::start(folder.path(), &[]).await;
+    let operator = Asker::new(&service, Some(&operator(folder.path())));
+    service
+        .until("the tool is there", async || operator.get("/v1/tools/srv/look").await.status == 200)
+        .await;
+    let body = json!({"id": "srv/look", "arguments": {}});
+    let called = Asker::new(&service, Some(&secret)).post("/v1/call", &body).await;
+    assert_eq!(called.status, 200, "{}", called.text);
+    let keys = operator.get("/v1/admin/keys").await.json();
+    let who = format!(":Key:{}", keys["keys"][0]["id"].as_str().unwrap());
+    let quotas = operator.get("/v1/admin/quotas").await.json();
+    assert_eq!((&quotas["spent"][&who], &quotas["names"][&who]), (&json!(1), &json!("somebody")));
     service.stop().await;
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use reqwest::Method;
 use toolscout::config::{Config, LimitsConfig};
 use toolscout::live::Live;
 
@@ -21,7 +22,7 @@ fn narrow() -> LimitsConfig {
         queue: 1,
         queue_per_caller: 1,
         queue_wait: Duration::from_hours(1),
-        queue_target: Duration::from_hours(1),
+        queue_target: Duration::from_millis(1),
         ..LimitsConfig::default()
     }
 }
@@ -80,4 +81,28 @@ async fn a_burst_that_fits_is_answered_to_the_last() {
     });
     let statuses = join_all(crowd).await;
     assert!(statuses.into_iter().all(|status| status.unwrap() == 200));
+}
+
+#[tokio::test]
+async fn a_caller_has_so_many_streams_and_one_that_is_closed_makes_room() {
+    let limits = LimitsConfig { streams_per_caller: 2, ..LimitsConfig::default() };
+    let app = start(limits).await;
+    let open = async || {
+        let request = app.request(Method::GET, "/mcp").header("accept", "text/event-stream");
+        request.send().await.unwrap()
+    };
+    let first = open().await;
+    let second = open().await;
+    assert_eq!((first.status().as_u16(), second.status().as_u16()), (200, 200));
+    let third = open().await;
+    assert_eq!(third.status(), 429);
+    let told: serde_json::Value = third.json().await.unwrap();
+    assert_eq!(told["type"], "urn:toolscout:problem:too-many-streams");
+    // What is not a stream is answered all the same.
+    assert_eq!(app.get("/v1/search?q=event").await.status, 200);
+    drop(first);
+    // When the server hears of it is up to the network.
+    while open().await.status() != 200 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

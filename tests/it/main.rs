@@ -6,6 +6,7 @@
     reason = "helpers of tests may panic and say what they skip, as tests do"
 )]
 
+mod activity;
 mod admin;
 mod answers;
 mod auth_keys;
@@ -23,6 +24,7 @@ mod cli_search;
 mod config_check;
 mod config_cli;
 mod conformance_server;
+mod console;
 mod crawl_files;
 mod crawl_fleet;
 mod crawl_freshness;
@@ -78,6 +80,7 @@ mod observe_audit;
 mod observe_logs;
 mod observe_metrics;
 mod observe_otlp;
+mod quality_evals;
 mod reload;
 mod run_deploy;
 mod run_docs;
@@ -88,11 +91,13 @@ mod run_upgrade;
 mod secrets;
 mod select;
 mod serve_aliases;
+mod serve_events;
 mod serve_guard;
 mod serve_http;
 mod serve_mcp;
 mod serve_news;
 mod serve_openapi;
+mod serve_rows;
 mod serve_schemas;
 mod serve_sdk;
 mod serve_stdio;

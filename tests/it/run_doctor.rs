@@ -80,6 +80,7 @@ async fn all_is_well_and_stays_as_it_was() {
         ("data folder", "is made at the first start"),
         ("snapshot", "none yet"),
         ("history", "none yet"),
+        ("evaluations", "none yet"),
         ("logins", "for their owner alone"),
         ("admin token", "made at the first start"),
         ("listen", "is free"),

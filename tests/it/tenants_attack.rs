@@ -89,9 +89,26 @@ fn timeless(told: &Told, url: &str) -> (u16, Value, String) {
     fn without(value: &mut Value) {
         match value {
             Value::Object(members) => {
-                for key in
-                    ["took_us", "uptime_s", "age_s", "next_crawl_s", "request_id", "generation"]
-                {
+                // The last line is of who asked and when: how often is told by `total`.
+                for key in [
+                    "took_us",
+                    "uptime_s",
+                    "age_s",
+                    "next_crawl_s",
+                    "request_id",
+                    "generation",
+                    "now_s",
+                    "since_s",
+                    "at_ms",
+                    "last",
+                    "last_s",
+                    "number",
+                    "latency",
+                    "slots",
+                    "today",
+                    "per_second",
+                    "caller",
+                ] {
                     members.remove(key);
                 }
                 members.values_mut().for_each(without);
@@ -148,6 +165,11 @@ fn paths() -> Vec<String> {
         "/v1/admin/registries",
         "/v1/admin/learned",
         "/v1/admin/servers/x",
+        "/v1/admin/evals",
+        "/v1/admin/evals/files",
+        "/v1/admin/evals/x",
+        "/v1/admin/evals/1/compare?baseline=2",
+        "/v1/admin/activity",
         "/oauth/start/crm",
         "/oauth/start/qqbeta",
         "/oauth/callback?state=x&code=y",
@@ -195,6 +217,7 @@ fn bodies() -> Vec<(String, Value)> {
         ("/v1/admin/servers/qqbeta/login".to_owned(), json!({})),
         ("/v1/admin/registries/servers/qqbeta/approve".to_owned(), json!({})),
         ("/v1/admin/servers".to_owned(), json!({"id": "files"})),
+        ("/v1/admin/evals".to_owned(), json!({"file": "beta.jsonl"})),
     ];
     for format in ["mcp", "anthropic", "openai", "signatures"] {
         let body = json!({"query": "customer letter", "limit": 50, "format": format});
@@ -266,6 +289,13 @@ async fn a_tenant_hears_what_a_toolscout_of_its_own_would_say() {
             same(&format!("{method} {path}"), ask(&mine).await, ask(&theirs).await);
         }
     }
+    // But for what its key is called.
+    let me = async |asker: &Asker| {
+        let mut me = asker.get("/v1/me").await.json();
+        me["name"] = json!(null);
+        me
+    };
+    assert_eq!(me(&mine).await, me(&theirs).await);
     for (method, params) in messages() {
         for path in ["/mcp", "/p/beta/mcp", "/p/acme/mcp"] {
             let what = format!("{path} {method} {params}");
@@ -273,6 +303,16 @@ async fn a_tenant_hears_what_a_toolscout_of_its_own_would_say() {
             same(&what, told, theirs.mcp(path, method, params.clone()).await);
         }
     }
+    // What was asked in all, of which others have asked as well.
+    for canary in ["qqbeta", "letter", "merge"] {
+        let path = format!("/v1/search?q={canary}");
+        assert_eq!(beta.get(&path).await.status, 200);
+    }
+    let path = "/v1/admin/activity";
+    let told = mine.get(path).await;
+    assert!(told.json()["total"]["searches"].as_u64() > Some(100), "{}", told.text);
+    assert_eq!(timeless(&told, &mine.url), timeless(&theirs.get(path).await, &theirs.url));
+    assert_eq!(beta.get(path).await.json()["total"]["searches"], 3);
     // No header makes another tenant of it.
     for name in [TENANT, "x-forwarded-tenant", "x-tenant", "tenant"] {
         let named = Asker::with(&shared, mine.key.as_deref(), (name, "beta"));

@@ -19,6 +19,8 @@ async fn what_is_quarantined_is_told_and_not_served_until_it_is_approved() {
         assert_eq!(service.tools().await, ["shop/buy"]);
         assert_eq!(ids(&service.search("rent a book").await), ["shop/buy"]);
         assert_eq!(service.get("/v1/tools/shop/rent").await.0, 404);
+        let (_, answer) = service.get("/v1/search?q=rent&why=shop/rent").await;
+        assert_eq!(answer["why"]["verdict"], "held", "{answer}");
         let server = service.server("shop").await;
         let counts = (&server["tools"], &server["quarantined"], &server["suspicious"]);
         assert_eq!(counts, (&json!(1), &json!(1), &json!(1)), "{server}");

@@ -61,7 +61,16 @@ const provider = new Provider(as, {
       application_type: "native",
       token_endpoint_auth_method: "client_secret_basic",
     },
+    {
+      // A page in a browser. A native client's redirect may have any port of loopback.
+      client_id: "console",
+      grant_types: ["authorization_code", "refresh_token"],
+      redirect_uris: ["http://127.0.0.1/login"],
+      application_type: "native",
+      token_endpoint_auth_method: "none",
+    },
   ],
+  clientBasedCORS: (_, __, client) => client.clientId === "console",
   scopes: ["openid", "offline_access", "tools:read", "tools:admin"],
   pkce: { required: () => true },
   ttl: {

@@ -1,3 +1,171 @@
+// What was asked, how long that took, what was not found, and what it saved.
+import { useState } from "preact/hooks";
+import type { ApiError } from "../api";
+import { Empty, Failure, Waiting } from "../parts/state";
+import "./activity.css";
+import { Chart } from "./activity/chart";
+import { type Activity as Data, type Range, clock, count, duration, exact, rate, share, sum, useActivity, wholeRange } from "./activity/data";
+import { Histogram } from "./activity/histogram";
+import { MissedList, RecentList } from "./activity/queries";
+
+const RANGES: { range: Range; name: string }[] = [
+  { range: "10m", name: "10 minutes" },
+  { range: "6h", name: "6 hours" },
+  { range: "14d", name: "14 days" },
+];
+
 export function Activity() {
-  return <h1>Activity</h1>;
+  const [range, setRange] = useState<Range>("10m");
+  const { data, error, again } = useActivity(range);
+  return (
+    <div class="activity">
+      <header class="row">
+        <h1 class="grow">Activity</h1>
+        <div class="row" role="group" aria-label="How far back">
+          {RANGES.map(({ range: one, name }) => (
+            <button key={one} type="button" aria-pressed={range === one} onClick={() => setRange(one)}>
+              {name}
+            </button>
+          ))}
+        </div>
+      </header>
+      {error && (data && error.status === 0 ? <p class="small">Not up to date: {error.message}</p> : <Refusal error={error} again={again} />)}
+      {!data && !error && <Waiting what="Counting" />}
+      {data && (data.total.searches + data.total.refused === 0 ? <NoneYet /> : <Counted data={data} range={RANGES.find((one) => one.range === range)?.name ?? ""} />)}
+    </div>
+  );
+}
+
+function Refusal({ error, again }: { error: ApiError; again: () => void }) {
+  if (error.status === 403) {
+    return (
+      <Empty title="Activity is for operators">
+        <p>
+          Your key lacks the scope <code>admin</code>. Log in with the token in <code>admin.token</code> of the data folder, or with a key made by
+        </p>
+        <pre>toolscout key create ops --scope search --scope call --scope admin</pre>
+      </Empty>
+    );
+  }
+  if (error.status === 404) {
+    return (
+      <Empty title="Activity is not served here">
+        <p>
+          Administration has a listener of its own (<code>admin_listen</code> in <code>[auth]</code>), or the data folder can't be written. Open the console there.
+        </p>
+      </Empty>
+    );
+  }
+  return <Failure error={error} again={again} />;
+}
+
+function NoneYet() {
+  return (
+    <Empty title="No searches yet">
+      <p>
+        <a href="/">Search here</a>, or from a shell:
+      </p>
+      <pre>curl '{location.origin}/v1/search?q=send+a+mail'</pre>
+      <p>What is asked shows up within two seconds.</p>
+    </Empty>
+  );
+}
+
+function Counted({ data, range }: { data: Data; range: string }) {
+  const whole = wholeRange(data);
+  const times = whole.map(({ at }) => at);
+  const width = data.slot_s;
+  const timeOf = (time: number) => clock(time, width);
+  const values = (of: (slot: Data["slots"][number]) => number) => whole.map(({ slot }) => (slot ? of(slot) : 0));
+  const took = (of: (slot: Data["slots"][number]) => number | undefined) => whole.map(({ slot }) => (slot && of(slot)) ?? null);
+  let saved = 0;
+  const grows = whole.map(({ slot }) => (saved += slot?.saved_tokens ?? 0));
+  return (
+    <>
+      <Tiles data={data} range={range} />
+      <div class="figures">
+        <Histogram data={data} />
+        <Chart
+          title="Searches a second"
+          kind="bars"
+          {...{ times, timeOf }}
+          valueOf={(value) => `${rate(value)}/s`}
+          series={[
+            { name: "hybrid", values: values((slot) => Math.max(0, slot.hybrid - slot.cached) / width) },
+            { name: "as before", values: values((slot) => slot.cached / width) },
+            { name: "by words alone", values: values((slot) => slot.lexical / width) },
+            { name: "by vectors alone", values: values((slot) => slot.dense / width) },
+          ]}
+        />
+        <Chart
+          title="Time of a search"
+          kind="lines"
+          {...{ times, timeOf }}
+          valueOf={duration}
+          series={[
+            { name: "p50", values: took((slot) => slot.p50_us) },
+            { name: "p90", values: took((slot) => slot.p90_us) },
+            { name: "p99", values: took((slot) => slot.p99_us) },
+          ]}
+        />
+        <Chart title="Tokens saved" kind="lines" {...{ times, timeOf }} valueOf={count} note={`Added up over ${range}.`} series={[{ name: "tokens", values: grows }]} />
+      </div>
+      <details class="assumption">
+        <summary>How saved tokens are reckoned</summary>
+        <p class="small">
+          {data.savings.assumption}. All definitions of this catalog have about {exact(data.savings.catalog_tokens)} tokens now. A host that sends them at each turn would save more; one that
+          sends them once for a long conversation, or caches them, less.
+        </p>
+      </details>
+      {data.reasons.length > 0 && (
+        <section class="card" aria-label="Why answers were degraded">
+          <h2>Why answers were degraded</h2>
+          <ul>
+            {data.reasons.map(({ reason, searches }) => (
+              <li key={reason}>
+                {reason}: {exact(searches)} {searches === 1 ? "search" : "searches"} since the start
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
+      <div class="figures">
+        <MissedList data={data} />
+        <RecentList data={data} />
+      </div>
+    </>
+  );
+}
+
+function Tiles({ data, range }: { data: Data; range: string }) {
+  const { slots, latency, today, total } = data;
+  const of = (count: (slot: Data["slots"][number]) => number) => sum(slots, count);
+  const searches = of((slot) => slot.searches);
+  const missed = of((slot) => slot.empty + slot.no_good_match);
+  const [calls, failed] = [of((slot) => slot.calls), of((slot) => slot.failed_calls)];
+  const [refused, away] = [of((slot) => slot.refused), of((slot) => slot.turned_away)];
+  const since = new Date(1000 * data.since_s).toLocaleDateString([], { dateStyle: "medium" });
+  const tiles = [
+    { name: "Searches a second", value: `${rate(data.per_second)}/s`, more: `over 30 s; ${count(searches)} in ${range}` },
+    { name: "Half took no longer than", value: duration(latency.p50_us), more: `p90 ${duration(latency.p90_us)}, in ${range}` },
+    { name: "99 % took no longer than", value: duration(latency.p99_us), more: `the longest ${duration(latency.max_us)}` },
+    { name: "Without a result", value: share(missed, searches), more: `${count(of((slot) => slot.empty))} no tool, ${count(of((slot) => slot.no_good_match))} none likely` },
+    { name: "Tokens saved today", value: count(today.saved_tokens), more: `${count(total.saved_tokens)} since ${since}` },
+    { name: "Degraded", value: share(of((slot) => slot.degraded), searches), more: `${count(of((slot) => slot.degraded))} of ${count(searches)} searches` },
+    { name: "Calls of tools", value: count(calls), more: `${count(failed)} failed, in ${range}` },
+    { name: "Refused", value: count(refused + away), more: `${count(refused)} searches, ${count(away)} at the door` },
+  ];
+  return (
+    <dl class="tiles">
+      {tiles.map(({ name, value, more }) => (
+        <div key={name} class="card">
+          <dt>{name}</dt>
+          <dd>
+            <b data-tile={name}>{value}</b>
+            <span class="small">{more}</span>
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
 }

@@ -1,3 +1,127 @@
+// Every server and how it does, as it happens.
+import { useLocation } from "preact-iso";
+import { useCallback, useMemo } from "preact/hooks";
+import { withParams } from "../api";
+import { useLive, type LiveServer } from "../live";
+import { count } from "../parts/count";
+import { Split, goToDetail } from "../parts/split";
+import { Empty, Failure, Waiting } from "../parts/state";
+import { span, useNow } from "../parts/time";
+import { VirtualList } from "../parts/virtual";
+import { AddServer } from "./servers/add";
+import { ServerDetail } from "./servers/detail";
+import { STATES, isTroubled } from "./servers/states";
+import "./servers.css";
+
 export function Servers() {
-  return <h1>Servers</h1>;
+  const { query, route } = useLocation();
+  const { live, error } = useLive();
+  const now = useNow();
+  const text = query["q"] ?? "";
+  const all = useMemo(() => [...(live?.servers.values() ?? [])], [live]);
+  const shown = useMemo(() => {
+    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    const says = (server: LiveServer) => `${server.id} ${server.title ?? ""} ${STATES[server.state].word} ${server.transport}`.toLowerCase();
+    return all.filter((server) => words.every((word) => says(server).includes(word))).sort((a, b) => Number(isTroubled(b)) - Number(isTroubled(a)));
+  }, [all, text]);
+  const chosen = shown.findIndex((server) => server.id === query["server"]);
+  const server = query["server"] === undefined ? undefined : live?.servers.get(query["server"]);
+  const go = useCallback((params: Record<string, string | undefined>, replace = true) => route(withParams("/servers", { ...query, ...params }), replace), [query, route]);
+  const close = useCallback(() => go({ server: undefined }), [go]);
+  if (error && !live) return <Failure error={error} />;
+  if (!live) return <Waiting what="Asking how the servers do" />;
+  return (
+    <Split
+      name="servers"
+      label="Servers"
+      detailLabel="The chosen server"
+      isOpen={server !== undefined}
+      close={close}
+      list={
+        <>
+          <div class="row servers-head">
+            <h1>Servers</h1>
+            <Summary servers={all} />
+          </div>
+          <div class="row">
+            <input
+              class="grow"
+              type="search"
+              placeholder="Filter by name, state or transport"
+              aria-label="Filter servers"
+              data-search
+              value={text}
+              onInput={(event) => go({ q: event.currentTarget.value })}
+            />
+            <AddServer />
+          </div>
+          {shown.length > 0 ? (
+            <VirtualList
+              items={shown}
+              height={60}
+              label={count(shown.length, "server")}
+              idOf={(server) => server.id}
+              chosen={chosen < 0 ? undefined : chosen}
+              choose={(index) => go({ server: shown[index]?.id })}
+              open={goToDetail}
+              row={(server) => <ServerRow server={server} now={now} />}
+            />
+          ) : all.length > 0 ? (
+            <Empty title="No server is called that">
+              <p>Fewer letters find more. The filter looks at names, states and transports.</p>
+            </Empty>
+          ) : (
+            <Empty title="There is no server yet">
+              <p>
+                Add one here, or run <code>toolscout add URL</code> or <code>toolscout import</code> where toolscout runs.
+              </p>
+            </Empty>
+          )}
+        </>
+      }
+      detail={
+        server ? (
+          <ServerDetail key={server.id} server={server} now={now} close={close} />
+        ) : query["server"] !== undefined ? (
+          <Empty title="This server is no longer there">
+            <p>It was taken out of the configuration.</p>
+          </Empty>
+        ) : (
+          <Empty title="No server is chosen">
+            <p>Choose one to see more of it: arrows move in the list.</p>
+          </Empty>
+        )
+      }
+    />
+  );
+}
+
+function Summary({ servers }: { servers: LiveServer[] }) {
+  const tools = servers.reduce((sum, server) => sum + (server.tools ?? 0), 0);
+  const ready = servers.filter((server) => server.state === "ready").length;
+  const troubled = servers.filter(isTroubled).length;
+  return (
+    <p class="small" role="status">
+      {count(servers.length, "server")}, {count(tools, "tool")}, {ready.toLocaleString("en")} ready
+      {troubled > 0 && `, ${troubled.toLocaleString("en")} in trouble`}
+    </p>
+  );
+}
+
+function ServerRow({ server, now }: { server: LiveServer; now: number }) {
+  const { word, kind } = STATES[server.state];
+  const waits = server.held + server.quarantined;
+  return (
+    <div class="server-row" data-server={server.id}>
+      <span class={`badge ${kind}`}>{word}</span>
+      <span class="server-name">
+        {server.title ?? server.id} {server.title && server.title !== server.id && <span class="small">{server.id}</span>}
+      </span>
+      <span class="number">{server.tools === null ? "tools unknown" : count(server.tools, "tool")}</span>
+      <span class="small server-said">
+        {server.error ?? (waits > 0 ? `${count(waits, "definition waits", "definitions wait")} for approval` : server.transport)}
+      </span>
+      <span class="small number">{server.listedAt === undefined ? "never listed" : `${span(now - server.listedAt)} ago`}</span>
+    </div>
+  );
 }

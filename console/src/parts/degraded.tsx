@@ -1,40 +1,21 @@
-// What is not as it should be, on every page: as /readyz names it, looked at again and again.
-import { useEffect, useState } from "preact/hooks";
+// What is not as it should be, on every page.
+import type { Vitals } from "../vitals";
 
-const EVERY = 5_000;
-
-interface Ready {
-  ready: boolean;
-  degraded: string[];
-}
-
-export function Degraded() {
-  const [state, setState] = useState<Ready | "unreachable">();
-  useEffect(() => {
-    let timer = 0;
-    let isGone = false;
-    const look = async () => {
-      try {
-        const response = await fetch("/readyz", { cache: "no-store", credentials: "omit" });
-        const body = await response.json();
-        if (!isGone) setState({ ready: response.ok, degraded: body.degraded ?? [] });
-      } catch {
-        if (!isGone) setState("unreachable");
-      }
-      if (!isGone) timer = window.setTimeout(look, EVERY);
-    };
-    look();
-    return () => {
-      isGone = true;
-      clearTimeout(timer);
-    };
-  }, []);
-  const told =
-    state === "unreachable" ? ["toolscout can't be reached: what is shown may be old"] : state && !state.ready ? ["Nothing can be searched yet", ...state.degraded] : (state?.degraded ?? []);
+export function Degraded({ vitals }: { vitals: Vitals | undefined }) {
+  const troubles = vitals?.troubles ?? [];
   return (
-    <div class="degraded" role="status" data-degraded={told.length > 0}>
-      {told.map((line) => (
-        <p key={line}>{line}</p>
+    <div class="degraded" role="status" data-degraded={troubles.length > 0}>
+      {troubles.map(({ part, why, servers = [] }) => (
+        <p key={part + why}>
+          <strong>{part}</strong>: {why}
+          {servers.length > 0 && ` (${servers.slice(0, 5).join(", ")}${servers.length > 5 ? ` and ${servers.length - 5} more` : ""})`}
+          {part === "servers" && (
+            <>
+              {" "}
+              <a href="/servers">See the servers</a>
+            </>
+          )}
+        </p>
       ))}
     </div>
   );

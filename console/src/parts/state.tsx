@@ -1,6 +1,6 @@
 // What a page shows while it has nothing else to: that it waits, what failed, that there is nothing.
 import type { ComponentChildren } from "preact";
-import type { ApiError } from "../api";
+import { askForLogin, type ApiError } from "../api";
 
 export function Waiting({ what }: { what: string }) {
   return (
@@ -11,6 +11,17 @@ export function Waiting({ what }: { what: string }) {
 }
 
 export function Failure({ error, again }: { error: ApiError; again?: () => void }) {
+  // Where one is asked at all, the login stands in place of the page: here one is asked for this alone.
+  if (error.status === 401) {
+    return (
+      <div class="state" role="alert">
+        <p>This is for whoever runs this toolscout.</p>
+        <button type="button" onClick={askForLogin}>
+          Log in
+        </button>
+      </div>
+    );
+  }
   return (
     <div class="state failure" role="alert">
       <p>{error.message}</p>

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::io::Write;
 use std::net::Ipv4Addr;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::super::browser;
 use super::LoginArgs;
 use crate::auth::{Callback, Login, PATIENCE};
 
@@ -45,7 +46,7 @@ pub async fn run(args: &LoginArgs) -> anyhow::Result<ExitCode> {
     if !login.scopes.is_empty() {
         writeln!(err, "{} asks for: {}", args.server, login.scopes.join(" "))?;
     }
-    let opened = !args.paste && !args.no_browser && open(&login.url);
+    let opened = !args.paste && !args.no_browser && browser::open(&login.url);
     let what = if opened { "a browser opens at" } else { "open this URL in a browser" };
     writeln!(err, "{what}:\n\n  {}\n", login.url)?;
     if args.paste {
@@ -125,19 +126,4 @@ fn read_pasted(state: String, answers: mpsc::Sender<Answer>) {
             }
         }
     });
-}
-
-/// Opens the browser of `$BROWSER`, or the desktop's; false where there is none.
-fn open(url: &Url) -> bool {
-    let named = std::env::var("BROWSER").ok().filter(|name| !name.is_empty());
-    let desktop = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-    let has_desktop = cfg!(target_os = "macos")
-        || ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
-    let program = named.or_else(|| has_desktop.then(|| desktop.to_owned()));
-    let Some(program) = program.and_then(|name| which::which(name).ok()) else {
-        return false;
-    };
-    let mut command = Command::new(program);
-    command.arg(url.as_str()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().is_ok()
 }

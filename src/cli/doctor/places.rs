@@ -10,10 +10,11 @@ use crate::access::keys::file::KeyFile;
 use crate::auth::Accounts;
 use crate::config::Config;
 use crate::index::snapshot;
+use crate::quality::History;
 use crate::roster::Entries;
 use crate::sealed::SealedError;
 use crate::serve::token::{AdminToken, TokenError};
-use crate::{learn, trust};
+use crate::{activity, learn, trust};
 
 /// With less room than this nothing is sure to be written.
 const FULL: u64 = 64 << 20;
@@ -46,6 +47,8 @@ pub(super) fn kept(config: &Config) -> Vec<Check> {
     if config.learn.is_some() {
         checks.push(learned(config));
     }
+    checks.push(evaluations(config));
+    checks.push(activity_check(config));
     checks.push(match Entries::open(config.clone()) {
         Ok(entries) => Check::ok("servers", format!("{} in all", entries.wanted().len())),
         Err(error) => Check::fail("servers", error.to_string(), "restore the file from a backup"),
@@ -127,6 +130,30 @@ fn learned(config: &Config) -> Check {
             &error,
             "it is set aside at the next start, and learning begins anew; restore it from a backup \
              to keep it",
+        ),
+    }
+}
+
+fn evaluations(config: &Config) -> Check {
+    match History::of(&config.data).check() {
+        Ok(0) => Check::ok("evaluations", "none yet"),
+        Ok(count) => Check::ok("evaluations", format!("{count} results")),
+        Err(error) => unusable(
+            "evaluations",
+            &error,
+            "it is set aside when the history is looked at, and that result is not in it",
+        ),
+    }
+}
+
+fn activity_check(config: &Config) -> Check {
+    match activity::file::load(&config.activity_path()) {
+        Ok(Some(kept)) => Check::ok("activity", format!("{} searches", kept.total.searches)),
+        Ok(None) => Check::ok("activity", "nothing was counted yet"),
+        Err(error) => unusable(
+            "activity",
+            &error,
+            "it is set aside at the next start, and searches are counted anew",
         ),
     }
 }

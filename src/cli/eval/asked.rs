@@ -8,21 +8,17 @@ use serde::Serialize;
 
 use crate::cli::local::Local;
 use crate::embed::EmbedError;
-use crate::eval::{Answered, LabelledQuery};
+use crate::eval::{self, LabelledQuery};
 use crate::index::Ranked;
 use crate::search::learned::Learned;
-use crate::search::{self, Features, Gauge, Hit, PartVectors, Query};
+use crate::search::{Features, Gauge, PartVectors, Query};
 
-/// How deep a run ranks.
-const DEPTH: usize = 100;
 /// Of how many tools of a ranking the features are written.
 const MEASURED: usize = 20;
 
 /// One query, ranked and answered.
 pub struct Asked {
-    /// The first [`DEPTH`] tools.
-    pub ranked: Vec<String>,
-    pub answered: Answered,
+    pub asked: eval::Asked,
     measured: Measured,
 }
 
@@ -55,7 +51,6 @@ impl Asked {
     ) -> Result<Self, EmbedError> {
         let index = &local.index;
         let ranking = local.rank(query, vectors, learned)?;
-        let served = search::answer(index, query, vectors, &ranking);
         let gauge = Gauge::new(index, vectors, &ranking);
         let measure = |ranked: &Ranked| {
             let id = index.catalog.tool(ranked.tool).id.as_str();
@@ -66,25 +61,13 @@ impl Asked {
                 features: gauge.features(ranked.tool).next(),
             }
         };
-        let slot = |hit: &Hit| {
-            std::iter::once(&hit.tool.id).chain(&hit.duplicates).map(ToString::to_string).collect()
-        };
         Ok(Self {
             measured: Measured {
                 id: labelled.id.clone(),
                 needs: labelled.relevant.as_ref().map(Vec::len),
                 hits: ranking.ranked.iter().take(MEASURED).map(measure).collect(),
             },
-            answered: Answered {
-                slots: served.hits.iter().map(slot).collect(),
-                no_good_match: served.no_good_match,
-            },
-            ranked: ranking
-                .ranked
-                .iter()
-                .take(DEPTH)
-                .map(|ranked| index.catalog.tool(ranked.tool).id.to_string())
-                .collect(),
+            asked: eval::Asked::of(index, query, vectors, &ranking),
         })
     }
 }

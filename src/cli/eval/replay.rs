@@ -123,7 +123,7 @@ fn ask(local: &Local, cases: &[Case<'_>], learned: Option<&Learned>) -> Result<R
     let asked = asked?;
     let queries: Vec<LabelledQuery> = cases.iter().map(|(query, ..)| (*query).clone()).collect();
     let (ranked, answered): (Vec<_>, Vec<_>) =
-        asked.into_iter().map(|asked| (asked.ranked, asked.answered)).unzip();
+        asked.into_iter().map(|one| (one.asked.ranked, one.asked.answered)).unzip();
     let served = AsServed::of(&queries, &answered);
     Ok((queries.into_iter().map(|query| query.id).zip(ranked).collect(), served))
 }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::shared::Shared;
+use crate::activity::Activity;
 use crate::auth::Accounts;
 use crate::catalog::ServerInfo;
 use crate::config::Config;
@@ -21,6 +22,7 @@ use crate::discover::follow::Follower;
 use crate::live::Live;
 use crate::live::indexer::Indexer;
 use crate::live::learner::Learner;
+use crate::quality::Evaluator;
 use crate::roster::{Entries, Reader, Roster};
 use crate::serve::admin::Admin;
 use crate::tool::ServerId;
@@ -37,6 +39,7 @@ pub struct Service {
     pub roster: Roster,
     pub crawler: Crawler,
     pub accounts: Accounts,
+    evaluator: Evaluator,
     follower: Follower,
     indexer: JoinHandle<()>,
     /// Where something is learned.
@@ -64,6 +67,9 @@ impl Service {
             entries.set_found(&registry, found);
         }
         let live = Live::new("the encoder is being loaded");
+        let (counted, queries) = (config.activity_path(), shared.queries);
+        let open = move || Activity::open(counted, queries);
+        live.count_in(tokio::task::spawn_blocking(open).await?);
         let mut indexer = Indexer::telling(live.clone(), Some(config.snapshot_path()), troubles);
         indexer.use_trust(config.trust.clone(), config.trust_path()).await?;
         indexer.use_profiles(config.profiles.clone()).await;
@@ -110,19 +116,23 @@ impl Service {
         roster.tell_profiles(move |profiles| shown.set_profiles(profiles));
         follower.start(&roster, shutdown);
         shared.rerank(&live);
+        let bench = shared.bench.clone();
+        let evaluator = Evaluator::new(live.clone(), &config.data, config.demo, bench);
         let index = indexer.run(received, vectors, threads, shutdown.clone());
         let indexer = tokio::spawn(index.in_current_span());
-        Ok(Self { live, roster, crawler, accounts, follower, indexer, learner })
+        Ok(Self { live, roster, crawler, accounts, evaluator, follower, indexer, learner })
     }
 
     /// What operators may change.
     pub fn admin(&self) -> Admin {
         let (roster, live) = (self.roster.clone(), self.live.clone());
-        Admin { roster, follower: self.follower.clone(), live }
+        let evaluator = self.evaluator.clone();
+        Admin { roster, follower: self.follower.clone(), live, evaluator }
     }
 
     /// Waits until the children are gone, and tokens and what was published are saved.
     pub async fn stopped(self) {
+        self.evaluator.close();
         if tokio::time::timeout(STOP, self.crawler.stopped()).await.is_err() {
             tracing::warn!("some servers did not end in {} s", STOP.as_secs());
         }

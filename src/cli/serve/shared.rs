@@ -1,5 +1,5 @@
-//! What all services of a process have together: the encoder, the reranker, and turns to start
-//! children.
+//! What all services of a process have together: the encoder, the reranker, turns to start children,
+//! the bench of evaluations, and the word on what is kept of queries.
 //!
 //! Invariant: it holds no credential, and nothing in it tells one service what another was asked.
 
@@ -10,12 +10,13 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::super::local::cached;
-use crate::config::{Config, EmbedConfig};
+use crate::config::{Config, EmbedConfig, Told};
 use crate::crawl::Turns;
 use crate::embed::cache::VectorCache;
 use crate::embed::lane::Lane;
 use crate::embed::{self, Cost, EmbedError, Embedder, Fixed};
 use crate::live::{Encoder, Live, Rerank};
+use crate::quality::Bench;
 
 /// Queries that are embedded at once where another machine does the work.
 const REMOTE_LANES: usize = 16;
@@ -28,6 +29,10 @@ pub struct Shared {
     rerank: watch::Receiver<Rerank>,
     /// How many children start at once, whosever they are.
     pub turns: Turns,
+    /// Where evaluations rank.
+    pub bench: Bench,
+    /// What is kept of queries.
+    pub queries: Told,
 }
 
 /// An encoder that was loaded, or why it was not.
@@ -41,7 +46,8 @@ impl Shared {
     /// Loads the models of `config` without keeping anyone waiting.
     pub fn load(config: &Config) -> Self {
         let turns = Turns::new(&config.crawl);
-        Self { encoder: load_encoder(config.clone()), rerank: load_reranker(config), turns }
+        let (encoder, rerank) = (load_encoder(config.clone()), load_reranker(config));
+        Self { encoder, rerank, turns, bench: Bench::default(), queries: config.audit.queries }
     }
 
     /// Has `live` embed its queries as soon as the encoder is there; gives the vectors of its tools,

@@ -18,7 +18,7 @@ use super::service::Service;
 use super::shared::Shared;
 use crate::config::{Config, ConfigErrors, Loaded, TenantConfig};
 use crate::roster::Roster;
-use crate::serve::{Logins, Observer, Rooms, Tenants};
+use crate::serve::{Logins, Observer, Rooms, Tenants, keep_activity};
 use crate::troubles::Troubles;
 
 /// Tenants that start at once: each reads its snapshot and builds an index.
@@ -243,8 +243,11 @@ impl Tenancy {
             }
         }
         reload::follow_files(watch, service.roster.clone(), stop.clone());
+        let counted = keep_activity(service.live.clone(), stop.clone());
+        let counted = tokio::spawn(counted.in_current_span());
         stop.cancelled().await;
         streams.cancel();
+        let _ = counted.await;
         service.stopped().await;
     }
 

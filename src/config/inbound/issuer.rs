@@ -59,7 +59,18 @@ pub(in super::super) struct RawIssuer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub introspection: Option<RawIntrospection>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub console: Option<RawConsole>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_private_addresses: Option<bool>,
+}
+
+/// `console` of one.
+#[derive(Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in super::super) struct RawConsole {
+    pub client_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
 }
 
 /// `introspection` of one.
@@ -97,8 +108,19 @@ pub struct IssuerConfig {
     pub tenant: Option<Mapped>,
     /// Where tokens that are no JWTs are asked about.
     pub introspection: Option<Introspection>,
+    /// How people log in there from the console.
+    pub console: Option<ConsoleLogin>,
     /// It may be at a private address.
     pub allow_private: bool,
+}
+
+/// How people log in there in their browser.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConsoleLogin {
+    /// What the console is there: a client without a secret.
+    pub client_id: String,
+    /// What is asked for, by the names that it has there.
+    pub scopes: Vec<String>,
 }
 
 /// A claim, and what its values mean here.
@@ -201,6 +223,19 @@ pub(super) fn resolve(
     let allow_private = raw.allow_private_addresses.unwrap_or(false);
     let introspection =
         (raw.introspection).and_then(|raw| introspection(raw, &place.at("introspection"), section));
+    let console = raw.console.and_then(|raw| {
+        let Some(client_id) = raw.client_id else {
+            section.errors.push(place.at("console").at("client_id").error(Problem::Needed));
+            return None;
+        };
+        // As other clients are told to ask for.
+        let usual = || {
+            let usual = [Scope::Search, Scope::Call];
+            let name = |scope| scopes.iter().find(|(_, ours)| **ours == scope);
+            usual.into_iter().filter_map(name).map(|(theirs, _)| theirs.clone()).collect()
+        };
+        Some(ConsoleLogin { client_id, scopes: raw.scopes.unwrap_or_else(usual) })
+    });
     let audience = raw.audience.or_else(|| resource.map(str::to_owned)).unwrap_or_default();
     let mapped = |claim: Option<String>, values| claim.map(|claim| Mapped { claim, values });
     Some(IssuerConfig {
@@ -214,6 +249,7 @@ pub(super) fn resolve(
         profile: mapped(raw.profile_claim, raw.profiles),
         tenant: mapped(raw.tenant_claim, raw.tenants),
         introspection,
+        console,
         allow_private,
     })
 }
@@ -282,6 +318,10 @@ pub(super) fn shown(config: &IssuerConfig) -> RawIssuer {
             client_id: Some(it.client_id.clone()),
             client_secret_env: Some("****".into()),
             client_secret_file: None,
+        }),
+        console: config.console.as_ref().map(|it| RawConsole {
+            client_id: Some(it.client_id.clone()),
+            scopes: Some(it.scopes.clone()),
         }),
         allow_private_addresses: config.allow_private.then_some(true),
     }

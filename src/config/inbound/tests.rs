@@ -55,6 +55,21 @@ fn an_issuer_has_what_it_needs_and_no_shared_secrets() {
     assert!(shown.contains("client_id = \"us\"") && !shown.contains("s3cret"), "{shown}");
     assert!(!format!("{:?}", loaded.config.auth).contains("s3cret"));
 
+    assert_eq!(issuer.console, None);
+
+    let console = |more| {
+        taken(&format!(
+            "[auth]\nresource = 'https://tools.test/mcp'\n[[auth.issuers]]\nurl = 'https://id.test'\n\
+             scopes = {{ 'tools:read' = 'search', 'tools:all' = 'admin' }}\n\
+             console = {{ client_id = 'page'{more} }}"
+        ))
+    };
+    let asks = |loaded: &Loaded| loaded.config.auth.issuers[0].console.clone().unwrap().scopes;
+    assert_eq!(asks(&console("")), ["tools:read"]);
+    let more = console(", scopes = ['tools:all', 'offline_access']");
+    assert_eq!(asks(&more), ["tools:all", "offline_access"]);
+    assert!(more.shown().unwrap().contains("client_id = \"page\""));
+
     let told = errors(
         "[auth]\n[[auth.issuers]]\nurl = 'ftp://id.test'\nalgorithms = ['HS256', 'none']\n\
          leeway = 'long'\nscopes = { a = 'everything' }\nprofiles = { a = 'b' }\n\

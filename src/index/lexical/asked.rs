@@ -24,6 +24,13 @@ pub struct Asked {
     pub(super) own: bool,
 }
 
+impl Asked {
+    /// The term, as the index has it.
+    pub fn term(&self) -> &str {
+        &self.term
+    }
+}
+
 impl Lexical {
     /// The terms that `query` asks for. One that it repeats is asked for once: long messages
     /// repeat themselves.

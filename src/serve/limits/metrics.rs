@@ -31,7 +31,7 @@ pub fn describe() {
     for reason in ["address", "full", "gave_way"] {
         counter!(REFUSED, "reason" => reason).increment(0);
     }
-    for kind in ["address", "caller", "failed_auth", "quota"] {
+    for kind in ["address", "caller", "failed_auth", "quota", "streams"] {
         counter!(LIMITED, "kind" => kind).increment(0);
     }
     for reason in ["full", "late", "early", "bodies"] {

@@ -19,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Who;
 use super::metrics::LIMITED;
+use crate::access::caller::Proof;
+use crate::access::keys::Book;
+use crate::serve::door::Door;
 use crate::serve::http::json;
 
 const FILE: &str = "quotas.json";
@@ -134,12 +137,28 @@ pub struct QuotaList {
     resets_s: u64,
     /// Calls by caller: `tenant:proof:name`, or `address:…` where nobody is asked.
     spent: BTreeMap<String, u64>,
+    /// What the keys among these callers are called.
+    names: BTreeMap<String, String>,
 }
 
 /// `GET /v1/admin/quotas`
-pub async fn list(Extension(quotas): Extension<Quotas>) -> Response {
+pub async fn list(
+    Extension(quotas): Extension<Quotas>,
+    Extension(door): Extension<Door>,
+) -> Response {
     let now = now();
-    json(&QuotaList { resets_s: DAY - now.as_secs() % DAY, spent: quotas.today(now).spent.clone() })
+    let spent = quotas.today(now).spent.clone();
+    let names = door.keys().map(|keys| names(&spent, &keys.book())).unwrap_or_default();
+    json(&QuotaList { resets_s: DAY - now.as_secs() % DAY, spent, names })
+}
+
+/// The names of those that are keys of the book, by caller.
+fn names(spent: &BTreeMap<String, u64>, book: &Book) -> BTreeMap<String, String> {
+    let name = |who: &String| {
+        let (_, id) = who.split_once(&format!(":{:?}:", Proof::Key))?;
+        Some((who.clone(), book.get(id)?.name.clone()))
+    };
+    spent.keys().filter_map(name).collect()
 }
 
 fn now() -> Duration {
@@ -221,8 +240,6 @@ mod tests {
 
     #[test]
     fn names_of_two_kinds_or_tenants_are_two_callers() {
-        use crate::access::caller::Proof;
-
         let folder = tempfile::tempdir().unwrap();
         let quotas = Quotas::open(folder.path());
         let who = |tenant: Option<&str>, proof, name: &str| Who::Caller {

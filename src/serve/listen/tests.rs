@@ -204,3 +204,44 @@ async fn heads_are_bounded() {
     assert_eq!(status(format!("x: {}\r\n", "y".repeat(20_000))).await, "431");
     assert_eq!(status("x: y\r\n".repeat(20)).await, "431");
 }
+
+#[tokio::test]
+async fn while_there_is_too_much_to_do_the_rest_is_told_so_at_the_entrance() {
+    let (arrived, go) = (Arc::new(Notify::new()), Arc::new(tokio::sync::Semaphore::new(0)));
+    let (told, wait) = (Arc::clone(&arrived), Arc::clone(&go));
+    let work = async move |_still_there: Request| {
+        told.notify_one();
+        let _ = wait.acquire().await;
+        "done"
+    };
+    let app = Router::new().route("/v1/search", get(work)).route("/livez", get(async || "lives"));
+    let limits = Limits::none();
+    limits.press();
+    let reception = Reception::of(&LimitsConfig::default(), limits, patience(LONG), None);
+    let (address, _shutdown, _task) = start_with(app, reception).await;
+    let ask = async |path: &str, more: &str| {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{more}\r\n");
+        send(address, &head).await
+    };
+
+    let mut at_work = Vec::new();
+    for _ in 0..8 {
+        at_work.push(ask("/v1/search", "").await);
+        arrived.notified().await;
+    }
+    let refused = rest(ask("/v1/search", "x-request-id: mine\r\n").await).await;
+    let lives = rest(ask("/livez", "").await).await;
+    let other = ask("/v1/search", "authorization: Bearer another\r\n").await;
+    arrived.notified().await;
+
+    let (head, body) = refused.split_once("\r\n\r\n").unwrap();
+    let head: Vec<_> = head.lines().filter(|line| !line.starts_with("date: ")).collect();
+    insta::assert_snapshot!(format!("{}\n\n{body}", head.join("\n")));
+    assert!(lives.ends_with("lives"), "{lives}");
+    // And who was let in is answered.
+    go.add_permits(9);
+    for socket in at_work.into_iter().chain([other]) {
+        let answer = rest(socket).await;
+        assert!(answer.ends_with("done"), "{answer}");
+    }
+}

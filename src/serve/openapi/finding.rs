@@ -11,7 +11,7 @@ use super::super::wire::{BatchAnswer, SearchRequest};
 use super::operations::{many, query, switch};
 use super::{Operation, Schemas};
 use crate::format::{Family, Format};
-use crate::search::MAX_LIMIT;
+use crate::search::{Arms, MAX_LIMIT};
 
 pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let mut operations = vec![search(schemas), search_many(schemas), select(schemas)];
@@ -39,6 +39,11 @@ fn search(schemas: &mut Schemas) -> Operation {
             many("server", "Only tools of this server; repeatable", false),
             switch("explain", "Say of each tool how it came to its place"),
             query("why", "A tool's id: say why it stands where it does, found or not", &text()),
+            query(
+                "arm",
+                "Which arms rank, to see what each of them does; without it both",
+                &schemas.read::<Arms>(),
+            ),
             switch("debug", "Say what each stage of the search took and found; for operators"),
             switch("read_only", "Only tools that say, or do not say, that they change nothing"),
             switch("destructive", "Only tools that may, or do not, delete or overwrite"),

@@ -8,23 +8,22 @@ use super::super::admin::registry::{ApproveServer, Registries};
 use super::super::admin::{ConfigStatus, Done, NewServer};
 use super::super::decide::{Decide, DecidedList, PendingList};
 use super::super::health::{Alive, Health, Ready};
-use super::super::http;
+use super::super::http::{self, VIEWS};
 use super::super::learned::{Feedback, FeedbackTaken, Forgotten, LearnedPage};
-use super::super::limits::quota::QuotaList;
 use super::super::manifest::{Manifest, ServerCard};
 use super::super::profiles::ProfileList;
+use super::super::rows::{MAX_ROWS, RowPage};
 use super::super::switches::{LogSwitches, SwitchLog};
 use super::super::tenants::TenantList;
-use super::super::trust::{ChangePage, FindingPage};
 use super::super::wire::{CallAnswer, CallRequest, IndexStatus, KnownTool, ServerList, ToolPage};
-use super::{Operation, Schemas, finding, keys, map};
+use super::{Operation, Schemas, activity, console, definitions, evals, finding, keys, map};
 use crate::roster::Reload;
 
 pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let mut operations = finding::operations(schemas);
     operations.extend(api(schemas));
     operations.extend(map::operations(schemas));
-    operations.extend(definitions(schemas));
+    operations.extend(definitions::operations(schemas));
     operations.extend(logins());
     operations.extend(ops(schemas));
     operations.extend(admin(schemas));
@@ -33,34 +32,46 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     operations.push(profiles(schemas));
     operations.push(tenants(schemas));
     operations.extend(keys::operations(schemas));
-    operations.push(quotas(schemas));
+    operations.extend(evals::operations(schemas));
+    operations.extend(activity::operations(schemas));
     operations.extend(learned(schemas));
+    operations.extend(console::operations(schemas));
     operations
 }
 
 fn api(schemas: &mut Schemas) -> Vec<Operation> {
-    let limit = json!({ "type": "integer", "minimum": 1, "maximum": http::MAX_PAGE });
+    let limit = json!({ "type": "integer", "minimum": 1, "maximum": MAX_ROWS });
+    let pages = [schemas.written::<ToolPage<'_>>(), schemas.written::<RowPage<'_>>()];
     vec![
         Operation {
             parameters: vec![
                 many("server", "Only tools of this server; repeatable", false),
                 query("cursor", "next_cursor of the page before", &json!({ "type": "string" })),
-                query("limit", "Tools in the page; without it 100", &limit),
+                query(
+                    "limit",
+                    "Tools in the page; without it 100, at most 1,000, of rows 5,000",
+                    &limit,
+                ),
+                query("view", "How: with definitions, or in rows", &json!({ "enum": VIEWS })),
             ],
             problems: &[400],
             ..Operation::get(
                 "/v1/tools",
                 "listTools",
                 "All tools, by id",
-                schemas.written::<ToolPage<'_>>(),
+                json!({ "anyOf": pages }),
             )
         },
         Operation {
-            parameters: vec![json!({
-                "in": "path", "name": "id", "required": true, "schema": { "type": "string" },
-                "description": "server/name, the slash percent-encoded or not; or the tool's name in a \
-                    model API",
-            })],
+            parameters: vec![
+                json!({
+                    "in": "path", "name": "id", "required": true, "schema": { "type": "string" },
+                    "description": "server/name, the slash percent-encoded or not; or the tool's name in \
+                        a model API",
+                }),
+                switch("earlier", "Also the definitions that were served before"),
+                switch("near", "Also the tools that say nearly the same"),
+            ],
             problems: &[400, 404],
             ..Operation::get(
                 "/v1/tools/{id}",
@@ -308,19 +319,6 @@ fn profiles(schemas: &mut Schemas) -> Operation {
 }
 
 /// And this.
-fn quotas(schemas: &mut Schemas) -> Operation {
-    Operation {
-        problems: &[401],
-        ..Operation::get(
-            "/v1/admin/quotas",
-            "listQuotas",
-            "The calls that callers with a quota have made today (UTC)",
-            schemas.written::<QuotaList>(),
-        )
-    }
-}
-
-/// And this.
 fn tenants(schemas: &mut Schemas) -> Operation {
     Operation {
         problems: &[401],
@@ -379,47 +377,6 @@ fn learned(schemas: &mut Schemas) -> Vec<Operation> {
                 "forgetLearned",
                 "Erase what was learned: that which the parameters name, or all of it",
                 schemas.written::<Forgotten>(),
-            )
-        },
-    ]
-}
-
-/// What operators are told of definitions.
-fn definitions(schemas: &mut Schemas) -> Vec<Operation> {
-    let limit = json!({ "type": "integer", "minimum": 1, "maximum": http::MAX_PAGE });
-    vec![
-        Operation {
-            parameters: vec![
-                query(
-                    "since",
-                    "Only events after this number; without it from the oldest that is kept",
-                    &json!({ "type": "integer", "minimum": 0 }),
-                ),
-                many("server", "Only what happened to this server; repeatable", false),
-                query("limit", "Events in the page; without it 100", &limit),
-            ],
-            problems: &[400],
-            ..Operation::get(
-                "/v1/changes",
-                "listChanges",
-                "What happened to definitions, oldest first",
-                schemas.written::<ChangePage>(),
-            )
-        },
-        Operation {
-            parameters: vec![
-                many("server", "Only tools of this server; repeatable", false),
-                many("rule", "Only findings of this rule; repeatable", false),
-                many("level", "Only findings of this level: note, warn, quarantine", false),
-                query("cursor", "next_cursor of the page before", &json!({ "type": "string" })),
-                query("limit", "Tools in the page; without it 100", &limit),
-            ],
-            problems: &[400],
-            ..Operation::get(
-                "/v1/findings",
-                "listFindings",
-                "What is odd in definitions, served or held, by tool",
-                schemas.written::<FindingPage>(),
             )
         },
     ]

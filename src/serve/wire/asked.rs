@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::super::formats::Wants;
 use super::super::problem::Problem;
 use crate::format::{Call, Family, Format};
-use crate::search::{MAX_PHRASINGS, Query};
+use crate::search::{Arms, MAX_PHRASINGS, Query};
 use crate::tool::hints::HintFilter;
 use crate::tool::{ServerId, ToolId};
 
@@ -90,6 +90,9 @@ pub struct SearchRequest {
     /// The id of a tool: say why it stands where it does, found or not.
     #[serde(default)]
     pub why: Option<String>,
+    /// Which arms rank; to see what each of them does.
+    #[serde(default)]
+    pub arm: Arms,
     /// Say what each stage of the search took and found; for operators.
     #[serde(default)]
     pub debug: bool,
@@ -176,7 +179,7 @@ impl SearchRequest {
         wants.check()?;
         let Some(batch) = self.batch else {
             let query = need.into_query(self.explain, self.why.as_deref())?;
-            return Ok(Asked::One(query, wants));
+            return Ok(Asked::One(Query { arms: self.arm, ..query }, wants));
         };
         if wants.call != Call::default() {
             return Err(Problem::invalid("tool_use_id and call_id go with one need, not a batch"));
@@ -205,7 +208,7 @@ impl SearchRequest {
             wants
                 .check()
                 .and_then(|()| item.into_query(self.explain, self.why.as_deref()))
-                .map(|query| (query, wants))
+                .map(|query| (Query { arms: self.arm, ..query }, wants))
                 .map_err(|problem| problem.within(&format!("batch[{at}]")))
         });
         queries.collect::<Result<_, _>>().map(Asked::Batch)

@@ -1,0 +1,59 @@
+// What a tool takes, as a table.
+interface Schema {
+  type?: string | string[];
+  description?: string;
+  enum?: unknown[];
+  const?: unknown;
+  default?: unknown;
+  items?: Schema;
+  properties?: Record<string, Schema>;
+  required?: unknown;
+  $ref?: string;
+  anyOf?: Schema[];
+  oneOf?: Schema[];
+}
+
+export function Parameters({ schema }: { schema: object | undefined }) {
+  const { properties, required } = (schema ?? {}) as Schema;
+  const all = Object.entries(properties && typeof properties === "object" ? properties : {});
+  const needed = new Set(Array.isArray(required) ? required : []);
+  if (!all.length) return <p class="small">It takes none.</p>;
+  return (
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">Name</th>
+          <th scope="col">Type</th>
+          <th scope="col">What it is</th>
+        </tr>
+      </thead>
+      <tbody>
+        {all.map(([name, of]) => (
+          <tr key={name}>
+            <td>
+              <code>{name}</code>
+              {needed.has(name) && <div class="small">required</div>}
+            </td>
+            <td class="small">{kind(of)}</td>
+            <td>
+              {typeof of?.description === "string" ? of.description : ""}
+              {of?.default !== undefined && <div class="small">without it {JSON.stringify(of.default)}</div>}
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+/** Of a schema in a few words; it may be anything. */
+function kind(schema: Schema | undefined): string {
+  if (typeof schema !== "object" || schema === null) return "anything";
+  if (Array.isArray(schema.enum)) return schema.enum.map((value) => JSON.stringify(value)).join(" | ");
+  if (schema.const !== undefined) return JSON.stringify(schema.const);
+  const either = schema.anyOf ?? schema.oneOf;
+  if (Array.isArray(either)) return either.map(kind).join(" | ");
+  if (schema.type === "array") return `list of ${kind(schema.items)}`;
+  if (schema.type !== undefined) return [schema.type].flat().join(" | ");
+  return typeof schema.$ref === "string" ? (schema.$ref.split("/").pop() ?? "object") : schema.properties ? "object" : "anything";
+}

@@ -1,0 +1,239 @@
+// A tool that was found: what it is, and how it came to its place.
+import { useId } from "preact/hooks";
+import type { Config } from "./asked";
+import type { Definition, Explain, Hit, Schema } from "./answer";
+import { Copies, ofTool } from "./copy";
+import type { Server } from "./filters";
+import { Marked } from "./marked";
+
+interface Props {
+  hit: Hit;
+  place: number;
+  asked: Config;
+  server: Server | undefined;
+  /** Seconds since its server was listed, if that failed since. */
+  stale: number | undefined;
+  /** The best scores of the answer's tools, which the bars are measured against. */
+  most: Most;
+  isOpen: boolean;
+  toggle: () => void;
+  askWhy: (id: string) => void;
+}
+
+export function HitCard({ hit, place, asked, server, stale, most, isOpen, toggle, askWhy }: Props) {
+  const id = useId();
+  const words = hit.explain?.words ?? {};
+  const { definition } = hit;
+  const title = definition.title ?? definition.annotations?.title;
+  return (
+    <li class="hit" data-tool-id={hit.id}>
+      <div class="hit-head">
+        <span class="place" aria-hidden="true">
+          {place}
+        </span>
+        <h2>
+          <button type="button" class="hit-open" aria-expanded={isOpen} aria-controls={id} onClick={toggle}>
+            <Marked text={hit.name} words={words.name} />
+          </button>
+        </h2>
+        <span class="hit-server">
+          <Marked text={hit.server} words={words.server} />
+          {stale !== undefined ? <span class="badge warn">stale: listed {ago(stale)}</span> : server && <span class="small"> listed {ago(server.age_s)}</span>}
+        </span>
+        <span class="hit-facts">
+          {hit.explain?.exact_name && <span class="badge good">exact name</span>}
+          {hit.pinned && <span class="badge">pinned</span>}
+          {hit.reduced && <span class="badge warn">shortened</span>}
+          <span class="small number">{percent(hit.confidence)} sure</span>
+          {hit.tokens !== undefined && <span class="small number">{hit.tokens.toLocaleString("en")} tokens</span>}
+        </span>
+      </div>
+      <div class="hit-body">
+        <div class="grow">
+          {title && title !== hit.name && (
+            <p class="hit-title">
+              <Marked text={title} words={words.title} />
+            </p>
+          )}
+          <p class={isOpen ? "hit-description" : "hit-description cut"}>
+            <Marked text={definition.description ?? "It says nothing of itself."} words={words.description} />
+          </p>
+          {!isOpen && <ParamNames definition={definition} words={words.params} />}
+          {hit.duplicates && (
+            <p class="small">
+              The same tool: <code>{hit.duplicates.join(", ")}</code>
+            </p>
+          )}
+        </div>
+        <Arms explain={hit.explain} score={hit.score} most={most} />
+      </div>
+      <div id={id} class="hit-more">
+        {isOpen && (
+          <>
+            <Params definition={definition} words={words.params} />
+            <Matched words={words} />
+            {hit.reduced && <p class="small">{hit.reduced}</p>}
+            <Copies label="Copy" copies={ofTool(asked, hit.id, definition)} />
+            <p class="row">
+              <button type="button" onClick={() => askWhy(hit.id)}>
+                Why is it here?
+              </button>
+              <a href={`/catalog?tool=${encodeURIComponent(hit.id)}`}>In the catalog</a>
+            </p>
+            <h3>Definition</h3>
+            <pre tabIndex={0} aria-label={`Definition of ${hit.id}`}>
+              {JSON.stringify(definition, null, 2)}
+            </pre>
+          </>
+        )}
+      </div>
+    </li>
+  );
+}
+
+/** The best score of each arm. */
+export interface Most {
+  lexical: number;
+  score: number;
+}
+
+export function mostOf(hits: Hit[]): Most {
+  const most = (of: (hit: Hit) => number | undefined) => Math.max(1e-6, ...hits.map((hit) => of(hit) ?? 0));
+  return { lexical: most((hit) => hit.explain?.lexical?.score), score: most((hit) => hit.score) };
+}
+
+export function Arms({ explain, score, most }: { explain: Pick<Explain, "lexical" | "dense" | "reranked" | "learned" | "boost"> | undefined; score: number | undefined; most: Most }) {
+  const { lexical, dense, reranked, learned, boost } = explain ?? {};
+  return (
+    <dl class="arms">
+      <Bar arm="words" name="Words" share={(lexical?.score ?? 0) / most.lexical} text={lexical ? `${ordinal(lexical.rank)}, ${lexical.score.toFixed(2)}` : "no match"} />
+      <Bar arm="meaning" name="Meaning" share={dense?.score ?? 0} text={dense ? `${ordinal(dense.rank)}, ${dense.score.toFixed(2)}` : "–"} />
+      {reranked && <Bar arm="reranked" name="Reranked" share={1 / reranked.rank} text={`${ordinal(reranked.rank)}, ${reranked.score.toFixed(2)}`} />}
+      {learned && <Bar arm="learned" name="Learned" share={learned.lift} text={`+${learned.lift.toFixed(2)}, from ${learned.evidence} ${learned.evidence === 1 ? "use" : "uses"}`} />}
+      {score !== undefined && <Bar arm="score" name="Together" share={score / most.score} text={score.toFixed(2) + (boost === undefined ? "" : `, boosted × ${boost}`)} />}
+    </dl>
+  );
+}
+
+/** A bar is a picture of the text beside it. */
+export function Bar({ arm, name, share, text }: { arm: string; name: string; share: number; text: string }) {
+  return (
+    <div class={`bar ${arm}`}>
+      <dt>{name}</dt>
+      <dd>
+        <span class="track" aria-hidden="true">
+          <span style={{ width: `${100 * Math.max(0, Math.min(1, share))}%` }} />
+        </span>
+        <span class="number">{text}</span>
+      </dd>
+    </div>
+  );
+}
+
+function ParamNames({ definition, words }: { definition: Definition; words: string[] | undefined }) {
+  const names = Object.keys(definition.inputSchema?.properties ?? {});
+  if (!names.length) return null;
+  return (
+    <p class="small params">
+      {names.map((name) => (
+        <code key={name}>
+          <Marked text={name} words={words} />
+        </code>
+      ))}
+    </p>
+  );
+}
+
+export function Params({ definition, words }: { definition: Definition; words: string[] | undefined }) {
+  const { properties = {}, required = [] } = definition.inputSchema ?? {};
+  if (!Object.keys(properties).length) return <p class="small">It takes no parameters.</p>;
+  return (
+    <div class="params-table">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Parameter</th>
+            <th scope="col">Type</th>
+            <th scope="col">What it is</th>
+          </tr>
+        </thead>
+        <tbody>
+          {Object.entries(properties).map(([name, schema]) => (
+            <tr key={name}>
+              <th scope="row">
+                <code>
+                  <Marked text={name} words={words} />
+                </code>
+                {required.includes(name) && <span class="small"> required</span>}
+              </th>
+              <td class="small">{typeOf(schema)}</td>
+              <td>
+                <Marked text={schema?.description ?? ""} words={words} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+const FIELDS: Record<string, string> = {
+  name: "name",
+  title: "title",
+  description: "description",
+  params: "parameters",
+  server: "server",
+  server_description: "server’s description",
+};
+
+export function fieldName(field: string): string {
+  return FIELDS[field] ?? field;
+}
+
+export function Matched({ words }: { words: Record<string, string[]> }) {
+  const fields = Object.keys(FIELDS).filter((field) => words[field]?.length);
+  if (!fields.length) return <p class="small">None of its words is in the query: it was found by its meaning.</p>;
+  return (
+    <dl class="matched">
+      {fields.map((field) => (
+        <div key={field}>
+          <dt>{fieldName(field)}</dt>
+          <dd>
+            {words[field]?.map((word) => (
+              <mark key={word}>{word}</mark>
+            ))}
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function typeOf(schema: Schema | undefined): string {
+  if (!schema || typeof schema !== "object") return "any";
+  if (schema.enum) return `one of ${schema.enum.length}`;
+  const type = Array.isArray(schema.type) ? schema.type.join(" or ") : (schema.type ?? "any");
+  return type === "array" && schema.items ? `list of ${typeOf(schema.items)}` : type;
+}
+
+export function percent(share: number): string {
+  return `${Math.round(100 * share)} %`;
+}
+
+export function ordinal(rank: number): string {
+  const teens = rank % 100;
+  const end = teens > 10 && teens < 14 ? "th" : (["th", "st", "nd", "rd"][rank % 10] ?? "th");
+  return `${rank.toLocaleString("en")}${end}`;
+}
+
+export function ago(seconds: number | null): string {
+  if (seconds === null) return "never";
+  const units = [
+    ["d", 86_400],
+    ["h", 3_600],
+    ["min", 60],
+  ] as const;
+  const unit = units.find(([, size]) => seconds >= size);
+  return unit ? `${Math.floor(seconds / unit[1])} ${unit[0]} ago` : `${seconds} s ago`;
+}

@@ -1,0 +1,110 @@
+// One server: how it does, what is wrong with it and what to do about that.
+import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
+import type { LiveServer } from "../../live";
+import { count } from "../../parts/count";
+import { day, span } from "../../parts/time";
+import { act, type Said } from "./act";
+import { Held } from "./held";
+import { STATES, era } from "./states";
+
+export function ServerDetail({ server, now, close }: { server: LiveServer; now: number; close: () => void }) {
+  const [said, setSaid] = useState<Said>();
+  const [isBusy, setIsBusy] = useState(false);
+  const { word, kind, means } = STATES[server.state];
+  const path = `/v1/admin/servers/${encodeURIComponent(server.id)}`;
+  const run = async (what: string, then: (answer: { login_url?: string }) => string) => {
+    setIsBusy(true);
+    setSaid(await act("POST", `${path}/${what}`, undefined, then));
+    setIsBusy(false);
+  };
+  const login = () =>
+    run("login", ({ login_url }) => {
+      // A window that is opened after waiting may be kept back: then there is the link.
+      if (login_url) window.open(login_url, "_blank", "noopener");
+      return login_url ? "The login goes on in another window." : "There is no login to begin.";
+    });
+  const isIdle = server.state === "paused" || server.state === "disabled" || server.state === "pending_approval";
+  return (
+    <article class="card">
+      <header class="row">
+        <h2 class="grow">{server.title ?? server.id}</h2>
+        <button type="button" class="quiet" aria-label="Back to the list" onClick={close}>
+          ✕
+        </button>
+      </header>
+      <p>
+        <span class={`badge ${kind}`}>{word}</span> <span class="small">{means}</span>
+      </p>
+      {server.error && (
+        <div class="server-error" role="alert">
+          {server.error}
+        </div>
+      )}
+      <div class="row">
+        {server.state === "auth_required" && server.login_url ? (
+          <a class="button" href={server.login_url} target="_blank" rel="noopener">
+            Log in
+          </a>
+        ) : (
+          server.state === "auth_required" && (
+            <button type="button" class="main" disabled={isBusy} onClick={login}>
+              Log in
+            </button>
+          )
+        )}
+        <button type="button" disabled={isBusy || isIdle} onClick={() => run("refresh", () => "It is being crawled.")}>
+          Crawl now
+        </button>
+        {server.state === "paused" ? (
+          <button type="button" disabled={isBusy} onClick={() => run("resume", () => "Its crawls go on.")}>
+            Resume
+          </button>
+        ) : (
+          <button type="button" disabled={isBusy || isIdle} onClick={() => run("pause", () => "Its crawls are paused; its tools stay.")}>
+            Pause
+          </button>
+        )}
+        <a class="button" href={`/catalog?server=${encodeURIComponent(server.id)}`}>
+          Its tools
+        </a>
+      </div>
+      <div role="status" class={said?.isBad ? "failure" : ""} data-said>
+        {said?.text}
+      </div>
+      <dl class="facts">
+        <Fact name="Id">
+          <code>{server.id}</code>
+        </Fact>
+        <Fact name="Transport">{server.transport}</Fact>
+        <Fact name="Protocol">{era(server)}</Fact>
+        <Fact name="Tools">{server.tools === null ? "not known" : server.tools.toLocaleString("en")}</Fact>
+        <Fact name="Last crawl">{server.listedAt === undefined ? "none yet" : <span title={day(server.listedAt)}>{span(now - server.listedAt)} ago</span>}</Fact>
+        <Fact name="Next crawl">{server.nextAt === undefined ? "none is due" : server.nextAt <= now ? "now" : `in ${span(server.nextAt - now)}`}</Fact>
+        {server.ttl_s !== undefined && <Fact name="Listing holds">{span(1000 * server.ttl_s)}, it says</Fact>}
+        {server.private && <Fact name="For whom">whoever has these credentials</Fact>}
+        {server.suspicious > 0 && <Fact name="Odd definitions">{server.suspicious.toLocaleString("en")}</Fact>}
+      </dl>
+      {server.defects && server.defects.length > 0 && (
+        <details>
+          <summary>{count(server.defects.length, "defect")} in its listing</summary>
+          <ul>
+            {server.defects.map((defect) => (
+              <li key={defect}>{defect}</li>
+            ))}
+          </ul>
+        </details>
+      )}
+      {server.held + server.quarantined > 0 && <Held server={server.id} held={server.held + server.quarantined} />}
+    </article>
+  );
+}
+
+export function Fact({ name, children }: { name: string; children: ComponentChildren }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}

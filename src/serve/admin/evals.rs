@@ -1,0 +1,189 @@
+//! `/v1/admin/evals`: the search scored on labelled queries, in the background.
+//!
+//! Invariant: an operator sees what was evaluated for their own service alone; nothing is done on the
+//! runtime's threads, and no route waits for an evaluation.
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, post};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::super::http::{Params, json};
+use super::super::problem::Problem;
+use super::{Admin, Done};
+use crate::eval::Metric;
+use crate::quality::{Evaluator, MOST_BYTES, QualityError, QueryFile, Status, Wanted};
+use crate::search::Arms;
+
+/// Where evaluations begin.
+pub const PATH: &str = "/v1/admin/evals";
+/// The largest body there: a query file of the most bytes, with what JSON adds to it.
+pub const MAX_BODY_BYTES: usize = MOST_BYTES + MOST_BYTES / 4;
+/// What a file without a name is called.
+const NAMELESS: &str = "queries";
+
+/// An evaluation that is to begin.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewEval {
+    /// The query file itself, as `toolscout eval` reads it: a JSON object a line.
+    #[serde(default)]
+    queries: Option<String>,
+    /// In its place, the name of a file that is offered.
+    #[serde(default)]
+    file: Option<String>,
+    /// What it is called; absent, as the file.
+    #[serde(default)]
+    name: Option<String>,
+    /// How many tools an answer has; absent, as for a caller who names no limit.
+    #[serde(default)]
+    limit: Option<usize>,
+    /// Which arms rank; absent, both.
+    #[serde(default)]
+    arms: Arms,
+}
+
+/// Every evaluation.
+#[derive(Serialize, JsonSchema)]
+pub struct EvalList {
+    /// The newest first.
+    evals: Vec<Status>,
+}
+
+/// What can be evaluated without sending it.
+#[derive(Serialize, JsonSchema)]
+pub struct QueryFileList {
+    /// The demo's first, then by name.
+    files: Vec<QueryFile>,
+}
+
+/// `POST /v1/admin/evals`, with a bound of its own on the body.
+pub(super) fn create_route() -> MethodRouter<Admin> {
+    post(create).layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+}
+
+/// `GET /v1/admin/evals`
+pub(super) async fn list(State(admin): State<Admin>) -> Result<Response, Problem> {
+    let list = ask(admin, |evaluator| Ok(EvalList { evals: evaluator.list() })).await?;
+    Ok(json(&list))
+}
+
+/// `GET /v1/admin/evals/files`
+pub(super) async fn files(State(admin): State<Admin>) -> Result<Response, Problem> {
+    let list = ask(admin, |evaluator| Ok(QueryFileList { files: evaluator.files() })).await?;
+    Ok(json(&list))
+}
+
+/// `POST /v1/admin/evals`
+async fn create(
+    State(admin): State<Admin>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let body = body?;
+    let new: NewEval = serde_json::from_slice(&body).map_err(|error| {
+        Problem::invalid(format!("the body is no evaluation to begin: {error}"))
+    })?;
+    let begun = ask(admin, move |evaluator| {
+        drop(body);
+        let NewEval { queries, file, name, limit, arms } = new;
+        let (usual, queries) = match (queries, file) {
+            (Some(text), None) => {
+                let name = name.as_deref().unwrap_or(NAMELESS);
+                (NAMELESS.to_owned(), Evaluator::text(name, &text)?)
+            }
+            (None, Some(file)) => {
+                let queries = evaluator.file(&file)?;
+                (file, queries)
+            }
+            _ => return Ok(None),
+        };
+        let name = name.filter(|name| !name.trim().is_empty()).unwrap_or(usual);
+        evaluator.begin(Wanted { name, queries, limit, arms }).map(Some)
+    });
+    let Some(begun) = begun.await? else {
+        return Err(Problem::invalid("send queries, or name a file that is offered: one of both"));
+    };
+    Ok((StatusCode::ACCEPTED, json(&begun)).into_response())
+}
+
+/// `GET /v1/admin/evals/{id}`
+pub(super) async fn show(
+    State(admin): State<Admin>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path(id) = path?;
+    Ok(json(&ask(admin, move |evaluator| evaluator.show(&id)).await?))
+}
+
+/// `DELETE /v1/admin/evals/{id}`
+pub(super) async fn remove(
+    State(admin): State<Admin>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path(id) = path?;
+    let done = ask(admin, move |evaluator| {
+        evaluator.remove(&id)?;
+        Ok(Done { id, done: "removed" })
+    });
+    Ok(json(&done.await?))
+}
+
+/// `GET /v1/admin/evals/{id}/compare`
+pub(super) async fn compare(
+    State(admin): State<Admin>,
+    path: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let Path(id) = path?;
+    let params = Params::parse(query.as_deref(), &["baseline", "metric"])?;
+    let baseline = params.one("baseline")?.map(str::to_owned);
+    let baseline =
+        baseline.ok_or_else(|| Problem::invalid("name what to compare with: ?baseline=ID"))?;
+    let metric = match params.one("metric")? {
+        None => Metric::Recall5,
+        Some(name) => {
+            Metric::ALL.into_iter().find(|metric| metric.name() == name).ok_or_else(|| {
+                let known = Metric::ALL.map(Metric::name).join(", ");
+                Problem::invalid(format!("metric must be one of {known}"))
+            })?
+        }
+    };
+    Ok(json(&ask(admin, move |evaluator| evaluator.compare(&baseline, &id, metric)).await?))
+}
+
+/// On a thread that may wait: files are read, and comparing takes its time.
+async fn ask<T: Send + 'static>(
+    admin: Admin,
+    ask: impl FnOnce(&Evaluator) -> Result<T, QualityError> + Send + 'static,
+) -> Result<T, Problem> {
+    let asked = tokio::task::spawn_blocking(move || ask(&admin.evaluator)).await;
+    Ok(asked.map_err(|_| Problem::internal())??)
+}
+
+impl From<QualityError> for Problem {
+    fn from(error: QualityError) -> Self {
+        let (status, code) = match &error {
+            QualityError::Queries(_) | QualityError::NoQuery(_) => {
+                (StatusCode::BAD_REQUEST, "invalid-queries")
+            }
+            QualityError::TooMuch { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-many-queries"),
+            QualityError::Limit(_) => (StatusCode::BAD_REQUEST, "limit-out-of-range"),
+            QualityError::NoFile(_) => (StatusCode::NOT_FOUND, "unknown-file"),
+            QualityError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown-eval"),
+            QualityError::NotDone(_) => (StatusCode::CONFLICT, "not-done"),
+            QualityError::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not-ready"),
+            QualityError::Full => (StatusCode::TOO_MANY_REQUESTS, "too-many-evals"),
+            QualityError::Unread(..) | QualityError::NoThread(_) | QualityError::Kept(_) => {
+                tracing::error!("{error}");
+                let told = "the data folder can't be read or written, or the system gives no thread: \
+                            the log says which";
+                return Self::new(StatusCode::INTERNAL_SERVER_ERROR, "not-kept", told);
+            }
+        };
+        Self::new(status, code, error.to_string())
+    }
+}

@@ -1,0 +1,408 @@
+//! `GET /v1/events`: what is published, told as it happens: generations, and servers' states.
+//!
+//! Invariant: a stream tells what its caller could ask for and nothing else, begins with all of it,
+//! and says the same thing once; what happens faster than [`GAP`] is told together. Nothing is made
+//! ahead of a reader, so a slow one costs no memory. There are at most [`MOST`] streams, [`MOST_EACH`]
+//! of one caller, and none lasts longer than [`LASTS`]: by then whoever may no longer ask is gone.
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use axum::Extension;
+use axum::http::StatusCode;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use schemars::JsonSchema;
+use serde::Serialize;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::door::Door;
+use super::limits::Who;
+use super::oauth::Logins;
+use super::problem::Problem;
+use super::scope::Scoped;
+use super::wire::KnownServer;
+use crate::access::caller::{Caller, Peer};
+use crate::catalog::Catalog;
+use crate::live::trusted::Known;
+use crate::live::{Live, ServerState, ServerStatus};
+use crate::tool::ServerId;
+
+/// Streams at once.
+const MOST: usize = 256;
+/// Streams of one caller at once: a page in each of a few windows.
+const MOST_EACH: usize = 16;
+/// The shortest time between two events that are not told together.
+const GAP: Duration = Duration::from_millis(500);
+/// A stream without news says that it is still there this often.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A stream ends after this time; whoever still may opens the next.
+const LASTS: Duration = Duration::from_mins(10);
+/// Servers whose tools changed are named up to this many.
+const MOST_NAMED: usize = 50;
+
+/// The event `state`: how things are, before anything changes.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StateEvent<'a> {
+    /// Number of the published generation; 0 before the first.
+    pub generation: u64,
+    /// Tools in the catalog.
+    pub total: usize,
+    /// Every configured server, ordered by id.
+    pub servers: Vec<KnownServer<'a>>,
+}
+
+/// The event `generation`: another one is published.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct GenerationEvent<'a> {
+    /// Its number.
+    pub generation: u64,
+    /// Tools in the catalog.
+    pub total: usize,
+    /// Tools that are new since what was told last.
+    pub added: usize,
+    /// Tools that are gone.
+    pub removed: usize,
+    /// Tools with another definition.
+    pub changed: usize,
+    /// Whose tools those are; absent where they are too many to be named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub servers: Option<Vec<&'a str>>,
+}
+
+/// The event `servers`: their states changed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ServersEvent<'a> {
+    /// Those that are not as they were, ordered by id.
+    pub servers: Vec<KnownServer<'a>>,
+    /// Those that are no longer configured.
+    pub gone: Vec<&'a str>,
+}
+
+/// What the data of an event is; its name says which.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "LiveEvent")]
+pub enum AnyEvent<'a> {
+    /// `state`
+    State(StateEvent<'a>),
+    /// `generation`
+    Generation(GenerationEvent<'a>),
+    /// `servers`
+    Servers(ServersEvent<'a>),
+}
+
+/// The streams that are open; cheap to clone.
+#[derive(Clone)]
+pub struct Streams {
+    shutdown: CancellationToken,
+    open: Arc<Mutex<HashMap<Who, usize>>>,
+}
+
+/// A stream's place among them.
+struct Place {
+    streams: Streams,
+    who: Who,
+}
+
+impl Streams {
+    /// None yet; all end at `shutdown`.
+    pub fn until(shutdown: CancellationToken) -> Self {
+        Self { shutdown, open: Arc::default() }
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<Who, usize>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, who: Who) -> Result<Place, Problem> {
+        let mut open = self.open();
+        if open.values().sum::<usize>() >= MOST
+            || open.get(&who).is_some_and(|own| *own >= MOST_EACH)
+        {
+            let told = "too many streams of events are open: close one, or ask /v1/status and \
+                        /v1/servers from time to time";
+            let refused = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-streams", told);
+            return Err(refused.after(KEEP_ALIVE));
+        }
+        *open.entry(who.clone()).or_default() += 1;
+        drop(open);
+        Ok(Place { streams: self.clone(), who })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.streams.open();
+        if let Some(own) = open.get_mut(&self.who) {
+            *own -= 1;
+            if *own == 0 {
+                open.remove(&self.who);
+            }
+        }
+    }
+}
+
+/// Who may begin a login at a server without a proof, in a browser.
+#[derive(Clone)]
+pub struct Front {
+    logins: Arc<Logins>,
+    asks: bool,
+}
+
+impl Front {
+    pub fn new(logins: &Arc<Logins>, door: &Door) -> Self {
+        Self { logins: Arc::clone(logins), asks: door.asks() }
+    }
+
+    /// A server as the caller of `live` is told of it.
+    pub fn shows<'a>(
+        &self,
+        live: &Live,
+        known: &Known,
+        id: &'a ServerId,
+        status: &'a ServerStatus,
+    ) -> KnownServer<'a> {
+        let mut server = KnownServer::at(SystemTime::now(), id, status, known);
+        // Where everybody is asked, an operator has one made that a browser needs no proof for.
+        if server.state == ServerState::AuthRequired && live.scope().is_none() && !self.asks {
+            server.login_url = self.logins.url(server.id).map(String::from);
+        }
+        server
+    }
+}
+
+/// `GET /v1/events`
+pub async fn follow(
+    Scoped(live): Scoped,
+    Extension(streams): Extension<Streams>,
+    Extension(logins): Extension<Arc<Logins>>,
+    Extension(door): Extension<Door>,
+    caller: Option<Extension<Caller>>,
+    peer: Option<Extension<Peer>>,
+) -> Result<Response, Problem> {
+    let address = peer.map(|peer| peer.address);
+    let place = streams.take(Who::of(caller.as_deref(), address))?;
+    let front = Front::new(&logins, &door);
+    let events = stream::unfold(Reader::new(live, front, place), async |mut reader| {
+        let event = reader.next().await?;
+        Some((Ok::<_, Infallible>(event), reader))
+    });
+    let events = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    // Proxies that hold answers back until they are whole would hold this one for ever.
+    Ok(([("x-accel-buffering", "no")], events).into_response())
+}
+
+/// What a reader was told.
+struct Reader {
+    live: Live,
+    front: Front,
+    place: Place,
+    ends: Instant,
+    /// See [`Live::told`]; 0 before anything was.
+    seen: u64,
+    /// Not before then is anything told.
+    next: Instant,
+    generation: u64,
+    catalog: Arc<Catalog>,
+    servers: Arc<std::collections::BTreeMap<ServerId, ServerStatus>>,
+    known: Arc<Known>,
+    ready: VecDeque<Event>,
+}
+
+impl Reader {
+    fn new(live: Live, front: Front, place: Place) -> Self {
+        // Before what it speaks of: what comes in between is told again, and nothing is missed.
+        let seen = live.told();
+        let (index, known, servers) = (live.index(), live.known(), live.servers());
+        let state = StateEvent {
+            generation: index.generation,
+            total: index.catalog.len(),
+            servers: servers
+                .iter()
+                .map(|(id, status)| front.shows(&live, &known, id, status))
+                .collect(),
+        };
+        let ready = VecDeque::from([event("state", &AnyEvent::State(state))]);
+        let (generation, catalog) = (index.generation, Arc::clone(&index.catalog));
+        let now = Instant::now();
+        let (ends, next) = (now + LASTS, now + GAP);
+        Self { live, front, place, ends, seen, next, generation, catalog, servers, known, ready }
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            let next = self.next;
+            let told = async {
+                let seen = self.live.told_more(self.seen).await;
+                tokio::time::sleep_until(next).await;
+                seen
+            };
+            self.seen = tokio::select! {
+                seen = told => seen,
+                () = self.place.streams.shutdown.cancelled() => return None,
+                () = tokio::time::sleep_until(self.ends) => return None,
+            };
+            self.look();
+            self.next = Instant::now() + GAP;
+        }
+    }
+
+    /// Makes events of what is not as it was told.
+    fn look(&mut self) {
+        let index = self.live.index();
+        if index.generation != self.generation {
+            let event = self::event(
+                "generation",
+                &AnyEvent::Generation(changes(&self.catalog, &index.catalog, index.generation)),
+            );
+            self.ready.push_back(event);
+            self.generation = index.generation;
+            self.catalog = Arc::clone(&index.catalog);
+        }
+        let (known, servers) = (self.live.known(), self.live.servers());
+        let is_other = |(id, status): &(&ServerId, &ServerStatus)| {
+            self.servers.get(*id) != Some(*status) || !counts_alike(&self.known, &known, id)
+        };
+        let others = servers.iter().filter(is_other);
+        let others: Vec<KnownServer<'_>> =
+            others.map(|(id, status)| self.front.shows(&self.live, &known, id, status)).collect();
+        let gone = self.servers.keys().filter(|id| !servers.contains_key(*id));
+        let gone: Vec<&str> = gone.map(ServerId::as_str).collect();
+        if !others.is_empty() || !gone.is_empty() {
+            let told = AnyEvent::Servers(ServersEvent { servers: others, gone });
+            self.ready.push_back(event("servers", &told));
+        }
+        (self.known, self.servers) = (known, servers);
+    }
+}
+
+/// Nothing that is counted of a server's definitions is other than it was.
+fn counts_alike(before: &Known, now: &Known, id: &ServerId) -> bool {
+    fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+        match (one, other) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        }
+    }
+    let (was, is) = (&before.book, &now.book);
+    same(was.servers.get(id), is.servers.get(id))
+        && same(was.shadows.get(id), is.shadows.get(id))
+        && before.policy == now.policy
+}
+
+/// What a newer catalog has that an older one had not.
+fn changes<'a>(old: &'a Catalog, new: &'a Catalog, generation: u64) -> GenerationEvent<'a> {
+    let mut told = GenerationEvent {
+        generation,
+        total: new.len(),
+        added: 0,
+        removed: 0,
+        changed: 0,
+        servers: None,
+    };
+    let mut names: Vec<&str> = Vec::new();
+    let mut name = |server: &'a ServerId| {
+        // Tools of one server mostly stand together.
+        if names.last() != Some(&server.as_str()) {
+            names.push(server.as_str());
+        }
+    };
+    for (tool, place) in new.tools().iter().zip(new.places_in(old)) {
+        let before = place.map(|place| old.tool(place));
+        match before {
+            Some(before) if Arc::ptr_eq(before, tool) || before.hash == tool.hash => continue,
+            Some(_) => told.changed += 1,
+            None => told.added += 1,
+        }
+        name(&tool.server);
+    }
+    for (tool, place) in old.tools().iter().zip(old.places_in(new)) {
+        if place.is_none() {
+            told.removed += 1;
+            name(&tool.server);
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    told.servers = (names.len() <= MOST_NAMED).then_some(names);
+    told
+}
+
+fn event(name: &str, data: &AnyEvent<'_>) -> Event {
+    // Strings and numbers: writing them can't fail.
+    Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::catalog::{Listing, ServerInfo};
+    use crate::tool::Tool;
+
+    fn catalog(servers: &[Vec<(u8, u8)>]) -> Catalog {
+        Catalog::from_listings(servers.iter().enumerate().map(|(at, tools)| {
+            let server = ServerId::from(format!("s{at}"));
+            let tools = tools.iter().map(|(name, said)| {
+                let definition = serde_json::json!({"name": format!("t{name}"), "description": said.to_string()});
+                Tool::parse(&server, &definition.to_string()).unwrap()
+            });
+            let listing = Listing {
+                info: ServerInfo::default(),
+                tools: tools.collect(),
+                crawled_at: SystemTime::UNIX_EPOCH,
+                defects: Vec::new(),
+            };
+            (server, listing)
+        }))
+    }
+
+    proptest! {
+        #[test]
+        fn changes_are_those_of_a_naive_comparison(
+            old in prop::collection::vec(prop::collection::vec((0_u8..6, 0_u8..3), 0..6), 3),
+            new in prop::collection::vec(prop::collection::vec((0_u8..6, 0_u8..3), 0..6), 3),
+        ) {
+            let (old, new) = (catalog(&old), catalog(&new));
+            let told = changes(&old, &new, 7);
+            let is_in = |catalog: &Catalog, tool: &Tool| catalog.get(tool.id.as_str()).is_some();
+            let added = new.tools().iter().filter(|tool| !is_in(&old, tool));
+            let removed = old.tools().iter().filter(|tool| !is_in(&new, tool));
+            let changed = new.tools().iter().filter(|tool| {
+                old.get(tool.id.as_str()).is_some_and(|before| before.hash != tool.hash)
+            });
+            let counts = (added.clone().count(), removed.clone().count(), changed.clone().count());
+            prop_assert_eq!((told.added, told.removed, told.changed), counts);
+            let of: std::collections::BTreeSet<&str> =
+                added.chain(removed).chain(changed).map(|tool| tool.server.as_str()).collect();
+            prop_assert_eq!(told.servers.unwrap(), of.into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn places_are_bounded_in_all_and_for_each() {
+        let streams = Streams::until(CancellationToken::new());
+        let one = || Who::Address([127, 0, 0, 1].into());
+        let own: Vec<Place> = (0..MOST_EACH).map(|_| streams.take(one()).unwrap()).collect();
+        assert_eq!(streams.take(one()).err().unwrap().code, "too-many-streams");
+        let mut all = own;
+        for at in 0..MOST - MOST_EACH {
+            let [.., high, low] = at.to_be_bytes();
+            all.push(streams.take(Who::Address([10, 0, high, low].into())).unwrap());
+        }
+        assert_eq!(streams.take(Who::Anybody).err().unwrap().status, 429);
+        all.pop();
+        assert!(streams.take(Who::Anybody).is_ok());
+        drop(all);
+        assert!(streams.open().is_empty());
+    }
+}

@@ -1,0 +1,174 @@
+//! Definitions that were served before the ones that are: what a change is compared with.
+//!
+//! Invariant: of each tool the newest [`MOST_EACH`], of all together no more than [`MOST_BYTES`]:
+//! those go first that have not been served for the longest time. Nothing is decided by them, so
+//! they are kept in a file of their own and a damaged one costs nothing else.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::sealed::{Kind, SealedError};
+use crate::tool::{ContentHash, ToolId};
+
+/// Definitions that are kept of one tool.
+pub const MOST_EACH: usize = 5;
+/// What all texts together may take.
+pub const MOST_BYTES: usize = 16 << 20;
+
+const KIND: Kind = Kind { magic: *b"TSEARLY\0", version: 1 };
+
+/// A definition that was served.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct Earlier {
+    /// BLAKE3 of its bytes.
+    pub hash: ContentHash,
+    /// Until when it was served, in milliseconds since 1970.
+    pub until_ms: u64,
+    /// Its own bytes.
+    pub definition: String,
+}
+
+/// All of them, by tool.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Earliers {
+    /// The newest last.
+    tools: BTreeMap<ToolId, Arc<Vec<Earlier>>>,
+    bytes: usize,
+}
+
+#[derive(SchemaWrite, SchemaRead)]
+struct SavedTool {
+    id: String,
+    earlier: Vec<Earlier>,
+}
+
+impl Earliers {
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.tools.is_empty()
+    }
+
+    /// Those of a tool, the newest last.
+    pub fn of(&self, tool: &ToolId) -> &[Earlier] {
+        self.tools.get(tool).map_or(&[], |earlier| earlier.as_slice())
+    }
+
+    /// Keeps what was served of a tool until now.
+    pub fn keep(&mut self, tool: &ToolId, earlier: Earlier) {
+        self.bytes += earlier.definition.len();
+        let kept = Arc::make_mut(self.tools.entry(tool.clone()).or_default());
+        kept.push(earlier);
+        if kept.len() > MOST_EACH {
+            self.bytes -= kept.remove(0).definition.len();
+        }
+        if self.bytes > MOST_BYTES {
+            self.forget();
+        }
+    }
+
+    /// Forgets the oldest: a tenth at a time, so that this is not done for each that is kept.
+    fn forget(&mut self) {
+        let mut all: Vec<(u64, usize)> = (self.tools.values().flat_map(|kept| kept.iter()))
+            .map(|earlier| (earlier.until_ms, earlier.definition.len()))
+            .collect();
+        all.sort_unstable();
+        let (mut left, mut last) = (self.bytes, 0);
+        for (until_ms, bytes) in all {
+            if left <= MOST_BYTES - MOST_BYTES / 10 {
+                break;
+            }
+            left -= bytes;
+            last = until_ms;
+        }
+        self.tools.retain(|_, kept| {
+            if kept.first().is_some_and(|oldest| oldest.until_ms <= last) {
+                Arc::make_mut(kept).retain(|earlier| earlier.until_ms > last);
+            }
+            !kept.is_empty()
+        });
+        self.bytes = self.count();
+    }
+
+    fn count(&self) -> usize {
+        self.tools.values().flat_map(|kept| kept.iter()).map(|it| it.definition.len()).sum()
+    }
+}
+
+/// Writes them, all or nothing.
+pub fn save(path: &Path, earliers: &Earliers) -> Result<(), SealedError> {
+    let saved: Vec<SavedTool> = (earliers.tools.iter())
+        .map(|(id, kept)| SavedTool { id: id.to_string(), earlier: Vec::clone(kept) })
+        .collect();
+    let payload = wincode::config::serialize(&saved, super::file::limits())
+        .map_err(|error| SealedError::Io { path: path.into(), source: io::Error::other(error) })?;
+    KIND.write(path, &payload)
+}
+
+/// Reads what [`save`] wrote; `None` when there is no such file.
+pub fn load(path: &Path) -> Result<Option<Earliers>, SealedError> {
+    let Some(payload) = KIND.read(path)? else { return Ok(None) };
+    let saved: Result<Vec<SavedTool>, _> =
+        wincode::config::deserialize(&payload, super::file::limits());
+    let saved = saved.map_err(|_| SealedError::undecodable(path))?;
+    let tools = saved.into_iter().map(|tool| (ToolId::from(tool.id), Arc::new(tool.earlier)));
+    let mut earliers = Earliers { tools: tools.collect(), bytes: 0 };
+    earliers.bytes = earliers.count();
+    Ok(Some(earliers))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn earlier(until_ms: u64, text: &str) -> Earlier {
+        Earlier { hash: ContentHash::of(text), until_ms, definition: text.to_owned() }
+    }
+
+    proptest! {
+        #[test]
+        fn the_newest_of_each_tool_are_kept_and_read_back(
+            steps in prop::collection::vec((0_usize..4, "[a-z]{0,9}"), 0..40),
+        ) {
+            let ids: Vec<ToolId> = (0..4).map(|at| ToolId::from(format!("mail/t{at}"))).collect();
+            let mut earliers = Earliers::default();
+            let mut naive = vec![VecDeque::new(); ids.len()];
+            for (at, (tool, text)) in (0..).zip(&steps) {
+                earliers.keep(&ids[*tool], earlier(at, text));
+                naive[*tool].push_back(earlier(at, text));
+                if naive[*tool].len() > MOST_EACH {
+                    naive[*tool].pop_front();
+                }
+            }
+            for (id, naive) in ids.iter().zip(&naive) {
+                prop_assert_eq!(earliers.of(id), naive.iter().cloned().collect::<Vec<_>>());
+            }
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("earlier.book");
+            prop_assert!(load(&path).unwrap().is_none());
+            save(&path, &earliers).unwrap();
+            prop_assert_eq!(load(&path).unwrap().unwrap(), earliers);
+        }
+    }
+
+    #[test]
+    fn all_together_are_bounded_and_the_oldest_go() {
+        let mut earliers = Earliers::default();
+        let text = "x".repeat(MOST_BYTES / 100);
+        for at in 0..150 {
+            earliers.keep(&ToolId::from(format!("mail/t{at}")), earlier(at, &text));
+            assert!(earliers.bytes <= MOST_BYTES, "{at}");
+        }
+        assert!(earliers.of(&ToolId::from("mail/t0")).is_empty());
+        assert_eq!(earliers.of(&ToolId::from("mail/t149")).len(), 1);
+        assert_eq!(earliers.bytes, earliers.tools.len() * text.len());
+        assert!(earliers.tools.len() >= 90);
+    }
+}

@@ -1,0 +1,126 @@
+// The page of the catalog.
+import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { checkAccess, closeBrowser, openPage, startServer, until } from "./support.mjs";
+
+after(closeBrowser);
+
+const line = (tool) => `${JSON.stringify({ server: "shop", inputSchema: { type: "object" }, ...tool })}\n`;
+const SHOP = `[servers.files]\ncatalog = 'shop.jsonl'\nrefresh = '1s'\n`;
+const detail = (page) => page.getByRole("region", { name: "The chosen tool" });
+const param = (page, name) => new URL(page.url()).searchParams.get(name);
+const names = (page) => page.locator(".tool-name").evaluateAll((all) => all.map((name) => name.firstChild.textContent.trim()));
+
+test("a tool is found by a few letters and shown with all that is known of it", async (t) => {
+  const server = await startServer(t);
+  const page = await openPage(t, server, "/catalog");
+  await page.getByRole("listbox").waitFor();
+  await page.keyboard.press("/");
+  await page.keyboard.type("calendar create");
+  await until(async () => (await page.locator("[role=option]").count()) === 1, "one is left");
+  await page.locator("[role=option]").click();
+  await detail(page).getByRole("heading", { level: 2 }).waitFor();
+  await detail(page).getByRole("row").nth(1).waitFor();
+  await detail(page).getByText(/\d+ tokens, [\d,]+ bytes/).waitFor();
+  await checkAccess(page);
+
+  // Whoever is sent the address sees the same.
+  assert.deepEqual([param(page, "tool"), param(page, "q")], ["calendar/create_event", "calendar create"]);
+  await page.reload();
+  await detail(page).getByText("calendar/create_event", { exact: true }).waitFor();
+  assert.equal(await page.locator("[role=option]").count(), 1);
+  await page.keyboard.press("Escape");
+  await detail(page).getByText("No tool is chosen").waitFor();
+  await page.getByLabel("Filter tools").fill("no such tool at all");
+  await page.getByRole("heading", { name: "No tool is called that" }).waitFor();
+  await checkAccess(page);
+});
+
+test("arrows walk through the list, Enter goes to the tool, Escape comes back", async (t) => {
+  const server = await startServer(t);
+  const page = await openPage(t, server, "/catalog");
+  await page.getByRole("listbox").focus();
+  for (const key of ["ArrowDown", "ArrowDown", "ArrowDown", "ArrowUp"]) await page.keyboard.press(key);
+  const shown = (await names(page))[1];
+  await until(() => param(page, "tool")?.endsWith(`/${shown}`), "the second is chosen");
+  await page.keyboard.press("Enter");
+  await detail(page).and(page.locator(":focus")).waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("listbox").and(page.locator(":focus")).waitFor();
+  assert.equal(param(page, "tool"), null);
+});
+
+test("a definition that changes is shown with what it said before", async (t) => {
+  const before = { name: "sell", description: "Sell a book" };
+  const long = "Merge a branch of a repository into another once every reviewer agreed and checks passed";
+  const others = line({ name: "merge", description: long }) + line({ name: "merge_all", description: `${long} today` });
+  const server = await startServer(t, { config: SHOP, files: { "shop.jsonl": others + line(before) } });
+  const page = await openPage(t, server, "/catalog?tool=shop%2Fsell");
+  await detail(page).getByText("never").waitFor();
+
+  await writeFile(join(server.folder, "shop.jsonl"), others + line({ ...before, description: "Sell a car" }) + line({ name: "rent" }));
+  await page.locator("[data-changes] del").getByText("Sell a book").waitFor();
+  await page.locator("[data-changes] ins").getByText("Sell a car").waitFor();
+  await page.getByText(/1 new, 1 changed .* ago/).waitFor();
+  await checkAccess(page);
+
+  // What changed last comes first, and what says nearly the same is named.
+  await page.getByLabel("Order").selectOption("changed");
+  await until(async () => (await names(page))[0] === "sell", "it comes first");
+  await page.goto(`${server.url}/catalog?tool=shop%2Fmerge`);
+  await page.locator("[data-near]").getByRole("link", { name: "shop/merge_all" }).click();
+  await detail(page).getByText("shop/merge_all", { exact: true }).waitFor();
+
+  await writeFile(join(server.folder, "shop.jsonl"), others);
+  await until(async () => (await page.locator("[role=option]").count()) === 2, "two are gone");
+});
+
+test("thirty thousand tools are a list like any other", async (t) => {
+  const count = 30_000;
+  const all = Array.from({ length: count }, (_, at) => line({ server: `s${at % 300}`, name: `tool_${String(at).padStart(5, "0")}`, description: "x".repeat(at === 17 ? 4_000 : 40) }));
+  const server = await startServer(t, { config: `[servers.files]\ncatalog = 'all.jsonl'\n[embed]\nenabled = false\n`, files: { "all.jsonl": all.join("") } });
+  const page = await openPage(t, server, "/catalog");
+  page.setDefaultTimeout(60_000);
+  await page.getByText("30,000 tools").first().waitFor();
+  const rows = () => page.locator("[role=option]").count();
+  assert.ok((await rows()) < 100, `${await rows()} rows`);
+
+  await page.getByRole("listbox").focus();
+  await page.keyboard.press("End");
+  await page.locator("[role=option][aria-selected=true]").waitFor();
+  assert.equal(await page.locator("[role=option][aria-selected=true]").getAttribute("aria-posinset"), String(count));
+  assert.ok((await rows()) < 100);
+  await page.getByLabel("Order").selectOption("size");
+  await page.getByRole("listbox").evaluate((list) => list.scrollTo(0, 0));
+  await until(async () => (await names(page))[0] === "tool_00017", "the largest comes first");
+  await page.getByLabel("Server").selectOption("s17");
+  await page.getByText("100 of 30,000 tools").waitFor();
+  await page.getByLabel("Filter tools").fill("tool_29");
+  await until(async () => (await rows()) === 4, "four are left of it");
+  await checkAccess(page);
+});
+
+test("where there is nothing it says what to do next", async (t) => {
+  const server = await startServer(t, { config: "" });
+  const page = await openPage(t, server, "/catalog");
+  await page.getByRole("heading", { name: "There is no tool yet" }).waitFor();
+  await checkAccess(page);
+  const unknown = await openPage(t, server, "/catalog?tool=no%2Fsuch", { expected: [/404/] });
+  await detail(unknown).getByRole("alert").waitFor();
+});
+
+test("on a phone it is the list, then the tool", async (t) => {
+  const server = await startServer(t);
+  const page = await openPage(t, server, "/catalog", { viewport: { width: 390, height: 800 } });
+  const scrolls = () => page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
+  await page.locator("[role=option]").first().click();
+  await detail(page).getByRole("heading", { name: "Definition" }).waitFor();
+  await page.getByRole("listbox").waitFor({ state: "hidden" });
+  assert.equal(await scrolls(), false);
+  await checkAccess(page);
+  await page.getByRole("button", { name: "Back to the list" }).click();
+  await page.getByRole("listbox").waitFor();
+  assert.equal(await scrolls(), false);
+});

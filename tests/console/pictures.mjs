@@ -1,0 +1,44 @@
+// The pictures of README.md and docs/console.md, of the demo. By scripts/console-pictures.sh.
+import { mkdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { closeBrowser, command, openPage, ROOT, startServer } from "./support.mjs";
+
+const TO = process.env.PICTURES ?? join(ROOT, "docs");
+const MOST = 150_000;
+const QUERY = "/?q=book+a+meeting";
+
+const PICTURES = [
+  { name: "search", path: QUERY },
+  { name: "search-dark", path: QUERY, colorScheme: "dark" },
+  { name: "search-phone", path: QUERY, viewport: { width: 390, height: 844 } },
+  { name: "catalog", path: "/catalog" },
+  { name: "servers", path: "/servers" },
+  { name: "quality", path: "/quality" },
+  { name: "map", path: "/map" },
+  { name: "activity", path: "/activity" },
+];
+
+const ends = [];
+const t = { after: (end) => ends.push(end) };
+const server = await startServer(t);
+// What an operator sees, who has used it for a while.
+const { hash } = new URL((await command(server, ["console", "--url", server.url])).trim());
+for (const query of ["book a meeting", "refund a payment", "open an issue", "deploy the service", "translate a page"]) {
+  for (let times = 0; times < 4; times++) await fetch(`${server.url}/v1/search?q=${encodeURIComponent(query)}`);
+}
+await mkdir(TO, { recursive: true });
+let isLarge = false;
+for (const { name, path, ...options } of PICTURES) {
+  const page = await openPage(t, server, path + hash, { viewport: { width: 1280, height: 800 }, ...options });
+  await page.getByRole("button", { name: "Log out" }).waitFor();
+  // Whatever it asks for is there, and has been drawn.
+  await page.waitForLoadState("networkidle", { timeout: 5000 }).catch(() => {});
+  const file = join(TO, `console-${name}.png`);
+  await page.screenshot({ path: file, animations: "disabled", caret: "hide" });
+  const { size } = await stat(file);
+  isLarge ||= size > MOST;
+  console.log(`${file}: ${Math.round(size / 1000)} KB${size > MOST ? ", which is more than is wanted" : ""}`);
+}
+for (const end of ends.reverse()) await end();
+await closeBrowser();
+process.exitCode = isLarge ? 1 : 0;
