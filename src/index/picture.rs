@@ -60,7 +60,8 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// The picture of an index, after an earlier one of it; `None` where no tool has a vector.
+    /// The picture of an index, after an earlier one of it; `None` where no tool has a vector. To
+    /// be called on a rayon pool of one thread: several add up in another order each time.
     pub fn draw(index: &Index, earlier: Option<&Self>) -> Option<Self> {
         let dense = index.dense.as_ref()?;
         if let Some(earlier) = earlier.filter(|earlier| earlier.is_of(index)) {

@@ -60,12 +60,22 @@ function Picture({ cloud }: { cloud: Cloud }) {
   const tool = query["tool"] || undefined;
 
   const go = (change: Record<string, string | undefined>) => route(withParams("/map", { q: text, server: only, tool, ...change }), true);
+  const told = useRef(text);
   useEffect(() => {
-    const timer = setTimeout(() => (query["q"] ?? "") !== text && go({ q: text }), DEBOUNCE);
+    if (text === told.current) return;
+    const timer = setTimeout(() => {
+      told.current = text;
+      go({ q: text });
+    }, DEBOUNCE);
     return () => clearTimeout(timer);
   }, [text]);
   // The address changed by other means than typing.
-  useEffect(() => setText(query["q"] ?? ""), [query["q"]]);
+  useEffect(() => {
+    const asked = query["q"] ?? "";
+    if (asked === told.current) return;
+    told.current = asked;
+    setText(asked);
+  }, [query["q"]]);
   // A group is of one picture.
   useEffect(() => setGroup(undefined), [cloud]);
 
