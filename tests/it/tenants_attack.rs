@@ -158,6 +158,8 @@ fn paths() -> Vec<String> {
         "/v1/status",
         "/v1/changes",
         "/v1/findings",
+        "/v1/map",
+        "/v1/map/query?q=customer+letter",
         "/v1/anthropic/tools",
         "/v1/openai/tools",
         "/.well-known/mcp",

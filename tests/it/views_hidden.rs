@@ -148,6 +148,8 @@ fn paths() -> Vec<String> {
         "/v1/tools/nothing",
         "/v1/servers",
         "/v1/status",
+        "/v1/map",
+        "/v1/map/query?q=merge",
         "/v1/anthropic/tools",
         "/v1/openai/tools",
     ]
