@@ -1,4 +1,5 @@
 // A tool that was found: what it is, and how it came to its place.
+import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
 import { Parameters } from "../catalog/parameters";
 import type { Config } from "./asked";
@@ -119,7 +120,7 @@ export function Arms({ explain, score, most }: { explain: Pick<Explain, "lexical
 }
 
 /** A bar is a picture of the text beside it. */
-export function Bar({ arm, name, share, text }: { arm: string; name: string; share: number; text: string }) {
+export function Bar({ arm, name, share, text, children }: { arm: string; name: string; share: number; text: string; children?: ComponentChildren }) {
   return (
     <div class={`bar ${arm}`}>
       <dt>{name}</dt>
@@ -129,6 +130,7 @@ export function Bar({ arm, name, share, text }: { arm: string; name: string; sha
         </span>
         <span class="number">{text}</span>
       </dd>
+      {children && <dd class="bar-more">{children}</dd>}
     </div>
   );
 }
