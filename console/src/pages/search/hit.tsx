@@ -58,7 +58,7 @@ export function HitCard({ hit, place, asked, server, stale, most, isOpen, toggle
             </p>
           )}
           <p class={isOpen ? "hit-description" : "hit-description cut"}>
-            <Marked text={definition.description || "It says nothing of itself."} words={words.description} />
+            <Marked text={said(definition.description) || "It says nothing of itself."} words={words.description} />
           </p>
           {!isOpen && <ParamNames definition={definition} words={words.params} />}
           {hit.duplicates && (
@@ -180,6 +180,11 @@ export function Matched({ words }: { words: Record<string, string[]> }) {
       ))}
     </dl>
   );
+}
+
+/** A description without the lines that stand empty around it. */
+export function said(description: unknown): string {
+  return typeof description === "string" ? description.trim() : "";
 }
 
 export function percent(share: number): string {

@@ -2,7 +2,7 @@
 import { useData } from "../../api";
 import type { Answer, Definition, Hit, Verdict, Why } from "./answer";
 import type { Config } from "./asked";
-import { Bar, fieldName, Matched, ordinal, percent } from "./hit";
+import { Bar, fieldName, Matched, ordinal, percent, said } from "./hit";
 import { Marked } from "./marked";
 import { Picker } from "./picker";
 
@@ -70,7 +70,7 @@ function Verdicts({ why, asked, hits, choose, change }: VerdictProps) {
             What it says of itself{why.confidence !== undefined && <span class="small">, {percent(why.confidence)} sure to fit</span>}
           </h3>
           <p>
-            <Marked text={definition.description ?? "Nothing."} words={why.words?.description} />
+            <Marked text={said(definition.description) || "Nothing."} words={why.words?.description} />
           </p>
           <Matched words={why.words ?? {}} />
         </>
