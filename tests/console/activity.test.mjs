@@ -10,7 +10,7 @@ const NOTHING = "xylqz vwkjh";
 
 /** The page, logged in as whoever runs this toolscout. */
 async function openActivity(t, server, options) {
-  const page = await openPage(t, server, "/console/icon.svg", options);
+  const page = await openPage(t, server, "/", options);
   await page.evaluate((token) => sessionStorage.setItem("toolscout.credential", token), await server.operator());
   await page.goto(`${server.url}/activity`);
   return page;
@@ -39,7 +39,7 @@ test("without a search it says how to send one, and then shows it by itself", as
   const missed = page.getByRole("region", { name: "Queries without a result" });
   await missed.getByRole("link", { name: NOTHING }).waitFor();
   assert.equal(await tile(page, "Without a result").textContent(), "50 %");
-  assert.match(await tile(page, "Half took no longer than").textContent(), /^[\d.]+ (µs|ms)$/);
+  assert.match(await tile(page, "Median time of a search").textContent(), /^[\d.]+ (µs|ms)$/);
   await until(async () => (await tile(page, "Tokens saved today").textContent()) !== "0", "tokens are saved");
   // One more, while it is looked at.
   await search(server, "read a file");
@@ -69,7 +69,7 @@ test("the range, the tables and the filters are reached with the keyboard", asyn
 
   for (const title of ["How long searches took", "Searches a second", "Time of a search", "Tokens saved"]) {
     const figure = page.getByRole("region", { name: title, exact: true });
-    await figure.getByRole("button", { name: "as a table" }).press("Enter");
+    await figure.getByRole("button", { name: "Table" }).press("Enter");
     const rows = figure.getByRole("table").getByRole("row");
     assert.ok((await rows.count()) >= 2, title);
     assert.doesNotMatch(await rows.nth(1).textContent(), /Nothing/, title);
@@ -117,7 +117,7 @@ test("who may not see it is told what it takes", async (t) => {
     body: JSON.stringify({ name: "searcher" }),
   });
   const { secret } = await made.json();
-  const page = await openPage(t, server, "/console/icon.svg", { expected: [/403/, /401/] });
+  const page = await openPage(t, server, "/", { expected: [/403/, /401/] });
   await page.evaluate((secret) => sessionStorage.setItem("toolscout.credential", secret), secret);
   await page.goto(`${server.url}/activity`);
   await page.getByText("Activity is for operators").waitFor();

@@ -118,7 +118,7 @@ async fn an_operator_is_told_what_the_keys_are_called_that_have_spent_calls() {
     let called = Asker::new(&service, Some(&secret)).post("/v1/call", &body).await;
     assert_eq!(called.status, 200, "{}", called.text);
     let keys = operator.get("/v1/admin/keys").await.json();
-    let who = format!(":Key:{}", keys["keys"][0]["id"].as_str().unwrap());
+    let who = format!(":Key:key:{}", keys["keys"][0]["id"].as_str().unwrap());
     let quotas = operator.get("/v1/admin/quotas").await.json();
     assert_eq!((&quotas["spent"][&who], &quotas["names"][&who]), (&json!(1), &json!("somebody")));
     service.stop().await;

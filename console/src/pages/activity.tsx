@@ -76,7 +76,9 @@ function Counted({ data, range }: { data: Data; range: string }) {
   const times = whole.map(({ at }) => at);
   const width = data.slot_s;
   const timeOf = (time: number) => clock(time, width);
-  const values = (of: (slot: Data["slots"][number]) => number) => whole.map(({ slot }) => (slot ? of(slot) : 0));
+  // The last slot is not over yet.
+  const spanOf = (at: number) => Math.max(1, Math.min(width, data.now_s - at + 1));
+  const rates = (of: (slot: Data["slots"][number]) => number) => whole.map(({ at, slot }) => (slot ? of(slot) / spanOf(at) : 0));
   const took = (of: (slot: Data["slots"][number]) => number | undefined) => whole.map(({ slot }) => (slot && of(slot)) ?? null);
   let saved = 0;
   const grows = whole.map(({ slot }) => (saved += slot?.saved_tokens ?? 0));
@@ -91,10 +93,10 @@ function Counted({ data, range }: { data: Data; range: string }) {
           {...{ times, timeOf }}
           valueOf={(value) => `${rate(value)}/s`}
           series={[
-            { name: "hybrid", values: values((slot) => Math.max(0, slot.hybrid - slot.cached) / width) },
-            { name: "as before", values: values((slot) => slot.cached / width) },
-            { name: "by words alone", values: values((slot) => slot.lexical / width) },
-            { name: "by vectors alone", values: values((slot) => slot.dense / width) },
+            { name: "hybrid", values: rates((slot) => Math.max(0, slot.hybrid - slot.cached)) },
+            { name: "as before", values: rates((slot) => slot.cached) },
+            { name: "by words alone", values: rates((slot) => slot.lexical) },
+            { name: "by vectors alone", values: rates((slot) => slot.dense) },
           ]}
         />
         <Chart
@@ -108,7 +110,7 @@ function Counted({ data, range }: { data: Data; range: string }) {
             { name: "p99", values: took((slot) => slot.p99_us) },
           ]}
         />
-        <Chart title="Tokens saved" kind="lines" {...{ times, timeOf }} valueOf={count} note={`Added up over ${range}.`} series={[{ name: "tokens", values: grows }]} />
+        <Chart title="Tokens saved" kind="lines" {...{ times, timeOf }} valueOf={count} series={[{ name: `tokens, added up over ${range}`, values: grows }]} />
       </div>
       <details class="assumption">
         <summary>How saved tokens are reckoned</summary>
@@ -147,8 +149,8 @@ function Tiles({ data, range }: { data: Data; range: string }) {
   const since = new Date(1000 * data.since_s).toLocaleDateString([], { dateStyle: "medium" });
   const tiles = [
     { name: "Searches a second", value: `${rate(data.per_second)}/s`, more: `over 30 s; ${count(searches)} in ${range}` },
-    { name: "Half took no longer than", value: duration(latency.p50_us), more: `p90 ${duration(latency.p90_us)}, in ${range}` },
-    { name: "99 % took no longer than", value: duration(latency.p99_us), more: `the longest ${duration(latency.max_us)}` },
+    { name: "Median time of a search", value: duration(latency.p50_us), more: `90 %: ${duration(latency.p90_us)} or less` },
+    { name: "99th percentile", value: duration(latency.p99_us), more: `the longest ${duration(latency.max_us)}` },
     { name: "Without a result", value: share(missed, searches), more: `${count(of((slot) => slot.empty))} no tool, ${count(of((slot) => slot.no_good_match))} none likely` },
     { name: "Tokens saved today", value: count(today.saved_tokens), more: `${count(total.saved_tokens)} since ${since}` },
     { name: "Degraded", value: share(of((slot) => slot.degraded), searches), more: `${count(of((slot) => slot.degraded))} of ${count(searches)} searches` },

@@ -155,7 +155,7 @@ pub async fn list(
 /// The names of those that are keys of the book, by caller.
 fn names(spent: &BTreeMap<String, u64>, book: &Book) -> BTreeMap<String, String> {
     let name = |who: &String| {
-        let (_, id) = who.split_once(&format!(":{:?}:", Proof::Key))?;
+        let (_, id) = who.split_once(&format!(":{:?}:key:", Proof::Key))?;
         Some((who.clone(), book.get(id)?.name.clone()))
     };
     spent.keys().filter_map(name).collect()

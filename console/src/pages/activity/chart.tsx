@@ -55,8 +55,8 @@ export function Figure({ title, note, table, children }: { title: string; note?:
     <section class="card figure" aria-label={title}>
       <header class="row">
         <h2 class="grow">{title}</h2>
-        <button type="button" class="quiet small" aria-pressed={isTable} aria-label={`${title}: as a table`} onClick={() => setIsTable(!isTable)}>
-          {isTable ? "Chart" : "Table"}
+        <button type="button" class="quiet small" aria-pressed={isTable} aria-label={`Table: ${title}`} onClick={() => setIsTable(!isTable)}>
+          Table
         </button>
       </header>
       {note && <p class="small">{note}</p>}

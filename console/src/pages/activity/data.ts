@@ -147,8 +147,8 @@ export function rate(number: number): string {
 export function duration(us: number | undefined): string {
   if (us === undefined) return "–";
   if (us < 1_000) return `${plain.format(us)} µs`;
-  if (us < 1_000_000) return `${(us / 1_000).toPrecision(us < 10_000 ? 2 : 3)} ms`;
-  return `${(us / 1_000_000).toPrecision(3)} s`;
+  const [number, unit] = us < 1_000_000 ? [us / 1_000, "ms"] : [us / 1_000_000, "s"];
+  return `${Number(number.toPrecision(number < 10 ? 2 : 3))} ${unit}`;
 }
 
 export function share(part: number, whole: number): string {

@@ -87,8 +87,8 @@ export function Histogram({ data }: { data: Activity }) {
                 </text>
               </g>
             ))}
-            {Array.from({ length: last - first + 1 }, (_, at) => 10 ** (first + at)).map((us) => (
-              <text key={us} x={x(us)} y={HEIGHT - 5} text-anchor="middle">
+            {Array.from({ length: last - first + 1 }, (_, at) => 10 ** (first + at)).map((us, at) => (
+              <text key={us} x={x(us)} y={HEIGHT - 5} text-anchor={at === last - first ? "end" : "middle"}>
                 {us < 1_000 ? `${us} µs` : us < 1_000_000 ? `${us / 1_000} ms` : `${us / 1_000_000} s`}
               </text>
             ))}
