@@ -16,6 +16,9 @@ test("what happens to servers is seen as it happens", async (t) => {
   const server = await startServer(t, { config: SHOP, files: { "shop.jsonl": tool("buy", "Buy a book") } });
   const page = await openPage(t, server, "/servers?server=shop");
   await row(page, "shop").getByText("1 tool").waitFor();
+  // Nobody crawls it: what there is to do is done to the file.
+  await page.getByText("read again when it changes").waitFor();
+  assert.equal(await page.getByRole("button", { name: "Pause" }).count(), 0);
   await page.getByRole("status").filter({ hasText: "1 server, 1 tool, 1 ready" }).waitFor();
 
   await writeFile(join(server.folder, "shop.jsonl"), tool("buy", "Buy a book") + tool("sell", "Sell a book") + tool("ring", "Ring", "bell"));
@@ -29,9 +32,9 @@ test("what happens to servers is seen as it happens", async (t) => {
 });
 
 test("whoever is no operator is told what it takes, and may log in", async (t) => {
-  const server = await startServer(t, { config: SHOP, files: { "shop.jsonl": tool("buy", "Buy a book") } });
-  const page = await openPage(t, server, "/servers?server=shop", { expected: [/401/] });
-  await row(page, "shop").getByText("ready").waitFor();
+  const server = await startServer(t, { config: `[servers.clock]\ncommand = '${process.execPath}'\nargs = ['clock.mjs']\n`, files: { "clock.mjs": CLOCK } });
+  const page = await openPage(t, server, "/servers?server=clock", { expected: [/401/] });
+  await row(page, "clock").getByText("ready").waitFor();
   await page.getByRole("button", { name: "Pause" }).click();
   await page.getByText("admin.token").waitFor();
   await checkAccess(page);

@@ -24,7 +24,8 @@ export function ServerDetail({ server, now, close }: { server: LiveServer; now: 
       if (login_url) window.open(login_url, "_blank", "noopener");
       return login_url ? "The login goes on in another window." : "There is no login to begin.";
     });
-  const isIdle = server.state === "paused" || server.state === "disabled" || server.state === "pending_approval";
+  // Nobody crawls it: what there is to do is done to the file.
+  const isListed = server.transport === "file";
   return (
     <article class="card">
       <header class="row">
@@ -53,22 +54,12 @@ export function ServerDetail({ server, now, close }: { server: LiveServer; now: 
             </button>
           )
         )}
-        <button type="button" disabled={isBusy || isIdle} onClick={() => run("refresh", () => "It is being crawled.")}>
-          Crawl now
-        </button>
-        {server.state === "paused" ? (
-          <button type="button" disabled={isBusy} onClick={() => run("resume", () => "Its crawls go on.")}>
-            Resume
-          </button>
-        ) : (
-          <button type="button" disabled={isBusy || isIdle} onClick={() => run("pause", () => "Its crawls are paused; its tools stay.")}>
-            Pause
-          </button>
-        )}
+        {!isListed && <Crawls state={server.state} isBusy={isBusy} run={run} />}
         <a class="button" href={`/catalog?server=${encodeURIComponent(server.id)}`}>
           Its tools
         </a>
       </div>
+      {isListed && <p class="small">Its tools are listed in a catalog file, which is read again when it changes.</p>}
       <Word said={said} />
       <dl class="facts">
         <Fact name="Id">
@@ -95,6 +86,32 @@ export function ServerDetail({ server, now, close }: { server: LiveServer; now: 
       )}
       {server.held + server.quarantined > 0 && <Held server={server.id} held={server.held + server.quarantined} />}
     </article>
+  );
+}
+
+interface CrawlsProps {
+  state: LiveServer["state"];
+  isBusy: boolean;
+  run: (what: string, then: () => string) => void;
+}
+
+function Crawls({ state, isBusy, run }: CrawlsProps) {
+  const isIdle = state === "paused" || state === "disabled" || state === "pending_approval";
+  return (
+    <>
+      <button type="button" disabled={isBusy || isIdle} onClick={() => run("refresh", () => "It is being crawled.")}>
+        Crawl now
+      </button>
+      {state === "paused" ? (
+        <button type="button" disabled={isBusy} onClick={() => run("resume", () => "Its crawls go on.")}>
+          Resume
+        </button>
+      ) : (
+        <button type="button" disabled={isBusy || isIdle} onClick={() => run("pause", () => "Its crawls are paused; its tools stay.")}>
+          Pause
+        </button>
+      )}
+    </>
   );
 }
 
