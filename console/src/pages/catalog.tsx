@@ -35,11 +35,17 @@ export function Catalog() {
     return by ? found.sort((a, b) => by(a) - by(b)) : found;
   }, [rows.tools, text, server, sort]);
   const places = useMemo(() => new Map(shown.map((tool, at) => [tool.id, at])), [shown]);
-  const servers = useMemo(() => {
-    const counts = new Map<string, number>();
+  // There may be thousands: what is the same is not looked at again with each letter.
+  const options = useMemo(() => {
+    const counts = new Map<string, number>(server ? [[server, 0]] : []);
     for (const tool of rows.tools) counts.set(tool.server, (counts.get(tool.server) ?? 0) + 1);
-    return [...counts].sort(([a], [b]) => (a < b ? -1 : 1));
-  }, [rows.tools]);
+    const ordered = [...counts].sort(([a], [b]) => (a < b ? -1 : 1));
+    return ordered.map(([id, count]) => (
+      <option key={id} value={id}>
+        {id} ({count.toLocaleString("en")})
+      </option>
+    ));
+  }, [rows.tools, server]);
   const go = useCallback((params: Record<string, string | undefined>) => route(withParams("/catalog", { ...query, ...params }), true), [query, route]);
   const close = useCallback(() => go({ tool: undefined }), [go]);
   if (rows.error && rows.tools.length === 0) return <Failure error={rows.error} again={rows.reload} />;
@@ -69,12 +75,7 @@ export function Catalog() {
             />
             <select aria-label="Server" value={server} onChange={(event) => go({ server: event.currentTarget.value })}>
               <option value="">All servers</option>
-              {servers.map(([id, count]) => (
-                <option key={id} value={id}>
-                  {id} ({count.toLocaleString("en")})
-                </option>
-              ))}
-              {server && !servers.some(([id]) => id === server) && <option value={server}>{server} (0)</option>}
+              {options}
             </select>
             <select aria-label="Order" value={sort} onChange={(event) => go({ sort: event.currentTarget.value === "name" ? undefined : event.currentTarget.value })}>
               {Object.entries(SORTS).map(([key, { name }]) => (
