@@ -16,7 +16,7 @@ const SORTS: Record<string, { name: string; by?: (tool: Tool) => number }> = {
   name: { name: "Name" },
   size: { name: "Size, largest first", by: (tool) => -tool.tokens },
   age: { name: "Age, newest first", by: (tool) => -(tool.firstSeen ?? 0) },
-  changed: { name: "Last change, newest first", by: (tool) => -(tool.changes > 0 ? (tool.changed ?? 0) : 0) },
+  changed: { name: "Last change, newest first", by: (tool) => -(tool.changed ?? 0) },
   changes: { name: "Changes, most first", by: (tool) => -tool.changes },
   findings: { name: "Findings, most first", by: (tool) => -tool.findings - Number(tool.held) },
   twins: { name: "Same tool elsewhere, most first", by: (tool) => -tool.twins },
@@ -156,7 +156,7 @@ function Summary({ rows, shown, now }: { rows: Rows; shown: number; now: number 
 }
 
 function ToolRow({ tool, sort, now }: { tool: Tool; sort: string; now: number }) {
-  const since = sort === "age" ? tool.firstSeen : tool.changes > 0 ? tool.changed : null;
+  const since = sort === "age" ? tool.firstSeen : tool.changed;
   return (
     <div class="tool-row">
       <span class="tool-name">
