@@ -1,9 +1,11 @@
 // The page of the servers, over real ones.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { after, test } from "node:test";
-import { checkAccess, closeBrowser, openPage, startServer, until } from "./support.mjs";
+import { checkAccess, closeBrowser, openPage, ROOT, startServer, until } from "./support.mjs";
 
 after(closeBrowser);
 
@@ -63,6 +65,30 @@ test("an operator pauses, resumes and crawls", async (t) => {
   const crawls = async () => (await fetch(`${server.url}/metrics`)).text().then((text) => Number(text.match(/toolscout_crawls_total\{outcome="listed"\} (\d+)/)?.[1]));
   await until(async () => (await crawls()) >= 3, "it was crawled again");
   await checkAccess(page);
+});
+
+test("a login at a server is begun here, and its tools are there when it has ended", async (t) => {
+  const upstream = await startGuarded(t);
+  const config = `[servers.guarded]\nurl = '${upstream}/mcp'\nrefresh = '1h'\n`;
+  const server = await startServer(t, { config: `${config}${SHOP}`, files: { "shop.jsonl": tool("buy", "Buy a book") } });
+  const page = await openPage(t, server, "/servers?server=guarded");
+  await row(page, "guarded").getByText("login needed").waitFor();
+  await checkAccess(page);
+  const opened = page.waitForEvent("popup");
+  await page.getByRole("link", { name: "Log in", exact: true }).click();
+  await (await opened).getByText("logged in at guarded").waitFor();
+  await row(page, "guarded").getByText("ready").waitFor();
+  await row(page, "guarded").getByText("1 tool").waitFor();
+
+  // Where everybody is asked, an operator has an address made for it, which counts once.
+  const asking = await startServer(t, { config: `${config}${SHOP}[auth]\nkeys = true\n`, files: { "shop.jsonl": tool("buy", "Buy a book") } });
+  const operators = await openPage(t, asking, `/servers?server=guarded#key=${await asking.operator()}`);
+  await row(operators, "guarded").getByText("login needed").waitFor();
+  await operators.getByRole("button", { name: "Log in", exact: true }).click();
+  const next = operators.waitForEvent("popup");
+  await operators.getByRole("link", { name: "Open the login" }).click();
+  await (await next).getByText("logged in at guarded").waitFor();
+  await row(operators, "guarded").getByText("ready").waitFor();
 });
 
 test("a server that can't be reached says why and what to do", async (t) => {
@@ -150,6 +176,15 @@ test("on a phone it is the list, then the server", async (t) => {
   await page.getByRole("listbox").waitFor();
   assert.equal(await scrolls(), false);
 });
+
+/** An MCP server that wants a login, with its authorization server, where somebody is logged in already. */
+async function startGuarded(t) {
+  const child = spawn("node", ["oauth.mjs"], { cwd: join(ROOT, "tests/peers"), stdio: ["ignore", "pipe", "ignore"] });
+  t.after(() => child.kill());
+  const { value } = await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
+  child.stdout.resume();
+  return JSON.parse(value).mcp;
+}
 
 /** A server over stdio, of one tool. */
 const CLOCK = `
