@@ -103,7 +103,7 @@ test("a server that can't be reached says why and what to do", async (t) => {
   const alert = page.getByRole("alert");
   await alert.getByText("check that it runs and that its `url` is right").waitFor();
   await page.getByText("toolscout doctor").waitFor();
-  assert.equal(new URL(page.url()).search, "?server=gone");
+  await until(() => new URL(page.url()).search === "?server=gone", "the address has it");
   await checkAccess(page);
 });
 

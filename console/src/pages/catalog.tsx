@@ -1,7 +1,7 @@
 // Every tool there is: found by a few letters, in any order, with its definition and what became of it.
-import { useLocation } from "preact-iso";
 import { useCallback, useMemo } from "preact/hooks";
 import { withParams } from "../api";
+import { useAddress } from "../parts/address";
 import { count } from "../parts/count";
 import { Split, goToDetail } from "../parts/split";
 import { Empty, Failure, Waiting } from "../parts/state";
@@ -23,7 +23,7 @@ const SORTS: Record<string, { name: string; by?: (tool: Tool) => number }> = {
 };
 
 export function Catalog() {
-  const { query, route } = useLocation();
+  const [query, go] = useAddress("/catalog");
   const rows = useRows();
   const now = useNow(10_000);
   const { q: text = "", server = "", sort = "name", tool: id } = query;
@@ -46,7 +46,6 @@ export function Catalog() {
       </option>
     ));
   }, [rows.tools, server]);
-  const go = useCallback((params: Record<string, string | undefined>) => route(withParams("/catalog", { ...query, ...params }), true), [query, route]);
   const close = useCallback(() => go({ tool: undefined }), [go]);
   if (rows.error && rows.tools.length === 0) return <Failure error={rows.error} again={rows.reload} />;
   if (rows.isLoading && rows.tools.length === 0) return <Waiting what="Reading the catalog" />;
