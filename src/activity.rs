@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use self::asked::{Asked, Missed, MissedQuery, Policy, Recent};
 use self::series::{Series, Slot};
-use self::tally::{Counts, Tally};
+use self::tally::Counts;
 use crate::audit::Way;
 use crate::config::Told;
 use crate::sealed::{self, SealedError};
@@ -170,7 +170,7 @@ impl Activity {
         let text = self.0.policy.keep(search.texts);
         let mut book = self.lock();
         let Some(answer) = search.answer else {
-            book.count(at, |tally| tally.counts.refused += 1);
+            book.count(at, Counts { refused: 1, ..Counts::default() }, None);
             let number = book.recent.next();
             book.recent.add(Asked::refused(number, at, text, search));
             return;
@@ -188,10 +188,7 @@ impl Activity {
             whole_bytes: search.whole_bytes,
             ..Counts::default()
         };
-        book.count(at, |tally| {
-            tally.counts += counts;
-            tally.latency.record(answer.took_us);
-        });
+        book.count(at, counts, Some(answer.took_us));
         if let Some(reason) = &answer.reason {
             book.count_reason(reason);
         }
@@ -206,15 +203,15 @@ impl Activity {
 
     /// Notes a call that has ended.
     pub fn note_call(&self, is_answered: bool) {
-        self.lock().count(SystemTime::now(), |tally| {
-            tally.counts.calls += 1;
-            tally.counts.failed_calls += u64::from(!is_answered);
-        });
+        let failed_calls = u64::from(!is_answered);
+        let counts = Counts { calls: 1, failed_calls, ..Counts::default() };
+        self.lock().count(SystemTime::now(), counts, None);
     }
 
     /// Notes a request that was not let in.
     pub fn note_turned_away(&self) {
-        self.lock().count(SystemTime::now(), |tally| tally.counts.turned_away += 1);
+        let counts = Counts { turned_away: 1, ..Counts::default() };
+        self.lock().count(SystemTime::now(), counts, None);
     }
 
     /// What there is to tell of this range, and of queries after that number.
@@ -266,14 +263,15 @@ impl Activity {
 }
 
 impl Book {
-    fn count(&mut self, at: SystemTime, count: impl Fn(&mut Tally)) {
-        let at = seconds(at);
+    fn count(&mut self, at: SystemTime, counts: Counts, took_us: Option<u64>) {
         for series in &mut self.series {
-            count(series.slot(at));
+            let tally = series.slot(seconds(at));
+            tally.counts += counts;
+            if let Some(took) = took_us {
+                tally.latency.record(took);
+            }
         }
-        let mut one = Tally::default();
-        count(&mut one);
-        self.total += one.counts;
+        self.total += counts;
         self.changed = true;
     }
 

@@ -403,10 +403,10 @@ impl MissedOften {
     }
 }
 
-/// Writes what `live` counts down every minute until `shutdown`, and once more then.
-pub async fn keep(live: Live, shutdown: CancellationToken) {
+/// Writes what `live` counts down every minute until `end`, and once more then.
+pub async fn keep(live: Live, end: CancellationToken) {
     loop {
-        let goes_on = shutdown.run_until_cancelled(tokio::time::sleep(SAVE)).await.is_some();
+        let goes_on = end.run_until_cancelled(tokio::time::sleep(SAVE)).await.is_some();
         let activity = live.activity().clone();
         let saved = tokio::task::spawn_blocking(move || activity.save()).await;
         if let Ok(Err(error)) = saved {
