@@ -2,7 +2,7 @@
 # Latency of `GET /v1/search` under an open-loop load, at rest and while the catalog changes.
 #
 #   scripts/load.sh [--seconds N] [--rates A,B,C] [--url URL] [--picture FILE]
-#   scripts/load.sh --overload [--seconds N] [--url URL]
+#   scripts/load.sh --overload [--seconds N] [--connections N] [--url URL]
 #
 #   --seconds N      length of each of the four runs (30)
 #   --rates A,B,C    requests a second of 1, 8 and 64 clients (50,50,100)
@@ -11,6 +11,7 @@
 #   --overload       what is left at ten times the capacity, and how soon all is well again, instead:
 #                    scripts/overload.py says how that is measured. Server and clients get half of
 #                    the cores each, so that the one does not take from the other
+#   --connections N  of the clients then, each with one request at a time (512)
 #
 #   scripts/load.sh --seconds 5 --picture /dev/null  a quick look
 #   scripts/load.sh --rates 100,200,300              closer to where the machine is full
@@ -34,12 +35,12 @@ say() { printf 'load: %s\n' "$*" >&2; }
 die() { say "$*" && exit 1; }
 usage() { say "$*; see scripts/load.sh --help" && exit 2; }
 
-seconds=30 rates=50,50,100 url='' picture=docs/latency.svg overload=''
+seconds=30 rates=50,50,100 url='' picture=docs/latency.svg overload='' connections=512
 while (($#)); do
   case $1 in
     --help | -h) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" && exit 0 ;;
     --overload) overload=1 && shift ;;
-    --seconds | --rates | --url | --picture)
+    --seconds | --rates | --url | --picture | --connections)
       [[ -n ${2-} ]] || usage "$1 wants a value"
       printf -v "${1#--}" %s "$2" && shift 2
       ;;
@@ -49,6 +50,7 @@ done
 [[ $seconds =~ ^[1-9][0-9]{0,3}$ ]] || usage "--seconds is $seconds, it must be a whole number, 1 to 9999"
 [[ $rates =~ ^([1-9][0-9]{0,5},){2}[1-9][0-9]{0,5}$ ]] || usage "--rates is $rates, it must be like 50,50,100"
 [[ -z $url || $url =~ ^https?://. ]] || usage "--url is $url, it must begin with http:// or https://"
+[[ $connections =~ ^[1-9][0-9]{1,3}$ && $connections -ge 64 ]] || usage "--connections is $connections, it must be 64 to 9999"
 IFS=, read -r rate1 rate8 rate64 <<<"$rates"
 
 for need in cargo curl python3; do
@@ -127,7 +129,7 @@ python3 scripts/load_picture.py sample "${url%/}" "${queries[@]}" >"$work/urls"
 conditions="$tools tools, $(grep -c . "$work/urls") queries of $from, $cores cores, $seconds s a run"
 say "$conditions"
 if [[ -n $overload ]]; then
-  "${theirs[@]}" python3 scripts/overload.py "$work/urls" "$seconds" &
+  "${theirs[@]}" python3 scripts/overload.py "$work/urls" "$seconds" "$connections" &
   wait $!
   exit
 fi

@@ -8,6 +8,7 @@ pub mod emphasis;
 pub mod lexical;
 pub mod names;
 pub mod neighbours;
+pub mod picture;
 pub mod snapshot;
 pub mod twins;
 

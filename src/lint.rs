@@ -11,6 +11,7 @@ mod sized;
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::catalog::ToolIdx;
@@ -19,7 +20,8 @@ use crate::search::{Answer, Query};
 use crate::tool::ToolId;
 
 /// What is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[schemars(rename = "LintRule")]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// There is no description, or it says no more than the name.
@@ -74,7 +76,8 @@ impl Rule {
 }
 
 /// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[schemars(rename = "LintLevel")]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Worth a look.
@@ -158,6 +161,23 @@ pub fn lint<E: Send>(
     }
     findings.retain(|finding| is_on(&finding.rule));
     findings.sort_by(|a, b| (&a.tool, a.rule).cmp(&(&b.tool, b.rule)));
+    Ok(findings)
+}
+
+/// The same of one tool, but for the tools that say nearly the same: `index::neighbours` tells those.
+pub fn one<E>(
+    index: &Index,
+    settings: &Settings,
+    tool: ToolIdx,
+    ask: impl Fn(&Query) -> Result<Answer, E>,
+) -> Result<Vec<Finding>, E> {
+    let checked = index.catalog.tool(tool);
+    let told = described::check(checked, settings).chain(sized::check(checked, settings));
+    let answer = searched::ask(index, tool, settings.first, ask)?;
+    let unfindable = searched::finding(index, tool, &answer, settings);
+    let mut findings: Vec<Finding> = told.chain(unfindable).collect();
+    findings.retain(|finding| settings.rules.contains_key(&finding.rule));
+    findings.sort_by_key(|finding| finding.rule);
     Ok(findings)
 }
 

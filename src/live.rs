@@ -7,6 +7,7 @@ mod answers;
 pub mod indexer;
 pub mod learner;
 mod look_up;
+pub mod pictures;
 pub mod pinned;
 mod saver;
 mod scoped;
@@ -36,6 +37,7 @@ use crate::trust::policy::Policy;
 use self::answers::Answers;
 use self::learner::Learner;
 use self::look_up::both;
+use self::pictures::Pictures;
 use self::scoped::{Generation, States};
 pub use self::stages::{Encoder, Rerank};
 use self::trusted::{Known, Order};
@@ -160,6 +162,8 @@ struct Shared {
     trouble: ArcSwapOption<String>,
     /// What is learned from use, where that is switched on.
     learner: OnceLock<Learner>,
+    /// Drawn of what is published, where somebody asked for it.
+    pictures: Pictures,
     /// What is counted of searches and calls.
     activity: OnceLock<Activity>,
     started: Instant,
@@ -181,6 +185,7 @@ impl Live {
             answers: ArcSwap::from_pointee(Answers::new()),
             trouble: ArcSwapOption::empty(),
             learner: OnceLock::new(),
+            pictures: Pictures::default(),
             activity: OnceLock::new(),
             started: Instant::now(),
         };

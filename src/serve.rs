@@ -47,6 +47,7 @@ mod limits;
 mod listen;
 mod lists;
 mod manifest;
+mod map;
 mod mcp;
 mod me;
 mod metrics;

@@ -30,7 +30,7 @@ export function withParams(path: string, params: Params = {}): string {
 }
 
 /** Paths that are answered for a profile as well. */
-const SCOPED = /^\/v1\/(search|select|tools|servers|status|feedback|anthropic|openai|call)\b/;
+const SCOPED = /^\/v1\/(search|select|tools|servers|status|events|map|feedback|anthropic|openai|call)\b/;
 /** What is the same whatever one looks at. */
 const UNSCOPED = /^\/v1\/(me|admin\/tenants)\b/;
 

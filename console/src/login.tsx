@@ -1,7 +1,7 @@
 // Who one is: asked for where the server asks, and offered where it does not.
 import { useEffect, useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { asApiError, keepCredential, onLogin, request } from "./api";
+import { asApiError, keepCredential, onLogin, request, useData } from "./api";
 import { begin, finish, told, type LoginAt } from "./oauth";
 import { kept, logOut } from "./session";
 
@@ -13,16 +13,7 @@ export interface Settings {
   issuers: LoginAt[];
 }
 
-/** Asked once: it changes only with a restart. */
-export function useSettings(): Settings | undefined {
-  const [settings, setSettings] = useState<Settings>();
-  useEffect(() => {
-    request("/console/settings.json")
-      .then(async (response) => setSettings(await response.json()))
-      .catch(() => {});
-  }, []);
-  return settings;
-}
+export const useSettings = () => useData<Settings>("/console/settings.json").data;
 
 export interface LoginState {
   /** Nothing can be shown without one. */
@@ -50,7 +41,7 @@ export function useLogin(settings: Settings | undefined): LoginState {
     [],
   );
   const leave = () => setState((before) => ({ ...before, isWanted: false }));
-  return { isNeeded: state.isRefused && settings?.asks !== false, isWanted: state.isWanted, why: state.why, turn: state.turn, leave };
+  return { isNeeded: state.isRefused && settings?.asks === true, isWanted: state.isWanted, why: state.why, turn: state.turn, leave };
 }
 
 export function Login({ settings, state }: { settings: Settings | undefined; state: LoginState }) {

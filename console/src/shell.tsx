@@ -1,8 +1,9 @@
 // What stands around every page: where one is, what is wrong, who one is, and the keys.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { LocationProvider, Route, Router, useLocation } from "preact-iso";
 import { askForLogin } from "./api";
 import { Pulse, ViewSwitch } from "./bar";
+import { Keys, useKeys } from "./keys";
 import { ComeBack, Login, LoginButton, useLogin, useSettings } from "./login";
 import { Activity } from "./pages/activity";
 import { Catalog } from "./pages/catalog";
@@ -11,7 +12,6 @@ import { Quality } from "./pages/quality";
 import { Search } from "./pages/search";
 import { Servers } from "./pages/servers";
 import { Degraded } from "./parts/degraded";
-import { Dialog } from "./parts/dialog";
 import { ThemeSwitch } from "./theme";
 import { useVitals } from "./vitals";
 
@@ -39,7 +39,7 @@ function Frame({ answer }: { answer: URLSearchParams | null }) {
   const settings = useSettings();
   const login = useLogin(settings);
   const vitals = useVitals();
-  useKeys(() => setHelps(true));
+  useKeys(PAGES, () => setHelps(true));
   // Who goes to a page wants that one.
   useEffect(login.leave, [path]);
   // Whoever comes back from a login is not asked meanwhile.
@@ -95,7 +95,7 @@ function Frame({ answer }: { answer: URLSearchParams | null }) {
           </Router>
         )}
       </main>
-      {helps && <Keys close={() => setHelps(false)} />}
+      {helps && <Keys pages={PAGES} close={() => setHelps(false)} />}
     </>
   );
 }
@@ -113,61 +113,5 @@ function Nowhere() {
         The pages are in the bar above; <a href="/">search</a> is the first.
       </p>
     </div>
-  );
-}
-
-/** `/` goes to the search, `?` shows the keys, `g` and a letter goes to a page. */
-function useKeys(help: () => void) {
-  const { route, path } = useLocation();
-  const went = useRef(0);
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
-      if (event.key === "/") {
-        event.preventDefault();
-        const field = document.querySelector<HTMLElement>("[data-search]");
-        if (field) field.focus();
-        else route("/");
-      } else if (event.key === "?") {
-        help();
-      } else if (event.key === "g") {
-        went.current = event.timeStamp;
-      } else if (event.timeStamp - went.current < 1500) {
-        went.current = 0;
-        const page = PAGES.find((page) => page.key === event.key);
-        if (page) route(page.path);
-      }
-    };
-    document.addEventListener("keydown", onKey);
-    return () => document.removeEventListener("keydown", onKey);
-  }, [route, path, help]);
-}
-
-function isTyping(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));
-}
-
-function Keys({ close }: { close: () => void }) {
-  const keys = [
-    ["/", "to the search field"],
-    ["↑ ↓", "move in a list"],
-    ["Enter", "open what is chosen"],
-    ["Esc", "close, or leave the field"],
-    ...PAGES.map((page) => [`g ${page.key}`, page.name]),
-    ["?", "these keys"],
-  ];
-  return (
-    <Dialog title="Keys" close={close}>
-      <dl class="keys">
-        {keys.map(([key, what]) => (
-          <div key={key}>
-            <dt>
-              <kbd>{key}</kbd>
-            </dt>
-            <dd>{what}</dd>
-          </div>
-        ))}
-      </dl>
-    </Dialog>
   );
 }

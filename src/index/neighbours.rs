@@ -105,7 +105,8 @@ fn share(index: &Index, one: ToolIdx, other: ToolIdx) -> f32 {
             (None, None) => break,
             (Some(x), Some(y)) if x == y => {
                 both += 1;
-                (a.next(), b.next());
+                a.next();
+                b.next();
             }
             (Some(x), y) if y.is_none_or(|y| x < y) => {
                 only_a += 1;

@@ -69,26 +69,32 @@ pub(super) fn check(
     answers: &[Vec<Vec<ToolIdx>>],
     settings: &Settings,
 ) -> Vec<Finding> {
-    let of = |at: usize| ToolIdx(u32::try_from(at).unwrap_or(u32::MAX));
-    let id = |at: ToolIdx| index.catalog.tool(at).id.clone();
-    let mut findings = Vec::new();
-    for (at, answer) in answers.iter().enumerate().filter(|(_, answer)| !answer.is_empty()) {
-        let place = answer.iter().position(|place| place.contains(&of(at)));
-        if place.is_some_and(|place| place < settings.first) {
-            continue;
-        }
-        let before = answer.iter().take(settings.first.min(3)).filter_map(|place| place.first());
-        let before: Vec<ToolId> = before.map(|tool| id(*tool)).collect();
-        let where_it_is = match place {
-            Some(place) => format!("its own description finds it in place {}", place + 1),
-            None => format!("its own description does not find it in {} places", answer.len()),
-        };
-        let names: Vec<&str> = before.iter().map(ToolId::as_str).collect();
-        let message = format!("{where_it_is}; first come {}", names.join(", "));
-        let found = settings.finding(Rule::Unfindable, &id(of(at)), message);
-        findings.push(Finding { others: before, ..found });
+    let tools = (0..).map(ToolIdx).zip(answers);
+    tools.filter_map(|(tool, answer)| finding(index, tool, answer, settings)).collect()
+}
+
+/// The same of one tool.
+pub(super) fn finding(
+    index: &Index,
+    tool: ToolIdx,
+    answer: &[Vec<ToolIdx>],
+    settings: &Settings,
+) -> Option<Finding> {
+    let place = answer.iter().position(|place| place.contains(&tool));
+    if answer.is_empty() || place.is_some_and(|place| place < settings.first) {
+        return None;
     }
-    findings
+    let id = |at: ToolIdx| index.catalog.tool(at).id.clone();
+    let before = answer.iter().take(settings.first.min(3)).filter_map(|place| place.first());
+    let before: Vec<ToolId> = before.map(|tool| id(*tool)).collect();
+    let where_it_is = match place {
+        Some(place) => format!("its own description finds it in place {}", place + 1),
+        None => format!("its own description does not find it in {} places", answer.len()),
+    };
+    let names: Vec<&str> = before.iter().map(ToolId::as_str).collect();
+    let message = format!("{where_it_is}; first come {}", names.join(", "));
+    let found = settings.finding(Rule::Unfindable, &id(tool), message);
+    Some(Finding { others: before, ..found })
 }
 
 /// The first sentence of a tool's description, and its beginning, where that is more; both without

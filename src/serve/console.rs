@@ -68,7 +68,7 @@ impl Settings {
     }
 }
 
-/// What a page may load and do.
+/// What a page may load and do. No text becomes a part of it by way of being read as HTML.
 fn policy(auth: &AuthConfig) -> String {
     let issuers = auth.issuers.iter().filter(|issuer| issuer.console.is_some());
     let issuers = issuers.map(|issuer| issuer.at.origin().ascii_serialization());
@@ -76,7 +76,8 @@ fn policy(auth: &AuthConfig) -> String {
     let asked = asked.join(" ");
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-         connect-src {asked}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+         connect-src {asked}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'; trusted-types 'none'"
     )
 }
 

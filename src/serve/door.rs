@@ -144,6 +144,8 @@ impl Need {
             | "/v1/tools"
             | "/v1/tools/{*id}"
             | "/v1/servers"
+            | "/v1/map"
+            | "/v1/map/query"
             | "/v1/status"
             | "/v1/me"
             | "/v1/events"

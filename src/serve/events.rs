@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use axum::Extension;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
@@ -184,7 +184,14 @@ pub async fn follow(
     Extension(door): Extension<Door>,
     caller: Option<Extension<Caller>>,
     peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    // Whoever reads answers to their end would wait for that of this one.
+    let kinds = headers.get(header::ACCEPT).and_then(|kinds| kinds.to_str().ok());
+    if !kinds.is_some_and(|kinds| kinds.contains("text/event-stream")) {
+        let told = "this is a stream of server-sent events: ask with Accept: text/event-stream";
+        return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", told));
+    }
     let address = peer.map(|peer| peer.address);
     let place = streams.take(Who::of(caller.as_deref(), address))?;
     let front = Front::new(&logins, &door);

@@ -14,6 +14,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::runtime::Handle;
 
 use super::call::{Calls, Way};
 use super::debug;
@@ -30,11 +31,14 @@ use super::scope::{self, AtId, IdPath, Scoped};
 use super::trail::Trail;
 use super::trust::{About, EarlierDefinition};
 use super::wire::{
-    Asked, CallAnswer, CallRequest, IndexStatus, KnownTool, NearTool, Need, SearchRequest,
+    Asked, CallAnswer, CallRequest, IndexStatus, KnownTool, Lint, NearTool, Need, SearchRequest,
     ServerList, ToolPage,
 };
 use crate::audit;
+use crate::catalog::ToolIdx;
 use crate::format::Call;
+use crate::index::Index;
+use crate::lint;
 use crate::live::Live;
 use crate::search::{Answer, Query};
 
@@ -253,8 +257,10 @@ pub async fn tool(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let Path(IdPath { id }) = id?;
-    let params = Params::parse(query.as_deref(), &["earlier", "near", scope::PROFILE])?;
-    let (wants_earlier, wants_near) = (params.switch("earlier")?, params.switch("near")?);
+    let params = Params::parse(query.as_deref(), &["earlier", "near", "lint", scope::PROFILE])?;
+    let wants = |name| Ok::<_, Problem>(params.switch(name)? == Some(true));
+    let (wants_earlier, wants_near, wants_lint) =
+        (wants("earlier")?, wants("near")?, wants("lint")?);
     let index = live.index();
     let (catalog, known) = (&index.catalog, live.known());
     let found = catalog.find(&id);
@@ -263,13 +269,27 @@ pub async fn tool(
         return Err(Problem::no_tool_served(known.book.is_held(&id)));
     };
     let mut told = KnownTool::from(&**tool).with(About::of(&known, tool));
-    if wants_earlier == Some(true) {
+    if wants_earlier {
         told.earlier = Some(EarlierDefinition::of(&known, tool));
     }
-    if let Some(at) = catalog.position(tool.id.as_str()).filter(|_| wants_near == Some(true)) {
-        told.near = Some(NearTool::of(&index, at));
+    if let Some(at) = catalog.position(tool.id.as_str()) {
+        told.near = wants_near.then(|| NearTool::of(&index, at));
+        if wants_lint {
+            told.lint = Some(lint_of(&live, &index, at).await?);
+        }
     }
     Ok(json(&told))
+}
+
+/// What `toolscout lint` says of a tool. It searches for it, so this is done aside.
+async fn lint_of(live: &Live, index: &Arc<Index>, tool: ToolIdx) -> Result<Vec<Lint>, Problem> {
+    let (live, index, runtime) = (live.clone(), Arc::clone(index), Handle::current());
+    let found = move || {
+        let ask = |query: &Query| runtime.block_on(live.search(query));
+        lint::one(&index, &lint::Settings::default(), tool, ask)
+    };
+    let found = formats::aside(true, found).await??;
+    Ok(found.into_iter().map(Lint::from).collect())
 }
 
 /// `GET /v1/servers`

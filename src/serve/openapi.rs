@@ -9,6 +9,7 @@ mod definitions;
 mod evals;
 mod finding;
 mod keys;
+mod map;
 mod operations;
 
 use std::sync::LazyLock;
@@ -91,7 +92,7 @@ pub fn document() -> Value {
 }
 
 /// The operations that a profile has as well.
-const SCOPED: [&str; 13] = [
+const SCOPED: [&str; 15] = [
     "/v1/search",
     "/v1/select",
     "/v1/anthropic/tools",
@@ -101,6 +102,8 @@ const SCOPED: [&str; 13] = [
     "/v1/tools",
     "/v1/tools/{id}",
     "/v1/servers",
+    "/v1/map",
+    "/v1/map/query",
     "/v1/status",
     "/v1/events",
     "/mcp",

@@ -22,7 +22,7 @@ use super::mcp::news::News;
 use super::problem::Problem;
 use super::scope::{self, Scoped};
 use super::{
-    MAX_BODY_BYTES, Observer, Rooms, Tenants, health, http, learned, lists, manifest, mcp, me,
+    MAX_BODY_BYTES, Observer, Rooms, Tenants, health, http, learned, lists, manifest, map, mcp, me,
     metrics, oauth, openapi, raw, select, switches, tenants, trust,
 };
 use crate::access::caller::{Caller, Scope};
@@ -84,6 +84,8 @@ fn scoped_routes(
         ("/v1/tools", get(http::tools)),
         ("/v1/tools/{*id}", get(http::tool)),
         ("/v1/servers", get(http::servers)),
+        ("/v1/map", get(map::map)),
+        ("/v1/map/query", get(map::place)),
         ("/v1/status", get(http::status)),
         ("/v1/call", post(http::call)),
         ("/mcp", mcp_route(handler, shutdown)),

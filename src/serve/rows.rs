@@ -115,8 +115,8 @@ pub fn page<'a>(
 fn row<'a>(index: &Index, known: &Known, at: ToolIdx, tool: &'a Tool, server: usize) -> Row<'a> {
     let definition = tool.definition.get();
     let entry = known.book.entry(tool.server.as_str(), tool.own_name());
-    let served = entry.and_then(|entry| entry.served.as_ref());
-    let findings = served.map_or(0, |version| {
+    let version = entry.and_then(|entry| entry.served.as_ref());
+    let findings = version.map_or(0, |version| {
         let rules = known.policy.of(&tool.server);
         let found = known.book.findings(tool.server.as_str(), &tool.name, version, rules);
         found.iter().filter(|(level, _)| *level > Level::Note).count()
@@ -128,7 +128,7 @@ fn row<'a>(index: &Index, known: &Known, at: ToolIdx, tool: &'a Tool, server: us
         count_as(tool.hash, || definition),
         definition.len(),
         entry.map(|entry| entry.first_seen_ms / 1_000),
-        served.map(|version| version.since_ms / 1_000),
+        version.map(|version| version.since_ms / 1_000),
         entry.map_or(0, |entry| entry.changes),
         findings,
         entry.is_some_and(|entry| entry.held.is_some()),

@@ -44,9 +44,10 @@ struct Known {
 }
 
 /// Routes that list what many may see; the part after a profile's prefix.
-const LISTS: [&str; 7] = [
+const LISTS: [&str; 8] = [
     "/v1/tools",
     "/v1/servers",
+    "/v1/map",
     "/v1/events",
     "/v1/anthropic/tools",
     "/v1/openai/tools",

@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 
 pub use self::asked::{Asked, Need, SearchRequest};
 pub use self::call::{CallAnswer, CallRequest};
-pub use self::near::NearTool;
+pub use self::near::{Lint, NearTool};
 use super::debug::Debug;
 use super::formats::{Body, Tokens};
 use super::trust::{About, EarlierDefinition, Found, HeldDefinition, History};
@@ -157,6 +157,9 @@ pub struct KnownTool<'a> {
     /// Tools that say nearly the same, the likest first, when asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub near: Option<Vec<NearTool>>,
+    /// What makes it hard to find or to use, when asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lint: Option<Vec<Lint>>,
 }
 
 impl<'a> From<&'a Tool> for KnownTool<'a> {
@@ -171,6 +174,7 @@ impl<'a> From<&'a Tool> for KnownTool<'a> {
             held: None,
             earlier: None,
             near: None,
+            lint: None,
         }
     }
 }

@@ -46,6 +46,7 @@ test("without a search it says how to send one, and then shows it by itself", as
 
   await missed.getByRole("link", { name: NOTHING }).click();
   await page.waitForURL((url) => url.pathname === "/" && url.searchParams.get("q") === NOTHING);
+  await page.close();
 });
 
 test("the range, the tables and the filters are reached with the keyboard", async (t) => {
@@ -88,6 +89,8 @@ test("the range, the tables and the filters are reached with the keyboard", asyn
   await checkAccess(page);
   await page.keyboard.press("Enter");
   await page.waitForURL((url) => url.pathname === "/" && url.searchParams.get("q") === "merge a branch");
+  // Before its server goes, which it would ask on.
+  await page.close();
 });
 
 test("where texts are not kept it says so and how to change that", async (t) => {
@@ -102,6 +105,7 @@ test("where texts are not kept it says so and how to change that", async (t) => 
   assert.equal(await page.getByText("secret plans").count(), 0);
   await page.getByRole("region", { name: "Queries without a result" }).getByText("[audit]").waitFor();
   await checkAccess(page);
+  await page.close();
 });
 
 test("who may not see it is told what it takes", async (t) => {

@@ -22,7 +22,7 @@ const server = await startServer(t);
 const found = [];
 for (let at = 0; at < TIMES; at++) {
   // A context of its own: nothing is kept of the time before.
-  const page = await openPage(t, server, "/console/icon.svg");
+  const page = await openPage(t, { url: "" }, "about:blank");
   await page.addInitScript(note);
   await page.goto(`${server.url}/`);
   await page.waitForFunction(() => window.usable);

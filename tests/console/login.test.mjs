@@ -76,6 +76,36 @@ test("the address of “toolscout console” logs an operator in, and leaves no 
   assert.ok(!server.log().includes(token));
 });
 
+test("an operator looks at what a tenant has, and the tenant's people at nothing else", async (t) => {
+  const two = CATALOG + CATALOG.replaceAll("send_mail", "read_mail");
+  const files = { ...FILES, "two.jsonl": two, "acme.toml": "[servers.files]\ncatalog = 'two.jsonl'\n" };
+  const server = await startServer(t, { config: `${KEYS}[tenants.acme]\nconfig = 'acme.toml'\n`, files });
+  const serves = async () => {
+    const asked = { headers: { authorization: `Bearer ${await server.operator()}` } };
+    const { tenants } = await (await fetch(`${server.url}/v1/admin/tenants`, asked)).json();
+    return tenants[0]?.tools === 2;
+  };
+  await until(serves, "the tenant is served");
+  const printed = await command(server, ["console", "--url", server.url, "--tenant", "acme"]);
+  const page = await openPage(t, { url: "" }, "about:blank");
+  await page.goto(printed.trim());
+  await page.getByText("2 tools ·").waitFor();
+  assert.equal(await page.getByLabel("Tenant").inputValue(), "acme");
+  await page.getByLabel("Tenant").selectOption({ label: "no tenant" });
+  await page.getByText("1 tool ·").waitFor();
+  await page.getByLabel("Tenant").selectOption("acme");
+  await page.getByText("2 tools ·").waitFor();
+
+  const made = JSON.parse(await command(server, ["key", "create", "them", "--tenant", "acme", "--json"]));
+  const status = async () => (await fetch(`${server.url}/v1/me`, { headers: { authorization: `Bearer ${made.secret}` } })).status;
+  await until(async () => (await status()) === 200, "the key counts");
+  const theirs = await openPage(t, server, "/", { expected });
+  await theirs.getByLabel("API key").fill(made.secret);
+  await theirs.keyboard.press("Enter");
+  await theirs.getByText("2 tools ·").waitFor();
+  assert.equal(await theirs.getByRole("combobox").count(), 0);
+});
+
 test("where nobody is asked, one logs in to administer alone", async (t) => {
   const server = await startServer(t);
   const page = await openPage(t, server, "/", { expected });

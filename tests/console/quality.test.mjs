@@ -20,10 +20,8 @@ const evaluate = (page) => page.getByRole("button", { name: "Evaluate" });
 
 /** Opens the page as whoever runs this toolscout. */
 async function openQuality(t, server, options = {}) {
-  const page = await openPage(t, server, "/", options);
-  const token = await server.operator();
-  await page.evaluate((token) => sessionStorage.setItem("toolscout.credential", token), token);
-  await page.goto(`${server.url}/quality`);
+  // The address that `toolscout console` prints, but for the page.
+  const page = await openPage(t, server, `/quality#key=${await server.operator()}`, options);
   await page.getByRole("heading", { name: "Quality" }).waitFor();
   return page;
 }
@@ -153,8 +151,11 @@ test("one that takes its time shows how far it is, and is cancelled", async (t) 
 test("whoever is not an operator is told what is needed", async (t) => {
   const server = await startServer(t);
   const page = await openPage(t, server, "/quality", { expected: [/401 \(Unauthorized\)/] });
-  await page.getByRole("heading", { name: /Log in|operators/ }).waitFor();
+  await page.getByRole("heading", { name: "Quality is for operators" }).waitFor();
+  await page.getByText("toolscout key create NAME --scope admin").waitFor();
   await checkAccess(page);
+  await page.getByRole("main").getByRole("button", { name: "Log in" }).click();
+  await page.getByRole("heading", { name: "Log in" }).waitFor();
 });
 
 test("nothing scrolls sideways on a phone", async (t) => {

@@ -8,25 +8,25 @@ after(closeBrowser);
 const DIARY = {
   config: "[servers.diary]\ncatalog = 'catalog.jsonl'\n[servers.house]\ncatalog = 'house.jsonl'\n[profiles.quiet]\nservers = ['house']\n",
   files: {
-    "catalog.jsonl": lines([
+    "catalog.jsonl": lines("diary", [
       {
         name: "createEvent",
         title: "Create an EVENT",
-        description: "Adds events to a diary; an eventful day.",
+        description: "Adds events to a diary; eventually.",
         inputSchema: { type: "object", required: ["event_id"], properties: { event_id: { type: "string", description: "Of the new event" } } },
       },
       { name: "delete_event", description: "Throw an entry away", annotations: { destructiveHint: true } },
       { name: "搜索网页", description: "搜索 the diary" },
     ]),
-    "house.jsonl": lines([
+    "house.jsonl": lines("house", [
       { name: "ring_bell", description: "Ring the bell at the door", annotations: { readOnlyHint: true } },
       { name: "open_door", description: "Open the door of the house" },
     ]),
   },
 };
 
-function lines(tools) {
-  return tools.map((tool) => JSON.stringify(tool)).join("\n");
+function lines(server, tools) {
+  return tools.map((tool) => JSON.stringify({ server, ...tool })).join("\n");
 }
 
 const field = (page) => page.getByRole("searchbox", { name: "What should the tool do?" });
@@ -103,7 +103,7 @@ test("words that matched are marked where they stand, by field", async (t) => {
   await checkAccess(page);
   await field(page).fill("搜索");
   await hit(page, "diary/搜索网页").waitFor();
-  assert.deepEqual(await hit(page, "diary/搜索网页").locator(".hit-open mark").allTextContents(), ["搜索"]);
+  await until(async () => (await hit(page, "diary/搜索网页").locator(".hit-open mark").allTextContents()).join() === "搜索", "a pair of a script without spaces");
 });
 
 test("the answer to what was asked last stays, however late an earlier one comes", async (t) => {
@@ -223,7 +223,7 @@ test("a search and a tool are copied for other programs, and never a secret", as
   const page = await openPage(t, server, "/?q=create+an+event&limit=3&server=calendar", { permissions: ["clipboard-read", "clipboard-write"] });
   await hit(page, "calendar/create_event").waitFor();
   const token = await server.operator();
-  await page.evaluate((token) => sessionStorage.setItem("toolscout.credential", token), token);
+  await page.evaluate((token) => sessionStorage.setItem("toolscout.credential", JSON.stringify({ token })), token);
   const copy = async (within, name) => {
     await within.getByRole("button", { name, exact: true }).click();
     await within.getByText(`Copied: ${name}`).waitFor();
@@ -301,7 +301,7 @@ test("what goes wrong is said, with what to do about it", async (t) => {
 });
 
 test("a server without tools says what to do", async (t) => {
-  const page = await openPage(t, await startServer(t, { config: "[servers.diary]\ncatalog = 'catalog.jsonl'\n", files: { "catalog.jsonl": "\n" } }));
+  const page = await openPage(t, await startServer(t, { config: "\n" }));
   await page.getByRole("heading", { name: "There are no tools yet" }).waitFor();
   await checkAccess(page);
 });

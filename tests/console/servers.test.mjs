@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { asOperator, checkAccess, closeBrowser, openPage, startServer, until } from "./support.mjs";
+import { checkAccess, closeBrowser, openPage, startServer, until } from "./support.mjs";
 
 after(closeBrowser);
 
@@ -28,11 +28,24 @@ test("what happens to servers is seen as it happens", async (t) => {
   await checkAccess(page);
 });
 
+test("whoever is no operator is told what it takes, and may log in", async (t) => {
+  const server = await startServer(t, { config: SHOP, files: { "shop.jsonl": tool("buy", "Buy a book") } });
+  const page = await openPage(t, server, "/servers?server=shop", { expected: [/401/] });
+  await row(page, "shop").getByText("ready").waitFor();
+  await page.getByRole("button", { name: "Pause" }).click();
+  await page.getByText("admin.token").waitFor();
+  await checkAccess(page);
+  await page.getByRole("region", { name: "The chosen server" }).getByRole("button", { name: "Log in" }).click();
+  await page.getByLabel("Operator’s token").fill(await server.operator());
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Pause" }).click();
+  await page.getByText("Its crawls are paused").waitFor();
+});
+
 test("an operator pauses, resumes and crawls", async (t) => {
   const config = `${SHOP}[servers.clock]\ncommand = '${process.execPath}'\nargs = ['clock.mjs']\n`;
   const server = await startServer(t, { config, files: { "shop.jsonl": tool("buy", "Buy a book"), "clock.mjs": CLOCK } });
-  const page = await openPage(t, server, "/servers?server=clock");
-  await asOperator(page, server);
+  const page = await openPage(t, server, `/servers?server=clock#key=${await server.operator()}`);
   await row(page, "clock").getByText("ready").waitFor();
   await page.getByText("MCP 2025-06-18, with sessions").waitFor();
   const detail = page.getByRole("region", { name: "The chosen server" });
@@ -68,8 +81,7 @@ test("a server that can't be reached says why and what to do", async (t) => {
 test("a definition that is held is looked at and approved", async (t) => {
   const config = `[servers.clock]\ncommand = '${process.execPath}'\nargs = ['clock.mjs']\nrefresh = '1s'\npin = true\n`;
   const server = await startServer(t, { config, files: { "clock.mjs": CLOCK } });
-  const page = await openPage(t, server, "/servers?server=clock");
-  await asOperator(page, server);
+  const page = await openPage(t, server, `/servers?server=clock#key=${await server.operator()}`);
   await row(page, "clock").getByText("ready").waitFor();
   await writeFile(join(server.folder, "clock.mjs"), CLOCK.replace("Tells the time", "Tells the date"));
   await page.getByRole("heading", { name: "1 definition is held back" }).waitFor();
@@ -85,8 +97,7 @@ test("a definition that is held is looked at and approved", async (t) => {
 
 test("a server is added, by keys alone", async (t) => {
   const server = await startServer(t, { config: SHOP, files: { "shop.jsonl": tool("buy", "Buy a book") } });
-  const page = await openPage(t, server, "/servers", { expected: [/409/] });
-  await asOperator(page, server);
+  const page = await openPage(t, server, `/servers#key=${await server.operator()}`, { expected: [/409/] });
   await row(page, "shop").waitFor();
   await page.getByRole("button", { name: "Add a server" }).focus();
   await page.keyboard.press("Enter");

@@ -61,6 +61,15 @@ test("the keyboard goes everywhere", async (t) => {
   await page.keyboard.press("Tab");
   await page.keyboard.press("Enter");
   assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+  // Who speaks rather than types can switch the letters off; the button stays.
+  await page.getByRole("button", { name: "Keys" }).click();
+  await page.getByLabel("Letters are keys").uncheck();
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("g");
+  await page.keyboard.press("c");
+  await page.keyboard.press("?");
+  await isHere(page, "Search");
+  assert.equal(await page.getByRole("dialog").count(), 0);
 });
 
 test("colours follow the system until somebody chooses, and the choice stays", async (t) => {
@@ -96,9 +105,9 @@ test("what does not do as it should is told on every page, and that the server i
   assert.equal(await page.getByText("it can't be reached").count(), 0);
 });
 
-test("a script that is not ours does not run", async (t) => {
+test("a script that is not ours does not run, and no text becomes HTML", async (t) => {
   const server = await startServer(t);
-  const page = await openPage(t, server, "/", { expected: [/Content Security Policy/] });
+  const page = await openPage(t, server, "/", { expected: [/Content Security Policy/, /'TrustedHTML'/] });
   await page.evaluate(() => {
     const script = document.createElement("script");
     script.textContent = "window.ran = true";
@@ -109,6 +118,10 @@ test("a script that is not ours does not run", async (t) => {
     return fetch("https://elsewhere.example/").catch(() => {});
   });
   assert.equal(await page.evaluate(() => window.ran), undefined);
+  await assert.rejects(
+    page.evaluate(() => (document.body.innerHTML = "<img src=x onerror='window.ran = true'>")),
+    /TrustedHTML/,
+  );
 });
 
 test("an address that is none is told, with the way back", async (t) => {

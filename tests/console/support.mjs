@@ -129,10 +129,3 @@ export async function checkAccess(page) {
     assert.deepEqual(told, [], `axe, ${colorScheme}`);
   }
 }
-
-/** Opens the page again as whoever runs the server. */
-export async function asOperator(page, server) {
-  const token = await server.operator();
-  await page.evaluate((token) => sessionStorage.setItem("toolscout.credential", token), token);
-  await page.reload();
-}

@@ -154,7 +154,7 @@ async fn what_matched_is_shown_as_it_stands_in_the_tool() {
         "diary",
         Some("Event diary"),
         &[
-            r#"{"name":"createEvent","title":"Create an EVENT","description":"Adds events; an eventful day.","inputSchema":{"type":"object","properties":{"event_id":{"description":"Newest"}}}}"#,
+            r#"{"name":"createEvent","title":"Create an EVENT","description":"Adds events; eventually.","inputSchema":{"type":"object","properties":{"event_id":{"description":"Newest"}}}}"#,
             r#"{"name":"burn","description":"Burn it all","inputSchema":{"type":"object"}}"#,
         ],
     )];

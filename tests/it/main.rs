@@ -66,6 +66,7 @@ mod limits_headers;
 mod limits_queue;
 mod limits_rates;
 mod limits_tls;
+mod map;
 mod model_list;
 mod model_pull;
 mod model_use;

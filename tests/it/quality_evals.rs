@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::support::mock_embeddings::{MockEmbeddings, Reply};
 use crate::support::service::{Service, catalog, configure, ids, run};
@@ -185,7 +187,6 @@ async fn what_can_not_be_evaluated_is_refused_with_what_is_wrong() {
         (json!({"file": "demo"}), 404, "unknown-file", "evals/files"),
         (json!({"file": "../secret.jsonl"}), 404, "unknown-file", "evals/files"),
         (json!({"queries": "x".repeat(9 << 20)}), 413, "too-many-queries", "bytes"),
-        (json!({"queries": "x".repeat(11 << 20)}), 413, "body-too-large", "10485760 bytes"),
     ] {
         let told = asker.post(PATH, &body).await;
         assert_eq!((told.status, &*told.problem()), (status, problem), "{said}: {}", told.text);
@@ -197,6 +198,20 @@ async fn what_can_not_be_evaluated_is_refused_with_what_is_wrong() {
     }
     let told = asker.get(&format!("{PATH}/1/compare")).await;
     assert_eq!(told.problem(), "invalid-request");
+    // What is too large is refused by what is said of it, before it is sent.
+    let address = service.url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let token = operator(folder.path());
+    let head = format!(
+        "POST {PATH} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        11 << 20
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("a body may have 10485760 bytes"), "{answer}");
     // Other paths take as much as ever.
     let large = json!({"query": "x".repeat(2 << 20)});
     assert_eq!(asker.post("/v1/search", &large).await.problem(), "body-too-large");
@@ -211,30 +226,29 @@ async fn what_can_not_be_evaluated_is_refused_with_what_is_wrong() {
     assert_eq!(remove(&nobody, &id).await.status, 401);
 }
 
-/// A service whose encoder is at an endpoint that hangs on one word for as long as it is told to.
-async fn with_endpoint(hangs: &Arc<AtomicBool>) -> (MockEmbeddings, tempfile::TempDir) {
-    let hangs = Arc::clone(hangs);
-    let mock = MockEmbeddings::start(move |request, _| {
-        let is_it = request.texts.iter().any(|text| text.contains("qqhang"));
-        if is_it && hangs.load(Ordering::SeqCst) { Reply::Hang } else { Reply::Vectors }
-    });
-    let mock = mock.await;
+/// The folder of one whose encoder is at this endpoint.
+fn with_endpoint(mock: &MockEmbeddings) -> tempfile::TempDir {
     let folder = house();
+    let url = &mock.url;
     configure(
         folder.path(),
         &format!(
-            "[servers.house]\ncatalog = 'catalog.jsonl'\n[embed.endpoint]\nurl = '{}'\n\
-             model = 'm'\ndimensions = 3\ntimeout = '1h'\n",
-            mock.url
+            "[servers.house]\ncatalog = 'catalog.jsonl'\n[embed]\ndeadline = '1m'\n\
+             [embed.endpoint]\nurl = '{url}'\n\
+             model = 'm'\ndimensions = 3\n"
         ),
     );
-    (mock, folder)
+    folder
 }
 
 #[tokio::test]
 async fn searching_goes_on_beside_it_and_what_waits_can_be_cancelled() {
-    let hangs = Arc::new(AtomicBool::new(true));
-    let (mock, folder) = with_endpoint(&hangs).await;
+    let mock = MockEmbeddings::start(|request, _| {
+        let is_it = request.texts.iter().any(|text| text.contains("qqhang"));
+        if is_it { Reply::Hang } else { Reply::Vectors }
+    });
+    let mock = mock.await;
+    let folder = with_endpoint(&mock);
     let (service, asker) = serve(folder.path(), &[]).await;
     service.until("both are embedded", async || service.status().await["embedded"] == 2).await;
     let slow = format!("{QUERIES}{{\"id\":\"d\",\"query\":\"qqhang\"}}\n");
@@ -283,15 +297,7 @@ async fn one_that_fails_says_why_and_the_next_is_worked_on() {
         if failing.load(Ordering::SeqCst) { Reply::Status(400, None) } else { Reply::Vectors }
     });
     let mock = mock.await;
-    let folder = house();
-    configure(
-        folder.path(),
-        &format!(
-            "[servers.house]\ncatalog = 'catalog.jsonl'\n[embed.endpoint]\nurl = '{}'\n\
-             model = 'm'\ndimensions = 3\n",
-            mock.url
-        ),
-    );
+    let folder = with_endpoint(&mock);
     let (service, asker) = serve(folder.path(), &[]).await;
     service.until("both are embedded", async || service.status().await["embedded"] == 2).await;
     fails.store(true, Ordering::SeqCst);

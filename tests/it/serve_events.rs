@@ -57,10 +57,15 @@ impl<S: Stream<Item = reqwest::Result<Bytes>> + Unpin> Events<S> {
     }
 }
 
+fn ask(app: &TestApp) -> reqwest::RequestBuilder {
+    app.request(Method::GET, "/v1/events").header("accept", "text/event-stream")
+}
+
+/// Opens the stream that is asked for.
 pub async fn open(
     request: reqwest::RequestBuilder,
 ) -> Events<impl Stream<Item = reqwest::Result<Bytes>> + Unpin> {
-    let response = request.send().await.unwrap();
+    let response = request.header("accept", "text/event-stream").send().await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     Events::new(response.bytes_stream())
@@ -119,6 +124,8 @@ async fn a_profile_hears_of_its_own_servers_alone() {
     assert_eq!(events.told("generation").await["servers"], json!(["bell"]));
     assert_eq!(events.told("servers").await["gone"], json!(["bell"]));
     assert_eq!(app.get("/v1/events?profile=none").await.problem(), "unknown-profile");
+    // Whoever reads answers to their end gets none that has no end.
+    assert_eq!(app.get("/v1/events").await.problem(), "not-acceptable");
 }
 
 #[tokio::test]
@@ -126,7 +133,7 @@ async fn a_caller_has_a_few_streams_and_gets_them_back() {
     let app = TestApp::start().await;
     let mut open_now = Vec::new();
     let refused = loop {
-        let reply = app.request(Method::GET, "/v1/events").send().await.unwrap();
+        let reply = ask(&app).send().await.unwrap();
         if reply.status() != 200 {
             break reply;
         }
@@ -137,7 +144,7 @@ async fn a_caller_has_a_few_streams_and_gets_them_back() {
     assert!(refused.headers().contains_key("retry-after"));
     open_now.truncate(1);
     let again = async {
-        while app.request(Method::GET, "/v1/events").send().await.unwrap().status() != 200 {
+        while ask(&app).send().await.unwrap().status() != 200 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };

@@ -1,10 +1,12 @@
 //! The OpenAPI document describes what is really served.
 
 use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use toolscout::live::Live;
 
-use crate::support::app::{Reply, SERVERS, TestApp, catalog, config, profiles};
+use crate::serve_events::open;
+use crate::support::app::{Reply, SERVERS, TestApp, catalog, config, profiles, remove_server};
 
 /// Fails unless the reply is what the document says of it.
 fn check(document: &Value, method: &str, path: &str, reply: &Reply) {
@@ -68,6 +70,9 @@ async fn live_responses_are_what_the_document_says() {
         ("/v1/tools", "/v1/tools?limit=2"),
         ("/v1/tools", "/v1/tools"),
         ("/v1/tools", "/v1/tools?limit=0"),
+        ("/v1/tools", "/v1/tools?view=rows"),
+        ("/v1/tools/{id}", "/v1/tools/files/read_file?near=1&earlier=1&lint=1"),
+        ("/v1/events", "/v1/events"),
         ("/v1/tools/{id}", "/v1/tools/files%2Fread_file"),
         ("/v1/tools/{id}", "/v1/tools/post/office/odd/n%C3%A4me%20%252F"),
         ("/v1/tools/{id}", "/v1/tools/nothing"),
@@ -121,6 +126,17 @@ async fn live_responses_are_what_the_document_says() {
     check(&document, "get", "/health", &early.get("/health").await);
     check(&document, "get", "/v1/search", &early.get("/v1/search?q=a").await);
     check(&document, "get", "/v1/status", &early.get("/v1/status").await);
+
+    let mut events = open(app.request(Method::GET, "/v1/events")).await;
+    remove_server(&app.live, "files").await;
+    for name in ["state", "generation", "servers"] {
+        let reply = Reply {
+            status: reqwest::StatusCode::OK,
+            headers: [(CONTENT_TYPE, "text/event-stream".parse().unwrap())].into_iter().collect(),
+            text: events.told(name).await.to_string(),
+        };
+        check(&document, "get", "/v1/events", &reply);
+    }
 }
 
 #[tokio::test]

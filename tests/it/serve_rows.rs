@@ -77,9 +77,13 @@ async fn rows_and_tools_say_what_was_there_before_and_what_is_alike() {
     assert!(near["near"][0]["share"].as_f64().unwrap() >= 0.8, "{near}");
     assert_eq!(near["earlier"], json!([]));
     assert_eq!(service.get("/v1/tools/shop/sell?near=1").await.1["near"], json!([]));
+    let (_, linted) = service.get("/v1/tools/shop/sell?lint=1").await;
+    assert_eq!(linted["lint"][0]["rule"], "short-description");
+    assert_eq!(linted["lint"][0]["level"], "warning");
+    assert_eq!(service.get("/v1/tools/shop/merge?lint=1").await.1["lint"], json!([]));
     // Who asks for no more gets no more.
     let plain = service.get("/v1/tools/shop/merge").await.1;
-    assert!(plain.get("near").is_none() && plain.get("earlier").is_none(), "{plain}");
+    assert!(["near", "earlier", "lint"].iter().all(|more| plain.get(more).is_none()), "{plain}");
 
     shop.offer(&[("merge", long), ("merge_all", also), ("sell", "Sell a car")]);
     until_happened(&service, "changed", "shop/sell").await;

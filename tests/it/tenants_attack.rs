@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use toolscout::serve::TENANT;
 
+use crate::serve_events::open;
 use crate::support::service::{Service, configure};
 use crate::support::tenants::{Asker, Told, key};
 
@@ -114,6 +115,10 @@ fn timeless(told: &Told, url: &str) -> (u16, Value, String) {
                 members.values_mut().for_each(without);
             }
             Value::Array(items) => items.iter_mut().for_each(without),
+            // The same in rows, in seconds since 1970.
+            Value::Number(number) if number.as_u64().is_some_and(|it| it > 1_600_000_000) => {
+                *value = "then".into();
+            }
             // A time, to the second.
             Value::String(text) if text.len() == 20 && text.as_bytes()[10] == b'T' => {
                 assert!(text.ends_with('Z'), "{text}");
@@ -147,11 +152,14 @@ fn paths() -> Vec<String> {
     let mut paths: Vec<String> = [
         "/v1/tools",
         "/v1/tools?limit=2",
+        "/v1/tools?view=rows",
         "/v1/tools?cursor=crm/merge",
         "/v1/servers",
         "/v1/status",
         "/v1/changes",
         "/v1/findings",
+        "/v1/map",
+        "/v1/map/query?q=customer+letter",
         "/v1/anthropic/tools",
         "/v1/openai/tools",
         "/.well-known/mcp",
@@ -189,7 +197,9 @@ fn paths() -> Vec<String> {
         let words = description.replace(' ', "+");
         paths.push(format!("/v1/tools/{server}/{name}"));
         paths.push(format!("/v1/tools/{server}%2F{name}"));
+        paths.push(format!("/v1/tools/{server}/{name}?near=1&earlier=1&lint=1"));
         paths.push(format!("/v1/tools?server={server}"));
+        paths.push(format!("/v1/tools?view=rows&server={server}"));
         paths.push(format!("/v1/findings?server={server}"));
         paths.push(format!("/v1/search?q={words}&explain=1&limit=50"));
         paths.push(format!("/v1/search?q={name}&server={server}"));
@@ -287,6 +297,27 @@ async fn a_tenant_hears_what_a_toolscout_of_its_own_would_say() {
             same(&format!("{method} {path}"), ask(&mine).await, ask(&theirs).await);
         }
     }
+    // Streams of events begin with the same, and what becomes of another tenant is told to it alone.
+    let mut heard = open(mine.request(Method::GET, "/v1/events")).await;
+    let begun = |state: Value| Told {
+        status: 200,
+        headers: std::collections::BTreeMap::new(),
+        text: state.to_string(),
+    };
+    let wanted = open(theirs.request(Method::GET, "/v1/events")).await.told("state").await;
+    same("/v1/events", begun(heard.told("state").await), begun(wanted));
+    let mut of_beta = open(beta.request(Method::GET, "/v1/events")).await;
+    of_beta.told("state").await;
+    write_catalog(folder.path(), "beta", &BETA[1..]);
+    let refreshed = beta.post("/v1/admin/servers/beta-file/refresh", &json!({})).await;
+    assert_eq!(refreshed.status, 200, "{}", refreshed.text);
+    while of_beta.next().await.unwrap().0 != "generation" {}
+    let refreshed = mine.post("/v1/admin/servers/acme-file/refresh", &json!({})).await;
+    assert_eq!(refreshed.status, 200, "{}", refreshed.text);
+    // Their own are younger, and nothing else was told.
+    let told = heard.told("servers").await;
+    let ids: Vec<&Value> = told["servers"].as_array().unwrap().iter().map(|it| &it["id"]).collect();
+    assert_eq!(ids, ["crm", "mail"], "{told}");
     // But for what its key is called.
     let me = async |asker: &Asker| {
         let mut me = asker.get("/v1/me").await.json();

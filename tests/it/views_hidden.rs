@@ -7,6 +7,7 @@ use rmcp::transport::StreamableHttpClientTransport;
 use serde_json::{Value, json};
 use toolscout::live::Live;
 
+use crate::serve_events::open;
 use crate::support::app::{Listed, TestApp, catalog, config, profiles};
 
 const LONG: &str = "merges a branch of a code repository into another one after all checks passed \
@@ -142,9 +143,13 @@ fn paths() -> Vec<String> {
         "/v1/tools",
         "/v1/tools?limit=1",
         "/v1/tools?cursor=git/m",
+        "/v1/tools?view=rows",
+        "/v1/tools?view=rows&limit=1",
         "/v1/tools/nothing",
         "/v1/servers",
         "/v1/status",
+        "/v1/map",
+        "/v1/map/query?q=merge",
         "/v1/anthropic/tools",
         "/v1/openai/tools",
     ]
@@ -152,6 +157,7 @@ fn paths() -> Vec<String> {
     .into();
     for (server, _, tools) in world() {
         paths.push(format!("/v1/tools?server={server}"));
+        paths.push(format!("/v1/tools?view=rows&server={server}"));
         paths.push(format!("/v1/search?q=merge&server={server}"));
         paths.push(format!("/v1/search?q=merge+in+{server}&explain=1"));
         for tool in tools {
@@ -159,6 +165,7 @@ fn paths() -> Vec<String> {
             let name = tool["name"].as_str().unwrap();
             let spoken = name.replace('_', "+");
             paths.push(format!("/v1/tools/{server}/{name}"));
+            paths.push(format!("/v1/tools/{server}/{name}?near=1&earlier=1&lint=1"));
             paths.push(format!("/v1/search?q={name}&explain=1"));
             paths.push(format!("/v1/search?q={server}+{spoken}&limit=50"));
             paths.push(format!("/v1/search?q=issues&why={server}/{name}"));
@@ -230,6 +237,14 @@ async fn every_answer_is_that_of_a_toolscout_with_these_tools_alone() {
                 }
             }
         }
+        let wanted = first_event(&alone, "/v1/events").await;
+        for path in [format!("/p/{profile}/v1/events"), format!("/v1/events?profile={profile}")] {
+            let told = first_event(&all, &path).await;
+            assert_eq!(told, wanted, "{path}");
+            for marker in &hidden {
+                assert!(!told.to_string().contains(marker), "{path}: {told}");
+            }
+        }
         for (path, body) in bodies() {
             let of = |profile: Option<&str>| {
                 let mut body = body.clone();
@@ -257,6 +272,11 @@ async fn every_answer_is_that_of_a_toolscout_with_these_tools_alone() {
             "{profile}"
         );
     }
+}
+
+/// What a stream of events begins with.
+async fn first_event(app: &TestApp, path: &str) -> Value {
+    timeless(open(app.request(reqwest::Method::GET, path)).await.told("state").await)
 }
 
 /// All that is said over MCP, in both eras.

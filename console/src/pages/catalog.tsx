@@ -87,7 +87,7 @@ export function Catalog() {
           {shown.length > 0 ? (
             <VirtualList
               items={shown}
-              height={44}
+              height={38}
               label={count(shown.length, "tool")}
               idOf={(tool) => tool.id}
               chosen={id === undefined ? undefined : places.get(id)}

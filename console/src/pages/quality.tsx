@@ -1,7 +1,7 @@
 // How good the search is on labelled queries: evaluations in the background, and the history of them.
 import { useEffect, useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { type ApiError, asApiError, send, useData, withParams } from "../api";
+import { type ApiError, asApiError, askForLogin, send, useData, withParams } from "../api";
 import { Failure, Waiting } from "../parts/state";
 import "./quality.css";
 import { Begin, Format } from "./quality/begin";
@@ -106,16 +106,21 @@ function Open({ one, remove }: { one: Eval; remove: (id: string) => void }) {
 function Refused({ error, again }: { error: ApiError; again: () => void }) {
   if (error.status !== 401 && error.status !== 403 && error.status !== 404) return <Failure error={error} again={again} />;
   return (
-    <div class="state">
+    <div class="state quality">
       <h1>Quality is for operators</h1>
       <p>
         Log in with a key that has the scope <code>admin</code> (<code>toolscout key create NAME --scope admin</code>), or with the token in <code>admin.token</code> of the data
         folder.
       </p>
-      <p class="small">{error.status === 404 ? "Or administration is served at another address than this one." : error.message}</p>
-      <button type="button" onClick={again}>
-        Try again
-      </button>
+      {error.status === 404 && <p>Or administration is served at another address than this one.</p>}
+      <div class="row q-next">
+        <button type="button" class="main" onClick={askForLogin}>
+          Log in
+        </button>
+        <button type="button" onClick={again}>
+          Try again
+        </button>
+      </div>
     </div>
   );
 }

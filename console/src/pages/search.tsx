@@ -23,6 +23,7 @@ export function Search() {
   const { answer } = asking;
   const servers = useServers(answer?.generation);
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
+  const [narrows, setNarrows] = useState(false);
   const place = useRef<HTMLDivElement>(null);
   const toggle = (id: string) => setOpen((before) => (before.has(id) ? new Set([...before].filter((other) => other !== id)) : new Set([...before, id])));
   const field = () => place.current?.querySelector<HTMLInputElement>("[data-search]");
@@ -36,6 +37,8 @@ export function Search() {
       if (isField) field()?.blur();
       else field()?.focus();
     } else if (isField && event.key === "Enter") {
+      // Else the button that is focused by it is pressed by it as well.
+      event.preventDefault();
       settle();
       all[0]?.focus();
       const first = answer?.tools?.[0];
@@ -73,7 +76,7 @@ export function Search() {
           Compare
         </button>
       </div>
-      <details class="filter-box" open={filters(asked) > 0}>
+      <details class="filter-box" open={narrows || filters(asked) > 0} onToggle={(event) => setNarrows(event.currentTarget.open)}>
         <summary>Filters{filters(asked) > 0 && ` (${filters(asked)})`}</summary>
         <Filters config={asked} change={(change) => go(change)} servers={servers.list} />
       </details>

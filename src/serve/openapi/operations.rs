@@ -16,12 +16,13 @@ use super::super::rows::{MAX_ROWS, RowPage};
 use super::super::switches::{LogSwitches, SwitchLog};
 use super::super::tenants::TenantList;
 use super::super::wire::{CallAnswer, CallRequest, IndexStatus, KnownTool, ServerList, ToolPage};
-use super::{Operation, Schemas, activity, console, definitions, evals, finding, keys};
+use super::{Operation, Schemas, activity, console, definitions, evals, finding, keys, map};
 use crate::roster::Reload;
 
 pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
     let mut operations = finding::operations(schemas);
     operations.extend(api(schemas));
+    operations.extend(map::operations(schemas));
     operations.extend(definitions::operations(schemas));
     operations.extend(logins());
     operations.extend(ops(schemas));
@@ -70,6 +71,7 @@ fn api(schemas: &mut Schemas) -> Vec<Operation> {
                 }),
                 switch("earlier", "Also the definitions that were served before"),
                 switch("near", "Also the tools that say nearly the same"),
+                switch("lint", "Also what makes it hard to find or to use"),
             ],
             problems: &[400, 404],
             ..Operation::get(

@@ -1,12 +1,14 @@
-//! A tool that says nearly the same as another.
+//! What a tool is shown with when more is asked for: the tools that say nearly the same, and what
+//! makes it hard to find or to use.
 //!
-//! Invariant: it is one of the caller's view.
+//! Invariant: all of it follows from the tools of the caller's view.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::catalog::ToolIdx;
 use crate::index::{Index, neighbours};
+use crate::lint::{Finding, Level, Rule};
 
 /// A near-duplicate.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -27,5 +29,22 @@ impl NearTool {
             share: it.score,
         };
         near.map(one).collect()
+    }
+}
+
+/// Something that makes a tool hard to find or to use.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Lint {
+    /// The rule that it breaks.
+    pub rule: Rule,
+    /// How bad that is.
+    pub level: Level,
+    /// What was found, in words.
+    pub what: String,
+}
+
+impl From<Finding> for Lint {
+    fn from(finding: Finding) -> Self {
+        Self { rule: finding.rule, level: finding.level, what: finding.message }
     }
 }

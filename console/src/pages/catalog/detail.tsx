@@ -19,6 +19,7 @@ interface Known {
   held?: { hash: string; since: string; why: string };
   earlier?: Earlier[];
   near?: { id: string; share: number }[];
+  lint?: { rule: string; level: "error" | "warning"; what: string }[];
 }
 
 interface Earlier {
@@ -38,7 +39,7 @@ export function ToolDetail({ id, row, now, close }: { id: string; row: Tool | un
   }, []);
   // Asked anew when its row is another: what changes is seen at once.
   const version = `${row?.changes}.${row?.changed}.${row?.held}`;
-  const { data, error, reload } = useData<Known>(rests ? `/v1/tools/${encodeURIComponent(id)}?earlier=1&near=1#${version}` : null);
+  const { data, error, reload } = useData<Known>(rests ? `/v1/tools/${encodeURIComponent(id)}?earlier=1&near=1&lint=1#${version}` : null);
   return (
     <article class="card" data-tool-id={id}>
       <header class="row">
@@ -56,7 +57,7 @@ export function ToolDetail({ id, row, now, close }: { id: string; row: Tool | un
 }
 
 function Body({ tool, row, now }: { tool: Known; row: Tool | undefined; now: number }) {
-  const { definition, history, findings = [], earlier = [], near = [] } = tool;
+  const { definition, history, findings = [], earlier = [], near = [], lint = [] } = tool;
   const ago = (at: string) => <span title={day(Date.parse(at))}>{span(now - Date.parse(at))} ago</span>;
   return (
     <>
@@ -86,6 +87,18 @@ function Body({ tool, row, now }: { tool: Known; row: Tool | undefined; now: num
         <section>
           <h3>Findings</h3>
           <Findings found={findings} />
+        </section>
+      )}
+      {lint.length > 0 && (
+        <section>
+          <h3>Hard to find or to use</h3>
+          <ul data-lint>
+            {lint.map(({ rule, level, what }) => (
+              <li key={rule}>
+                <span class={`badge ${level === "error" ? "bad" : "warn"}`}>{level}</span> {what} <span class="small">({rule})</span>
+              </li>
+            ))}
+          </ul>
         </section>
       )}
       <section>

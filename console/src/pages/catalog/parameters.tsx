@@ -1,4 +1,6 @@
 // What a tool takes, as a table.
+import type { ComponentChildren } from "preact";
+
 interface Schema {
   type?: string | string[];
   description?: string;
@@ -13,7 +15,13 @@ interface Schema {
   oneOf?: Schema[];
 }
 
-export function Parameters({ schema }: { schema: object | undefined }) {
+interface Props {
+  schema: object | undefined;
+  /** How names and descriptions are shown; without it as they are. */
+  mark?: (text: string) => ComponentChildren;
+}
+
+export function Parameters({ schema, mark = (text) => text }: Props) {
   const { properties, required } = (schema ?? {}) as Schema;
   const all = Object.entries(properties && typeof properties === "object" ? properties : {});
   const needed = new Set(Array.isArray(required) ? required : []);
@@ -31,12 +39,12 @@ export function Parameters({ schema }: { schema: object | undefined }) {
         {all.map(([name, of]) => (
           <tr key={name}>
             <td>
-              <code>{name}</code>
+              <code>{mark(name)}</code>
               {needed.has(name) && <div class="small">required</div>}
             </td>
             <td class="small">{kind(of)}</td>
             <td>
-              {typeof of?.description === "string" ? of.description : ""}
+              {typeof of?.description === "string" && mark(of.description)}
               {of?.default !== undefined && <div class="small">without it {JSON.stringify(of.default)}</div>}
             </td>
           </tr>

@@ -1,6 +1,7 @@
 // What a search is answered with, and how it is waited for.
 import { useEffect, useState } from "preact/hooks";
 import { type ApiError, asApiError, get } from "../../api";
+import { onBack } from "../../vitals";
 
 export interface Placed {
   rank: number;
@@ -21,20 +22,12 @@ export interface Explain {
   words: Words;
 }
 
-export interface Schema {
-  type?: string | string[];
-  description?: string;
-  enum?: unknown[];
-  items?: Schema;
-  properties?: Record<string, Schema>;
-  required?: string[];
-}
-
+/** As a server sent it: what it says beside the name is not checked. */
 export interface Definition {
   name: string;
   title?: string;
   description?: string;
-  inputSchema?: Schema;
+  inputSchema?: { properties?: Record<string, unknown> | null };
   annotations?: { title?: string };
 }
 
@@ -124,5 +117,7 @@ export function useAnswer(path: string | null): Asking & { again: () => void } {
       clearTimeout(timer);
     };
   }, [path, turn]);
+  const isGone = state.error?.status === 0;
+  useEffect(() => (isGone ? onBack(again) : undefined), [isGone]);
   return { ...state, again };
 }

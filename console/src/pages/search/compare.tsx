@@ -43,7 +43,7 @@ function SecondQuery({ text, change }: { text: string; change: (text: string) =>
     const timer = setTimeout(() => change(typed), PAUSE);
     return () => clearTimeout(timer);
   }, [typed, text]);
-  return <input class="second-query" type="search" aria-label="The second query" placeholder="The same query, or another" value={typed} onInput={(event) => setTyped(event.currentTarget.value)} />;
+  return <input class="second-query" type="text" spellcheck={false} autocomplete="off" aria-label="The second query" placeholder="The same query, or another" value={typed} onInput={(event) => setTyped(event.currentTarget.value)} />;
 }
 
 function Told({ first, second }: { first: Hit[] | undefined; second: Hit[] | undefined }) {

@@ -4,6 +4,7 @@
 import { useState } from "preact/hooks";
 import { credential, get } from "../../api";
 import { Dialog } from "../../parts/dialog";
+import { view } from "../../session";
 import { type Config, address, searchPath } from "./asked";
 
 export type Copyable = [name: string, text: () => string | Promise<string>];
@@ -71,10 +72,17 @@ export function ofTool(asked: Config, id: string, definition: unknown): Copyable
   ];
 }
 
+/** As this page asks, for the tenant and the profile that are looked at. */
 function curl(asked: Config): string {
-  const path = searchPath(asked) ?? "/v1/search?q=";
-  const key = credential() ? ` -H "authorization: Bearer $TOOLSCOUT_KEY"` : "";
-  return `curl${key} '${location.origin}${path.replaceAll("'", "%27")}'`;
+  const { tenant, profile } = view();
+  const place = profile ? `/p/${encodeURIComponent(profile)}` : "";
+  const headers = [credential() && `"authorization: Bearer $TOOLSCOUT_KEY"`, tenant && quoted(`x-toolscout-tenant: ${tenant}`)];
+  const args = headers.flatMap((header) => (header ? [`-H ${header}`] : []));
+  return ["curl", ...args, quoted(location.origin + place + (searchPath(asked) ?? "/v1/search"))].join(" ");
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 function mcpCall(name: string, args: Record<string, unknown>): string {

@@ -1,5 +1,6 @@
 // How a search is narrowed, and by what it is ranked.
 import { useId, useState } from "preact/hooks";
+import { view } from "../../session";
 import type { Config } from "./asked";
 
 export interface Server {
@@ -62,7 +63,7 @@ export function Filters({ config, change, servers }: Props) {
       </label>
       {number("limit", "At most", "5–10 tools")}
       {number("token_budget", "Token budget", "none")}
-      {number("profile", "Profile", "none")}
+      {!view().profile && number("profile", "Profile", "none")}
     </div>
   );
 }

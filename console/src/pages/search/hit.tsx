@@ -1,7 +1,8 @@
 // A tool that was found: what it is, and how it came to its place.
 import { useId } from "preact/hooks";
+import { Parameters } from "../catalog/parameters";
 import type { Config } from "./asked";
-import type { Definition, Explain, Hit, Schema } from "./answer";
+import type { Definition, Explain, Hit } from "./answer";
 import { Copies, ofTool } from "./copy";
 import type { Server } from "./filters";
 import { Marked } from "./marked";
@@ -56,7 +57,7 @@ export function HitCard({ hit, place, asked, server, stale, most, isOpen, toggle
             </p>
           )}
           <p class={isOpen ? "hit-description" : "hit-description cut"}>
-            <Marked text={definition.description ?? "It says nothing of itself."} words={words.description} />
+            <Marked text={definition.description || "It says nothing of itself."} words={words.description} />
           </p>
           {!isOpen && <ParamNames definition={definition} words={words.params} />}
           {hit.duplicates && (
@@ -70,7 +71,9 @@ export function HitCard({ hit, place, asked, server, stale, most, isOpen, toggle
       <div id={id} class="hit-more">
         {isOpen && (
           <>
-            <Params definition={definition} words={words.params} />
+            <div class="params-table">
+              <Parameters schema={definition.inputSchema} mark={(text) => <Marked text={text} words={words.params} />} />
+            </div>
             <Matched words={words} />
             {hit.reduced && <p class="small">{hit.reduced}</p>}
             <Copies label="Copy" copies={ofTool(asked, hit.id, definition)} />
@@ -131,7 +134,8 @@ export function Bar({ arm, name, share, text }: { arm: string; name: string; sha
 }
 
 function ParamNames({ definition, words }: { definition: Definition; words: string[] | undefined }) {
-  const names = Object.keys(definition.inputSchema?.properties ?? {});
+  const properties = definition.inputSchema?.properties;
+  const names = Object.keys(typeof properties === "object" ? (properties ?? {}) : {});
   if (!names.length) return null;
   return (
     <p class="small params">
@@ -141,40 +145,6 @@ function ParamNames({ definition, words }: { definition: Definition; words: stri
         </code>
       ))}
     </p>
-  );
-}
-
-export function Params({ definition, words }: { definition: Definition; words: string[] | undefined }) {
-  const { properties = {}, required = [] } = definition.inputSchema ?? {};
-  if (!Object.keys(properties).length) return <p class="small">It takes no parameters.</p>;
-  return (
-    <div class="params-table">
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Parameter</th>
-            <th scope="col">Type</th>
-            <th scope="col">What it is</th>
-          </tr>
-        </thead>
-        <tbody>
-          {Object.entries(properties).map(([name, schema]) => (
-            <tr key={name}>
-              <th scope="row">
-                <code>
-                  <Marked text={name} words={words} />
-                </code>
-                {required.includes(name) && <span class="small"> required</span>}
-              </th>
-              <td class="small">{typeOf(schema)}</td>
-              <td>
-                <Marked text={schema?.description ?? ""} words={words} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
   );
 }
 
@@ -208,13 +178,6 @@ export function Matched({ words }: { words: Record<string, string[]> }) {
       ))}
     </dl>
   );
-}
-
-function typeOf(schema: Schema | undefined): string {
-  if (!schema || typeof schema !== "object") return "any";
-  if (schema.enum) return `one of ${schema.enum.length}`;
-  const type = Array.isArray(schema.type) ? schema.type.join(" or ") : (schema.type ?? "any");
-  return type === "array" && schema.items ? `list of ${typeOf(schema.items)}` : type;
 }
 
 export function percent(share: number): string {

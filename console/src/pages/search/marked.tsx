@@ -9,7 +9,9 @@ const UNSPACED = "[\\p{sc=Han}\\p{sc=Hira}\\p{sc=Kana}\\p{sc=Hang}\\p{sc=Thai}\\
 const EDGE = `(?:(?<!${LETTER})|(?!${LETTER})|(?<!\\p{Lu})(?=\\p{Lu})|(?<=\\p{Lu})(?=\\p{Lu}\\p{Ll})|(?<=${UNSPACED})|(?=${UNSPACED}))`;
 
 export function Marked({ text, words }: { text: string; words?: string[] | undefined }) {
-  if (!words?.length || !text) return <>{text}</>;
+  // A definition may have anything where a text should be.
+  if (typeof text !== "string") return null;
+  if (!words?.length) return <>{text}</>;
   const parts = [];
   let end = 0;
   for (const [from, to] of places(text, words)) {

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import type { LiveServer } from "../../live";
 import { count } from "../../parts/count";
 import { day, span } from "../../parts/time";
-import { act, type Said } from "./act";
+import { act, Word, type Said } from "./act";
 import { Held } from "./held";
 import { STATES, era } from "./states";
 
@@ -69,9 +69,7 @@ export function ServerDetail({ server, now, close }: { server: LiveServer; now: 
           Its tools
         </a>
       </div>
-      <div role="status" class={said?.isBad ? "failure" : ""} data-said>
-        {said?.text}
-      </div>
+      <Word said={said} />
       <dl class="facts">
         <Fact name="Id">
           <code>{server.id}</code>

@@ -5,7 +5,7 @@ import { count } from "../../parts/count";
 import { Diff, pretty } from "../../parts/diff";
 import { Waiting } from "../../parts/state";
 import { Findings, type Found } from "../catalog/findings";
-import { act, refusal, type Said } from "./act";
+import { act, refusal, Word, type Said } from "./act";
 
 interface Pending {
   id: string;
@@ -28,10 +28,7 @@ export function Held({ server, held }: { server: string; held: number }) {
   return (
     <section class="held">
       <h3>{count(held, "definition is held back", "definitions are held back")}</h3>
-      <div role="status" class={said?.isBad ? "failure" : ""}>
-        {said?.text}
-      </div>
-      {error && <p class="failure">{refusal(error)}</p>}
+      <Word said={said ?? (error && refusal(error))} />
       {!data && !error && <Waiting what="Reading what is held" />}
       {data?.pending.map((pending) => (
         <details key={pending.id} class="card">
