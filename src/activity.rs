@@ -29,7 +29,9 @@ const MOST_REASONS: usize = 16;
 /// What the others are called.
 const OTHER_REASONS: &str = "another reason";
 /// Seconds that are told as "now".
-pub const LATELY: u64 = 30;
+const LATELY: u64 = 30;
+/// Seconds of the finest slots.
+const FINEST: u64 = 5;
 /// Seconds of a day.
 const DAY: u64 = 86_400;
 
@@ -52,7 +54,7 @@ impl Range {
     /// Seconds of a slot, and how many there are.
     pub fn slots(self) -> (u64, usize) {
         match self {
-            Self::Minutes => (5, 120),
+            Self::Minutes => (FINEST, 120),
             Self::Hours => (60, 360),
             Self::Days => (3_600, 336),
         }
@@ -108,8 +110,10 @@ pub struct Reading {
     pub told: Told,
     /// Slots of the range in which there was anything, oldest first.
     pub slots: Vec<Arc<Slot>>,
-    /// Of the last [`LATELY`] seconds.
-    pub lately: Counts,
+    /// Searches lately.
+    pub lately: u64,
+    /// Over how many seconds, about half a minute.
+    pub lately_s: u64,
     /// Of this day (UTC).
     pub today: Counts,
     /// Of all since then.
@@ -220,13 +224,16 @@ impl Activity {
         let (width, most) = range.slots();
         let first = (seconds(now) / width + 1).saturating_sub(most as u64) * width;
         let book = self.lock();
-        let mut missed = book.missed.all();
+        let missed = book.missed.all();
+        // Of whole slots.
+        let lately = (seconds(now) + 1).saturating_sub(LATELY).next_multiple_of(FINEST);
         let reading = Reading {
             now,
             since: book.since,
             told: self.0.policy.told(),
             slots: book.series[range as usize].since(first),
-            lately: book.sum(Range::Minutes, (seconds(now) + 1).saturating_sub(LATELY)),
+            lately: book.sum(Range::Minutes, lately).searches,
+            lately_s: seconds(now) + 1 - lately,
             today: book.sum(Range::Days, seconds(now) / DAY * DAY),
             total: book.total,
             reasons: book.reasons.clone(),
@@ -235,8 +242,7 @@ impl Activity {
             missed: Vec::new(),
         };
         drop(book);
-        missed = asked::merge(missed, &self.0.policy);
-        Reading { missed, ..reading }
+        Reading { missed: asked::merge(missed, &self.0.policy), ..reading }
     }
 
     /// How the text of a query is shown; redacts it where nobody has before.
