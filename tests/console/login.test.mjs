@@ -62,12 +62,12 @@ test("the address of “toolscout console” logs an operator in, and leaves no 
 
   // What a profile shows can be looked at, and stays chosen.
   await page.getByText("1 tool ·").waitFor();
-  await page.getByLabel("Profile").selectOption("none");
+  await page.getByRole("combobox", { name: "Profile" }).selectOption("none");
   await page.getByText("0 tools ·").waitFor();
   await page.reload();
   await page.getByText("0 tools ·").waitFor();
   await checkAccess(page);
-  await page.getByLabel("Profile").selectOption({ label: "all tools" });
+  await page.getByRole("combobox", { name: "Profile" }).selectOption({ label: "all tools" });
   await page.getByText("1 tool ·").waitFor();
 
   await page.getByRole("button", { name: "Log out" }).click();

@@ -29,7 +29,7 @@ for (const query of ["book a meeting", "refund a payment", "open an issue", "dep
 await mkdir(TO, { recursive: true });
 let isLarge = false;
 for (const { name, path, ...options } of PICTURES) {
-  const page = await openPage(t, server, path + hash, { viewport: { width: 1280, height: 800 }, ...options });
+  const page = await openPage(t, server, path + hash, { viewport: { width: 1280, height: 700 }, ...options });
   await page.getByRole("button", { name: "Log out" }).waitFor();
   // Whatever it asks for is there, and has been drawn.
   await page.waitForLoadState("networkidle", { timeout: 5000 }).catch(() => {});
