@@ -89,6 +89,7 @@ test("the history is there after a restart, compares two, and forgets one", asyn
   await upload(page, "mine.jsonl", lines(QUERIES));
   await evaluate(page).click();
   await page.getByRole("region", { name: "Result of mine.jsonl" }).waitFor();
+  await page.context().close();
   await first.stop();
 
   const server = await startServer(t, { kept: first.data });

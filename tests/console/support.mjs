@@ -36,7 +36,10 @@ export async function startServer(t, { config, args = [], files = {}, env = {}, 
   const log = [];
   child.stderr.on("data", (chunk) => log.push(chunk));
   const ended = new Promise((done) => child.on("exit", done));
+  const pages = [];
   t.after(async () => {
+    // A page that looks at a server that is gone is told so in the browser's console.
+    for (const context of pages) await context.close();
     child.kill("SIGTERM");
     await ended;
     await rm(folder, { recursive: true, force: true });
@@ -48,7 +51,7 @@ export async function startServer(t, { config, args = [], files = {}, env = {}, 
     });
     ended.then((code) => failed(new Error(`toolscout ended with ${code}:\n${log.join("")}`)));
   });
-  const server = { url, folder, data, log: () => log.join(""), ended };
+  const server = { url, folder, data, pages, log: () => log.join(""), ended };
   /** The token of whoever runs it. */
   server.operator = async () => (await readFile(join(data, "admin.token"), "utf8")).trim();
   server.stop = async () => {
@@ -95,6 +98,7 @@ let browser;
 export async function openPage(t, server, path = "/", { expected = [], ...options } = {}) {
   browser ??= await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: "reduce", ...options });
+  server.pages?.push(context);
   const page = await context.newPage();
   const wrong = [];
   page.on("console", (message) => {
