@@ -17,6 +17,8 @@ const BINARY = process.env.TOOLSCOUT_BIN ?? join(ROOT, "target/debug/toolscout")
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
+const contexts = new Set();
+
 /**
  * Starts a toolscout that serves the demo, or what `config` (TOML) says, in a folder of its own,
  * where `files` ({name: text}) lie beside its configuration; `kept` is the data folder of one that was
@@ -36,10 +38,9 @@ export async function startServer(t, { config, args = [], files = {}, env = {}, 
   const log = [];
   child.stderr.on("data", (chunk) => log.push(chunk));
   const ended = new Promise((done) => child.on("exit", done));
-  const pages = [];
   t.after(async () => {
-    // A page that looks at a server that is gone is told so in the browser's console.
-    for (const context of pages) await context.close();
+    // What a page asks of a server that is gone is none of its faults.
+    await Promise.all([...contexts].map((context) => context.close()));
     child.kill("SIGTERM");
     await ended;
     await rm(folder, { recursive: true, force: true });
@@ -51,7 +52,7 @@ export async function startServer(t, { config, args = [], files = {}, env = {}, 
     });
     ended.then((code) => failed(new Error(`toolscout ended with ${code}:\n${log.join("")}`)));
   });
-  const server = { url, folder, data, pages, log: () => log.join(""), ended };
+  const server = { url, folder, data, log: () => log.join(""), ended };
   /** The token of whoever runs it. */
   server.operator = async () => (await readFile(join(data, "admin.token"), "utf8")).trim();
   server.stop = async () => {
@@ -98,7 +99,8 @@ let browser;
 export async function openPage(t, server, path = "/", { expected = [], ...options } = {}) {
   browser ??= await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: "reduce", ...options });
-  server.pages?.push(context);
+  contexts.add(context);
+  context.on("close", () => contexts.delete(context));
   const page = await context.newPage();
   const wrong = [];
   page.on("console", (message) => {
