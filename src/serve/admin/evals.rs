@@ -22,7 +22,7 @@ use crate::search::Arms;
 /// Where evaluations begin.
 pub const PATH: &str = "/v1/admin/evals";
 /// The largest body there: a query file of the most bytes, with what JSON adds to it.
-pub const MAX_BODY_BYTES: usize = MOST_BYTES + MOST_BYTES / 4;
+const MAX_BODY_BYTES: usize = MOST_BYTES + MOST_BYTES / 4;
 /// What a file without a name is called.
 const NAMELESS: &str = "queries";
 
@@ -83,7 +83,10 @@ async fn create(
     State(admin): State<Admin>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let body = body?;
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::larger_than(MAX_BODY_BYTES),
+        _ => rejection.into(),
+    })?;
     let new: NewEval = serde_json::from_slice(&body).map_err(|error| {
         Problem::invalid(format!("the body is no evaluation to begin: {error}"))
     })?;

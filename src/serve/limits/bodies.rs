@@ -13,17 +13,11 @@ use futures::StreamExt;
 use tokio_util::bytes::{Bytes, BytesMut};
 
 use super::super::MAX_BODY_BYTES;
-use super::super::admin::evals;
 use super::shed;
 use crate::serve::problem::Problem;
 
 /// The part of a body that is not counted.
 const SMALL: usize = 16 << 10;
-
-/// The largest body that a path takes.
-fn most(path: &str) -> usize {
-    if path == evals::PATH { evals::MAX_BODY_BYTES } else { MAX_BODY_BYTES }
-}
 
 /// What is held of all of them.
 pub struct Bodies {
@@ -39,14 +33,13 @@ impl Bodies {
 
     /// The request with its body in one piece.
     pub async fn receive(&self, request: Request) -> Result<(Request, Held), Problem> {
-        let most = most(request.uri().path());
         let mut held = Held { all: Arc::clone(&self.held), own: 0 };
         let (parts, body) = request.into_parts();
         if body.is_end_stream() {
             return Ok((Request::from_parts(parts, Body::empty()), held));
         }
-        if body.size_hint().lower() > most as u64 {
-            return Err(Problem::larger_than(most));
+        if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+            return Err(Problem::too_large());
         }
         let mut chunks = body.into_data_stream();
         let (mut first, mut all) = (Bytes::new(), BytesMut::new());
@@ -55,8 +48,8 @@ impl Bodies {
                 Problem::invalid("the body could not be read to its end: send all of it")
             })?;
             let len = first.len() + all.len() + chunk.len();
-            if len > most {
-                return Err(Problem::larger_than(most));
+            if len > MAX_BODY_BYTES {
+                return Err(Problem::too_large());
             }
             if !held.grow(len.saturating_sub(SMALL), self.most) {
                 return Err(shed("bodies"));
