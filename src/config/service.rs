@@ -154,10 +154,8 @@ mod tests {
         assert_eq!(admin_address(&apart, &nothing).unwrap().port(), 8);
         assert!(takes_keys(&apart, &nothing).unwrap() && !takes_keys(&sources, &nothing).unwrap());
 
-        let places = named_places(
-            &said("odd = 1\n[profiles.p]\n[tenants.t]\nconfig = 't.toml'"),
-            &nothing,
-        );
+        let places =
+            named_places(&said("odd = 1\n[profiles.p]\n[tenants.t]\nconfig = 't.toml'"), &nothing);
         let Places { profiles, tenants } = places.unwrap();
         assert_eq!(
             (profiles, tenants["t"].clone()),
