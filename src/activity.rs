@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use self::asked::{Asked, Missed, MissedQuery, Policy, Recent};
 use self::series::{Series, Slot};
-use self::tally::{Counts, Tally};
+use self::tally::Counts;
 use crate::audit::Way;
 use crate::config::Told;
 use crate::sealed::{self, SealedError};
@@ -29,7 +29,9 @@ const MOST_REASONS: usize = 16;
 /// What the others are called.
 const OTHER_REASONS: &str = "another reason";
 /// Seconds that are told as "now".
-pub const LATELY: u64 = 30;
+const LATELY: u64 = 30;
+/// Seconds of the finest slots.
+const FINEST: u64 = 5;
 /// Seconds of a day.
 const DAY: u64 = 86_400;
 
@@ -52,7 +54,7 @@ impl Range {
     /// Seconds of a slot, and how many there are.
     pub fn slots(self) -> (u64, usize) {
         match self {
-            Self::Minutes => (5, 120),
+            Self::Minutes => (FINEST, 120),
             Self::Hours => (60, 360),
             Self::Days => (3_600, 336),
         }
@@ -108,8 +110,10 @@ pub struct Reading {
     pub told: Told,
     /// Slots of the range in which there was anything, oldest first.
     pub slots: Vec<Arc<Slot>>,
-    /// Of the last [`LATELY`] seconds.
-    pub lately: Counts,
+    /// Searches lately.
+    pub lately: u64,
+    /// Over how many seconds, about half a minute.
+    pub lately_s: u64,
     /// Of this day (UTC).
     pub today: Counts,
     /// Of all since then.
@@ -170,7 +174,7 @@ impl Activity {
         let text = self.0.policy.keep(search.texts);
         let mut book = self.lock();
         let Some(answer) = search.answer else {
-            book.count(at, |tally| tally.counts.refused += 1);
+            book.count(at, Counts { refused: 1, ..Counts::default() }, None);
             let number = book.recent.next();
             book.recent.add(Asked::refused(number, at, text, search));
             return;
@@ -188,10 +192,7 @@ impl Activity {
             whole_bytes: search.whole_bytes,
             ..Counts::default()
         };
-        book.count(at, |tally| {
-            tally.counts += counts;
-            tally.latency.record(answer.took_us);
-        });
+        book.count(at, counts, Some(answer.took_us));
         if let Some(reason) = &answer.reason {
             book.count_reason(reason);
         }
@@ -206,15 +207,15 @@ impl Activity {
 
     /// Notes a call that has ended.
     pub fn note_call(&self, is_answered: bool) {
-        self.lock().count(SystemTime::now(), |tally| {
-            tally.counts.calls += 1;
-            tally.counts.failed_calls += u64::from(!is_answered);
-        });
+        let failed_calls = u64::from(!is_answered);
+        let counts = Counts { calls: 1, failed_calls, ..Counts::default() };
+        self.lock().count(SystemTime::now(), counts, None);
     }
 
     /// Notes a request that was not let in.
     pub fn note_turned_away(&self) {
-        self.lock().count(SystemTime::now(), |tally| tally.counts.turned_away += 1);
+        let counts = Counts { turned_away: 1, ..Counts::default() };
+        self.lock().count(SystemTime::now(), counts, None);
     }
 
     /// What there is to tell of this range, and of queries after that number.
@@ -223,13 +224,16 @@ impl Activity {
         let (width, most) = range.slots();
         let first = (seconds(now) / width + 1).saturating_sub(most as u64) * width;
         let book = self.lock();
-        let mut missed = book.missed.all();
+        let missed = book.missed.all();
+        // Of whole slots.
+        let lately = (seconds(now) + 1).saturating_sub(LATELY).next_multiple_of(FINEST);
         let reading = Reading {
             now,
             since: book.since,
             told: self.0.policy.told(),
             slots: book.series[range as usize].since(first),
-            lately: book.sum(Range::Minutes, (seconds(now) + 1).saturating_sub(LATELY)),
+            lately: book.sum(Range::Minutes, lately).searches,
+            lately_s: seconds(now) + 1 - lately,
             today: book.sum(Range::Days, seconds(now) / DAY * DAY),
             total: book.total,
             reasons: book.reasons.clone(),
@@ -238,8 +242,7 @@ impl Activity {
             missed: Vec::new(),
         };
         drop(book);
-        missed = asked::merge(missed, &self.0.policy);
-        Reading { missed, ..reading }
+        Reading { missed: asked::merge(missed, &self.0.policy), ..reading }
     }
 
     /// How the text of a query is shown; redacts it where nobody has before.
@@ -266,14 +269,15 @@ impl Activity {
 }
 
 impl Book {
-    fn count(&mut self, at: SystemTime, count: impl Fn(&mut Tally)) {
-        let at = seconds(at);
+    fn count(&mut self, at: SystemTime, counts: Counts, took_us: Option<u64>) {
         for series in &mut self.series {
-            count(series.slot(at));
+            let tally = series.slot(seconds(at));
+            tally.counts += counts;
+            if let Some(took) = took_us {
+                tally.latency.record(took);
+            }
         }
-        let mut one = Tally::default();
-        count(&mut one);
-        self.total += one.counts;
+        self.total += counts;
         self.changed = true;
     }
 

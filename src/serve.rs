@@ -224,8 +224,9 @@ pub async fn run(
     tokio::spawn(reception.clone().follow(shutdown.clone()));
     let quotas = limits.quotas().clone();
     let saving = tokio::spawn(quotas.clone().follow(shutdown.clone()));
-    let counted = keep_activity(rooms.live.clone(), shutdown.clone());
-    let counted = tokio::spawn(counted);
+    // To the end of the last request.
+    let counting = CancellationToken::new();
+    let counted = tokio::spawn(keep_activity(rooms.live.clone(), counting.clone()));
     let (app, administration) = routers(rooms, config, &limits, &shutdown);
     let administer = async {
         if let Some((listener, app)) = operators.zip(administration) {
@@ -233,6 +234,7 @@ pub async fn run(
         }
     };
     tokio::join!(listen::serve(public, app, reception.clone(), shutdown.clone()), administer);
+    counting.cancel();
     let _ = counted.await;
     // Two that save at once could leave the older of the two.
     let _ = saving.await;

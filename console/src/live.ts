@@ -45,14 +45,17 @@ export interface Live {
   servers: Map<string, LiveServer>;
 }
 
-/** Follows /v1/events while the page is open; `told` hears of each generation, and of a new beginning. */
+/**
+ * Follows /v1/events while the page is seen; `told` hears of each generation, and of a new beginning.
+ * A browser opens few connections to one server, so a page in the background holds none.
+ */
 export function useLive(told?: (event: Generation | "anew") => void): { live: Live | undefined; error: ApiError | undefined } {
   const [live, setLive] = useState<Live>();
   const [error, setError] = useState<ApiError>();
   const hears = useRef(told);
   hears.current = told;
   useEffect(() => {
-    const abort = new AbortController();
+    let abort = new AbortController();
     let generation: number | undefined;
     const onEvent = (name: string, text: string) => {
       const data = JSON.parse(text);
@@ -69,8 +72,18 @@ export function useLive(told?: (event: Generation | "anew") => void): { live: Li
         setLive((now) => now && { ...now, servers: byId(now.servers.values(), data.servers, data.gone) });
       }
     };
-    follow("/v1/events", abort.signal, onEvent).catch((error: unknown) => setError(asApiError(error)));
-    return () => abort.abort();
+    const look = () => {
+      abort.abort();
+      if (document.hidden) return;
+      abort = new AbortController();
+      follow("/v1/events", abort.signal, onEvent).catch((error: unknown) => setError(asApiError(error)));
+    };
+    look();
+    document.addEventListener("visibilitychange", look);
+    return () => {
+      abort.abort();
+      document.removeEventListener("visibilitychange", look);
+    };
   }, []);
   return { live, error };
 }

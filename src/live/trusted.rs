@@ -97,7 +97,7 @@ impl Gate {
         let from = path.clone();
         let loaded = tokio::task::spawn_blocking(move || match file::load(&from) {
             Ok(book) => {
-                let earlier = Arc::new(load_earlier(&earlier_path(&from)));
+                let earlier = Arc::new(load_earlier(&earlier::beside(&from)));
                 Ok(Book { earlier, ..book.unwrap_or_default() })
             }
             Err(error) if may_be_there(&error) => Err(HistoryUnreadable(error)),
@@ -223,11 +223,6 @@ fn known(trust: &Trust) -> Known {
     Known { book: trust.book().clone(), policy: trust.policy().clone() }
 }
 
-/// Where earlier definitions are kept, beside the book at `path`.
-fn earlier_path(path: &Path) -> PathBuf {
-    path.with_file_name("earlier.book")
-}
-
 /// The earlier definitions of another run. Where they can't be read there are none: nothing is
 /// decided by them.
 fn load_earlier(path: &Path) -> Earliers {
@@ -246,7 +241,7 @@ struct HistoryUnsaved(SealedError);
 /// Saves books at `path`, the newest always.
 fn keeper(path: PathBuf, troubles: Troubles) -> Saver<Book> {
     let lost = "a restart will not know what happened since it was saved last";
-    let (beside, on_disk) = (earlier_path(&path), Mutex::<Option<Arc<Earliers>>>::default());
+    let (beside, on_disk) = (earlier::beside(&path), Mutex::<Option<Arc<Earliers>>>::default());
     Saver::start("history of definitions", lost, troubles, move |book: Book| {
         file::save(&path, &book).map_err(HistoryUnsaved)?;
         // They change far less often than the book, and are larger.

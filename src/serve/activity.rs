@@ -19,7 +19,7 @@ use super::problem::Problem;
 use crate::activity::asked::{Asked, MissedQuery};
 use crate::activity::series::Slot;
 use crate::activity::tally::{Counts, ERROR, Latency};
-use crate::activity::{Activity, LATELY, Range, Reading, seconds};
+use crate::activity::{Activity, Range, Reading, seconds};
 use crate::audit::Way;
 use crate::format::{self, Family, Format};
 use crate::live::Live;
@@ -254,6 +254,7 @@ fn told(live: &Live, range: Range, after: u64) -> ActivityNow {
         told,
         slots,
         lately,
+        lately_s,
         today,
         total,
         mut reasons,
@@ -276,7 +277,7 @@ fn told(live: &Live, range: Range, after: u64) -> ActivityNow {
         slots_in_range,
         slots: slots.iter().map(|slot| ActivitySlot::of(slot, &savings)).collect(),
         latency: Times::of(&all),
-        per_second: float(lately.searches) / float(LATELY),
+        per_second: float(lately) / float(lately_s),
         today: Happened::of(today, &savings),
         total: Happened::of(total, &savings),
         reasons: reasons
@@ -403,10 +404,10 @@ impl MissedOften {
     }
 }
 
-/// Writes what `live` counts down every minute until `shutdown`, and once more then.
-pub async fn keep(live: Live, shutdown: CancellationToken) {
+/// Writes what `live` counts down every minute until `end`, and once more then.
+pub async fn keep(live: Live, end: CancellationToken) {
     loop {
-        let goes_on = shutdown.run_until_cancelled(tokio::time::sleep(SAVE)).await.is_some();
+        let goes_on = end.run_until_cancelled(tokio::time::sleep(SAVE)).await.is_some();
         let activity = live.activity().clone();
         let saved = tokio::task::spawn_blocking(move || activity.save()).await;
         if let Ok(Err(error)) = saved {

@@ -2,12 +2,15 @@
 //!
 //! Invariant: a stream tells what its caller could ask for and nothing else, begins with all of it,
 //! and says the same thing once; what happens faster than [`GAP`] is told together. Nothing is made
-//! ahead of a reader, so a slow one costs no memory. There are at most [`MOST`] streams, [`MOST_EACH`]
-//! of one caller, and none lasts longer than [`LASTS`]: by then whoever may no longer ask is gone.
+//! ahead of a reader, so a slow one costs no memory. There are only so many streams (`places`), and
+//! none lasts longer than [`LASTS`]: by then whoever may no longer ask is gone.
 
-use std::collections::{HashMap, VecDeque};
+mod changes;
+mod places;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Extension;
@@ -18,8 +21,10 @@ use futures::stream;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
+use self::changes::changes;
+use self::places::Place;
+pub use self::places::Streams;
 use super::door::Door;
 use super::limits::Who;
 use super::oauth::Logins;
@@ -32,18 +37,12 @@ use crate::live::trusted::Known;
 use crate::live::{Live, ServerState, ServerStatus};
 use crate::tool::ServerId;
 
-/// Streams at once.
-const MOST: usize = 256;
-/// Streams of one caller at once: a page in each of a few windows.
-const MOST_EACH: usize = 16;
 /// The shortest time between two events that are not told together.
 const GAP: Duration = Duration::from_millis(500);
 /// A stream without news says that it is still there this often.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// A stream ends after this time; whoever still may opens the next.
 const LASTS: Duration = Duration::from_mins(10);
-/// Servers whose tools changed are named up to this many.
-const MOST_NAMED: usize = 50;
 
 /// The event `state`: how things are, before anything changes.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -94,57 +93,6 @@ pub enum AnyEvent<'a> {
     Generation(GenerationEvent<'a>),
     /// `servers`
     Servers(ServersEvent<'a>),
-}
-
-/// The streams that are open; cheap to clone.
-#[derive(Clone)]
-pub struct Streams {
-    shutdown: CancellationToken,
-    open: Arc<Mutex<HashMap<Who, usize>>>,
-}
-
-/// A stream's place among them.
-struct Place {
-    streams: Streams,
-    who: Who,
-}
-
-impl Streams {
-    /// None yet; all end at `shutdown`.
-    pub fn until(shutdown: CancellationToken) -> Self {
-        Self { shutdown, open: Arc::default() }
-    }
-
-    fn open(&self) -> MutexGuard<'_, HashMap<Who, usize>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(&self, who: Who) -> Result<Place, Problem> {
-        let mut open = self.open();
-        if open.values().sum::<usize>() >= MOST
-            || open.get(&who).is_some_and(|own| *own >= MOST_EACH)
-        {
-            let told = "too many streams of events are open: close one, or ask /v1/status and \
-                        /v1/servers from time to time";
-            let refused = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-streams", told);
-            return Err(refused.after(KEEP_ALIVE));
-        }
-        *open.entry(who.clone()).or_default() += 1;
-        drop(open);
-        Ok(Place { streams: self.clone(), who })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.streams.open();
-        if let Some(own) = open.get_mut(&self.who) {
-            *own -= 1;
-            if *own == 0 {
-                open.remove(&self.who);
-            }
-        }
-    }
 }
 
 /// Who may begin a login at a server without a proof, in a browser.
@@ -216,7 +164,7 @@ struct Reader {
     next: Instant,
     generation: u64,
     catalog: Arc<Catalog>,
-    servers: Arc<std::collections::BTreeMap<ServerId, ServerStatus>>,
+    servers: Arc<BTreeMap<ServerId, ServerStatus>>,
     known: Arc<Known>,
     ready: VecDeque<Event>,
 }
@@ -305,111 +253,7 @@ fn counts_alike(before: &Known, now: &Known, id: &ServerId) -> bool {
         && before.policy == now.policy
 }
 
-/// What a newer catalog has that an older one had not.
-fn changes<'a>(old: &'a Catalog, new: &'a Catalog, generation: u64) -> GenerationEvent<'a> {
-    let mut told = GenerationEvent {
-        generation,
-        total: new.len(),
-        added: 0,
-        removed: 0,
-        changed: 0,
-        servers: None,
-    };
-    let mut names: Vec<&str> = Vec::new();
-    let mut name = |server: &'a ServerId| {
-        // Tools of one server mostly stand together.
-        if names.last() != Some(&server.as_str()) {
-            names.push(server.as_str());
-        }
-    };
-    for (tool, place) in new.tools().iter().zip(new.places_in(old)) {
-        let before = place.map(|place| old.tool(place));
-        match before {
-            Some(before) if Arc::ptr_eq(before, tool) || before.hash == tool.hash => continue,
-            Some(_) => told.changed += 1,
-            None => told.added += 1,
-        }
-        name(&tool.server);
-    }
-    for (tool, place) in old.tools().iter().zip(old.places_in(new)) {
-        if place.is_none() {
-            told.removed += 1;
-            name(&tool.server);
-        }
-    }
-    names.sort_unstable();
-    names.dedup();
-    told.servers = (names.len() <= MOST_NAMED).then_some(names);
-    told
-}
-
 fn event(name: &str, data: &AnyEvent<'_>) -> Event {
     // Strings and numbers: writing them can't fail.
     Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::catalog::{Listing, ServerInfo};
-    use crate::tool::Tool;
-
-    fn catalog(servers: &[Vec<(u8, u8)>]) -> Catalog {
-        Catalog::from_listings(servers.iter().enumerate().map(|(at, tools)| {
-            let server = ServerId::from(format!("s{at}"));
-            let tools = tools.iter().map(|(name, said)| {
-                let definition = serde_json::json!({"name": format!("t{name}"), "description": said.to_string()});
-                Tool::parse(&server, &definition.to_string()).unwrap()
-            });
-            let listing = Listing {
-                info: ServerInfo::default(),
-                tools: tools.collect(),
-                crawled_at: SystemTime::UNIX_EPOCH,
-                defects: Vec::new(),
-            };
-            (server, listing)
-        }))
-    }
-
-    proptest! {
-        #[test]
-        fn changes_are_those_of_a_naive_comparison(
-            old in prop::collection::vec(prop::collection::vec((0_u8..6, 0_u8..3), 0..6), 3),
-            new in prop::collection::vec(prop::collection::vec((0_u8..6, 0_u8..3), 0..6), 3),
-        ) {
-            let (old, new) = (catalog(&old), catalog(&new));
-            let told = changes(&old, &new, 7);
-            let is_in = |catalog: &Catalog, tool: &Tool| catalog.get(tool.id.as_str()).is_some();
-            let added = new.tools().iter().filter(|tool| !is_in(&old, tool));
-            let removed = old.tools().iter().filter(|tool| !is_in(&new, tool));
-            let changed = new.tools().iter().filter(|tool| {
-                old.get(tool.id.as_str()).is_some_and(|before| before.hash != tool.hash)
-            });
-            let counts = (added.clone().count(), removed.clone().count(), changed.clone().count());
-            prop_assert_eq!((told.added, told.removed, told.changed), counts);
-            let of: std::collections::BTreeSet<&str> =
-                added.chain(removed).chain(changed).map(|tool| tool.server.as_str()).collect();
-            prop_assert_eq!(told.servers.unwrap(), of.into_iter().collect::<Vec<_>>());
-        }
-    }
-
-    #[test]
-    fn places_are_bounded_in_all_and_for_each() {
-        let streams = Streams::until(CancellationToken::new());
-        let one = || Who::Address([127, 0, 0, 1].into());
-        let own: Vec<Place> = (0..MOST_EACH).map(|_| streams.take(one()).unwrap()).collect();
-        assert_eq!(streams.take(one()).err().unwrap().code, "too-many-streams");
-        let mut all = own;
-        for at in 0..MOST - MOST_EACH {
-            let [.., high, low] = at.to_be_bytes();
-            all.push(streams.take(Who::Address([10, 0, high, low].into())).unwrap());
-        }
-        assert_eq!(streams.take(Who::Anybody).err().unwrap().status, 429);
-        all.pop();
-        assert!(streams.take(Who::Anybody).is_ok());
-        drop(all);
-        assert!(streams.open().is_empty());
-    }
 }

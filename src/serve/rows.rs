@@ -51,9 +51,9 @@ pub struct RowPage<'a> {
 }
 
 /// A tool: name, position of its server, title, tokens (o200k) and bytes of the definition, since
-/// when it is known, since when it has this definition (both in seconds since 1970, null where that
-/// is unknown), how often it changed, findings above a note, whether a newer definition is held, and
-/// how many other servers have the same tool.
+/// when it is known, since when it has this definition (both in seconds since 1970; null where that
+/// is unknown, or where it never had another), how often it changed, findings above a note, whether a
+/// newer definition is held, and how many other servers have the same tool.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Row<'a>(
     &'a str,
@@ -121,6 +121,9 @@ fn row<'a>(index: &Index, known: &Known, at: ToolIdx, tool: &'a Tool, server: us
         let found = known.book.findings(tool.server.as_str(), &tool.name, version, rules);
         found.iter().filter(|(level, _)| *level > Level::Note).count()
     });
+    let changed_ms =
+        entry.zip(version).map(|(entry, version)| (entry.first_seen_ms, version.since_ms));
+    let changed_ms = changed_ms.filter(|(first, since)| since > first).map(|(_, since)| since);
     Row(
         &tool.name,
         server,
@@ -128,7 +131,7 @@ fn row<'a>(index: &Index, known: &Known, at: ToolIdx, tool: &'a Tool, server: us
         count_as(tool.hash, || definition),
         definition.len(),
         entry.map(|entry| entry.first_seen_ms / 1_000),
-        version.map(|version| version.since_ms / 1_000),
+        changed_ms.map(|at| at / 1_000),
         entry.map_or(0, |entry| entry.changes),
         findings,
         entry.is_some_and(|entry| entry.held.is_some()),

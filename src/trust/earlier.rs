@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wincode::{SchemaRead, SchemaWrite};
@@ -96,6 +96,11 @@ impl Earliers {
     fn count(&self) -> usize {
         self.tools.values().flat_map(|kept| kept.iter()).map(|it| it.definition.len()).sum()
     }
+}
+
+/// Where they are kept, beside the book at `path`.
+pub fn beside(path: &Path) -> PathBuf {
+    path.with_file_name("earlier.book")
 }
 
 /// Writes them, all or nothing.

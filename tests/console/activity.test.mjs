@@ -10,10 +10,7 @@ const NOTHING = "xylqz vwkjh";
 
 /** The page, logged in as whoever runs this toolscout. */
 async function openActivity(t, server, options) {
-  const page = await openPage(t, server, "/", options);
-  await page.evaluate((token) => sessionStorage.setItem("toolscout.credential", token), await server.operator());
-  await page.goto(`${server.url}/activity`);
-  return page;
+  return openPage(t, server, `/activity#key=${await server.operator()}`, options);
 }
 
 async function search(server, query) {
@@ -49,6 +46,7 @@ test("without a search it says how to send one, and then shows it by itself", as
 
   await missed.getByRole("link", { name: NOTHING }).click();
   await page.waitForURL((url) => url.pathname === "/" && url.searchParams.get("q") === NOTHING);
+  await page.close();
 });
 
 test("the range, the tables and the filters are reached with the keyboard", async (t) => {
@@ -91,6 +89,8 @@ test("the range, the tables and the filters are reached with the keyboard", asyn
   await checkAccess(page);
   await page.keyboard.press("Enter");
   await page.waitForURL((url) => url.pathname === "/" && url.searchParams.get("q") === "merge a branch");
+  // Before its server goes, which it would ask on.
+  await page.close();
 });
 
 test("where texts are not kept it says so and how to change that", async (t) => {
@@ -105,6 +105,7 @@ test("where texts are not kept it says so and how to change that", async (t) => 
   assert.equal(await page.getByText("secret plans").count(), 0);
   await page.getByRole("region", { name: "Queries without a result" }).getByText("[audit]").waitFor();
   await checkAccess(page);
+  await page.close();
 });
 
 test("who may not see it is told what it takes", async (t) => {
@@ -117,12 +118,19 @@ test("who may not see it is told what it takes", async (t) => {
     body: JSON.stringify({ name: "searcher" }),
   });
   const { secret } = await made.json();
-  const page = await openPage(t, server, "/", { expected: [/403/, /401/] });
-  await page.evaluate((secret) => sessionStorage.setItem("toolscout.credential", secret), secret);
-  await page.goto(`${server.url}/activity`);
+  const page = await openPage(t, server, `/activity#key=${secret}`, { expected: [/status of 403/] });
   await page.getByText("Activity is for operators").waitFor();
   await page.getByText("toolscout key create ops --scope search --scope call --scope admin").waitFor();
   await checkAccess(page);
+});
+
+test("where nobody is asked it still asks who administers, and offers the login", async (t) => {
+  const server = await startServer(t);
+  const page = await openPage(t, server, "/activity", { expected: [/status of 401/] });
+  await page.getByText("Activity is for operators").waitFor();
+  await checkAccess(page);
+  await page.getByRole("main").getByRole("button", { name: "Log in" }).click();
+  await page.getByLabel(/token|key/i).first().waitFor();
 });
 
 test("it fits a phone, and a server that is gone is told without losing what was there", async (t) => {

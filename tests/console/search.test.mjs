@@ -1,5 +1,7 @@
 // The search page: what was found and why, what was not and why not.
 import assert from "node:assert/strict";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { checkAccess, closeBrowser, openPage, startServer, until } from "./support.mjs";
 
@@ -298,6 +300,29 @@ test("what goes wrong is said, with what to do about it", async (t) => {
   await server.stop();
   await field(page).fill("door bell");
   await page.getByRole("alert").getByText("toolscout can't be reached").waitFor();
+});
+
+test("what stands beside a tool: its twin, a server that is stale; and why an answer is lexical", async (t) => {
+  const description = "Merge a pull request of a code repository into another branch after all checks passed and every reviewer said yes, then delete what was merged";
+  const twin = { name: "merge_pull", description };
+  const states = async (server) => (await (await fetch(`${server.url}/v1/servers`)).json()).servers.map(({ state }) => state).join();
+  const server = await startServer(t, {
+    config: "[embed]\nenabled = false\n" + ["acme", "beta"].map((name) => `[servers.${name}]\ncatalog = '${name}.jsonl'\nrefresh = '1s'\n`).join(""),
+    files: { "acme.jsonl": lines("acme", [twin]), "beta.jsonl": lines("beta", [twin]) },
+  });
+  await until(async () => (await states(server)) === "ready,ready", "both are there");
+  const page = await openPage(t, server, "/?q=merge+a+pull+request");
+  await hit(page, "acme/merge_pull").getByText("The same tool: beta/merge_pull").waitFor();
+  await page.locator("[data-mode=lexical]").waitFor();
+  await page.getByText(/^Because .+\.$/).waitFor();
+  await page.getByRole("textbox", { name: "The tool, by name or id" }).fill("beta/merge_pull");
+  await page.getByRole("button", { name: "Ask", exact: true }).click();
+  await page.locator("[data-verdict=grouped]").waitFor();
+  await rm(join(server.folder, "acme.jsonl"));
+  await until(async () => (await states(server)) === "stale,ready", "its file is gone");
+  await field(page).fill("merge pull");
+  await hit(page, "acme/merge_pull").getByText(/stale: listed \d+ s ago/).waitFor();
+  await checkAccess(page);
 });
 
 test("a server without tools says what to do", async (t) => {

@@ -1,9 +1,11 @@
 // The page of the servers, over real ones.
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { after, test } from "node:test";
-import { checkAccess, closeBrowser, openPage, startServer, until } from "./support.mjs";
+import { checkAccess, closeBrowser, openPage, ROOT, startServer, until } from "./support.mjs";
 
 after(closeBrowser);
 
@@ -16,6 +18,9 @@ test("what happens to servers is seen as it happens", async (t) => {
   const server = await startServer(t, { config: SHOP, files: { "shop.jsonl": tool("buy", "Buy a book") } });
   const page = await openPage(t, server, "/servers?server=shop");
   await row(page, "shop").getByText("1 tool").waitFor();
+  // Nobody crawls it: what there is to do is done to the file.
+  await page.getByText("read again when it changes").waitFor();
+  assert.equal(await page.getByRole("button", { name: "Pause" }).count(), 0);
   await page.getByRole("status").filter({ hasText: "1 server, 1 tool, 1 ready" }).waitFor();
 
   await writeFile(join(server.folder, "shop.jsonl"), tool("buy", "Buy a book") + tool("sell", "Sell a book") + tool("ring", "Ring", "bell"));
@@ -29,9 +34,9 @@ test("what happens to servers is seen as it happens", async (t) => {
 });
 
 test("whoever is no operator is told what it takes, and may log in", async (t) => {
-  const server = await startServer(t, { config: SHOP, files: { "shop.jsonl": tool("buy", "Buy a book") } });
-  const page = await openPage(t, server, "/servers?server=shop", { expected: [/401/] });
-  await row(page, "shop").getByText("ready").waitFor();
+  const server = await startServer(t, { config: `[servers.clock]\ncommand = '${process.execPath}'\nargs = ['clock.mjs']\n`, files: { "clock.mjs": CLOCK } });
+  const page = await openPage(t, server, "/servers?server=clock", { expected: [/401/] });
+  await row(page, "clock").getByText("ready").waitFor();
   await page.getByRole("button", { name: "Pause" }).click();
   await page.getByText("admin.token").waitFor();
   await checkAccess(page);
@@ -62,6 +67,30 @@ test("an operator pauses, resumes and crawls", async (t) => {
   await checkAccess(page);
 });
 
+test("a login at a server is begun here, and its tools are there when it has ended", async (t) => {
+  const upstream = await startGuarded(t);
+  const config = `[servers.guarded]\nurl = '${upstream}/mcp'\nrefresh = '1h'\n`;
+  const server = await startServer(t, { config: `${config}${SHOP}`, files: { "shop.jsonl": tool("buy", "Buy a book") } });
+  const page = await openPage(t, server, "/servers?server=guarded");
+  await row(page, "guarded").getByText("login needed").waitFor();
+  await checkAccess(page);
+  const opened = page.waitForEvent("popup");
+  await page.getByRole("link", { name: "Log in", exact: true }).click();
+  await (await opened).getByText("logged in at guarded").waitFor();
+  await row(page, "guarded").getByText("ready").waitFor();
+  await row(page, "guarded").getByText("1 tool").waitFor();
+
+  // Where everybody is asked, an operator has an address made for it, which counts once.
+  const asking = await startServer(t, { config: `${config}${SHOP}[auth]\nkeys = true\n`, files: { "shop.jsonl": tool("buy", "Buy a book") } });
+  const operators = await openPage(t, asking, `/servers?server=guarded#key=${await asking.operator()}`);
+  await row(operators, "guarded").getByText("login needed").waitFor();
+  await operators.getByRole("button", { name: "Log in", exact: true }).click();
+  const next = operators.waitForEvent("popup");
+  await operators.getByRole("link", { name: "Open the login" }).click();
+  await (await next).getByText("logged in at guarded").waitFor();
+  await row(operators, "guarded").getByText("ready").waitFor();
+});
+
 test("a server that can't be reached says why and what to do", async (t) => {
   const config = `${SHOP}[servers.gone]\nurl = 'http://127.0.0.1:9/mcp'\n`;
   const server = await startServer(t, { config, files: { "shop.jsonl": tool("buy", "Buy a book") } });
@@ -74,7 +103,7 @@ test("a server that can't be reached says why and what to do", async (t) => {
   const alert = page.getByRole("alert");
   await alert.getByText("check that it runs and that its `url` is right").waitFor();
   await page.getByText("toolscout doctor").waitFor();
-  assert.equal(new URL(page.url()).search, "?server=gone");
+  await until(() => new URL(page.url()).search === "?server=gone", "the address has it");
   await checkAccess(page);
 });
 
@@ -147,6 +176,15 @@ test("on a phone it is the list, then the server", async (t) => {
   await page.getByRole("listbox").waitFor();
   assert.equal(await scrolls(), false);
 });
+
+/** An MCP server that wants a login, with its authorization server, where somebody is logged in already. */
+async function startGuarded(t) {
+  const child = spawn("node", ["oauth.mjs"], { cwd: join(ROOT, "tests/peers"), stdio: ["ignore", "pipe", "ignore"] });
+  t.after(() => child.kill());
+  const { value } = await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
+  child.stdout.resume();
+  return JSON.parse(value).mcp;
+}
 
 /** A server over stdio, of one tool. */
 const CLOCK = `

@@ -17,6 +17,8 @@ const BINARY = process.env.TOOLSCOUT_BIN ?? join(ROOT, "target/debug/toolscout")
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
+const contexts = new Set();
+
 /**
  * Starts a toolscout that serves the demo, or what `config` (TOML) says, in a folder of its own,
  * where `files` ({name: text}) lie beside its configuration; `kept` is the data folder of one that was
@@ -37,6 +39,8 @@ export async function startServer(t, { config, args = [], files = {}, env = {}, 
   child.stderr.on("data", (chunk) => log.push(chunk));
   const ended = new Promise((done) => child.on("exit", done));
   t.after(async () => {
+    // What a page asks of a server that is gone is none of its faults.
+    await Promise.all([...contexts].map((context) => context.close()));
     child.kill("SIGTERM");
     await ended;
     await rm(folder, { recursive: true, force: true });
@@ -95,6 +99,8 @@ let browser;
 export async function openPage(t, server, path = "/", { expected = [], ...options } = {}) {
   browser ??= await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: "reduce", ...options });
+  contexts.add(context);
+  context.on("close", () => contexts.delete(context));
   const page = await context.newPage();
   const wrong = [];
   page.on("console", (message) => {

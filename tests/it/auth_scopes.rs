@@ -150,6 +150,10 @@ async fn every_route_wants_its_scope() {
                 "{path}"
             );
             for scopes in [SEARCH, CALL, ADMIN] {
+                // Whoever may have it is given a stream without an end (serve_events.rs).
+                if path.ends_with("/v1/events") && scopes.contains(&wanted) {
+                    continue;
+                }
                 let reply = asked.ask(method.clone(), &path, &asked.key(scopes, None)).await;
                 let refused = reply.status == StatusCode::FORBIDDEN
                     && reply.problem() == "insufficient-scope";

@@ -202,6 +202,7 @@ async fn what_is_in_the_data_folder_is_read_as_serve_would() {
     fs::write(snapshot(folder.path()), "odd").unwrap();
     fs::create_dir_all(data.join("learned")).unwrap();
     fs::write(data.join("learned/evidence.book"), "odd").unwrap();
+    fs::write(data.join("trust/earlier.book"), "odd").unwrap();
     fs::write(data.join("servers.json"), "odd").unwrap();
     let open = fs::Permissions::from_mode(0o644);
     fs::set_permissions(data.join("admin.token"), open.clone()).unwrap();
@@ -211,6 +212,7 @@ async fn what_is_in_the_data_folder_is_read_as_serve_would() {
     assert_eq!(code, 1);
     assert_told(&report, "snapshot", "warn", "is damaged", "set aside");
     assert_told(&report, "learned", "warn", "is damaged", "from a backup");
+    assert_told(&report, "earlier definitions", "warn", "is damaged", "set aside");
     assert_told(&report, "servers", "fail", "servers.json", "backup");
     assert_told(&report, "admin token", "fail", "chmod 600", "");
     assert_told(&report, "logins", "fail", "chmod 700", "");

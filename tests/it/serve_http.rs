@@ -203,7 +203,7 @@ async fn a_tool_is_found_under_its_id_encoded_or_not() {
 #[tokio::test]
 async fn unknown_paths_and_wrong_methods_are_problems_too() {
     let app = TestApp::start().await;
-    for path in ["/", "/v1", "/v2/search", "/v1/search/", "/v1/tools/"] {
+    for path in ["/nowhere", "/v1", "/v2/search", "/v1/search/", "/v1/tools/"] {
         let reply = app.get(path).await;
         assert_eq!(
             (reply.status.as_u16(), reply.problem()),

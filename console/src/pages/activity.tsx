@@ -1,6 +1,6 @@
 // What was asked, how long that took, what was not found, and what it saved.
 import { useState } from "preact/hooks";
-import type { ApiError } from "../api";
+import { type ApiError, askForLogin } from "../api";
 import { Empty, Failure, Waiting } from "../parts/state";
 import "./activity.css";
 import { Chart } from "./activity/chart";
@@ -37,13 +37,18 @@ export function Activity() {
 }
 
 function Refusal({ error, again }: { error: ApiError; again: () => void }) {
-  if (error.status === 403) {
+  if (error.status === 401 || error.status === 403) {
     return (
       <Empty title="Activity is for operators">
         <p>
-          Your key lacks the scope <code>admin</code>. Log in with the token in <code>admin.token</code> of the data folder, or with a key made by
+          It wants the scope <code>admin</code>. Open the console by <code>toolscout console</code>, or log in with the token in <code>admin.token</code> of the data folder, or with a key made by
         </p>
         <pre>toolscout key create ops --scope search --scope call --scope admin</pre>
+        <p>
+          <button type="button" class="main" onClick={askForLogin}>
+            Log in
+          </button>
+        </p>
       </Empty>
     );
   }

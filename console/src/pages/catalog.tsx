@@ -1,7 +1,7 @@
 // Every tool there is: found by a few letters, in any order, with its definition and what became of it.
-import { useLocation } from "preact-iso";
 import { useCallback, useMemo } from "preact/hooks";
 import { withParams } from "../api";
+import { useAddress } from "../parts/address";
 import { count } from "../parts/count";
 import { Split, goToDetail } from "../parts/split";
 import { Empty, Failure, Waiting } from "../parts/state";
@@ -16,14 +16,14 @@ const SORTS: Record<string, { name: string; by?: (tool: Tool) => number }> = {
   name: { name: "Name" },
   size: { name: "Size, largest first", by: (tool) => -tool.tokens },
   age: { name: "Age, newest first", by: (tool) => -(tool.firstSeen ?? 0) },
-  changed: { name: "Last change, newest first", by: (tool) => -(tool.changes > 0 ? (tool.changed ?? 0) : 0) },
+  changed: { name: "Last change, newest first", by: (tool) => -(tool.changed ?? 0) },
   changes: { name: "Changes, most first", by: (tool) => -tool.changes },
   findings: { name: "Findings, most first", by: (tool) => -tool.findings - Number(tool.held) },
   twins: { name: "Same tool elsewhere, most first", by: (tool) => -tool.twins },
 };
 
 export function Catalog() {
-  const { query, route } = useLocation();
+  const [query, go] = useAddress("/catalog");
   const rows = useRows();
   const now = useNow(10_000);
   const { q: text = "", server = "", sort = "name", tool: id } = query;
@@ -35,12 +35,17 @@ export function Catalog() {
     return by ? found.sort((a, b) => by(a) - by(b)) : found;
   }, [rows.tools, text, server, sort]);
   const places = useMemo(() => new Map(shown.map((tool, at) => [tool.id, at])), [shown]);
-  const servers = useMemo(() => {
-    const counts = new Map<string, number>();
+  // There may be thousands: what is the same is not looked at again with each letter.
+  const options = useMemo(() => {
+    const counts = new Map<string, number>(server ? [[server, 0]] : []);
     for (const tool of rows.tools) counts.set(tool.server, (counts.get(tool.server) ?? 0) + 1);
-    return [...counts].sort(([a], [b]) => (a < b ? -1 : 1));
-  }, [rows.tools]);
-  const go = useCallback((params: Record<string, string | undefined>) => route(withParams("/catalog", { ...query, ...params }), true), [query, route]);
+    const ordered = [...counts].sort(([a], [b]) => (a < b ? -1 : 1));
+    return ordered.map(([id, count]) => (
+      <option key={id} value={id}>
+        {id} ({count.toLocaleString("en")})
+      </option>
+    ));
+  }, [rows.tools, server]);
   const close = useCallback(() => go({ tool: undefined }), [go]);
   if (rows.error && rows.tools.length === 0) return <Failure error={rows.error} again={rows.reload} />;
   if (rows.isLoading && rows.tools.length === 0) return <Waiting what="Reading the catalog" />;
@@ -69,12 +74,7 @@ export function Catalog() {
             />
             <select aria-label="Server" value={server} onChange={(event) => go({ server: event.currentTarget.value })}>
               <option value="">All servers</option>
-              {servers.map(([id, count]) => (
-                <option key={id} value={id}>
-                  {id} ({count.toLocaleString("en")})
-                </option>
-              ))}
-              {server && !servers.some(([id]) => id === server) && <option value={server}>{server} (0)</option>}
+              {options}
             </select>
             <select aria-label="Order" value={sort} onChange={(event) => go({ sort: event.currentTarget.value === "name" ? undefined : event.currentTarget.value })}>
               {Object.entries(SORTS).map(([key, { name }]) => (
@@ -155,7 +155,7 @@ function Summary({ rows, shown, now }: { rows: Rows; shown: number; now: number 
 }
 
 function ToolRow({ tool, sort, now }: { tool: Tool; sort: string; now: number }) {
-  const since = sort === "age" ? tool.firstSeen : tool.changes > 0 ? tool.changed : null;
+  const since = sort === "age" ? tool.firstSeen : tool.changed;
   return (
     <div class="tool-row">
       <span class="tool-name">

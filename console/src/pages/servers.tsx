@@ -1,8 +1,7 @@
 // Every server and how it does, as it happens.
-import { useLocation } from "preact-iso";
 import { useCallback, useMemo } from "preact/hooks";
-import { withParams } from "../api";
 import { useLive, type LiveServer } from "../live";
+import { useAddress } from "../parts/address";
 import { count } from "../parts/count";
 import { Split, goToDetail } from "../parts/split";
 import { Empty, Failure, Waiting } from "../parts/state";
@@ -14,7 +13,7 @@ import { STATES, isTroubled } from "./servers/states";
 import "./servers.css";
 
 export function Servers() {
-  const { query, route } = useLocation();
+  const [query, go] = useAddress("/servers");
   const { live, error } = useLive();
   const now = useNow();
   const text = query["q"] ?? "";
@@ -26,7 +25,6 @@ export function Servers() {
   }, [all, text]);
   const chosen = shown.findIndex((server) => server.id === query["server"]);
   const server = query["server"] === undefined ? undefined : live?.servers.get(query["server"]);
-  const go = useCallback((params: Record<string, string | undefined>, replace = true) => route(withParams("/servers", { ...query, ...params }), replace), [query, route]);
   const close = useCallback(() => go({ server: undefined }), [go]);
   if (error && !live) return <Failure error={error} />;
   if (!live) return <Waiting what="Asking how the servers do" />;

@@ -27,17 +27,19 @@ export function Diff({ before, after, label }: { before: unknown; after: unknown
       .map((text): Line => ({ sign: added ? "+" : removed ? "−" : " ", text })),
   );
   const near = lines.map((_, at) => lines.slice(Math.max(0, at - AROUND), at + AROUND + 1).some((line) => line.sign !== " "));
+  // A line takes no more room than the words that it is left out.
+  const isShown = near.map((is, at) => is || (near[at - 1] !== false && near[at + 1] !== false));
   if (!near.some(Boolean)) return <p class="small">Both read the same: only white space or the order of members differs.</p>;
   let hidden = 0;
   return (
     <div class="diff" role="group" aria-label={label} tabIndex={0}>
       {lines.map((line, at) => {
-        if (!near[at]) {
+        if (!isShown[at]) {
           hidden++;
-          if (near[at + 1] === false) return null;
+          if (isShown[at + 1] === false) return null;
           const count = hidden;
           hidden = 0;
-          return <p key={at}>… {count === 1 ? "1 line" : `${count} lines`} the same</p>;
+          return <p key={at}>… {count} lines the same</p>;
         }
         const Tag = line.sign === "+" ? "ins" : line.sign === "−" ? "del" : "span";
         return (

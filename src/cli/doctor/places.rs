@@ -44,6 +44,11 @@ pub(super) fn kept(config: &Config) -> Vec<Check> {
     let mut checks = folder(&config.data);
     checks.push(snapshot_check(config));
     checks.push(history(config));
+    // Only where there is something to say: it is beside the history, and made with it.
+    if let Err(error) = trust::earlier::load(&trust::earlier::beside(&config.trust_path())) {
+        let then = "it is set aside at the next start: what changed is shown from then on";
+        checks.push(unusable("earlier definitions", &error, then));
+    }
     if config.learn.is_some() {
         checks.push(learned(config));
     }

@@ -47,7 +47,16 @@ export function Histogram({ data }: { data: Activity }) {
     { name: "p99", us: p99_us },
   ];
   const text = `${exact(all)} searches; ${percentiles.map(({ name, us }) => `${name} ${duration(us)}`).join(", ")}, the longest ${duration(max_us)}`;
-  let free = Number.NEGATIVE_INFINITY;
+  // Where two lie close the earlier one's name stands aside.
+  let free = width - PAD.right;
+  const labels = percentiles
+    .filter(({ us }) => us !== undefined)
+    .reverse()
+    .map(({ name, us = LEAST }) => {
+      const at = Math.min(x(us), free - 12);
+      free = at - 16;
+      return { name, at, line: x(us) };
+    });
   const table = () => (
     <table>
       <thead>
@@ -96,20 +105,14 @@ export function Histogram({ data }: { data: Activity }) {
               const left = PAD.left + (inner * (bar.at / BARS - first)) / (last - first);
               return <rect key={bar.at} class="bar-1" x={left + 0.5} width={Math.max(1, inner / (last - first) / BARS - 1)} y={y(bar.searches)} height={y(0) - y(bar.searches)} />;
             })}
-            {percentiles.map(({ name, us }) => {
-              if (us === undefined) return null;
-              // Where two lie close the later one's name stands aside.
-              const at = Math.min(Math.max(x(us), free), width - PAD.right - 14);
-              free = at + 32;
-              return (
-                <g key={name}>
-                  <line class="mark" x1={x(us)} x2={x(us)} y1={PAD.top - 4} y2={HEIGHT - PAD.bottom} />
-                  <text x={at} y={PAD.top - 8} text-anchor="middle">
-                    {name}
-                  </text>
-                </g>
-              );
-            })}
+            {labels.map(({ name, at, line }) => (
+              <g key={name}>
+                <line class="mark" x1={line} x2={line} y1={PAD.top - 4} y2={HEIGHT - PAD.bottom} />
+                <text x={at} y={PAD.top - 8} text-anchor="middle">
+                  {name}
+                </text>
+              </g>
+            ))}
           </svg>
         )}
       </div>

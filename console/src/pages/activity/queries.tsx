@@ -67,7 +67,7 @@ export function MissedList({ data }: { data: Activity }) {
                     <Text data={data} query={one.query} />
                   </td>
                   <td class="number">{count(one.searches)} ×</td>
-                  <td>{one.empty === one.searches ? "no tool" : one.empty === 0 ? "none likely" : "no tool, or none likely"}</td>
+                  <td class="found">{one.empty === one.searches ? "no tool" : one.empty === 0 ? "none likely" : "no tool, or none likely"}</td>
                   <td class="last">{clock(one.last_s, 60)}</td>
                 </tr>
               ))}

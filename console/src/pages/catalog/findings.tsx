@@ -10,6 +10,7 @@ export interface Found {
 const KINDS = { note: "", warn: "warn", quarantine: "bad" };
 
 export function Findings({ found }: { found: Found[] }) {
+  if (!found.length) return null;
   return (
     <ul class="findings">
       {found.map((finding) => (

@@ -12,6 +12,7 @@ export interface Tool {
   bytes: number;
   /** Seconds since 1970. */
   firstSeen: number | null;
+  /** Null as long as it has its first definition. */
   changed: number | null;
   changes: number;
   findings: number;

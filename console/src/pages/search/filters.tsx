@@ -17,6 +17,9 @@ interface Props {
   servers: Server[];
 }
 
+/** Servers that are offered to choose from. */
+const OFFERED = 50;
+
 const HINTS = [
   ["read_only", "Changes", "any", "reads only", "may change"],
   ["destructive", "Deletes", "any", "may delete", "deletes nothing"],
@@ -70,6 +73,9 @@ export function Filters({ config, change, servers }: Props) {
 
 function ServerPicker({ id, chosen, servers, choose }: { id: string; chosen: string[]; servers: Server[]; choose: (servers: string[]) => void }) {
   const [text, setText] = useState("");
+  // Some catalogs have thousands of servers: those that are meant are offered.
+  const wanted = text.toLowerCase();
+  const meant = (server: Server) => !chosen.includes(server.id) && `${server.id} ${server.title ?? ""}`.toLowerCase().includes(wanted);
   const take = (name: string) => {
     if (!servers.some((server) => server.id === name)) return setText(name);
     if (!chosen.includes(name)) choose([...chosen, name]);
@@ -91,7 +97,8 @@ function ServerPicker({ id, chosen, servers, choose }: { id: string; chosen: str
       </label>
       <datalist id={`${id}-servers`}>
         {servers
-          .filter((server) => !chosen.includes(server.id))
+          .filter(meant)
+          .slice(0, OFFERED)
           .map((server) => (
             <option key={server.id} value={server.id}>
               {server.title ?? server.id}

@@ -1,4 +1,5 @@
 // A tool that was found: what it is, and how it came to its place.
+import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
 import { Parameters } from "../catalog/parameters";
 import type { Config } from "./asked";
@@ -57,7 +58,7 @@ export function HitCard({ hit, place, asked, server, stale, most, isOpen, toggle
             </p>
           )}
           <p class={isOpen ? "hit-description" : "hit-description cut"}>
-            <Marked text={definition.description || "It says nothing of itself."} words={words.description} />
+            <Marked text={said(definition.description) || "It says nothing of itself."} words={words.description} />
           </p>
           {!isOpen && <ParamNames definition={definition} words={words.params} />}
           {hit.duplicates && (
@@ -119,7 +120,7 @@ export function Arms({ explain, score, most }: { explain: Pick<Explain, "lexical
 }
 
 /** A bar is a picture of the text beside it. */
-export function Bar({ arm, name, share, text }: { arm: string; name: string; share: number; text: string }) {
+export function Bar({ arm, name, share, text, children }: { arm: string; name: string; share: number; text: string; children?: ComponentChildren }) {
   return (
     <div class={`bar ${arm}`}>
       <dt>{name}</dt>
@@ -129,6 +130,7 @@ export function Bar({ arm, name, share, text }: { arm: string; name: string; sha
         </span>
         <span class="number">{text}</span>
       </dd>
+      {children && <dd class="bar-more">{children}</dd>}
     </div>
   );
 }
@@ -178,6 +180,11 @@ export function Matched({ words }: { words: Record<string, string[]> }) {
       ))}
     </dl>
   );
+}
+
+/** A description without the lines that stand empty around it. */
+export function said(description: unknown): string {
+  return typeof description === "string" ? description.trim() : "";
 }
 
 export function percent(share: number): string {

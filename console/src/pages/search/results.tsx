@@ -113,7 +113,7 @@ function Nothing({ asked, clear }: { asked: Asked; clear: () => void }) {
     <Empty title="Nothing was found">
       {filters(asked) > 0 ? (
         <>
-          <p>No tool passes the filters and fits.</p>
+          <p>{asked.arm === "lexical" ? "Words alone are compared, and no tool that the filters let through has any of these." : "No tool that the filters let through fits."}</p>
           <button type="button" onClick={clear}>
             Ask without filters
           </button>

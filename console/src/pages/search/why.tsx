@@ -1,13 +1,10 @@
 // Why a tool stands where it does, found or not, and what would change that.
-import { useEffect, useState } from "preact/hooks";
 import { useData } from "../../api";
 import type { Answer, Definition, Hit, Verdict, Why } from "./answer";
-import { useAnswer } from "./answer";
 import type { Config } from "./asked";
-import { searchPath } from "./asked";
-import { fieldName, Matched, ordinal, percent } from "./hit";
+import { Bar, fieldName, Matched, ordinal, percent, said } from "./hit";
 import { Marked } from "./marked";
-import { PAUSE } from "./state";
+import { Picker } from "./picker";
 
 /** The largest limit that the API takes. */
 const MOST = 50;
@@ -30,60 +27,6 @@ export function WhyNot({ id, asked, answer, choose, change }: Props) {
       {id && !asked.q.trim() && <p class="small">Type what was asked for, to see how this tool ranks.</p>}
       {id && why && <Verdicts why={why} asked={asked} hits={answer?.tools ?? []} choose={choose} change={change} />}
     </section>
-  );
-}
-
-function Picker({ id, profile, choose }: { id: string; profile: string; choose: (id: string) => void }) {
-  const [text, setText] = useState(id);
-  const [asked, setAsked] = useState("");
-  useEffect(() => {
-    const timer = setTimeout(() => setAsked(text === id ? "" : text), PAUSE);
-    return () => clearTimeout(timer);
-  }, [text, id]);
-  const words = asked.replaceAll("/", " ");
-  const { answer } = useAnswer(searchPath({ q: words, profile, limit: "8", arm: "", read_only: "", destructive: "", open_world: "", token_budget: "", servers: [] }));
-  const found = asked ? (answer?.tools ?? []).filter((hit) => hit.id !== id) : [];
-  const take = () => {
-    const exact = found.find((hit) => hit.name === text.trim() || hit.id === text.trim());
-    if (text.trim()) choose(exact?.id ?? (text.includes("/") ? text.trim() : (found[0]?.id ?? text.trim())));
-  };
-  return (
-    <form
-      class="picker"
-      onSubmit={(event) => {
-        event.preventDefault();
-        take();
-      }}
-    >
-      <div class="row">
-        <input
-          class="grow"
-          aria-label="The tool, by name or id"
-          placeholder="name, or server/name"
-          spellcheck={false}
-          autocomplete="off"
-          value={text}
-          onInput={(event) => setText(event.currentTarget.value)}
-        />
-        <button type="submit">Ask</button>
-        {id && (
-          <button type="button" class="quiet" aria-label="Ask about no tool" onClick={() => choose("")}>
-            ✕
-          </button>
-        )}
-      </div>
-      {found.length > 0 && (
-        <ul class="picks" aria-label="Tools of that name">
-          {found.map((hit) => (
-            <li key={hit.id}>
-              <button type="button" onClick={() => choose(hit.id)}>
-                {hit.id}
-              </button>
-            </li>
-          ))}
-        </ul>
-      )}
-    </form>
   );
 }
 
@@ -118,6 +61,7 @@ function Verdicts({ why, asked, hits, choose, change }: VerdictProps) {
         <span class={`badge ${badge}`}>{title}</span> {capital(why.because)}.
       </p>
       {isKnown && <Places why={why} hits={hits} />}
+      {why.terms.length > 0 && <Adds terms={why.terms} />}
       {isKnown && <Lacks why={why} hits={hits} />}
       <Next why={why} asked={asked} server={known.data?.server} choose={choose} change={change} />
       {definition && (
@@ -126,7 +70,7 @@ function Verdicts({ why, asked, hits, choose, change }: VerdictProps) {
             What it says of itself{why.confidence !== undefined && <span class="small">, {percent(why.confidence)} sure to fit</span>}
           </h3>
           <p>
-            <Marked text={definition.description ?? "Nothing."} words={why.words?.description} />
+            <Marked text={said(definition.description) || "Nothing."} words={why.words?.description} />
           </p>
           <Matched words={why.words ?? {}} />
         </>
@@ -177,6 +121,26 @@ function Places({ why, hits }: { why: Why; hits: Hit[] }) {
         </tbody>
       </table>
     </div>
+  );
+}
+
+/** What each term adds to its score by words, and from where. */
+function Adds({ terms }: { terms: Why["terms"] }) {
+  const most = Math.max(...terms.map((term) => term.score));
+  return (
+    <>
+      <h3>What its words add</h3>
+      <dl class="adds">
+        {terms.map(({ term, score, fields }) => {
+          const from = Object.entries(fields).sort(([, a], [, b]) => b - a);
+          return (
+            <Bar key={term} arm="words" name={term} share={score / most} text={score.toFixed(2)}>
+              <span class="small">{from.map(([field, part]) => `${fieldName(field)} ${part.toFixed(2)}`).join(", ")}</span>
+            </Bar>
+          );
+        })}
+      </dl>
+    </>
   );
 }
 

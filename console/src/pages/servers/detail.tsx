@@ -11,6 +11,7 @@ import { STATES, era } from "./states";
 export function ServerDetail({ server, now, close }: { server: LiveServer; now: number; close: () => void }) {
   const [said, setSaid] = useState<Said>();
   const [isBusy, setIsBusy] = useState(false);
+  const [loginAt, setLoginAt] = useState<string>();
   const { word, kind, means } = STATES[server.state];
   const path = `/v1/admin/servers/${encodeURIComponent(server.id)}`;
   const run = async (what: string, then: (answer: { login_url?: string }) => string) => {
@@ -18,13 +19,15 @@ export function ServerDetail({ server, now, close }: { server: LiveServer; now: 
     setSaid(await act("POST", `${path}/${what}`, undefined, then));
     setIsBusy(false);
   };
+  // Where everybody is asked who they are, an operator has an address made that counts once.
   const login = () =>
     run("login", ({ login_url }) => {
-      // A window that is opened after waiting may be kept back: then there is the link.
-      if (login_url) window.open(login_url, "_blank", "noopener");
-      return login_url ? "The login goes on in another window." : "There is no login to begin.";
+      setLoginAt(login_url);
+      return "The login is ready: it counts once, for five minutes.";
     });
-  const isIdle = server.state === "paused" || server.state === "disabled" || server.state === "pending_approval";
+  const loginUrl = server.login_url ?? loginAt;
+  // Nobody crawls it: what there is to do is done to the file.
+  const isListed = server.transport === "file";
   return (
     <article class="card">
       <header class="row">
@@ -42,33 +45,22 @@ export function ServerDetail({ server, now, close }: { server: LiveServer; now: 
         </div>
       )}
       <div class="row">
-        {server.state === "auth_required" && server.login_url ? (
-          <a class="button" href={server.login_url} target="_blank" rel="noopener">
-            Log in
-          </a>
-        ) : (
-          server.state === "auth_required" && (
+        {server.state === "auth_required" &&
+          (loginUrl ? (
+            <a class="button" href={loginUrl} target="_blank" rel="noopener">
+              {loginAt ? "Open the login" : "Log in"}
+            </a>
+          ) : (
             <button type="button" class="main" disabled={isBusy} onClick={login}>
               Log in
             </button>
-          )
-        )}
-        <button type="button" disabled={isBusy || isIdle} onClick={() => run("refresh", () => "It is being crawled.")}>
-          Crawl now
-        </button>
-        {server.state === "paused" ? (
-          <button type="button" disabled={isBusy} onClick={() => run("resume", () => "Its crawls go on.")}>
-            Resume
-          </button>
-        ) : (
-          <button type="button" disabled={isBusy || isIdle} onClick={() => run("pause", () => "Its crawls are paused; its tools stay.")}>
-            Pause
-          </button>
-        )}
+          ))}
+        {!isListed && <Crawls state={server.state} isBusy={isBusy} run={run} />}
         <a class="button" href={`/catalog?server=${encodeURIComponent(server.id)}`}>
           Its tools
         </a>
       </div>
+      {isListed && <p class="small">Its tools are listed in a catalog file, which is read again when it changes.</p>}
       <Word said={said} />
       <dl class="facts">
         <Fact name="Id">
@@ -95,6 +87,32 @@ export function ServerDetail({ server, now, close }: { server: LiveServer; now: 
       )}
       {server.held + server.quarantined > 0 && <Held server={server.id} held={server.held + server.quarantined} />}
     </article>
+  );
+}
+
+interface CrawlsProps {
+  state: LiveServer["state"];
+  isBusy: boolean;
+  run: (what: string, then: () => string) => void;
+}
+
+function Crawls({ state, isBusy, run }: CrawlsProps) {
+  const isIdle = state === "paused" || state === "disabled" || state === "pending_approval";
+  return (
+    <>
+      <button type="button" disabled={isBusy || isIdle} onClick={() => run("refresh", () => "It is being crawled.")}>
+        Crawl now
+      </button>
+      {state === "paused" ? (
+        <button type="button" disabled={isBusy} onClick={() => run("resume", () => "Its crawls go on.")}>
+          Resume
+        </button>
+      ) : (
+        <button type="button" disabled={isBusy || isIdle} onClick={() => run("pause", () => "Its crawls are paused; its tools stay.")}>
+          Pause
+        </button>
+      )}
+    </>
   );
 }
 

@@ -1,0 +1,32 @@
+// What of a page stands in its address, so that whoever is sent it sees the same.
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useLocation } from "preact-iso";
+import { withParams } from "../api";
+
+/** Browsers refuse an address that is written with each key of somebody who holds one down. */
+const RESTS = 150;
+
+type Query = Record<string, string | undefined>;
+
+/** The parameters of the page at `path`, and what changes some of them: at once for the page, in the address when they rest. */
+export function useAddress(path: string): [Query, (change: Query) => void] {
+  const { url, query, route } = useLocation();
+  const [now, setNow] = useState<Query>(query);
+  const wrote = useRef(url);
+  useEffect(() => {
+    // A link, or back and forth in the history; what was written here is known already.
+    if (url !== wrote.current) setNow(query);
+    wrote.current = url;
+  }, [url]);
+  useEffect(() => {
+    const timer = setTimeout(() => {
+      const next = withParams(path, now);
+      if (next === wrote.current) return;
+      wrote.current = next;
+      route(next, true);
+    }, RESTS);
+    return () => clearTimeout(timer);
+  }, [now]);
+  const change = useCallback((change: Query) => setNow((before) => ({ ...before, ...change })), []);
+  return [now, change];
+}
