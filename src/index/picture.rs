@@ -31,8 +31,8 @@ const GRID_FROM: usize = 2_000;
 const THETA: f32 = 0.5;
 /// Steps of the first picture, …
 const EPOCHS: usize = 750;
-/// … in how many of which clusters are first drawn together, …
-const DRAWN_TOGETHER: usize = 250;
+/// … in this part of which what is alike is drawn together first, …
+const DRAWN_TOGETHER: usize = 3;
 /// … and of one that begins with an earlier.
 const EPOCHS_AFTER: usize = 100;
 /// The step is a share of the tools, and no less than of so many. At 27,000 this keeps 52 of 100
@@ -203,33 +203,40 @@ fn embed(drawn: &[ToolIdx], nearest: &[Vec<Ranked>], begun: Option<&[Point]>) ->
     };
     let table: Vec<Vec<Neighbor<f32>>> =
         drawn.iter().map(|tool| neighbours(tool).take(count).map(neighbour).collect()).collect();
-    let units = vec![(); drawn.len()];
-    let mut layout = tSNE::<f32, (), 2>::new(&units);
-    #[expect(clippy::cast_precision_loss, reason = "counts of tools")]
-    let (count, all) = (count as f32, drawn.len() as f32);
-    layout.perplexity(count / 3.0).learning_rate((all / STEP.0).max(STEP.1));
-    match begun {
-        None => layout
-            .epochs(EPOCHS)
-            .stop_lying_epoch(DRAWN_TOGETHER)
-            .momentum_switch_epoch(DRAWN_TOGETHER)
-            .spectral_init(),
-        Some(begun) => layout
-            .epochs(EPOCHS_AFTER)
-            .stop_lying_epoch(0)
-            .momentum_switch_epoch(0)
-            .initial_embedding(begun.as_flattened()),
-    };
-    if drawn.len() < GRID_FROM {
-        layout.barnes_hut_with_neighbors(THETA, &table);
-    } else {
-        layout.fit_sne_with_neighbors(&table);
-    }
-    let points = layout.embedding();
+    let epochs = if begun.is_some() { EPOCHS_AFTER } else { EPOCHS };
+    let points = by_tsne(&table, begun, epochs, drawn.len() >= GRID_FROM);
     if !points.iter().all(|number| number.is_finite()) {
         return plane::circle(drawn.len());
     }
     points.as_chunks().0.to_vec()
+}
+
+/// The numbers of a point for each row of neighbours, all rows of one length.
+fn by_tsne(
+    table: &[Vec<Neighbor<f32>>],
+    begun: Option<&[Point]>,
+    epochs: usize,
+    on_grid: bool,
+) -> Vec<f32> {
+    let units = vec![(); table.len()];
+    let mut layout = tSNE::<f32, (), 2>::new(&units);
+    #[expect(clippy::cast_precision_loss, reason = "counts of tools")]
+    let (count, all) = (table.first().map_or(0, Vec::len) as f32, table.len() as f32);
+    layout.perplexity(count / 3.0).learning_rate((all / STEP.0).max(STEP.1)).epochs(epochs);
+    let together = epochs / DRAWN_TOGETHER;
+    match begun {
+        None => layout.stop_lying_epoch(together).momentum_switch_epoch(together).spectral_init(),
+        Some(begun) => layout
+            .stop_lying_epoch(0)
+            .momentum_switch_epoch(0)
+            .initial_embedding(begun.as_flattened()),
+    };
+    if on_grid {
+        layout.fit_sne_with_neighbors(table);
+    } else {
+        layout.barnes_hut_with_neighbors(THETA, table);
+    }
+    layout.embedding()
 }
 
 #[cfg(test)]

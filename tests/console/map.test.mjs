@@ -5,6 +5,9 @@ import { checkAccess, closeBrowser, openPage, startServer, until } from "./suppo
 
 after(closeBrowser);
 
+/** The tests read what is drawn, again and again, which the page itself never does. */
+const READS = [/willReadFrequently/];
+
 /** How many pixels of the canvas are not its ground, and in how many colours. */
 async function drawn(page) {
   await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
@@ -31,7 +34,7 @@ const answer = async (server, path) => (await fetch(server.url + path)).json();
 
 test("all tools are drawn, a server alone, and one less", async (t) => {
   const server = await startServer(t);
-  const page = await openPage(t, server, "/map");
+  const page = await openPage(t, server, "/map", { expected: READS });
   const all = await untilDrawn(page, ({ inked }) => inked > 1000, "the picture is drawn");
   assert.ok(all.colours > 8, `${all.colours} colours`);
   const { servers } = await answer(server, "/v1/servers");
@@ -52,7 +55,7 @@ test("all tools are drawn, a server alone, and one less", async (t) => {
 
 test("a query is drawn with the hits of the search, each one click from its definition", async (t) => {
   const server = await startServer(t);
-  const page = await openPage(t, server, "/map");
+  const page = await openPage(t, server, "/map", { expected: READS });
   const before = await untilDrawn(page, ({ inked }) => inked > 1000, "the picture is drawn");
   await page.keyboard.press("/");
   await page.keyboard.type("send a message to somebody");
@@ -79,7 +82,7 @@ test("a query is drawn with the hits of the search, each one click from its defi
 
 test("the map is moved by keys and by the pointer", async (t) => {
   const server = await startServer(t);
-  const page = await openPage(t, server, "/map");
+  const page = await openPage(t, server, "/map", { expected: READS });
   await untilDrawn(page, ({ inked }) => inked > 1000, "the picture is drawn");
   const picture = () => page.locator("canvas").evaluate((canvas) => canvas.toDataURL());
   const changes = async (what, act) => {
@@ -128,7 +131,7 @@ test("near-duplicates are listed, the largest first, and shown where they lie", 
   const others = ["Find a customer", "Delete a file", "List the branches", "Merge a branch", "Count the clouds", "Play a song"];
   const lines = [...["fax", "post", "mail"].map((server) => line(server, "print_letter", about)), ...others.map((text, at) => line("misc", `tool_${at}`, text))];
   const server = await startServer(t, { config: `[servers.all]\ncatalog = "catalog.jsonl"\n`, files: { "catalog.jsonl": lines.join("\n") } });
-  const page = await openPage(t, server, "/map");
+  const page = await openPage(t, server, "/map", { expected: READS });
   const group = page.getByRole("button", { name: /3×\s*print_letter\s*3 servers/ });
   await group.click();
   assert.deepEqual(await page.locator(".map-members li").allTextContents(), ["fax/print_letter", "mail/print_letter", "post/print_letter"]);
@@ -137,7 +140,7 @@ test("near-duplicates are listed, the largest first, and shown where they lie", 
 
 test("it says what is missing where nothing can be drawn", async (t) => {
   const server = await startServer(t, { config: "" });
-  const page = await openPage(t, server, "/map");
+  const page = await openPage(t, server, "/map", { expected: READS });
   await page.getByRole("heading", { name: "There are no tools yet" }).waitFor();
   await page.getByRole("link", { name: "Look at the servers" }).waitFor();
   await checkAccess(page);
@@ -145,7 +148,7 @@ test("it says what is missing where nothing can be drawn", async (t) => {
 
 test("a phone shows the map above its lists, and nothing scrolls sideways", async (t) => {
   const server = await startServer(t);
-  const page = await openPage(t, server, "/map?q=send+mail", { viewport: { width: 390, height: 800 }, hasTouch: true, isMobile: true });
+  const page = await openPage(t, server, "/map?q=send+mail", { expected: READS, viewport: { width: 390, height: 800 }, hasTouch: true, isMobile: true });
   await until(async () => (await hitsOf(page)).length > 2, "there are hits");
   await untilDrawn(page, ({ inked }) => inked > 500, "the picture is drawn");
   const [canvas, hits] = [await page.locator("canvas").boundingBox(), await page.locator("[aria-labelledby=map-hits]").boundingBox()];

@@ -72,11 +72,23 @@ fn what_is_alike_stands_together_and_the_same_is_drawn_twice() {
 }
 
 #[test]
-fn many_are_drawn_on_the_grid_and_the_same_twice() {
-    let index = index(1, &all(GRID_FROM), &[]);
-    let picture = draw(&index, None).unwrap();
-    assert_eq!(picture.points, draw(&index, None).unwrap().points);
-    assert!(extent(&picture) > 1.0);
+fn on_the_grid_the_same_is_drawn_twice_as_well() {
+    let index = index(1, &all(300), &[]);
+    let tools: Vec<ToolIdx> = (0..).map(ToolIdx).take(300).collect();
+    let nearest = neighbours::nearest(&index, &tools, NEAREST);
+    let neighbour = |ranked: &Ranked| Neighbor {
+        index: ranked.tool.as_usize(),
+        distance: (2.0 - 2.0 * ranked.score).max(0.0).sqrt(),
+    };
+    let row = |found: &Vec<Ranked>| found.iter().map(neighbour).collect();
+    let table: Vec<Vec<Neighbor<f32>>> = nearest.iter().map(row).collect();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let draw = || pool.install(|| by_tsne(&table, None, 30, true));
+    let points = draw();
+    assert_eq!(points, draw());
+    assert_eq!(points.len(), 600);
+    assert!(points.iter().all(|number| number.is_finite()));
+    assert_ne!(points[..2], points[2..4]);
 }
 
 #[test]

@@ -65,7 +65,8 @@ function paintPoints(context: CanvasRenderingContext2D, scene: Scene, camera: Ca
   const { cloud, shown, hits } = scene;
   const { x, y, server, order, starts } = cloud;
   // Larger where there are few of them, and from near.
-  const radius = Math.min(6, Math.max(cloud.count > 3000 ? 1.2 : 2.5, 5 * Math.sqrt(camera.scale)));
+  const least = cloud.count > 3000 ? 1.2 : cloud.count > 600 ? 2.5 : 3.5;
+  const radius = Math.min(6, Math.max(least, 5 * Math.sqrt(camera.scale)));
   const strength = hits.length ? 0.35 : 0.85;
   const [left, top] = [size.width / 2 - camera.x * camera.scale, size.height / 2 + camera.y * camera.scale];
   const raster = radius < 2 ? new Raster(context, palette.ground) : undefined;
@@ -129,6 +130,8 @@ function between(under: string, over: string, strength: number): number {
   return new Uint32Array(Uint8Array.from([...mixed, 255]).buffer)[0]!;
 }
 
+/** So many hits have their rank beside them; more would hide each other. */
+const LABELLED = 10;
 /** So many groups are many, … */
 const MANY = 300;
 /** … and this scale is near. */
@@ -187,7 +190,7 @@ function paintHits(context: CanvasRenderingContext2D, scene: Scene, camera: Came
     context.arc(...at, 5.5, 0, 7);
     context.fill();
     ring(context, at, 6, palette.text, 1.5);
-    label(context, String(rank), at[0] + 9, at[1] - 8, palette);
+    if (rank <= LABELLED) label(context, String(rank), at[0] + 9, at[1] - 8, palette);
   }
   if (query) {
     const [qx, qy] = toScreen(camera, ...query, size);
