@@ -124,7 +124,7 @@ fn components(vectors: &[Vec<f32>]) -> Vec<Point> {
         mean.iter_mut().zip(vector).for_each(|(mean, x)| *mean += x / vectors.len() as f32);
     }
     let along = |axis: &[f32], vector: &[f32]| dot(axis, vector) - dot(axis, &mean);
-    let mut axes: Vec<Vec<f32>> = Vec::new();
+    let mut found: Vec<Vec<f32>> = Vec::new();
     for seed in 0..2 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut axis: Vec<f32> = (0..dims).map(|_| random.f32() - 0.5).collect();
@@ -135,14 +135,14 @@ fn components(vectors: &[Vec<f32>]) -> Vec<Point> {
                 let centred = vector.iter().zip(&mean).map(|(x, mean)| x - mean);
                 next.iter_mut().zip(centred).for_each(|(next, x)| *next += far * x);
             }
-            for other in &axes {
+            for other in &found {
                 let part = dot(other, &next);
                 next.iter_mut().zip(other).for_each(|(next, x)| *next -= part * x);
             }
             normalise(&mut next);
             axis = next;
         }
-        axes.push(axis);
+        found.push(axis);
     }
-    vectors.iter().map(|vector| [along(&axes[0], vector), along(&axes[1], vector)]).collect()
+    vectors.iter().map(|vector| [along(&found[0], vector), along(&found[1], vector)]).collect()
 }

@@ -104,21 +104,18 @@ fn nothing_moves_for_a_few_new_tools() {
     let known = before.seen_in(&after);
     assert_eq!(known.iter().flatten().count(), 97);
     for (at, (was, is)) in known.iter().zip(&picture.points).enumerate() {
-        let is = is.unwrap();
-        match was {
-            Some(was) => assert_eq!(*was, is),
-            None => {
-                // The new ones stand nearer to their own clump than the picture is wide.
-                let id = after.catalog.tools()[at].name.clone();
-                let clump: usize = id[1..].parse::<usize>().unwrap() % 10;
-                let nearest = (0..97).min_by(|a, b| {
-                    let far = |of: &usize| far(picture.points[*of].unwrap(), is);
-                    far(a).total_cmp(&far(b))
-                });
-                let name = &after.catalog.tools()[nearest.unwrap()].name;
-                assert_eq!(name[1..].parse::<usize>().unwrap() % 10, clump, "{id}");
-            }
+        if was.is_some() {
+            assert_eq!(was, is);
+            continue;
         }
+        // Of those that were there, the nearest to a new one is of its own clump.
+        let clump = |at: usize| {
+            let name = &after.catalog.tools()[at].name;
+            name[1..].parse::<usize>().unwrap() % 10
+        };
+        let far = |of: &usize| far(picture.points[*of].unwrap(), is.unwrap());
+        let nearest = (0..97).min_by(|a, b| far(a).total_cmp(&far(b)));
+        assert_eq!(clump(nearest.unwrap()), clump(at));
     }
 }
 
