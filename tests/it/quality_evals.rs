@@ -239,8 +239,8 @@ async fn searching_goes_on_beside_it_and_what_waits_can_be_cancelled() {
     service.until("both are embedded", async || service.status().await["embedded"] == 2).await;
     let slow = format!("{QUERIES}{{\"id\":\"d\",\"query\":\"qqhang\"}}\n");
     let first = begin(&asker, json!({"queries": slow, "name": "slow"})).await;
-    let asked = async || mock.seen().iter().any(|one| one.texts.concat().contains("qqhang"));
-    service.until("it is at the query that takes for ever", asked).await;
+    let is_there = async || mock.seen().iter().any(|one| one.texts.concat().contains("qqhang"));
+    service.until("it is at the query that takes for ever", is_there).await;
     let told = show(&asker, &first).await;
     assert_eq!(
         (&told["state"], &told["done"], &told["total"]),
