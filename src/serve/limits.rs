@@ -8,7 +8,7 @@
 //! its server takes no seat, and a search never waits for one.
 
 mod admission;
-mod bodies;
+pub mod bodies;
 pub mod metrics;
 mod origin;
 mod queue;

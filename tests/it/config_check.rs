@@ -152,6 +152,7 @@ deny = ["*_delete"]
     queue_per_caller = 512
     queue_wait = "1s"
     queue_target = "50ms"
+    streams_per_caller = 64
     calls_per_day = 0
 
     [tls]

@@ -187,6 +187,7 @@ mod tests {
             tokio::time::advance(Duration::from_millis(100)).await;
             admission.seated();
         }
+        admission.press();
         assert_eq!(crowd(&admission, "one", 1_000).len(), LEAST_ROOM);
     }
 

@@ -19,6 +19,21 @@ use crate::serve::problem::Problem;
 /// The part of a body that is not counted.
 const SMALL: usize = 16 << 10;
 
+/// What is read and thrown away of a body that is too large.
+const MOST_DISCARDED: usize = 16 << 20;
+
+/// Reads a body that is refused to its end, within bounds: a client that is still sending when the
+/// connection is closed would not hear why.
+pub async fn discard(body: Body) {
+    let (mut chunks, mut seen) = (body.into_data_stream(), 0);
+    while let Some(Ok(chunk)) = chunks.next().await {
+        seen += chunk.len();
+        if seen > MOST_DISCARDED {
+            break;
+        }
+    }
+}
+
 /// What is held of all of them.
 pub struct Bodies {
     most: usize,
@@ -39,6 +54,7 @@ impl Bodies {
             return Ok((Request::from_parts(parts, Body::empty()), held));
         }
         if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+            discard(body).await;
             return Err(Problem::too_large());
         }
         let mut chunks = body.into_data_stream();
