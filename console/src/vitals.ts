@@ -30,6 +30,13 @@ export function onBack(told: () => void): () => void {
   return () => changed.removeEventListener("back", told);
 }
 
+/** Calls `told` with the generation that is served, after every look. */
+export function onLook(told: (generation: number) => void): () => void {
+  const heard = (event: Event) => told((event as CustomEvent<number>).detail);
+  changed.addEventListener("look", heard);
+  return () => changed.removeEventListener("look", heard);
+}
+
 /** `undefined` before the first look. */
 export function useVitals(): Vitals | undefined {
   const [vitals, setVitals] = useState<Vitals>();
@@ -42,6 +49,7 @@ export function useVitals(): Vitals | undefined {
         const now = await look();
         if (isGone) return;
         setVitals(now);
+        if (now.isReady) changed.dispatchEvent(new CustomEvent("look", { detail: now.generation }));
         if (now.isReady && !wasReady) changed.dispatchEvent(new Event("back"));
         wasReady = now.isReady;
       }

@@ -2,6 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { get, useData } from "../../api";
 import { Empty, Failure } from "../../parts/state";
+import { onLook } from "../../vitals";
 import type { Definition } from "./answer";
 import type { Server } from "./filters";
 
@@ -25,7 +26,10 @@ export function keepRecent(text: string) {
 }
 
 export function Start({ servers, search }: { servers: Server[]; search: (text: string) => void }) {
-  const status = useData<{ total: number; servers: Record<string, number> }>("/v1/status");
+  const status = useData<{ generation: number; total: number }>("/v1/status");
+  const { data, reload } = status;
+  // While servers come in there are more from one generation to the next.
+  useEffect(() => onLook((generation) => data && data.generation !== generation && reload()), [data, reload]);
   const examples = useExamples(servers);
   const kept = recent();
   if (status.error) return <Failure error={status.error} again={status.reload} />;
