@@ -92,12 +92,22 @@ export async function until(holds, what, seconds = 30) {
 
 let browser;
 
+const launch = () => chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
+
+/** An empty page, to compute in. */
+export async function blankPage(t) {
+  browser ??= await launch();
+  const page = await browser.newPage();
+  t.after(() => page.close());
+  return page;
+}
+
 /**
  * Opens `path` of the server in a browser context of its own. `expected` are patterns of messages
  * that the test provokes (a server that is gone is told in the browser's console).
  */
 export async function openPage(t, server, path = "/", { expected = [], ...options } = {}) {
-  browser ??= await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
+  browser ??= await launch();
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, reducedMotion: "reduce", ...options });
   contexts.add(context);
   context.on("close", () => contexts.delete(context));
