@@ -9,6 +9,8 @@ export default defineConfig({
     target: "es2022",
     modulePreload: false,
     cssCodeSplit: false,
+    // Of what is built in: who made it, and their terms.
+    license: { fileName: "licenses.md" },
     assetsInlineLimit: 0,
     rollupOptions: {
       output: {

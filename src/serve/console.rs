@@ -112,7 +112,7 @@ impl File {
     }
 }
 
-static FILES_BUILT: LazyLock<[File; 4]> = LazyLock::new(|| {
+static FILES_BUILT: LazyLock<[File; 5]> = LazyLock::new(|| {
     [
         File::new(
             "index.html",
@@ -130,6 +130,12 @@ static FILES_BUILT: LazyLock<[File; 4]> = LazyLock::new(|| {
             include_bytes!("../../console/dist/app.css"),
         ),
         File::new("icon.svg", "image/svg+xml", include_bytes!("../../console/dist/icon.svg")),
+        // Of what is built in, whose terms want to go with it.
+        File::new(
+            "licenses.md",
+            "text/markdown; charset=utf-8",
+            include_bytes!("../../console/dist/licenses.md"),
+        ),
     ]
 });
 
