@@ -20,5 +20,5 @@ export default defineConfig({
     },
   },
   // For work on the console alone: a toolscout answers what is asked of it.
-  server: { proxy: Object.fromEntries(["/v1", "/p/", "/console/settings.json", "/readyz", "/oauth", "/.well-known"].map((path) => [path, "http://127.0.0.1:7411"])) },
+  server: { proxy: Object.fromEntries(["/v1", "/p/", "/console/settings.json", "/readyz", "/oauth", "/.well-known"].map((path) => [path, "http://127.0.0.1:7420"])) },
 });

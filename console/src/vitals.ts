@@ -37,6 +37,15 @@ export function onLook(told: (generation: number) => void): () => void {
   return () => changed.removeEventListener("look", heard);
 }
 
+/** Calls `told` when another generation is served than at the look before. */
+export function onGeneration(told: () => void): () => void {
+  let seen: number | undefined;
+  return onLook((generation) => {
+    if (seen !== undefined && seen !== generation) told();
+    seen = generation;
+  });
+}
+
 /** `undefined` before the first look. */
 export function useVitals(): Vitals | undefined {
   const [vitals, setVitals] = useState<Vitals>();

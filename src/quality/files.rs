@@ -19,6 +19,8 @@ use crate::eval::{LabelledQuery, queries_of};
 pub const MOST_BYTES: usize = 8 << 20;
 /// Most files that are offered.
 const MOST_FILES: usize = 100;
+/// The most tools that a query names: results keep those that were missed.
+const MOST_LABELS: usize = 200;
 /// What the demo's queries are called; a file is called after its ending too.
 const DEMO: &str = "demo";
 
@@ -100,6 +102,16 @@ pub(super) fn parse(name: &str, text: &[u8]) -> Result<Vec<LabelledQuery>, Quali
         count if count > MOST_QUERIES => {
             Err(too_much(format!("there are {count} queries"), MOST_QUERIES))
         }
-        _ => Ok(queries),
+        _ => match queries.iter().map(labels).max() {
+            Some(labels) if labels > MOST_LABELS => {
+                Err(too_much(format!("a query has {labels} tools"), MOST_LABELS))
+            }
+            _ => Ok(queries),
+        },
     }
+}
+
+fn labels(query: &LabelledQuery) -> usize {
+    let others: usize = query.alternatives.values().map(Vec::len).sum();
+    query.relevant.as_ref().map_or(0, Vec::len) + others
 }

@@ -147,6 +147,8 @@ fn what_is_wrong_with_a_file_is_told_by_its_line() {
     let many = (0..=MOST_QUERIES).map(|at| format!(r#"{{"id":"{at}","query":"x"}}"#));
     let many = many.collect::<Vec<_>>().join("\n");
     assert!(said(&many).contains("20001 queries, and at most 20000"), "{}", said(&many));
+    let broad = serde_json::json!({"id": "1", "query": "x", "relevant": vec!["a/b"; 201]});
+    assert!(said(&broad.to_string()).contains("201 tools, and at most 200"), "{broad}");
 }
 
 #[test]

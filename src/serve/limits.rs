@@ -8,7 +8,7 @@
 //! its server takes no seat, and a search never waits for one.
 
 mod admission;
-pub mod bodies;
+mod bodies;
 pub mod metrics;
 mod origin;
 mod queue;
@@ -25,7 +25,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::metrics::counter;
 use axum::extract::{Request, State};
-use axum::http::{self, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{self, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -36,6 +36,8 @@ use self::quota::{Purse, Quotas};
 use self::rates::{CallerRates, Failures, Rates};
 use self::seats::{Seats, Shed, Waiting};
 use self::streams::Streams;
+use super::MAX_BODY_BYTES;
+use super::admin::evals;
 use super::listen::network_of;
 use super::observe::{self, Lifted};
 use super::problem::Problem;
@@ -187,8 +189,9 @@ impl Limits {
         let headers = request.headers();
         let address = origin::origin(peer.address, headers, &self.0.config.trusted_proxies);
         let shown = SHOWN.map(|name| headers.get(name).map(HeaderValue::as_bytes));
-        let claimant = (network_of(address), peer.certificate.as_deref(), shown);
-        match self.0.admission.enter(claimant) {
+        let shown = (peer.certificate.as_deref(), shown);
+        let seats = &self.0.seats;
+        match self.0.admission.enter(network_of(address), shown, || seats.are_free()) {
             Ok(entered) => {
                 request.extensions_mut().insert(entered);
                 Ok(())
@@ -342,14 +345,18 @@ pub async fn seat(State(limits): State<Limits>, mut request: Request, next: Next
     if let Some(most) = allowance.calls_per_day.or(limits.0.config.calls_per_day) {
         request.extensions_mut().insert(Purse::of(&limits.0.quotas, &who, most));
     }
-    if is_operation(request.uri().path()) {
-        return next.run(request).await;
-    }
-    let (mut request, _held) = match limits.0.bodies.receive(request).await {
+    // Who takes their time to send is not on the way.
+    let claimant = request.extensions_mut().remove::<Entered>().map(|entered| entered.claimant());
+    let most = evals::most_bytes(request.uri().path()).unwrap_or(MAX_BODY_BYTES);
+    let (request, _held) = match limits.0.bodies.receive(request, most).await {
         Ok(received) => received,
         Err(problem) => return problem.into_response(),
     };
+    if is_operation(request.uri().path()) {
+        return next.run(request).await;
+    }
     let admission = &limits.0.admission;
+    let entered = claimant.map(|claimant| admission.again(claimant));
     let seat = match limits.0.seats.take(&who).await {
         Ok(seat) => seat,
         Err(why) => {
@@ -359,12 +366,16 @@ pub async fn seat(State(limits): State<Limits>, mut request: Request, next: Next
         }
     };
     admission.seated();
-    request.extensions_mut().remove::<Entered>();
+    drop(entered);
     let lifted = request.extensions().get::<Lifted>().cloned().unwrap_or_default();
     // To the head of the answer, or until it turns out to be a call.
     let _taken = lifted.hold(seat);
+    // What was done is told, however many streams are open: of these two nothing is lost.
+    let listens = request.headers().get("mcp-method");
+    let listens = listens.is_some_and(|method| method == "subscriptions/listen");
+    let may_refuse = request.method() == Method::GET || listens;
     let answer = next.run(request).await;
-    limits.0.streams.count(&who, answer).unwrap_or_else(|| {
+    limits.0.streams.count(&who, answer, may_refuse).unwrap_or_else(|| {
         let told = "too many streams are open: close some that are no longer read";
         limited("streams", "too-many-streams", told, Duration::from_secs(1)).into_response()
     })

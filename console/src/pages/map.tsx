@@ -3,6 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { type ApiError, asApiError, get, useData, withParams } from "../api";
 import { Empty, Failure, Waiting } from "../parts/state";
+import { onGeneration } from "../vitals";
 import "./map.css";
 import type { Found, Hit, MapAnswer, PlaceAnswer } from "./map/answer";
 import { MapCanvas, type MapHandle } from "./map/canvas";
@@ -21,6 +22,7 @@ export function MapPage() {
     const timer = setTimeout(map.reload, AGAIN);
     return () => clearTimeout(timer);
   }, [isDrawing, map.isLoading, map.reload]);
+  useEffect(() => onGeneration(map.reload), [map.reload]);
   const cloud = useMemo(() => map.data && new Cloud(map.data), [map.data]);
   return (
     <div class="map">
@@ -28,7 +30,7 @@ export function MapPage() {
       {!cloud && map.error && <Failure error={map.error} again={map.reload} />}
       {!cloud && !map.error && <Waiting what="Asking for the picture" />}
       {cloud && cloud.answer.state === "no_vectors" && <Nothing answer={cloud.answer} again={map.reload} />}
-      {cloud && cloud.answer.state === "drawing" && cloud.count === 0 && <Waiting what={`The picture of ${cloud.answer.tools.toLocaleString("en")} tools is being drawn, once; that takes some seconds`} />}
+      {cloud && cloud.answer.state === "drawing" && cloud.count === 0 && <Waiting what={`The picture of ${cloud.answer.tools.toLocaleString("en")} tools is being drawn, once; that takes ${cloud.answer.tools > 5000 ? "a minute or so" : "some seconds"}`} />}
       {cloud && cloud.count > 0 && <Picture cloud={cloud} />}
     </div>
   );

@@ -3,7 +3,7 @@
 //
 // Invariant: the address says what is asked and is the only place that does, but for what is being
 // typed at the moment; so Back, links and a second tab show the same.
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import "./search.css";
 import { useAnswer } from "./search/answer";
 import { filters, searchPath } from "./search/asked";
@@ -13,6 +13,7 @@ import { Results } from "./search/results";
 import { keepRecent } from "./search/start";
 import { useAsked, useServers } from "./search/state";
 import { WhyNot } from "./search/why";
+import { onGeneration } from "../vitals";
 
 const NO_FILTERS = { servers: [], arm: "", read_only: "", destructive: "", open_world: "", limit: "", token_budget: "", profile: "" };
 
@@ -52,7 +53,17 @@ export function Search() {
       else all[to]?.focus();
     }
   };
-  const why = (id: string) => go({ why: id });
+  const aside = useRef<HTMLElement>(null);
+  const why = (id: string) => {
+    go({ why: id });
+    // On a phone it stands above the results.
+    requestAnimationFrame(() => aside.current?.scrollIntoView({ block: "nearest" }));
+  };
+  // An answer is of the catalog as it was: when there is another it is asked anew.
+  const { again } = asking;
+  const latest = useRef(again);
+  latest.current = again;
+  useEffect(() => onGeneration(() => latest.current()), []);
   return (
     <div class="search-page" ref={place} onKeyDown={onKeyDown}>
       <h1 class="visually-hidden">Search</h1>
@@ -100,7 +111,7 @@ export function Search() {
             />
           )}
         </div>
-        <aside class={asked.why ? "asked-why" : ""}>
+        <aside ref={aside} class={asked.why ? "asked-why" : ""}>
           <WhyNot id={asked.why} asked={asked} answer={answer} choose={why} change={(change) => go(change)} />
         </aside>
       </div>

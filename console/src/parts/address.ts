@@ -5,6 +5,8 @@ import { withParams } from "../api";
 
 /** Browsers refuse an address that is written with each key of somebody who holds one down. */
 const RESTS = 150;
+/** Parameters that open something. */
+const OPENED = ["tool", "server"];
 
 type Query = Record<string, string | undefined>;
 
@@ -22,8 +24,11 @@ export function useAddress(path: string): [Query, (change: Query) => void] {
     const timer = setTimeout(() => {
       const next = withParams(path, now);
       if (next === wrote.current) return;
+      // What is opened is a step of Back: on a phone it hides the list.
+      const before = new URLSearchParams(wrote.current.split("?")[1]);
+      const opens = OPENED.some((name) => now[name] && !before.get(name));
       wrote.current = next;
-      route(next, true);
+      route(next, !opens);
     }, RESTS);
     return () => clearTimeout(timer);
   }, [now]);

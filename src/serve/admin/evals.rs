@@ -3,9 +3,9 @@
 //! Invariant: an operator sees what was evaluated for their own service alone; nothing is done on the
 //! runtime's threads, and no route waits for an evaluation.
 
-use axum::body::{Bytes, HttpBody};
-use axum::extract::rejection::PathRejection;
-use axum::extract::{DefaultBodyLimit, FromRequest, Path, RawQuery, Request, State};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
@@ -13,7 +13,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::http::{Params, json};
-use super::super::limits::bodies::discard;
 use super::super::problem::Problem;
 use super::{Admin, Done};
 use crate::eval::Metric;
@@ -62,6 +61,11 @@ pub struct QueryFileList {
     files: Vec<QueryFile>,
 }
 
+/// The largest body that is taken at a path, where it is not that of all.
+pub fn most_bytes(path: &str) -> Option<usize> {
+    (path == PATH).then_some(MAX_BODY_BYTES)
+}
+
 /// `POST /v1/admin/evals`, with a bound of its own on the body.
 pub(super) fn create_route() -> MethodRouter<Admin> {
     post(create).layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -80,16 +84,14 @@ pub(super) async fn files(State(admin): State<Admin>) -> Result<Response, Proble
 }
 
 /// `POST /v1/admin/evals`
-async fn create(State(admin): State<Admin>, request: Request) -> Result<Response, Problem> {
-    if request.body().size_hint().lower() > MAX_BODY_BYTES as u64 {
-        discard(request.into_body()).await;
-        return Err(Problem::larger_than(MAX_BODY_BYTES));
-    }
-    let body =
-        Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::larger_than(MAX_BODY_BYTES),
-            _ => rejection.into(),
-        })?;
+async fn create(
+    State(admin): State<Admin>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::larger_than(MAX_BODY_BYTES),
+        _ => rejection.into(),
+    })?;
     let new: NewEval = serde_json::from_slice(&body).map_err(|error| {
         Problem::invalid(format!("the body is no evaluation to begin: {error}"))
     })?;

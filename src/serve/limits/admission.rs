@@ -6,9 +6,11 @@
 //! livelock; Mogul and Ramakrishnan, 1997). They are told at a pace, too: who is refused and asks
 //! again at once would take what was saved.
 //!
-//! Invariant: who has nothing on the way is let in, however much others have; the others share what
-//! there is room for. Nobody waits for a refusal longer than for a seat. When for as long as a request may wait nobody had to be refused, all are let
-//! in again. What a claimant shows is not checked here: it is told apart by it, and no more.
+//! Invariant: who has nothing on the way is let in, however much others have, and everybody is while
+//! there is a seat to be had. Else addresses share what there is room for, and of an address those
+//! whom what they show tells apart: that is not checked here, so whoever invents credentials takes
+//! from their own address. Nobody waits for a refusal longer than for a seat. When for as long as a
+//! request may wait nobody had to be refused, all are let in again.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -32,7 +34,8 @@ struct Inner {
 }
 
 struct State {
-    on_the_way: HashMap<u64, usize>,
+    /// Requests of each claimant of each address.
+    on_the_way: HashMap<u64, HashMap<u64, usize>>,
     /// Until then only a share is let in.
     pressed_until: Option<Instant>,
     /// Requests that got a seat since `since`, and within a target's time before that.
@@ -63,16 +66,21 @@ impl Admission {
         Self(Arc::new(Inner { wait, target, hasher: RandomState::new(), state }))
     }
 
-    /// Lets a request in, or says after how long it is to be refused. `claimant` is whatever tells its
-    /// sender apart.
-    pub fn enter(&self, claimant: impl Hash) -> Result<Entered, Duration> {
-        let claimant = self.0.hasher.hash_one(claimant);
+    /// Lets a request in, or says after how long it is to be refused. `shown` is whatever tells its
+    /// sender from others of the `address`; `has_seat` says whether there is one to be had.
+    pub fn enter(
+        &self,
+        address: impl Hash,
+        shown: impl Hash,
+        has_seat: impl FnOnce() -> bool,
+    ) -> Result<Entered, Duration> {
+        let hasher = &self.0.hasher;
+        let claimant =
+            Claimant { address: hasher.hash_one(address), shown: hasher.hash_one(shown) };
         let mut state = self.0.lock();
         if let Some(until) = state.pressed_until {
-            let own = state.on_the_way.get(&claimant).copied().unwrap_or(0);
-            let claimants = state.on_the_way.len() + usize::from(own == 0);
             let now = Instant::now();
-            if own > 0 && own >= state.room.div_ceil(claimants) {
+            if state.has_share(claimant) && !has_seat() {
                 let Inner { wait, target, .. } = *self.0;
                 state.pressed_until = Some(now + wait);
                 let pace = target / u32::try_from(REFUSALS * state.room).unwrap_or(u32::MAX);
@@ -83,9 +91,15 @@ impl Admission {
                 state.pressed_until = None;
             }
         }
-        *state.on_the_way.entry(claimant).or_default() += 1;
+        state.add(claimant);
         drop(state);
         Ok(Entered(Arc::new(Pass { inner: Arc::clone(&self.0), claimant })))
+    }
+
+    /// Who was let in, and has left the way, is on it again.
+    pub fn again(&self, claimant: Claimant) -> Entered {
+        self.0.lock().add(claimant);
+        Entered(Arc::new(Pass { inner: Arc::clone(&self.0), claimant }))
     }
 
     /// A request that was let in had to be refused.
@@ -115,23 +129,59 @@ impl Inner {
     }
 }
 
+impl State {
+    /// It has what it may have on the way, and something.
+    fn has_share(&self, Claimant { address, shown }: Claimant) -> bool {
+        let Some(neighbours) = self.on_the_way.get(&address) else { return false };
+        let own = neighbours.get(&shown).copied().unwrap_or(0);
+        let of_address = self.room.div_ceil(self.on_the_way.len());
+        own > 0 && own >= of_address.div_ceil(neighbours.len())
+    }
+
+    fn add(&mut self, Claimant { address, shown }: Claimant) {
+        *self.on_the_way.entry(address).or_default().entry(shown).or_default() += 1;
+    }
+
+    fn remove(&mut self, Claimant { address, shown }: Claimant) {
+        let Some(neighbours) = self.on_the_way.get_mut(&address) else { return };
+        if let Some(count) = neighbours.get_mut(&shown) {
+            *count -= 1;
+            if *count == 0 {
+                neighbours.remove(&shown);
+            }
+        }
+        if neighbours.is_empty() {
+            self.on_the_way.remove(&address);
+        }
+    }
+}
+
+/// Whose request it is, as far as it is known at the entrance.
+#[derive(Debug, Clone, Copy)]
+pub struct Claimant {
+    address: u64,
+    shown: u64,
+}
+
 /// A request that was let in is on the way until all of these are dropped. It goes with the request.
 #[derive(Clone)]
-pub struct Entered(#[expect(dead_code, reason = "it is there to be dropped")] Arc<Pass>);
+pub struct Entered(Arc<Pass>);
+
+impl Entered {
+    /// Whose it is.
+    pub fn claimant(&self) -> Claimant {
+        self.0.claimant
+    }
+}
 
 struct Pass {
     inner: Arc<Inner>,
-    claimant: u64,
+    claimant: Claimant,
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        let mut state = self.inner.lock();
-        let Some(count) = state.on_the_way.get_mut(&self.claimant) else { return };
-        *count -= 1;
-        if *count == 0 {
-            state.on_the_way.remove(&self.claimant);
-        }
+        self.inner.lock().remove(self.claimant);
     }
 }
 
@@ -142,8 +192,12 @@ mod tests {
     const WAIT: Duration = Duration::from_secs(1);
     const TARGET: Duration = Duration::from_millis(50);
 
+    fn enter(admission: &Admission, claimant: &str) -> Result<Entered, Duration> {
+        admission.enter("here", claimant, || false)
+    }
+
     fn crowd(admission: &Admission, claimant: &str, count: usize) -> Vec<Entered> {
-        (0..count).filter_map(|_| admission.enter(claimant).ok()).collect()
+        (0..count).filter_map(|_| enter(admission, claimant).ok()).collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -152,7 +206,7 @@ mod tests {
         assert_eq!(crowd(&admission, "one", 1_000).len(), 1_000);
         let on_the_way = crowd(&admission, "one", 20);
         admission.press();
-        assert!(admission.enter("one").is_err());
+        assert!(enter(&admission, "one").is_err());
         drop(on_the_way);
         assert_eq!(crowd(&admission, "one", 1_000).len(), LEAST_ROOM);
     }
@@ -165,11 +219,12 @@ mod tests {
         assert_eq!(greedy.len(), LEAST_ROOM);
         let modest = crowd(&admission, "modest", 1_000);
         assert_eq!(modest.len(), LEAST_ROOM / 2);
-        let many: Vec<_> = (0..100).filter_map(|number| admission.enter(number).ok()).collect();
+        let many: Vec<_> =
+            (0..100).filter_map(|number| enter(&admission, &number.to_string()).ok()).collect();
         assert_eq!(many.len(), 100);
         // Those who took more than their share wait until it is no more than that.
         drop(many);
-        assert!(admission.enter("greedy").is_err());
+        assert!(enter(&admission, "greedy").is_err());
         drop(greedy);
         assert_eq!(crowd(&admission, "greedy", 1_000).len(), LEAST_ROOM / 2);
     }
@@ -197,7 +252,7 @@ mod tests {
         admission.press();
         let on_the_way = crowd(&admission, "one", 1_000);
         tokio::time::advance(WAIT / 2).await;
-        assert!(admission.enter("one").is_err());
+        assert!(enter(&admission, "one").is_err());
         drop(on_the_way);
         tokio::time::advance(WAIT / 2).await;
         assert_eq!(crowd(&admission, "one", 1_000).len(), LEAST_ROOM);
@@ -210,7 +265,7 @@ mod tests {
         let admission = Admission::new(WAIT, TARGET);
         admission.press();
         let _on_the_way = crowd(&admission, "one", LEAST_ROOM);
-        let refused: Vec<_> = (0..1_000).map(|_| admission.enter("one").err().unwrap()).collect();
+        let refused: Vec<_> = (0..1_000).map(|_| enter(&admission, "one").err().unwrap()).collect();
         assert_eq!(refused[0], TARGET);
         // Four for each of the eight that are seated within 50 ms.
         assert_eq!(refused[320], TARGET * 11);
@@ -218,6 +273,30 @@ mod tests {
         // As soon as fewer come they are told as soon as at first.
         tokio::time::advance(WAIT * 2).await;
         admission.press();
-        assert_eq!(admission.enter("one").err(), Some(TARGET));
+        assert_eq!(enter(&admission, "one").err(), Some(TARGET));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn credentials_that_somebody_invents_take_from_their_own_address() {
+        let admission = Admission::new(WAIT, TARGET);
+        admission.press();
+        let invented: Vec<_> =
+            (0..100).filter_map(|number| admission.enter("there", number, || false).ok()).collect();
+        assert_eq!(invented.len(), 100);
+        assert_eq!(crowd(&admission, "one", 1_000).len(), LEAST_ROOM / 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_there_is_a_seat_to_be_had_all_are_let_in_and_it_does_not_go_on() {
+        let admission = Admission::new(WAIT, TARGET);
+        admission.press();
+        let _on_the_way = crowd(&admission, "one", LEAST_ROOM);
+        assert!(enter(&admission, "one").is_err());
+        let in_time: Vec<_> =
+            (0..100).filter_map(|_| admission.enter("here", "one", || true).ok()).collect();
+        assert_eq!(in_time.len(), 100);
+        tokio::time::advance(WAIT).await;
+        assert!(admission.enter("here", "one", || true).is_ok());
+        assert!(enter(&admission, "one").is_ok());
     }
 }

@@ -12,7 +12,6 @@ use axum::extract::Request;
 use futures::StreamExt;
 use tokio_util::bytes::{Bytes, BytesMut};
 
-use super::super::MAX_BODY_BYTES;
 use super::shed;
 use crate::serve::problem::Problem;
 
@@ -24,7 +23,7 @@ const MOST_DISCARDED: usize = 16 << 20;
 
 /// Reads a body that is refused to its end, within bounds: a client that is still sending when the
 /// connection is closed would not hear why.
-pub async fn discard(body: Body) {
+async fn discard(body: Body) {
     let (mut chunks, mut seen) = (body.into_data_stream(), 0);
     while let Some(Ok(chunk)) = chunks.next().await {
         seen += chunk.len();
@@ -46,16 +45,20 @@ impl Bodies {
         Self { most, held: Arc::default() }
     }
 
-    /// The request with its body in one piece.
-    pub async fn receive(&self, request: Request) -> Result<(Request, Held), Problem> {
+    /// The request with its body, of at most `largest` bytes, in one piece.
+    pub async fn receive(
+        &self,
+        request: Request,
+        largest: usize,
+    ) -> Result<(Request, Held), Problem> {
         let mut held = Held { all: Arc::clone(&self.held), own: 0 };
         let (parts, body) = request.into_parts();
         if body.is_end_stream() {
             return Ok((Request::from_parts(parts, Body::empty()), held));
         }
-        if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+        if body.size_hint().lower() > largest as u64 {
             discard(body).await;
-            return Err(Problem::too_large());
+            return Err(Problem::larger_than(largest));
         }
         let mut chunks = body.into_data_stream();
         let (mut first, mut all) = (Bytes::new(), BytesMut::new());
@@ -64,8 +67,8 @@ impl Bodies {
                 Problem::invalid("the body could not be read to its end: send all of it")
             })?;
             let len = first.len() + all.len() + chunk.len();
-            if len > MAX_BODY_BYTES {
-                return Err(Problem::too_large());
+            if len > largest {
+                return Err(Problem::larger_than(largest));
             }
             if !held.grow(len.saturating_sub(SMALL), self.most) {
                 return Err(shed("bodies"));
@@ -109,6 +112,7 @@ mod tests {
     use axum::body::to_bytes;
     use futures::stream;
 
+    use super::super::super::MAX_BODY_BYTES;
     use super::*;
 
     fn chunked(chunks: Vec<Vec<u8>>) -> Request {
@@ -121,7 +125,7 @@ mod tests {
         let bodies = Bodies::up_to(1 << 20);
         for chunks in [vec![], vec![vec![1; 5]], vec![vec![1; 40_000], vec![], vec![2; 7]]] {
             let whole = chunks.concat();
-            let (request, held) = bodies.receive(chunked(chunks)).await.unwrap();
+            let (request, held) = bodies.receive(chunked(chunks), MAX_BODY_BYTES).await.unwrap();
             assert_eq!(to_bytes(request.into_body(), usize::MAX).await.unwrap(), whole);
             assert_eq!(bodies.held.load(Ordering::SeqCst), whole.len().saturating_sub(SMALL));
             drop(held);
@@ -133,16 +137,16 @@ mod tests {
     async fn all_together_are_bounded_and_small_ones_get_through() {
         let bodies = Bodies::up_to(100_000);
         let large = || chunked(vec![vec![1; 30_000], vec![2; 30_000]]);
-        let first = bodies.receive(large()).await.unwrap();
-        let second = bodies.receive(large()).await.unwrap();
-        let refused = bodies.receive(large()).await.err().unwrap();
+        let first = bodies.receive(large(), MAX_BODY_BYTES).await.unwrap();
+        let second = bodies.receive(large(), MAX_BODY_BYTES).await.unwrap();
+        let refused = bodies.receive(large(), MAX_BODY_BYTES).await.err().unwrap();
         assert_eq!(refused.code, "overloaded");
-        assert!(bodies.receive(chunked(vec![vec![1; SMALL]])).await.is_ok());
+        assert!(bodies.receive(chunked(vec![vec![1; SMALL]]), MAX_BODY_BYTES).await.is_ok());
         drop((first, second));
-        assert!(bodies.receive(large()).await.is_ok());
+        assert!(bodies.receive(large(), MAX_BODY_BYTES).await.is_ok());
         let endless = chunked(vec![vec![1; 300_000]; 4]);
         assert_eq!(
-            Bodies::up_to(1 << 30).receive(endless).await.err().unwrap().code,
+            Bodies::up_to(1 << 30).receive(endless, MAX_BODY_BYTES).await.err().unwrap().code,
             "body-too-large"
         );
         assert_eq!(bodies.held.load(Ordering::SeqCst), 0);

@@ -67,6 +67,12 @@ impl Seats {
         Self(Arc::new(Inner { waiting, room: Mutex::new(room) }))
     }
 
+    /// There is one for whoever comes.
+    pub fn are_free(&self) -> bool {
+        let room = self.0.lock();
+        room.free > 0 && room.queue.is_empty()
+    }
+
     /// A seat, at once if one is free, else when it is this caller's turn.
     pub async fn take(&self, who: &Who) -> Result<Seat, Shed> {
         let (number, turn) = {

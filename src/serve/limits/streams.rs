@@ -1,7 +1,8 @@
 //! Streams of events: answers that do not end by themselves.
 //!
-//! Invariant: no caller holds more of them than it may, whatever route opened them, so that none
-//! takes those of the others; a stream is counted until its body is dropped.
+//! Invariant: no caller opens more of them than it may, whatever the route, so that none takes those
+//! of the others; a stream is counted until its body is dropped, and one that tells how something
+//! ends that was begun is never refused.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -28,15 +29,16 @@ impl Streams {
         Self { most_each, open: Arc::default() }
     }
 
-    /// The answer, counted while it lasts where it is a stream; `None` where it is one too many.
-    pub fn count(&self, who: &Who, answer: Response) -> Option<Response> {
+    /// The answer, counted while it lasts where it is a stream; `None` where it is one too many and
+    /// may be refused.
+    pub fn count(&self, who: &Who, answer: Response, may_refuse: bool) -> Option<Response> {
         let kind = answer.headers().get(header::CONTENT_TYPE);
         if kind.is_none_or(|kind| !kind.as_bytes().starts_with(b"text/event-stream")) {
             return Some(answer);
         }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let own = open.entry(who.clone()).or_default();
-        if *own >= self.most_each {
+        if *own >= self.most_each && may_refuse {
             return None;
         }
         *own += 1;
@@ -99,14 +101,17 @@ mod tests {
     fn each_caller_has_so_many_and_gets_them_back() {
         let streams = Streams::of(2);
         let (one, two) = (Who::Anybody, Who::Address([192, 0, 2, 1].into()));
-        let first = streams.count(&one, stream());
+        let first = streams.count(&one, stream(), true);
         assert!(first.is_some());
-        let second = streams.count(&one, stream());
-        assert!(second.is_some() && streams.count(&one, stream()).is_none());
-        assert!(streams.count(&two, stream()).is_some());
-        assert!(streams.count(&one, Response::default()).is_some());
+        let second = streams.count(&one, stream(), true);
+        assert!(second.is_some() && streams.count(&one, stream(), true).is_none());
+        let told = streams.count(&one, stream(), false);
+        assert!(told.is_some());
+        drop(told);
+        assert!(streams.count(&two, stream(), true).is_some());
+        assert!(streams.count(&one, Response::default(), true).is_some());
         drop(second);
-        assert!(streams.count(&one, stream()).is_some());
+        assert!(streams.count(&one, stream(), true).is_some());
         drop(first);
         assert!(streams.open.lock().unwrap().is_empty());
     }

@@ -1,6 +1,6 @@
 // One server: how it does, what is wrong with it and what to do about that.
 import type { ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { LiveServer } from "../../live";
 import { count } from "../../parts/count";
 import { day, span } from "../../parts/time";
@@ -10,6 +10,8 @@ import { STATES, era } from "./states";
 
 export function ServerDetail({ server, now, close }: { server: LiveServer; now: number; close: () => void }) {
   const [said, setSaid] = useState<Said>();
+  // What was said of a crawl is over with it.
+  useEffect(() => setSaid(undefined), [server.listedAt, server.error]);
   const [isBusy, setIsBusy] = useState(false);
   const [loginAt, setLoginAt] = useState<string>();
   const { word, kind, means } = STATES[server.state];
