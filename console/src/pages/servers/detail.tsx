@@ -8,10 +8,12 @@ import { act, Word, type Said } from "./act";
 import { Held } from "./held";
 import { STATES, era } from "./states";
 
+const CRAWLING = "It is being crawled.";
+
 export function ServerDetail({ server, now, close }: { server: LiveServer; now: number; close: () => void }) {
   const [said, setSaid] = useState<Said>();
   // What was said of a crawl is over with it.
-  useEffect(() => setSaid(undefined), [server.listedAt, server.error]);
+  useEffect(() => setSaid((before) => (before?.text === CRAWLING ? { ...before, text: server.error ? "It was tried again." : "It was crawled." } : before)), [server.listedAt, server.error]);
   const [isBusy, setIsBusy] = useState(false);
   const [loginAt, setLoginAt] = useState<string>();
   const { word, kind, means } = STATES[server.state];
@@ -102,7 +104,7 @@ function Crawls({ state, isBusy, run }: CrawlsProps) {
   const isIdle = state === "paused" || state === "disabled" || state === "pending_approval";
   return (
     <>
-      <button type="button" disabled={isBusy || isIdle} onClick={() => run("refresh", () => "It is being crawled.")}>
+      <button type="button" disabled={isBusy || isIdle} onClick={() => run("refresh", () => CRAWLING)}>
         Crawl now
       </button>
       {state === "paused" ? (
