@@ -34,7 +34,8 @@ export function useLogin(settings: Settings | undefined): LoginState {
         setState((before) => ({
           isRefused: what === "refused" || (what === "wanted" && before.isRefused),
           isWanted: what === "wanted" || (what === "refused" && before.isWanted),
-          why: what === "refused" ? why : "",
+          // Whoever asks on without the credential that was refused is told less than the first.
+          why: what === "refused" ? before.why || why : "",
           turn: what === "credential" ? before.turn + 1 : before.turn,
         })),
       ),

@@ -1,7 +1,7 @@
 // What stands around every page.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { checkAccess, closeBrowser, openPage, startServer } from "./support.mjs";
+import { checkAccess, closeBrowser, openPage, startServer, until } from "./support.mjs";
 
 after(closeBrowser);
 
@@ -79,10 +79,10 @@ test("colours follow the system until somebody chooses, and the choice stays", a
   const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   const dark = await ground();
   await page.getByRole("button", { name: "Colours: system. Change to light" }).click();
-  assert.notEqual(await ground(), dark);
+  await until(async () => (await ground()) !== dark, "it is light");
   await page.reload();
   await page.getByRole("button", { name: "Colours: light. Change to dark" }).click();
-  assert.equal(await ground(), dark);
+  await until(async () => (await ground()) === dark, "it is dark again");
 });
 
 test("what does not do as it should is told on every page, and that the server is gone until it is back", async (t) => {
