@@ -12,6 +12,8 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
+/** Tools of the demo. */
+const DEMO = 202;
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const BINARY = process.env.TOOLSCOUT_BIN ?? join(ROOT, "target/debug/toolscout");
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -60,6 +62,8 @@ export async function startServer(t, { config, args = [], files = {}, env = {}, 
     await ended;
   };
   await until(async () => (await fetch(`${url}/readyz`)).ok, "it is ready");
+  // So that what pages count, and where the map has things, does not change under a test.
+  if (config === undefined) await until(async () => (await (await fetch(`${url}/v1/status`)).json()).total === DEMO, "the demo is whole");
   return server;
 }
 

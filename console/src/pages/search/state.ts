@@ -69,7 +69,7 @@ export function useServers(generation: number | undefined): Servers {
   const { data, reload } = useData<{ servers: Server[] }>("/v1/servers");
   const known = useRef(generation);
   useEffect(() => {
-    if (known.current !== undefined && generation !== undefined && generation !== known.current) reload();
+    if (generation !== undefined && generation !== known.current) reload();
     known.current = generation ?? known.current;
   }, [generation]);
   const list = data?.servers ?? [];
