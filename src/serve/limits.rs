@@ -159,10 +159,15 @@ impl Limits {
         Self::new(&loaded.unwrap_or_else(|errors| panic!("{errors}")).config)
     }
 
-    /// As if a request had just been refused for want of time.
+    /// As if a request had just been refused for want of time: every seat is taken.
     #[cfg(test)]
-    pub fn press(&self) {
+    pub async fn press(&self) -> Vec<Seat> {
         self.0.admission.press();
+        let mut seats = Vec::new();
+        while self.0.seats.are_free() {
+            seats.extend(self.0.seats.take(&Who::Anybody).await.ok());
+        }
+        seats
     }
 
     /// What callers have spent today.

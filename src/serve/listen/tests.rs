@@ -216,7 +216,7 @@ async fn while_there_is_too_much_to_do_the_rest_is_told_so_at_the_entrance() {
     };
     let app = Router::new().route("/v1/search", get(work)).route("/livez", get(async || "lives"));
     let limits = Limits::none();
-    limits.press();
+    let _seats = limits.press().await;
     let reception = Reception::of(&LimitsConfig::default(), limits, patience(LONG), None);
     let (address, _shutdown, _task) = start_with(app, reception).await;
     let ask = async |path: &str, more: &str| {
