@@ -51,14 +51,7 @@ system_packages() {
 tests() { cargo test --locked --no-fail-fast 2>&1 | tee "$log"; }
 
 # The console's tests, in a browser.
-# A second time where that fails: a browser on a busy machine is late at times. Both runs are told.
-browse() {
-  local status=0
-  scripts/console-test.sh 2>&1 | tee "$browsed" || status=$?
-  ((status == 0 || status == 3)) && return "$status"
-  echo "console: failed once, and once more from the beginning"
-  scripts/console-test.sh 2>&1 | tee "$browsed"
-}
+browse() { scripts/console-test.sh 2>&1 | tee "$browsed"; }
 
 deny() {
   if command -v cargo-deny >/dev/null; then
