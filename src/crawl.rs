@@ -110,7 +110,7 @@ impl Crawler {
         self.0.triggers().fire(server)
     }
 
-    /// Resolves when, after the shutdown, every task has ended and every child is gone.
+    /// Resolves when, after the shutdown, every task has ended and every child was told to.
     pub async fn stopped(&self) {
         self.0.stopped().await;
     }
@@ -119,6 +119,11 @@ impl Crawler {
 /// Kills every child, and what it started, without a word: for an end that waits for nothing.
 pub fn end_children() {
     stdio::kill_all();
+}
+
+/// Resolves when no child of this process is left, whichever crawler started it.
+pub async fn children_ended() {
+    stdio::all_gone().await;
 }
 
 /// How to wake the task of a server.

@@ -150,6 +150,7 @@ async fn run_until_stopped(
         }
     }
     service.stopped().await;
+    let _ = tokio::time::timeout(STOP, crawl::children_ended()).await;
     sent.cancel();
     let _ = tokio::time::timeout(STOP, sending).await;
     let _ = shown.await;

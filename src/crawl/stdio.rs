@@ -16,7 +16,7 @@ use futures::StreamExt;
 use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
 use rmcp::service::RoleClient;
 use rmcp::transport::Transport;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
@@ -51,6 +51,9 @@ const TERM: Duration = Duration::from_secs(1);
 
 /// How long its stderr is read on after that, for the reason.
 const LAST_WORDS: Duration = Duration::from_millis(300);
+
+/// How often it is looked whether those that were killed are gone.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// How to start a child.
 pub(super) struct Program<'a> {
@@ -272,23 +275,51 @@ struct Group {
 }
 
 /// Every group there is, for an end that waits for no task.
-static GROUPS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+struct Groups {
+    running: BTreeSet<i32>,
+    /// Killed, and perhaps not gone yet: their ids are looked at, and never signalled again.
+    killed: BTreeSet<i32>,
+}
 
-fn groups() -> MutexGuard<'static, BTreeSet<i32>> {
-    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+static GROUPS: Mutex<Groups> =
+    Mutex::new(Groups { running: BTreeSet::new(), killed: BTreeSet::new() });
+
+impl Groups {
+    fn lock() -> MutexGuard<'static, Self> {
+        GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget_gone(&mut self) {
+        let is_there = |id: &i32| Pid::from_raw(*id).is_some_and(|id| test_kill_process(id).is_ok());
+        self.killed.retain(is_there);
+    }
 }
 
 /// Kills every group.
 pub(super) fn kill_all() {
-    for id in groups().iter().filter_map(|id| Pid::from_raw(*id)) {
+    for id in Groups::lock().running.iter().filter_map(|id| Pid::from_raw(*id)) {
         let _ = kill_process_group(id, Signal::KILL);
+    }
+}
+
+/// Resolves when no child is left: one whose transport was dropped was killed without a wait.
+pub(super) async fn all_gone() {
+    loop {
+        {
+            let mut groups = Groups::lock();
+            groups.forget_gone();
+            if groups.running.is_empty() && groups.killed.is_empty() {
+                return;
+            }
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 
 impl Group {
     fn of(child: Child) -> Self {
         let id = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        groups().extend(id.map(Pid::as_raw_pid));
+        Groups::lock().running.extend(id.map(Pid::as_raw_pid));
         Self { child, id }
     }
 
@@ -302,7 +333,10 @@ impl Group {
     fn kill(&mut self) {
         self.signal(Signal::KILL);
         if let Some(id) = self.id.take() {
-            groups().remove(&id.as_raw_pid());
+            let (mut groups, id) = (Groups::lock(), id.as_raw_pid());
+            groups.running.remove(&id);
+            groups.forget_gone();
+            groups.killed.insert(id);
         }
     }
 }
