@@ -130,6 +130,11 @@ pub enum Outcome {
         /// Why, fit for an operator's eyes and free of secrets.
         error: String,
     },
+    /// The last listing still holds: it was read again, and nothing of it changed.
+    Confirmed {
+        /// When it was read.
+        at: SystemTime,
+    },
     /// A crawl has begun.
     Connecting,
     /// The server is configured but switched off: its tools go.
@@ -165,6 +170,12 @@ impl ServerUpdate {
                 let (server, diff) = Server::new(&self.server, listing, old);
                 servers.insert(self.server.clone(), Arc::new(server));
                 diff
+            }
+            Outcome::Confirmed { at } => {
+                if let Some(server) = servers.get_mut(&self.server) {
+                    *server = Arc::new(Server { crawled_at: *at, ..Server::clone(server) });
+                }
+                Diff::default()
             }
             Outcome::Disabled | Outcome::Removed | Outcome::Pending => {
                 let removed = servers.remove(&self.server);

@@ -14,6 +14,7 @@ use super::audit::RawAudit;
 use super::inbound::RawAuth;
 use super::limits::RawLimits;
 use super::profile::RawProfile;
+use super::cluster::RawCluster;
 use super::telemetry::RawTelemetry;
 use super::tenant::RawTenant;
 use super::tls::RawTls;
@@ -52,6 +53,7 @@ struct Shown<'a> {
     tls: RawTls,
     telemetry: RawTelemetry,
     audit: RawAudit,
+    cluster: RawCluster,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tenants: BTreeMap<&'a str, RawTenant>,
     servers: BTreeMap<&'a str, ShownServer>,
@@ -206,6 +208,7 @@ impl Loaded {
             tls,
             telemetry,
             audit,
+            cluster,
         } = &self.config;
         let path = |path: &std::path::PathBuf| path.display().to_string();
         toml::to_string(&Shown {
@@ -256,6 +259,7 @@ impl Loaded {
             tls: tls::shown(tls),
             telemetry: telemetry::shown(telemetry),
             audit: audit::shown(audit),
+            cluster: cluster::shown(cluster.as_ref()),
             tenants: tenant::shown(tenants),
             servers: (servers.iter())
                 .map(|server| (server.id.as_str(), self.server(server)))
