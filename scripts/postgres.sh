@@ -86,11 +86,14 @@ print_url() { # SERVER
 
 command_up() {
   if [[ -e $data/made ]]; then start primary; else make_primary; fi
-  # The folder's inode tells this one from a later one of the same name.
-  [[ -z $owner_of ]] || setsid bash -c '
-    tail --pid="$1" -f /dev/null
-    [[ $(stat -c %i "$4" 2>/dev/null) != "$5" ]] || exec "$2" "$3" down --data "$4"
-  ' - "$owner_of" "$root/scripts/postgres.sh" "$kind" "$data" "$(stat -c %i "$data")" </dev/null >/dev/null 2>&1 9<&- &
+  if [[ -n $owner_of ]]; then
+    # The folder's inode tells this one from a later one of the same name. Neither the lock nor the
+    # caller's output may stay open in it.
+    setsid bash -c '
+      tail --pid="$1" -f /dev/null
+      [[ $(stat -c %i "$4" 2>/dev/null) != "$5" ]] || exec "$2" "$3" down --data "$4"
+    ' - "$owner_of" "$root/scripts/postgres.sh" "$kind" "$data" "$(stat -c %i "$data")" </dev/null >/dev/null 2>&1 9<&- &
+  fi
   print_url primary
 }
 
