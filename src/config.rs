@@ -184,6 +184,7 @@ impl Config {
             ("[rerank]", shown(&self.rerank) != shown(&next.rerank)),
             ("[telemetry]", shown(&self.telemetry) != shown(&next.telemetry)),
             ("[audit]", self.audit != next.audit),
+            ("[cluster]", shown(&self.cluster) != shown(&next.cluster)),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
     }

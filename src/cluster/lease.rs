@@ -92,7 +92,8 @@ async fn take_turn(cluster: &Cluster, known: &mut BTreeSet<Key>) -> Result<(), C
     }
     if held.len() > share {
         // Nothing is crawled any more that is given back: first here, then for the others.
-        let surplus: BTreeMap<Key, i64> = held.split_off(&nth_key(&held, share));
+        let first = held.keys().nth(share).cloned();
+        let surplus = first.map(|first| held.split_off(&first)).unwrap_or_default();
         cluster.hold(held);
         give_back(cluster, &surplus).await?;
     } else {
@@ -101,10 +102,6 @@ async fn take_turn(cluster: &Cluster, known: &mut BTreeSet<Key>) -> Result<(), C
         cluster.hold(held);
     }
     Ok(())
-}
-
-fn nth_key(held: &BTreeMap<Key, i64>, at: usize) -> Key {
-    held.keys().nth(at).cloned().unwrap_or_default()
 }
 
 /// Rows that leases can be of.

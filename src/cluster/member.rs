@@ -76,6 +76,7 @@ impl Member {
         }
         let Some(mut wanted) = self.leases.wanted() else { return };
         wanted.mark_changed();
+        let now = |wanted: &mut watch::Receiver<BTreeSet<ServerId>>| wanted.borrow_and_update().clone();
         loop {
             let more = tokio::select! {
                 () = stop.cancelled() => false,
@@ -90,14 +91,17 @@ impl Member {
                 Ok(()) = wanted.changed() => {
                     tokio::time::sleep(SETTLE).await;
                     self.cluster.0.changed.notify_one();
-                    self.catch_up(wanted.borrow_and_update().clone(), &updates).await
+                    let wanted = now(&mut wanted);
+                    self.catch_up(wanted, &updates).await
                 }
                 Ok(()) = self.version.changed() => {
                     self.version.mark_unchanged();
-                    self.catch_up(wanted.borrow().clone(), &updates).await
+                    let wanted = now(&mut wanted);
+                    self.catch_up(wanted, &updates).await
                 }
                 () = tokio::time::sleep(self.cluster.0.config.poll), if self.is_behind => {
-                    self.catch_up(wanted.borrow().clone(), &updates).await
+                    let wanted = now(&mut wanted);
+                    self.catch_up(wanted, &updates).await
                 }
             };
             if !more {

@@ -20,7 +20,7 @@ use super::tenant::RawTenant;
 use super::tls::RawTls;
 use super::{
     Alias, Allow, Auth, CallConfig, Config, EndpointConfig, Grant, Loaded, NameFilter, OAuthConfig,
-    Proxy, RegistryConfig, ServerConfig, TokenKey, Transport, audit, inbound, limits, secret,
+    Proxy, RegistryConfig, ServerConfig, TokenKey, Transport, audit, cluster, inbound, limits, secret,
     telemetry, tenant, tls,
 };
 use crate::embed::IN_BINARY;

@@ -93,6 +93,9 @@ fn the_example_is_the_default() {
         "client_ca_file",
         "client_crl_file",
         "hsts",
+        "database_url",
+        "read_url",
+        "replica",
     ];
     let settings = uncommented();
     let settings = settings.split("[embed.endpoint]").next().unwrap();
