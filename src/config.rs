@@ -55,8 +55,8 @@ use crate::trust::policy::Policy;
 
 pub use self::added::AddedServer;
 pub use self::audit::{AuditConfig, Told};
-pub use self::cluster::ClusterConfig;
 pub use self::call::{Alias, Allow, CallConfig, McpConfig};
+pub use self::cluster::ClusterConfig;
 pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::inbound::{
     AuthConfig, CertificateConfig, ConsoleLogin, Introspection, IssuerConfig, Mapped,

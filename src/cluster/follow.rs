@@ -231,7 +231,8 @@ fn of_row(
     let error: Option<String> = row.try_get(3)?;
     let wants_login: bool = row.try_get(4)?;
     let next: Option<SystemTime> = row.try_get(5)?;
-    let next = next.map(|at| Instant::now() + at.duration_since(SystemTime::now()).unwrap_or_default());
+    let next =
+        next.map(|at| Instant::now() + at.duration_since(SystemTime::now()).unwrap_or_default());
     let crawled_at: Option<SystemTime> = row.try_get(6)?;
     let listed = match (tools, crawled_at) {
         (Some(definitions), Some(crawled_at)) => Some(Outcome::Listed(Listing {

@@ -274,7 +274,8 @@ impl Cluster {
 
     /// Has a server crawled that is held here.
     fn refresh(&self, (tenant, server): &Key) {
-        if let Some(crawler) = self.members().get(tenant).and_then(|joined| joined.crawler.as_ref()) {
+        if let Some(crawler) = self.members().get(tenant).and_then(|joined| joined.crawler.as_ref())
+        {
             crawler.refresh(server);
         }
     }

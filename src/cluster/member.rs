@@ -76,7 +76,8 @@ impl Member {
         }
         let Some(mut wanted) = self.leases.wanted() else { return };
         wanted.mark_changed();
-        let now = |wanted: &mut watch::Receiver<BTreeSet<ServerId>>| wanted.borrow_and_update().clone();
+        let now =
+            |wanted: &mut watch::Receiver<BTreeSet<ServerId>>| wanted.borrow_and_update().clone();
         loop {
             let more = tokio::select! {
                 () = stop.cancelled() => false,
@@ -144,8 +145,7 @@ impl Member {
         wanted: BTreeSet<ServerId>,
         updates: &mpsc::Sender<ServerUpdate>,
     ) -> bool {
-        let read =
-            self.cluster.catch_up(&self.tenant, &wanted, &mut self.followed, updates).await;
+        let read = self.cluster.catch_up(&self.tenant, &wanted, &mut self.followed, updates).await;
         self.is_behind = read.is_err();
         read.unwrap_or_else(|error| {
             self.cluster.tell(Some(&error));

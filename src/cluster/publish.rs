@@ -57,9 +57,9 @@ impl Cluster {
         };
         let error = error.map(text);
         // A clock of this process, told as one on the wall.
-        let next = update.next_crawl.map(|at| {
-            SystemTime::now() + at.saturating_duration_since(std::time::Instant::now())
-        });
+        let next = update
+            .next_crawl
+            .map(|at| SystemTime::now() + at.saturating_duration_since(std::time::Instant::now()));
         self.0
             .writes
             .within(async |connection| {
@@ -134,7 +134,8 @@ async fn write_listing(
     version: Option<i64>,
 ) -> Result<(), ClusterError> {
     let info = &listing.info;
-    let (title, description) = (info.title.as_deref().map(text), info.description.as_deref().map(text));
+    let (title, description) =
+        (info.title.as_deref().map(text), info.description.as_deref().map(text));
     let defects: Vec<String> = listing.defects.iter().map(|defect| text(defect)).collect();
     let ttl = info.ttl.map(|ttl: Duration| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
     transaction

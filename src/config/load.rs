@@ -13,8 +13,8 @@ use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
 use super::raw::{RawConfig, RawServer};
 use super::server::{self, Defaults, Entry};
 use super::{
-    Config, EmbedConfig, Environment, audit, call, client, cluster, encoder, file, inbound, learn, limits,
-    network, profile, registry, telemetry, tenant, tls, trust,
+    Config, EmbedConfig, Environment, audit, call, client, cluster, encoder, file, inbound, learn,
+    limits, network, profile, registry, telemetry, tenant, tls, trust,
 };
 
 /// The file that is read when none is named.

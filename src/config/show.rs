@@ -11,17 +11,17 @@ use serde::Serialize;
 use url::Url;
 
 use super::audit::RawAudit;
+use super::cluster::RawCluster;
 use super::inbound::RawAuth;
 use super::limits::RawLimits;
 use super::profile::RawProfile;
-use super::cluster::RawCluster;
 use super::telemetry::RawTelemetry;
 use super::tenant::RawTenant;
 use super::tls::RawTls;
 use super::{
     Alias, Allow, Auth, CallConfig, Config, EndpointConfig, Grant, Loaded, NameFilter, OAuthConfig,
-    Proxy, RegistryConfig, ServerConfig, TokenKey, Transport, audit, cluster, inbound, limits, secret,
-    telemetry, tenant, tls,
+    Proxy, RegistryConfig, ServerConfig, TokenKey, Transport, audit, cluster, inbound, limits,
+    secret, telemetry, tenant, tls,
 };
 use crate::embed::IN_BINARY;
 use crate::trust::policy::{Action, Rule, Rules};

@@ -7,6 +7,7 @@ mod trust;
 use std::path::Path;
 
 use super::audit::RawAudit;
+use super::cluster::RawCluster;
 use super::file::keys_of;
 use super::inbound::RawAuth;
 use super::limits::RawLimits;
@@ -15,7 +16,6 @@ use super::raw::{
     RawCall, RawConfig, RawCrawl, RawEmbed, RawEndpoint, RawLearn, RawMcp, RawOAuth, RawRegistry,
     RawRerank, RawServer, RawTrust,
 };
-use super::cluster::RawCluster;
 use super::telemetry::RawTelemetry;
 use super::tenant::RawTenant;
 use super::tls::RawTls;

@@ -25,7 +25,14 @@ impl Leases {
     /// another process holds them.
     pub fn shared() -> (Self, mpsc::UnboundedReceiver<ServerId>) {
         let (asked, hears) = mpsc::unbounded_channel();
-        (Self(Some(Kept { wanted: watch::Sender::default(), held: watch::Sender::default(), asked })), hears)
+        (
+            Self(Some(Kept {
+                wanted: watch::Sender::default(),
+                held: watch::Sender::default(),
+                asked,
+            })),
+            hears,
+        )
     }
 
     /// Those that would be crawled, as they come and go; `None` where all are held.
