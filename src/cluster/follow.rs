@@ -72,15 +72,14 @@ pub(super) struct Followed {
 }
 
 impl Cluster {
-    /// Reads what is new of these servers of `tenant` since `followed`, and sends it to `updates`;
-    /// false when nobody takes it any more.
+    /// Reads what is new of these servers of `tenant` since `followed`, and sends it to `updates`.
     pub(super) async fn catch_up(
         &self,
         tenant: &str,
         wanted: &BTreeSet<ServerId>,
         followed: &mut Followed,
         updates: &mpsc::Sender<ServerUpdate>,
-    ) -> Result<bool, ClusterError> {
+    ) -> Result<(), ClusterError> {
         let begun = Instant::now();
         // Whoever comes back is read in full again.
         followed.servers.retain(|server| wanted.contains(server));
@@ -101,12 +100,13 @@ impl Cluster {
         metrics::histogram!("toolscout_cluster_catch_up_seconds").record(begun.elapsed());
         for update in news {
             if updates.send(update).await.is_err() {
-                return Ok(false);
+                // Nobody takes it any more.
+                return Ok(());
             }
         }
         followed.version = version;
         followed.servers = wanted.clone();
-        Ok(true)
+        Ok(())
     }
 }
 

@@ -76,36 +76,39 @@ impl Member {
         }
         let Some(mut wanted) = self.leases.wanted() else { return };
         wanted.mark_changed();
-        let now =
-            |wanted: &mut watch::Receiver<BTreeSet<ServerId>>| wanted.borrow_and_update().clone();
         loop {
-            let more = tokio::select! {
-                () = stop.cancelled() => false,
+            let looks = tokio::select! {
+                () = stop.cancelled() => break,
                 update = crawled.recv() => match update {
-                    Some(update) => self.take(update, &updates).await,
-                    None => false,
+                    Some(update) => {
+                        self.take(update, &updates).await;
+                        false
+                    }
+                    None => break,
                 },
                 Some(server) = self.asked.recv() => {
                     self.pass_on(&server).await;
-                    true
+                    false
                 }
                 Ok(()) = wanted.changed() => {
                     tokio::time::sleep(SETTLE).await;
                     self.cluster.0.changed.notify_one();
-                    let wanted = now(&mut wanted);
-                    self.catch_up(wanted, &updates).await
+                    true
                 }
-                Ok(()) = self.version.changed() => {
-                    self.version.mark_unchanged();
-                    let wanted = now(&mut wanted);
-                    self.catch_up(wanted, &updates).await
-                }
-                () = tokio::time::sleep(self.cluster.0.config.poll), if self.is_behind => {
-                    let wanted = now(&mut wanted);
-                    self.catch_up(wanted, &updates).await
-                }
+                Ok(()) = self.version.changed() => true,
+                () = tokio::time::sleep(self.cluster.0.config.poll), if self.is_behind => true,
             };
-            if !more {
+            if !looks {
+                continue;
+            }
+            self.version.mark_unchanged();
+            let servers = wanted.borrow_and_update().clone();
+            // What their tasks said before they were wanted goes before what others found.
+            while let Ok(update) = crawled.try_recv() {
+                self.take(update, &updates).await;
+            }
+            self.catch_up(servers, &updates).await;
+            if updates.is_closed() {
                 break;
             }
         }
@@ -113,14 +116,16 @@ impl Member {
         self.cluster.0.changed.notify_one();
     }
 
-    /// Publishes what a crawl came to; false when nobody takes news any more.
-    async fn take(&self, update: ServerUpdate, updates: &mpsc::Sender<ServerUpdate>) -> bool {
+    /// Publishes what a crawl came to, or passes on what nobody else has to know.
+    async fn take(&self, update: ServerUpdate, updates: &mpsc::Sender<ServerUpdate>) {
         let is_shared = matches!(
             update.outcome,
             Outcome::Listed(_) | Outcome::Failed { .. } | Outcome::AuthRequired { .. }
         );
         if !is_shared || update.transport == "file" {
-            return updates.send(update).await.is_ok();
+            // Nobody takes it at the end.
+            let _ = updates.send(update).await;
+            return;
         }
         let server = &update.server;
         let epoch = self.cluster.epoch(&self.tenant, server);
@@ -137,20 +142,14 @@ impl Member {
                 self.cluster.crawl_later(&self.tenant, server);
             }
         }
-        true
     }
 
-    async fn catch_up(
-        &mut self,
-        wanted: BTreeSet<ServerId>,
-        updates: &mpsc::Sender<ServerUpdate>,
-    ) -> bool {
+    async fn catch_up(&mut self, wanted: BTreeSet<ServerId>, updates: &mpsc::Sender<ServerUpdate>) {
         let read = self.cluster.catch_up(&self.tenant, &wanted, &mut self.followed, updates).await;
         self.is_behind = read.is_err();
-        read.unwrap_or_else(|error| {
+        if let Err(error) = read {
             self.cluster.tell(Some(&error));
-            true
-        })
+        }
     }
 
     /// Has whoever crawls this server do it now.

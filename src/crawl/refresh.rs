@@ -82,9 +82,13 @@ pub(super) async fn run(
     is_known: bool,
 ) {
     let shutdown = shared.shutdown.clone();
+    // Before it is wanted: news of it that others have are told after that.
+    if !is_known && !shared.tell(&upstream.server, Outcome::Connecting, None).await {
+        return;
+    }
     let mut lease = shared.leases.want(&upstream.server.id);
     tokio::select! {
-        () = crawl_while_held(&mut upstream, &shared, &refresh, is_known, &mut lease) => {}
+        () = crawl_while_held(&mut upstream, &shared, &refresh, &mut lease) => {}
         () = shutdown.cancelled() => {}
     }
     upstream.close().await;
@@ -94,12 +98,8 @@ async fn crawl_while_held(
     upstream: &mut Upstream,
     shared: &Shared,
     refresh: &Notify,
-    is_known: bool,
     lease: &mut Lease,
 ) {
-    if !is_known && !shared.tell(&upstream.server, Outcome::Connecting, None).await {
-        return;
-    }
     loop {
         tokio::select! {
             () = lease.held() => {}

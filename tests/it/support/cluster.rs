@@ -184,6 +184,12 @@ impl Replica {
         self.service.until(&format!("holds {count} leases"), holds).await;
     }
 
+    /// Waits until nothing is wrong with it.
+    pub async fn until_well(&self) {
+        let well = async || self.troubles().await.is_empty();
+        self.service.until("all is well", well).await;
+    }
+
     /// The parts of it that do not do as they should.
     pub async fn troubles(&self) -> Vec<String> {
         let (_, answer) = self.service.get("/readyz").await;
