@@ -28,8 +28,9 @@ needs=("python3:Python 3.11 or newer")
 for need in "${needs[@]}"; do
   command -v "${need%%:*}" >/dev/null || die "${need%%:*} is missing: install ${need#*:}, then run scripts/fetch-test-peers.sh again"
 done
-((${#npm[@]} == 0 || $(node -p 'process.versions.node.split(".")[0]') >= 20)) ||
+if ((${#npm[@]})) && (($(node -p 'process.versions.node.split(".")[0]') < 20)); then
   die "node is $(node --version), but the test peers need 20 or newer"
+fi
 
 if command -v flock >/dev/null; then
   mkdir -p tests/.cache

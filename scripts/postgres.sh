@@ -20,11 +20,11 @@
 #   --debian        engine: Debian's packages in a chroot (made once, in minutes, by root) instead of
 #                   those from PyPI
 #   --fast          no fsync: quicker, and a crash of the machine may damage it
-#   --tls           with TLS: SERVER's certificate and so its authority is DIR/server.crt
+#   --tls           with TLS; who trusts DIR/server.crt trusts the servers
 #   --listen ADDR   the address to listen on (default: 127.0.0.1)
 #   --port N        its port (default: one that is free)
 #   --set NAME=VALUE  a setting for postgresql.conf; may be repeated
-#   --for PID       down follows by itself when this process ends
+#   --for PID       down follows by itself, once this process has ended
 #
 #   psql "$(scripts/postgres.sh shared up --fast)"
 #   url=$(scripts/postgres.sh engine up --data "$dir" --fast --for $$)

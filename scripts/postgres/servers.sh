@@ -86,6 +86,7 @@ make_primary() {
     # So that each database made from now on has them; made from template0 it has not.
     [[ $kind == shared ]] || printf '\\connect template1\nCREATE EXTENSION %s;\n' vector pg_textsearch
     echo "CREATE ROLE toolscout LOGIN CREATEDB PASSWORD '$(password)'; CREATE DATABASE toolscout OWNER toolscout;"
-  } | pg psql -qX -v ON_ERROR_STOP=1 "$(admin=yes print_url primary)" || die "the new server could not be set up; psql's words are above"
+  } | pg psql -qX -v ON_ERROR_STOP=1 "$(admin=yes print_url primary)" 2>"$data/setup.log" ||
+    { cat "$data/setup.log" >&2 && die "the new server could not be set up; psql's words are above"; }
   touch "$data/made"
 }
