@@ -30,6 +30,8 @@ pub use member::Member;
 
 /// What is wrong with the process while the database can't be asked.
 const TROUBLE: &str = "database";
+/// The same of the one that followers read, where it is another.
+const TROUBLE_READING: &str = "database of followers";
 
 /// This process's part of the cluster; cheap to clone.
 #[derive(Clone)]
@@ -111,19 +113,34 @@ impl Cluster {
         self.0.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that the database answers, or why it does not.
+    /// Says that the database answers what is written there, or why it does not.
     fn tell(&self, error: Option<&ClusterError>) {
+        let then = "answers are as of when it was last asked, and nothing is crawled";
+        self.tell_of(TROUBLE, then, error);
+        metrics::gauge!("toolscout_cluster_connected").set(f64::from(u8::from(error.is_none())));
+    }
+
+    /// The same of where followers read.
+    fn tell_reads(&self, error: Option<&ClusterError>) {
+        if self.0.config.read.is_some() {
+            let then = "answers are as of when it was last asked";
+            self.tell_of(TROUBLE_READING, then, error);
+        } else if error.is_some() {
+            self.tell(error);
+        }
+    }
+
+    fn tell_of(&self, part: &'static str, then: &str, error: Option<&ClusterError>) {
+        let troubles = &self.0.troubles;
         match error {
-            None => self.0.troubles.clear(TROUBLE),
+            None => troubles.clear(part),
             Some(error) => {
-                if !self.0.troubles.all().contains_key(TROUBLE) {
-                    tracing::warn!("the database can't be asked: {error}");
+                if !troubles.all().contains_key(part) {
+                    tracing::warn!("the {part} can't be asked: {error}");
                 }
-                let then = "answers are as of when it was last asked, and nothing is crawled";
-                self.0.troubles.set(TROUBLE, format!("it can't be asked: {then}"));
+                troubles.set(part, format!("it can't be asked: {then}"));
             }
         }
-        metrics::gauge!("toolscout_cluster_connected").set(f64::from(u8::from(error.is_none())));
     }
 }
 

@@ -25,10 +25,7 @@ const FEW: usize = 8;
 /// Looks at the versions of all tenants that are served here, again and again until `stop`.
 pub(super) async fn watch(cluster: &Cluster, stop: &CancellationToken) {
     loop {
-        let looked = look(cluster).await;
-        if let Err(error) = &looked {
-            cluster.tell(Some(error));
-        }
+        cluster.tell_reads(look(cluster).await.as_ref().err());
         tokio::select! {
             () = tokio::time::sleep(cluster.0.config.poll) => {}
             () = cluster.0.hinted.notified() => {}

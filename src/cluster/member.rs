@@ -148,7 +148,7 @@ impl Member {
         let read = self.cluster.catch_up(&self.tenant, &wanted, &mut self.followed, updates).await;
         self.is_behind = read.is_err();
         if let Err(error) = read {
-            self.cluster.tell(Some(&error));
+            self.cluster.tell_reads(Some(&error));
         }
     }
 
