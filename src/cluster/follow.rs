@@ -132,7 +132,8 @@ async fn read(
     let rows = transaction
         .query_typed(
             "select id, tools_version, transport, error, wants_login, next_crawl, crawled_at,
-               title, description, protocol, event_stream, ttl_ms, private_to, defects
+               title, description, protocol, event_stream, ttl_ms, private_to, defects,
+               extract(epoch from clock_timestamp() - published_at)::float8
              from toolscout.server
              where tenant = $1 and transport is not null and (version > $2 or id = any($3))
              order by version",
@@ -154,6 +155,10 @@ async fn read(
     let mut news = Vec::new();
     for row in &rows {
         let server: ServerId = row.try_get::<_, &str>(0)?.into();
+        if !new.contains(&server) {
+            // By the database's clock, which both moments are of.
+            metrics::histogram!("toolscout_cluster_lag_seconds").record(row.try_get::<_, f64>(14)?);
+        }
         let tools = changed.contains(&server.as_str()).then(|| tools.remove(&server));
         news.extend(of_row(row, server, tools.map(Option::unwrap_or_default))?);
     }

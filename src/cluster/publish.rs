@@ -94,7 +94,7 @@ impl Cluster {
                 transaction
                     .execute_typed(
                         "update toolscout.server set version = $3, transport = $4, error = $5,
-                           wants_login = $6, next_crawl = $7
+                           wants_login = $6, next_crawl = $7, published_at = clock_timestamp()
                          where tenant = $1 and id = $2",
                         &[
                             of_tenant,

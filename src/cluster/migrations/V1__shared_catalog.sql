@@ -28,6 +28,7 @@ create table toolscout.server (
     -- The tenant's version at which this row, or its tools, changed last.
     version bigint not null default 0,
     tools_version bigint not null default 0,
+    published_at timestamptz,
     -- What the last crawl came to.
     transport text,
     error text,
