@@ -2,6 +2,7 @@
 // values, which also stand in a table.
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { type Column, Heads } from "../../parts/heads";
 
 export interface Series {
   name: string;
@@ -213,16 +214,7 @@ function Values({ times, timeOf, series, valueOf }: Pick<Props, "times" | "timeO
   const rows = times.map((time, at) => ({ time, at })).filter(({ at }) => series.some((one) => one.values[at]));
   return (
     <table>
-      <thead>
-        <tr>
-          <th scope="col">Time</th>
-          {series.map((one) => (
-            <th key={one.name} scope="col" class="number">
-              {one.name}
-            </th>
-          ))}
-        </tr>
-      </thead>
+      <Heads columns={["Time", ...series.map(({ name }): Column => [name, "number"])]} />
       <tbody>
         {rows.reverse().map(({ time, at }) => (
           <tr key={time}>

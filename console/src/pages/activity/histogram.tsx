@@ -1,6 +1,7 @@
 // How long searches took, on a logarithmic scale, with the percentiles marked.
+import { Heads } from "../../parts/heads";
 import { Figure, ticks, useWidth } from "./chart";
-import { type Activity, count, duration, exact, share } from "./data";
+import { type Activity, compact, duration, exact, share } from "./data";
 
 const HEIGHT = 170;
 const PAD = { left: 62, right: 14, top: 22, bottom: 22 };
@@ -59,17 +60,7 @@ export function Histogram({ data }: { data: Activity }) {
     });
   const table = () => (
     <table>
-      <thead>
-        <tr>
-          <th scope="col">Took</th>
-          <th scope="col" class="number">
-            Searches
-          </th>
-          <th scope="col" class="number">
-            Share
-          </th>
-        </tr>
-      </thead>
+      <Heads columns={["Took", ["Searches", "number"], ["Share", "number"]]} />
       <tbody>
         {bars.map((bar) => (
           <tr key={bar.at}>
@@ -92,7 +83,7 @@ export function Histogram({ data }: { data: Activity }) {
               <g key={mark}>
                 <line class="grid" x1={PAD.left} x2={width - PAD.right} y1={y(mark)} y2={y(mark)} />
                 <text x={PAD.left - 6} y={y(mark) + 4} text-anchor="end">
-                  {count(mark)}
+                  {compact(mark)}
                 </text>
               </g>
             ))}

@@ -58,7 +58,7 @@ export function ToolDetail({ id, row, now, close }: { id: string; row: Tool | un
 
 function Body({ tool, row, now }: { tool: Known; row: Tool | undefined; now: number }) {
   const { definition, history, findings = [], earlier = [], near = [], lint = [] } = tool;
-  const ago = (at: string) => <span title={day(Date.parse(at))}>{span(now - Date.parse(at))} ago</span>;
+  const ago = (at: string) => <span title={day(at)}>{span(now - Date.parse(at))} ago</span>;
   return (
     <>
       <p class="tool-text">{definition.description || "It has no description."}</p>
@@ -146,12 +146,12 @@ function Changes({ now, earlier }: { now: unknown; earlier: Earlier[] }) {
         <select value={at} onChange={(event) => setAt(Number(event.currentTarget.value))}>
           {earlier.map(({ until, hash }, at) => (
             <option key={`${until} ${hash}`} value={at}>
-              on {day(Date.parse(until))}
+              on {day(until)}
             </option>
           ))}
         </select>
       </label>
-      <Diff before={before.definition} after={after} label={`What changed on ${day(Date.parse(before.until))}`} />
+      <Diff before={before.definition} after={after} label={`What changed on ${day(before.until)}`} />
     </section>
   );
 }
