@@ -1,8 +1,7 @@
 // What was asked, how long that took, what was not found, and what it saved.
 import { useState } from "preact/hooks";
-import { type ApiError, askForLogin } from "../api";
 import { count } from "../parts/count";
-import { Empty, Failure, Waiting } from "../parts/state";
+import { Empty, Refusal, Waiting } from "../parts/state";
 import { clock, date } from "../parts/time";
 import "./activity.css";
 import { Chart } from "./activity/chart";
@@ -31,39 +30,11 @@ export function Activity() {
           ))}
         </div>
       </header>
-      {error && (data && error.status === 0 ? <p class="small">Not up to date: {error.message}</p> : <Refusal error={error} again={again} />)}
+      {error && (data && error.status === 0 ? <p class="small">Not up to date: {error.message}</p> : <Refusal page="Activity" error={error} again={again} />)}
       {!data && !error && <Waiting what="Counting" />}
       {data && (data.total.searches + data.total.refused === 0 ? <NoneYet /> : <Counted data={data} range={RANGES.find((one) => one.range === range)?.name ?? ""} />)}
     </div>
   );
-}
-
-function Refusal({ error, again }: { error: ApiError; again: () => void }) {
-  if (error.status === 401 || error.status === 403) {
-    return (
-      <Empty title="Activity is for operators">
-        <p>
-          It wants the scope <code>admin</code>. Open the console by <code>toolscout console</code>, or log in with the token in <code>admin.token</code> of the data folder, or with a key made by
-        </p>
-        <pre>toolscout key create ops --scope search --scope call --scope admin</pre>
-        <p>
-          <button type="button" class="main" onClick={askForLogin}>
-            Log in
-          </button>
-        </p>
-      </Empty>
-    );
-  }
-  if (error.status === 404) {
-    return (
-      <Empty title="Activity is not served here">
-        <p>
-          Administration has a listener of its own (<code>admin_listen</code> in <code>[auth]</code>), or the data folder can't be written. Open the console there.
-        </p>
-      </Empty>
-    );
-  }
-  return <Failure error={error} again={again} />;
 }
 
 function NoneYet() {

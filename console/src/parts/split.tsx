@@ -14,6 +14,44 @@ interface Props {
   detail: ComponentChildren;
 }
 
+interface HeadProps {
+  title: string;
+  /** What there is in the list. */
+  what: string;
+  /** How many there are, and how they do. */
+  summary: string;
+  /** What the filter looks at. */
+  looksAt: string;
+  text: string;
+  filter: (text: string) => void;
+  /** What stands beside the filter. */
+  children: ComponentChildren;
+}
+
+/** Above the list: what it is of, and what narrows it. */
+export function SplitHead({ title, what, summary, looksAt, text, filter, children }: HeadProps) {
+  return (
+    <>
+      <div class="row split-head">
+        <h1>{title}</h1>
+        <p class="small" role="status">
+          {summary}
+        </p>
+      </div>
+      <div class="row split-filter">
+        <input class="grow" type="search" placeholder={`Filter by ${looksAt}`} aria-label={`Filter ${what}`} data-search value={text} onInput={(event) => filter(event.currentTarget.value)} />
+        {children}
+      </div>
+    </>
+  );
+}
+
+/** Whether each word of a filter stands in what is said of something, in small letters. */
+export function matcher(text: string): (said: string) => boolean {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  return (said) => words.every((word) => said.includes(word));
+}
+
 export function Split({ name, label, detailLabel, isOpen, close, list, detail }: Props) {
   const place = useRef<HTMLDivElement>(null);
   useEffect(() => {
