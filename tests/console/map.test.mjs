@@ -1,7 +1,7 @@
 // The catalog as a picture.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { checkAccess, closeBrowser, openPage, startServer, until } from "./support.mjs";
+import { catalogOf, checkAccess, checkWidth, closeBrowser, openPage, startServer, until } from "./support.mjs";
 
 after(closeBrowser);
 
@@ -127,10 +127,10 @@ test("the map is moved by keys and by the pointer", async (t) => {
 
 test("near-duplicates are listed, the largest first, and shown where they lie", async (t) => {
   const about = "Print a letter on the office printer, fold it, put it into an envelope with a stamp and hand it to the post at five";
-  const line = (server, name, description) => JSON.stringify({ server, name, description, inputSchema: { type: "object" } });
   const others = ["Find a customer", "Delete a file", "List the branches", "Merge a branch", "Count the clouds", "Play a song"];
-  const lines = [...["fax", "post", "mail"].map((server) => line(server, "print_letter", about)), ...others.map((text, at) => line("misc", `tool_${at}`, text))];
-  const server = await startServer(t, { config: `[servers.all]\ncatalog = "catalog.jsonl"\n`, files: { "catalog.jsonl": lines.join("\n") } });
+  const letters = ["fax", "post", "mail"].map((server) => catalogOf(server, { name: "print_letter", description: about }));
+  const misc = catalogOf("misc", ...others.map((description, at) => ({ name: `tool_${at}`, description })));
+  const server = await startServer(t, { config: `[servers.all]\ncatalog = "catalog.jsonl"\n`, files: { "catalog.jsonl": letters.join("") + misc } });
   const page = await openPage(t, server, "/map", { expected: READS });
   const group = page.getByRole("button", { name: /3×\s*print_letter\s*3 servers/ });
   await group.click();
@@ -153,7 +153,7 @@ test("a phone shows the map above its lists, and nothing scrolls sideways", asyn
   await untilDrawn(page, ({ inked }) => inked > 500, "the picture is drawn");
   const [canvas, hits] = [await page.locator("canvas").boundingBox(), await page.locator("[aria-labelledby=map-hits]").boundingBox()];
   assert.ok(hits.y > canvas.y + canvas.height);
-  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth), false);
+  await checkWidth(page);
   await page.touchscreen.tap(canvas.x + canvas.width / 2, canvas.y + canvas.height / 2);
   await checkAccess(page);
 });

@@ -3,14 +3,15 @@ import assert from "node:assert/strict";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { checkAccess, closeBrowser, openPage, startServer, until } from "./support.mjs";
+import { catalogOf, checkAccess, checkWidth, closeBrowser, openPage, startServer, until } from "./support.mjs";
 
 after(closeBrowser);
 
 const DIARY = {
   config: "[servers.diary]\ncatalog = 'catalog.jsonl'\n[servers.house]\ncatalog = 'house.jsonl'\n[profiles.quiet]\nservers = ['house']\n",
   files: {
-    "catalog.jsonl": lines("diary", [
+    "catalog.jsonl": catalogOf(
+      "diary",
       {
         name: "createEvent",
         title: "Create an EVENT",
@@ -19,17 +20,14 @@ const DIARY = {
       },
       { name: "delete_event", description: "Throw an entry away", annotations: { destructiveHint: true } },
       { name: "搜索网页", description: "搜索 the diary" },
-    ]),
-    "house.jsonl": lines("house", [
+    ),
+    "house.jsonl": catalogOf(
+      "house",
       { name: "ring_bell", description: "Ring the bell at the door", annotations: { readOnlyHint: true } },
       { name: "open_door", description: "Open the door of the house" },
-    ]),
+    ),
   },
 };
-
-function lines(server, tools) {
-  return tools.map((tool) => JSON.stringify({ server, ...tool })).join("\n");
-}
 
 const field = (page) => page.getByRole("searchbox", { name: "What should the tool do?" });
 const ids = (page) => page.locator("[data-tool-id]").evaluateAll((hits) => hits.map((hit) => hit.dataset.toolId));
@@ -308,7 +306,7 @@ test("what stands beside a tool: its twin, a server that is stale; and why an an
   const states = async (server) => (await (await fetch(`${server.url}/v1/servers`)).json()).servers.map(({ state }) => state).join();
   const server = await startServer(t, {
     config: "[embed]\nenabled = false\n" + ["acme", "beta"].map((name) => `[servers.${name}]\ncatalog = '${name}.jsonl'\nrefresh = '1s'\n`).join(""),
-    files: { "acme.jsonl": lines("acme", [twin]), "beta.jsonl": lines("beta", [twin]) },
+    files: { "acme.jsonl": catalogOf("acme", twin), "beta.jsonl": catalogOf("beta", twin) },
   });
   await until(async () => (await states(server)) === "ready,ready", "both are there");
   const page = await openPage(t, server, "/?q=merge+a+pull+request");
@@ -335,12 +333,11 @@ test("a phone shows all of it without scrolling sideways", async (t) => {
   const page = await openPage(t, await startServer(t), "/?q=create+an+event&why=files/search_files", { viewport: { width: 390, height: 844 } });
   await page.locator("[data-verdict]").waitFor();
   await hit(page, "calendar/create_event").getByRole("button", { name: "create_event" }).click();
-  const fits = async () => assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "it scrolls sideways");
-  await fits();
+  await checkWidth(page);
   await page.locator("summary", { hasText: "Filters" }).click();
-  await fits();
+  await checkWidth(page);
   await page.getByRole("button", { name: "Compare" }).click();
   await page.getByRole("region", { name: "Second", exact: true }).locator("[data-tool-id]").first().waitFor();
-  await fits();
+  await checkWidth(page);
   await checkAccess(page);
 });
