@@ -184,6 +184,7 @@ test("on a phone it is the list, then the server", async (t) => {
 
 /** A server over stdio, of one tool. */
 const CLOCK = `
+import { createInterface } from "node:readline";
 const tools = [{ name: "time", description: "Tells the time", inputSchema: { type: "object" } }];
 const results = {
   initialize: () => ({ protocolVersion: "2025-06-18", capabilities: { tools: {} }, serverInfo: { name: "clock", version: "1" } }),

@@ -177,8 +177,15 @@ export async function checkAccess(page) {
   }
 }
 
-/** Nothing makes the page wider than the screen: nobody has to scroll sideways. */
+/**
+ * Nobody has to scroll sideways: nothing makes the page wider than the screen, nor a part of it wider
+ * than its place, but for what is made to be scrolled, which can be focused, and tables in a frame.
+ */
 export async function checkWidth(page) {
   const [wide, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
   assert.ok(wide <= screen, `${page.url()} is ${wide} px wide on a screen of ${screen} px`);
+  const parts = await page.locator("main *:not([tabindex='0'], .params-table, .places)").evaluateAll((all) =>
+    all.filter((part) => part.scrollWidth > part.clientWidth && /auto|scroll/.test(getComputedStyle(part).overflowX)).map(({ className }) => className),
+  );
+  assert.deepEqual(parts, [], `${page.url()}: what scrolls sideways`);
 }

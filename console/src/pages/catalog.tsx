@@ -22,12 +22,12 @@ interface Order {
 const BY_NAME: Order = { name: "Name", first: ["A to Z", "Z to A"] };
 const ORDERS = new Map<string, Order>([
   ["name", BY_NAME],
-  ["size", { name: "Size", first: ["largest first", "smallest first"], by: (tool) => tool.tokens }],
-  ["age", { name: "Age", first: ["newest first", "oldest first"], by: (tool) => tool.firstSeen }],
-  ["changed", { name: "Last change", first: ["newest first", "oldest first"], by: (tool) => tool.changed }],
-  ["changes", { name: "Changes", first: ["most first", "fewest first"], by: (tool) => tool.changes }],
-  ["findings", { name: "Findings", first: ["most first", "fewest first"], by: (tool) => tool.findings + Number(tool.held) }],
-  ["twins", { name: "Same tool on other servers", first: ["most first", "fewest first"], by: (tool) => tool.twins }],
+  ["size", { name: "Size", first: ["Largest first", "Smallest first"], by: (tool) => tool.tokens }],
+  ["age", { name: "Age", first: ["Newest first", "Oldest first"], by: (tool) => tool.firstSeen }],
+  ["changed", { name: "Last change", first: ["Newest first", "Oldest first"], by: (tool) => tool.changed }],
+  ["changes", { name: "Changes", first: ["Most first", "Fewest first"], by: (tool) => tool.changes }],
+  ["findings", { name: "Findings", first: ["Most first", "Fewest first"], by: (tool) => tool.findings + Number(tool.held) }],
+  ["twins", { name: "Same tool", first: ["Most first", "Fewest first"], by: (tool) => tool.twins }],
 ]);
 
 /** Those of `tools`, which come by id, in an order; a sort keeps theirs where it finds no difference. */
@@ -89,7 +89,7 @@ export function Catalog() {
                 </option>
               ))}
             </select>
-            <button type="button" aria-label={`${first}: turn the order around`} title="Turn the order around" onClick={() => go({ turned: isTurned ? undefined : "1" })}>
+            <button type="button" aria-label={`${first}: turn around`} title="Turn around" onClick={() => go({ turned: isTurned ? undefined : "1" })}>
               {first}
             </button>
           </SplitHead>
