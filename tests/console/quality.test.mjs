@@ -25,13 +25,8 @@ async function openQuality(t, server, options = {}) {
   return page;
 }
 
-async function whenAllCrawled(server) {
-  await until(async () => (await (await fetch(`${server.url}/v1/status`)).json()).servers.ready === 14, "the demo is crawled");
-}
-
 test("a query file is evaluated, and a failed query leads to its explanation", async (t) => {
   const server = await startServer(t);
-  await whenAllCrawled(server);
   const page = await openQuality(t, server);
   // Nothing was evaluated yet: the page says what a query file is.
   await page.getByText('"relevant": ["payments/refund_payment"]').waitFor();
@@ -60,7 +55,6 @@ test("a query file is evaluated, and a failed query leads to its explanation", a
 
 test("by the keyboard alone: the demo's queries, the list of what failed, the explanation", async (t) => {
   const server = await startServer(t);
-  await whenAllCrawled(server);
   const page = await openQuality(t, server);
   await page.getByLabel("Or one that is kept here").focus();
   await page.keyboard.press("ArrowDown");
@@ -85,7 +79,6 @@ test("by the keyboard alone: the demo's queries, the list of what failed, the ex
 
 test("the history is there after a restart, compares two, and forgets one", async (t) => {
   const first = await startServer(t);
-  await whenAllCrawled(first);
   let page = await openQuality(t, first);
   await upload(page, "mine.jsonl", queriesOf(...QUERIES));
   await evaluate(page).click();
@@ -120,7 +113,6 @@ test("a bad file is refused with its line, and a file of the data folder is offe
   const server = await startServer(t);
   await mkdir(join(server.data, "evals/queries"), { recursive: true });
   await writeFile(join(server.data, "evals/queries/team.jsonl"), queriesOf(...QUERIES));
-  await whenAllCrawled(server);
   const page = await openQuality(t, server, { expected: [/400 \(Bad Request\)/] });
   await upload(page, "bad.jsonl", `${queriesOf(...QUERIES)}\n{"id": "e"}`);
   await evaluate(page).click();
@@ -137,7 +129,6 @@ test("a bad file is refused with its line, and a file of the data folder is offe
 
 test("one that takes its time shows how far it is, and is cancelled", async (t) => {
   const server = await startServer(t);
-  await whenAllCrawled(server);
   const page = await openQuality(t, server);
   const many = Array.from({ length: 20_000 }, (_, at) => ({ id: String(at), query: `refund payment number ${at} and then write a mail about it`, relevant: ["payments/refund_payment"] }));
   await upload(page, "many.jsonl", queriesOf(...many));
@@ -162,7 +153,6 @@ test("whoever is not an operator is told what is needed", async (t) => {
 
 test("nothing scrolls sideways on a phone", async (t) => {
   const server = await startServer(t);
-  await whenAllCrawled(server);
   const page = await openQuality(t, server, { viewport: { width: 390, height: 844 } });
   await checkWidth(page);
   await upload(page, "mine.jsonl", queriesOf(...QUERIES));

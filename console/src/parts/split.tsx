@@ -1,6 +1,7 @@
 // A list, and beside it what is chosen of it: Enter goes to that, Escape back to the list.
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import { Cross } from "./cross";
 import "./split.css";
 
 interface Props {
@@ -72,6 +73,16 @@ export function Split({ name, label, detailLabel, isOpen, close, list, detail }:
         {detail}
       </section>
     </div>
+  );
+}
+
+/** Above what is chosen: its title, and the way back. */
+export function DetailHead({ title, close }: { title: string; close: () => void }) {
+  return (
+    <header class="row">
+      <h2 class="grow">{title}</h2>
+      <Cross label="Back to the list" press={close} />
+    </header>
   );
 }
 

@@ -2,6 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { useData, withParams } from "../../api";
 import { Diff, pretty } from "../../parts/diff";
+import { DetailHead } from "../../parts/split";
 import { Failure, Waiting } from "../../parts/state";
 import { day, span } from "../../parts/time";
 import { Fact } from "../servers/detail";
@@ -42,12 +43,7 @@ export function ToolDetail({ id, row, now, close }: { id: string; row: Tool | un
   const { data, error, reload } = useData<Known>(rests ? `/v1/tools/${encodeURIComponent(id)}?earlier=1&near=1&lint=1#${version}` : null);
   return (
     <article class="card" data-tool-id={id}>
-      <header class="row">
-        <h2 class="grow">{data?.definition.title ?? row?.title ?? row?.name ?? id}</h2>
-        <button type="button" class="quiet" aria-label="Back to the list" onClick={close}>
-          ✕
-        </button>
-      </header>
+      <DetailHead title={data?.definition.title ?? row?.title ?? row?.name ?? id} close={close} />
       <p>
         <code>{id}</code>
       </p>

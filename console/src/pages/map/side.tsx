@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { useData, withParams } from "../../api";
 import { count } from "../../parts/count";
+import { Cross } from "../../parts/cross";
 import { Failure, Waiting } from "../../parts/state";
 import type { Found } from "./answer";
 import { COLOURED, type Cloud, type Group } from "./cloud";
@@ -177,9 +178,7 @@ export function Chosen({ id, close }: { id: string; close: () => void }) {
         <h2 id="map-chosen" class="map-id">
           {id}
         </h2>
-        <button type="button" class="quiet" aria-label="Close" onClick={close}>
-          ✕
-        </button>
+        <Cross label="Close" press={close} />
       </div>
       {!tool && isLoading && <Waiting what="Asking for the definition" />}
       {error && !tool && <Failure error={error} again={reload} />}

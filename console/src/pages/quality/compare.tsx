@@ -1,6 +1,7 @@
 // Two evaluations side by side: each difference, how sure it is, and what that means in words.
 import { useData, withParams } from "../../api";
 import { count } from "../../parts/count";
+import { Cross } from "../../parts/cross";
 import { Heads, Unseen } from "../../parts/heads";
 import { Failure, Waiting } from "../../parts/state";
 import { day } from "../../parts/time";
@@ -24,9 +25,7 @@ export function Comparison({ run, baseline, close }: { run: string; baseline: st
   return (
     <section class="card" aria-label="Comparison">
       <Head title={`Compared with ${data.baseline.name}, ${day(data.baseline.at)}`}>
-        <button type="button" class="quiet" aria-label="Close the comparison" onClick={close}>
-          ✕
-        </button>
+        <Cross label="Close the comparison" press={close} />
       </Head>
       <p role="status">{inWords(data)}</p>
       <p class="small">{ofWhat(data)}</p>

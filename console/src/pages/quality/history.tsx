@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { withParams } from "../../api";
 import { count } from "../../parts/count";
+import { Cross } from "../../parts/cross";
 import { Heads, Unseen } from "../../parts/heads";
 import { day } from "../../parts/time";
 import { Trend } from "./charts";
@@ -60,9 +61,7 @@ export function History({ evals, shown, baseline, compare, remove }: Props) {
                       Compare
                     </button>
                   )}
-                  <button type="button" class="quiet" aria-label={`Forget ${head.name} of ${day(head.at)}`} onClick={() => remove(head.id)}>
-                    ✕
-                  </button>
+                  <Cross label={`Forget ${head.name} of ${day(head.at)}`} press={() => remove(head.id)} />
                 </td>
               </tr>
             ))}

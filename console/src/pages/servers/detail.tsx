@@ -3,6 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { LiveServer } from "../../live";
 import { count } from "../../parts/count";
+import { DetailHead } from "../../parts/split";
 import { day, span } from "../../parts/time";
 import { act, Word, type Said } from "./act";
 import { Held } from "./held";
@@ -34,12 +35,7 @@ export function ServerDetail({ server, now, close }: { server: LiveServer; now: 
   const isListed = server.transport === "file";
   return (
     <article class="card">
-      <header class="row">
-        <h2 class="grow">{server.title ?? server.id}</h2>
-        <button type="button" class="quiet" aria-label="Back to the list" onClick={close}>
-          ✕
-        </button>
-      </header>
+      <DetailHead title={server.title ?? server.id} close={close} />
       <p>
         <span class={`badge ${kind}`}>{word}</span> <span class="small">{means}</span>
       </p>
