@@ -43,6 +43,8 @@ test("without a search it says how to send one, and then shows it by itself", as
   await search(server, "read a file");
   await recent.getByRole("option").filter({ hasText: "read a file" }).waitFor();
   assert.equal(await recent.getByRole("option").count(), 3);
+  await search(server, "read a file");
+  await recent.getByRole("option").filter({ hasText: /(hybrid|lexical), from cache/ }).waitFor();
   await checkAccess(page);
 
   await missed.getByRole("link", { name: NOTHING }).click();

@@ -363,6 +363,9 @@ test("what stands beside a tool: its twin, a server that is stale; and why an an
   await field(page).fill("merge pull");
   await hit(page, "acme/merge_pull").getByText(/stale: listed \d+ s ago/).waitFor();
   await checkAccess(page);
+  // By the same name in the catalog.
+  await page.goto(`${server.url}/catalog?sort=twins`);
+  await page.getByText("same tool on 1 server", { exact: true }).first().waitFor();
 });
 
 test("a server without tools says what to do", async (t) => {
