@@ -8,6 +8,7 @@ import { Filters, type Server } from "./filters";
 import { percent } from "./hit";
 import { Marked } from "./marked";
 import { PAUSE } from "./state";
+import "./compare.css";
 
 interface Props {
   asked: Asked;
