@@ -3,6 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { type ApiError, asApiError, get, useData, withParams } from "../api";
 import { Empty, Failure, Waiting } from "../parts/state";
+import { useTyped } from "../parts/typed";
 import { onGeneration } from "../vitals";
 import "./map.css";
 import type { Found, Hit, MapAnswer, PlaceAnswer } from "./map/answer";
@@ -52,32 +53,16 @@ function Nothing({ answer, again }: { answer: MapAnswer; again: () => void }) {
 
 function Picture({ cloud }: { cloud: Cloud }) {
   const { query, route } = useLocation();
-  const [text, setText] = useState(query["q"] ?? "");
   const [hidden, setHidden] = useState(new Set<string>());
   const [rings, setRings] = useState(true);
   const [group, setGroup] = useState<Group>();
   const canvas = useRef<MapHandle>(null);
-  const { found, error, isSearching } = useFound(text, cloud);
   const only = query["server"] || undefined;
   const tool = query["tool"] || undefined;
+  const [text, type] = useTyped(query["q"] ?? "", DEBOUNCE, (q) => go({ q }));
+  const { found, error, isSearching } = useFound(text, cloud);
 
   const go = (change: Record<string, string | undefined>) => route(withParams("/map", { q: text, server: only, tool, ...change }), true);
-  const told = useRef(text);
-  useEffect(() => {
-    if (text === told.current) return;
-    const timer = setTimeout(() => {
-      told.current = text;
-      go({ q: text });
-    }, DEBOUNCE);
-    return () => clearTimeout(timer);
-  }, [text]);
-  // The address changed by other means than typing.
-  useEffect(() => {
-    const asked = query["q"] ?? "";
-    if (asked === told.current) return;
-    told.current = asked;
-    setText(asked);
-  }, [query["q"]]);
   // A group is of one picture.
   useEffect(() => setGroup(undefined), [cloud]);
 
@@ -106,7 +91,7 @@ function Picture({ cloud }: { cloud: Cloud }) {
   return (
     <>
       <form class="row map-bar" role="search" onSubmit={(event) => event.preventDefault()}>
-        <input data-search type="search" class="grow" aria-label="Draw a query on the map" placeholder="Say what a tool should do, and see where that is" value={text} onInput={(event) => setText(event.currentTarget.value)} onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()} />
+        <input data-search type="search" class="grow" aria-label="Draw a query on the map" placeholder="Say what a tool should do, and see where that is" value={text} onInput={(event) => type(event.currentTarget.value)} onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()} />
         <span class="small" role="status">
           {isSearching ? "Searching…" : `${count.toLocaleString("en")} of ${answer.tools.toLocaleString("en")} tools${answer.state === "drawing" ? ", being drawn anew" : ""}`}
         </span>

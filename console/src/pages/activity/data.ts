@@ -129,11 +129,12 @@ export function sum(slots: Slot[], of: (slot: Slot) => number): number {
   return slots.reduce((all, slot) => all + of(slot), 0);
 }
 
-const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+const shortened = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 const plain = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
-export function count(number: number): string {
-  return Math.abs(number) < 10_000 ? plain.format(number) : compact.format(number);
+/** Of large numbers the first three digits: `12.3K`. */
+export function compact(number: number): string {
+  return Math.abs(number) < 10_000 ? plain.format(number) : shortened.format(number);
 }
 
 export function exact(number: number): string {
@@ -153,10 +154,4 @@ export function duration(us: number | undefined): string {
 
 export function share(part: number, whole: number): string {
   return whole ? `${((100 * part) / whole).toFixed(part && part < whole / 10 ? 1 : 0)} %` : "–";
-}
-
-export function clock(s: number, width: number): string {
-  const at = new Date(1000 * s);
-  const time = at.toLocaleTimeString([], width < 60 ? { timeStyle: "medium" } : { timeStyle: "short" });
-  return width < 3600 ? time : `${at.toLocaleDateString([], { day: "numeric", month: "short" })} ${time}`;
 }

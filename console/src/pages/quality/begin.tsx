@@ -17,6 +17,7 @@ export function Begin({ begun }: { begun: (made: Eval) => void }) {
   const [isBusy, setIsBusy] = useState(false);
   const [isOver, setIsOver] = useState(false);
   const [error, setError] = useState<ApiError>();
+  const isMissing = !file && !kept;
   const choose = (file: File | undefined) => {
     setError(undefined);
     setFile(file);
@@ -96,10 +97,15 @@ export function Begin({ begun }: { begun: (made: Eval) => void }) {
           <label for={`${id}-limit`}>Tools an answer</label>
           <input id={`${id}-limit`} type="number" min="1" max="50" placeholder="as served" value={limit} onInput={(event) => setLimit(event.currentTarget.value)} />
         </div>
-        <button type="submit" disabled={isBusy || (!file && !kept)}>
+        <button type="submit" disabled={isBusy || isMissing} aria-describedby={isMissing ? `${id}-missing` : undefined}>
           Evaluate
         </button>
       </div>
+      {isMissing && (
+        <p id={`${id}-missing`} class="small q-missing">
+          There is nothing to evaluate yet: choose a query file{offered.length > 0 && ", or one that is kept here"}.
+        </p>
+      )}
       {error && (
         <p class="q-error" role="alert">
           {error.message}
