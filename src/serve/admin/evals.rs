@@ -235,11 +235,11 @@ mod tests {
                 at_work.fetch_sub(1, Ordering::SeqCst)
             }))
         };
-        let begun: Vec<_> = (0..AT_ONCE).map(|_| begin()).collect();
+        let first: Vec<_> = (0..AT_ONCE).map(|_| begin()).collect();
         while at_work.load(Ordering::SeqCst) < AT_ONCE {
             tokio::task::yield_now().await;
         }
-        begun.iter().for_each(tokio::task::JoinHandle::abort);
+        first.iter().for_each(tokio::task::JoinHandle::abort);
         let others: Vec<_> = (0..4).map(|_| begin()).collect();
         for _ in 0..AT_ONCE + others.len() {
             let_through.send(()).unwrap();
