@@ -290,7 +290,8 @@ impl Groups {
     }
 
     fn forget_gone(&mut self) {
-        let is_there = |id: &i32| Pid::from_raw(*id).is_some_and(|id| test_kill_process(id).is_ok());
+        let is_there =
+            |id: &i32| Pid::from_raw(*id).is_some_and(|id| test_kill_process(id).is_ok());
         self.killed.retain(is_there);
     }
 }

@@ -78,8 +78,14 @@ async fn who_asks_is_told_who_that_is() {
     assert_eq!(me("nothing").await.0, 401);
     service.stop().await;
     // Where nobody is asked, one is nobody.
-    let open = TestApp::start().await.get("/v1/me").await.json();
-    assert_eq!(open, json!({ "name": null, "scopes": ["search", "call"] }));
+    let open = TestApp::start().await;
+    let me = open.get("/v1/me").await.json();
+    assert_eq!(me, json!({ "name": null, "scopes": ["search", "call"] }));
+    let odd = open.get("/v1/me?name=ada").await;
+    assert_eq!(odd.problem(), "invalid-request");
+    assert!(odd.text.contains("this path takes none"), "{}", odd.text);
+    let odd = open.get("/console/%ff").await;
+    assert_eq!((odd.status.as_u16(), odd.problem()), (400, "invalid-request".into()));
 }
 
 fn configured(toml: &str) -> Config {

@@ -263,6 +263,16 @@ async fn searching_goes_on_beside_it_and_what_waits_can_be_cancelled() {
     assert_eq!((full.status, full.problem()), (429, "too-many-evals".into()));
     let refused = asker.get(&format!("{PATH}/{first}/compare?baseline={}", waiting[0])).await;
     assert_eq!(refused.problem(), "not-done");
+    // Nor do they take more memory than there is for them; nothing is lost by that.
+    assert_eq!(remove(&asker, &waiting.pop().unwrap()).await.status, 200);
+    let labels = vec!["a/b"; 200];
+    let broad = (0..4_000)
+        .map(|at| json!({"id": at.to_string(), "query": "ring", "relevant": labels}).to_string());
+    let broad = json!({"queries": broad.collect::<Vec<_>>().join("\n")});
+    let told = asker.post(PATH, &broad).await;
+    assert_eq!((told.status, told.problem()), (503, "no-room".into()), "{told:?}");
+    assert_eq!(listed(&asker).await.len(), 7);
+    waiting.push(begin(&asker, json!({"queries": QUERIES})).await);
     let last = waiting.pop().unwrap();
     for id in waiting.iter().chain([&first]) {
         assert_eq!(remove(&asker, id).await.status, 200);

@@ -137,6 +137,11 @@ impl Service {
             tracing::warn!("some servers did not end in {} s", STOP.as_secs());
         }
         self.accounts.settled(STOP).await;
+        let evaluator = self.evaluator;
+        let evaluated = tokio::task::spawn_blocking(move || evaluator.join());
+        if tokio::time::timeout(STOP, evaluated).await.is_err() {
+            tracing::warn!("an evaluation did not end in {} s", STOP.as_secs());
+        }
         let _ = tokio::time::timeout(STOP, self.indexer).await;
         if let Some(learner) = self.learner {
             let _ = tokio::time::timeout(STOP, learner).await;
