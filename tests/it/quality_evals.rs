@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::Method;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::mock_embeddings::{MockEmbeddings, Reply};
@@ -283,6 +284,27 @@ async fn searching_goes_on_beside_it_and_what_waits_can_be_cancelled() {
     // What was under way left nothing.
     let runs = folder.path().join("data/evals/runs");
     assert!(!runs.exists() || std::fs::read_dir(runs).unwrap().next().is_none());
+}
+
+#[tokio::test]
+async fn the_end_of_the_process_waits_for_no_endpoint() {
+    let mock = MockEmbeddings::start(|request, _| {
+        let is_it = request.texts.iter().any(|text| text.contains("qqhang"));
+        if is_it { Reply::Hang } else { Reply::Vectors }
+    });
+    let mock = mock.await;
+    let folder = with_endpoint(&mock);
+    let (mut service, asker) = serve(folder.path(), &[]).await;
+    service.until("both are embedded", async || service.status().await["embedded"] == 2).await;
+    let slow = json!({"queries": "{\"id\":\"d\",\"query\":\"qqhang\"}\n"});
+    let id = begin(&asker, slow).await;
+    let is_there = async || mock.seen().iter().any(|one| one.texts.concat().contains("qqhang"));
+    service.until("it is at the query that takes for ever", is_there).await;
+    assert_eq!(show(&asker, &id).await["state"], "running");
+    service.signal(Signal::TERM);
+    assert_eq!(service.ended().await, Some(0), "{}", service.log());
+    // In time, that is.
+    assert!(!service.log().contains("an evaluation did not end"), "{}", service.log());
 }
 
 #[tokio::test]
