@@ -165,14 +165,22 @@ fn nothing_is_read_or_written_before_it_is_used() {
     assert!(matches!(refused, Err(QualityError::Limit(_))));
 }
 
-/// A service whose evaluations wait until they are let.
-fn held_up() -> (Evaluator, Bench, std::sync::mpsc::Sender<()>) {
+/// A service whose evaluations wait until they are let, and its data folder.
+fn held_up() -> (Evaluator, Bench, std::sync::mpsc::Sender<()>, tempfile::TempDir) {
     let (live, bench) = (Live::from_catalog(Catalog::default()), Bench::default());
     let (let_through, gate) = std::sync::mpsc::channel::<()>();
+    let (at_work, is_at_work) = std::sync::mpsc::channel();
     let busy = bench.clone();
-    std::thread::spawn(move || busy.work(move || gate.recv().is_err()));
-    let evaluator = Evaluator::new(live, Path::new("/nowhere"), false, bench.clone());
-    (evaluator, bench, let_through)
+    std::thread::spawn(move || {
+        busy.work(move || {
+            at_work.send(()).unwrap();
+            gate.recv().is_err()
+        })
+    });
+    is_at_work.recv().unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let evaluator = Evaluator::new(live, data.path(), false, bench.clone());
+    (evaluator, bench, let_through, data)
 }
 
 fn wanted(queries: usize, labels: usize) -> Wanted {
@@ -188,7 +196,7 @@ fn wanted(queries: usize, labels: usize) -> Wanted {
 
 #[test]
 fn what_waits_takes_so_much_and_leaves_room_when_it_is_gone() {
-    let (evaluator, _, _let_through) = held_up();
+    let (evaluator, _, _let_through, _data) = held_up();
     let large = || wanted(2_500, 200);
     // The one at work may be as large as a file may.
     let mut open = vec![evaluator.begin(large()).unwrap()];
@@ -200,12 +208,13 @@ fn what_waits_takes_so_much_and_leaves_room_when_it_is_gone() {
     evaluator.remove(&open[1].id).unwrap();
     evaluator.begin(large()).unwrap();
     assert!(evaluator.list().iter().any(|one| one.id == small.id));
+    // Before what it waits for is let go.
     evaluator.close();
 }
 
 #[test]
 fn once_it_is_closed_nothing_is_begun_and_what_was_at_work_ends() {
-    let (evaluator, bench, let_through) = held_up();
+    let (evaluator, bench, let_through, _data) = held_up();
     evaluator.begin(wanted(MOST_QUERIES, 1)).unwrap();
     evaluator.begin(wanted(1, 1)).unwrap();
     evaluator.close();

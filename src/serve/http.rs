@@ -307,19 +307,26 @@ pub async fn servers(
     Scoped(live): Scoped,
     Extension(logins): Extension<Arc<Logins>>,
     Extension(door): Extension<Door>,
-) -> Response {
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    Params::parse(query.as_deref(), &[scope::PROFILE])?;
     let (servers, known) = (live.servers(), live.known());
     let front = Front::new(&logins, &door);
     let shown = |(id, status)| front.shows(&live, &known, id, status);
     let servers = servers.iter().map(shown).collect();
-    json(&ServerList { servers })
+    Ok(json(&ServerList { servers }))
 }
 
 /// `GET /v1/status`
-pub async fn status(Scoped(live): Scoped, Extension(observer): Extension<Observer>) -> Response {
+pub async fn status(
+    Scoped(live): Scoped,
+    Extension(observer): Extension<Observer>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    Params::parse(query.as_deref(), &[scope::PROFILE])?;
     let audit_failing = observer.audit.health().is_some_and(|health| health.trouble.is_some());
     let status = live.status();
-    json(&IndexStatus { audit_failing, ..IndexStatus::of(&status, &live.servers()) })
+    Ok(json(&IndexStatus { audit_failing, ..IndexStatus::of(&status, &live.servers()) }))
 }
 
 /// Query parameters, of which every one is known.

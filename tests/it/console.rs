@@ -84,6 +84,9 @@ async fn who_asks_is_told_who_that_is() {
     let odd = open.get("/v1/me?name=ada").await;
     assert_eq!(odd.problem(), "invalid-request");
     assert!(odd.text.contains("this path takes none"), "{}", odd.text);
+    for path in ["/v1/servers?name=ada", "/v1/status?name=ada"] {
+        assert_eq!(open.get(path).await.problem(), "invalid-request", "{path}");
+    }
     let odd = open.get("/console/%ff").await;
     assert_eq!((odd.status.as_u16(), odd.problem()), (400, "invalid-request".into()));
 }
