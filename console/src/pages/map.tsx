@@ -139,7 +139,7 @@ function useFound(text: string, cloud: Cloud) {
     const timer = setTimeout(async () => {
       setState((before) => ({ ...before, isSearching: true }));
       try {
-        const asked = get<{ tools: Hit[]; no_good_match: boolean }>("/v1/search", { q, limit: HITS }, abort.signal);
+        const asked = get<{ tools: Hit[]; no_good_match: boolean }>("/v1/search", { q, limit: HITS, explain: "1" }, abort.signal);
         const [answer, place] = await Promise.all([asked, get<PlaceAnswer>("/v1/map/query", { q }, abort.signal)]);
         setState({ found: { text: q, hits: answer.tools, noGoodMatch: answer.no_good_match, at: place.at, reason: place.reason }, isSearching: false });
       } catch (error) {
