@@ -142,12 +142,11 @@ fn own_terms(document: &Document) -> impl Iterator<Item = u32> {
 mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
-    use std::time::SystemTime;
 
     use proptest::prelude::*;
 
     use super::*;
-    use crate::catalog::{Catalog, Listing, ServerInfo};
+    use crate::catalog::{Catalog, listing_of};
     use crate::embed::{Embedder as _, Fixed, Role};
     use crate::index::dense::Dense;
     use crate::tool::{ServerId, Tool};
@@ -171,12 +170,7 @@ mod tests {
                 let definition = serde_json::json!({"name": NAMES[at], "description": description});
                 Tool::parse(&server, &definition.to_string()).unwrap()
             });
-            let listing = Listing {
-                info: ServerInfo::default(),
-                tools: tools.collect(),
-                crawled_at: SystemTime::UNIX_EPOCH,
-                defects: Vec::new(),
-            };
+            let listing = listing_of(tools);
             (server, listing)
         };
         let catalog = Catalog::from_listings(servers.iter().map(listing));

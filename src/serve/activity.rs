@@ -105,7 +105,8 @@ pub struct Happened {
     /// Searches that were refused: they asked what can't be asked, or nothing is crawled yet.
     refused: u64,
     /// Requests to search or call that were not let in (401, 403), or came too often or too many at
-    /// once (429, 503); those of tenants are counted nowhere.
+    /// once (429, 503). Those of tenants are counted nowhere, those that were refused at the entrance by
+    /// `toolscout_shed_total` alone.
     turned_away: u64,
     /// Calls of tools.
     calls: u64,

@@ -18,8 +18,10 @@ use crate::tool::{ContentHash, ToolId};
 
 /// Definitions that are kept of one tool.
 pub const MOST_EACH: usize = 5;
-/// What all texts together may take.
+/// What all together may take.
 pub const MOST_BYTES: usize = 16 << 20;
+/// What one takes beside its texts.
+const BESIDE: usize = 256;
 
 const KIND: Kind = Kind { magic: *b"TSEARLY\0", version: 1 };
 
@@ -61,11 +63,11 @@ impl Earliers {
 
     /// Keeps what was served of a tool until now.
     pub fn keep(&mut self, tool: &ToolId, earlier: Earlier) {
-        self.bytes += earlier.definition.len();
+        self.bytes += cost(tool, &earlier);
         let kept = Arc::make_mut(self.tools.entry(tool.clone()).or_default());
         kept.push(earlier);
         if kept.len() > MOST_EACH {
-            self.bytes -= kept.remove(0).definition.len();
+            self.bytes -= cost(tool, &kept.remove(0));
         }
         if self.bytes > MOST_BYTES {
             self.forget();
@@ -77,7 +79,7 @@ impl Earliers {
     fn forget(&mut self) {
         let mut servers: BTreeMap<&str, Vec<(u64, &ToolId, usize)>> = BTreeMap::new();
         for (tool, kept) in &self.tools {
-            let of = kept.iter().map(|it| (it.until_ms, tool, it.definition.len()));
+            let of = kept.iter().map(|it| (it.until_ms, tool, cost(tool, it)));
             servers.entry(server_of(tool)).or_default().extend(of);
         }
         let mut most = BinaryHeap::new();
@@ -104,8 +106,15 @@ impl Earliers {
     }
 
     fn count(&self) -> usize {
-        self.tools.values().flat_map(|kept| kept.iter()).map(|it| it.definition.len()).sum()
+        let of_one = |(tool, kept): (&ToolId, &Arc<Vec<Earlier>>)| -> usize {
+            kept.iter().map(|it| cost(tool, it)).sum()
+        };
+        self.tools.iter().map(of_one).sum()
     }
+}
+
+fn cost(tool: &ToolId, earlier: &Earlier) -> usize {
+    earlier.definition.len() + tool.as_str().len() + BESIDE
 }
 
 /// Whose share of the room a tool's are: its server's, or that of all whose ids begin alike up to a `/`.

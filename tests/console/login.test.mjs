@@ -59,6 +59,13 @@ test("the address of “toolscout console” logs an operator in, and leaves no 
   assert.ok(!`${local} ${cookie} ${url} ${sent}`.includes(token));
   assert.equal(url, `${server.url}/`);
 
+  // An address that anybody could have made does not make somebody else of whoever is logged in.
+  let asked = 0;
+  page.once("dialog", (dialog) => dialog.dismiss(++asked));
+  await page.goto(`${server.url}/#key=tsk_another`);
+  await until(async () => asked === 1 && !page.url().includes("tsk_another"), "it was asked about");
+  assert.ok((await kept(page)).session.includes(token));
+
   // What a profile shows can be looked at, and stays chosen.
   await page.getByText("1 tool ·").waitFor();
   await page.getByRole("combobox", { name: "Profile" }).selectOption("none");

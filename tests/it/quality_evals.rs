@@ -228,14 +228,20 @@ fn with_endpoint(mock: &MockEmbeddings) -> tempfile::TempDir {
     folder
 }
 
-#[tokio::test]
-async fn searching_goes_on_beside_it_and_what_waits_can_be_cancelled() {
+/// An encoder that never answers to one text, and a folder that names it.
+async fn hanging() -> (MockEmbeddings, tempfile::TempDir) {
     let mock = MockEmbeddings::start(|request, _| {
         let is_it = request.texts.iter().any(|text| text.contains("qqhang"));
         if is_it { Reply::Hang } else { Reply::Vectors }
     });
     let mock = mock.await;
     let folder = with_endpoint(&mock);
+    (mock, folder)
+}
+
+#[tokio::test]
+async fn searching_goes_on_beside_it_and_what_waits_can_be_cancelled() {
+    let (mock, folder) = hanging().await;
     let (service, asker) = serve(folder.path(), &[]).await;
     service.until("both are embedded", async || service.status().await["embedded"] == 2).await;
     let slow = format!("{QUERIES}{{\"id\":\"d\",\"query\":\"qqhang\"}}\n");
@@ -288,12 +294,7 @@ async fn searching_goes_on_beside_it_and_what_waits_can_be_cancelled() {
 
 #[tokio::test]
 async fn the_end_of_the_process_waits_for_no_endpoint() {
-    let mock = MockEmbeddings::start(|request, _| {
-        let is_it = request.texts.iter().any(|text| text.contains("qqhang"));
-        if is_it { Reply::Hang } else { Reply::Vectors }
-    });
-    let mock = mock.await;
-    let folder = with_endpoint(&mock);
+    let (mock, folder) = hanging().await;
     let (mut service, asker) = serve(folder.path(), &[]).await;
     service.until("both are embedded", async || service.status().await["embedded"] == 2).await;
     let slow = json!({"queries": "{\"id\":\"d\",\"query\":\"qqhang\"}\n"});

@@ -31,7 +31,7 @@ export function MapPage() {
       {!cloud && map.error && <Failure error={map.error} again={map.reload} />}
       {!cloud && !map.error && <Waiting what="Asking for the picture" />}
       {cloud && cloud.answer.state === "no_vectors" && <Nothing answer={cloud.answer} again={map.reload} />}
-      {cloud && cloud.answer.state === "drawing" && cloud.count === 0 && <Waiting what={`The picture of ${cloud.answer.tools.toLocaleString("en")} tools is being drawn, once; that takes ${cloud.answer.tools > 5000 ? "a minute or so" : "some seconds"}`} />}
+      {cloud && cloud.answer.state === "drawing" && cloud.count === 0 && <Waiting what={`The picture of ${cloud.answer.tools.toLocaleString("en")} tools is being drawn, once; that takes ${cloud.answer.tools > 50_000 ? "a minute or so" : "some seconds"}`} />}
       {cloud && cloud.count > 0 && <Picture cloud={cloud} />}
     </div>
   );

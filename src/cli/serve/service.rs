@@ -132,13 +132,15 @@ impl Service {
 
     /// Waits until the children are gone, and tokens and what was published are saved.
     pub async fn stopped(self) {
-        self.evaluator.close();
+        let evaluator = self.evaluator;
+        let evaluated = tokio::task::spawn_blocking(move || {
+            evaluator.close();
+            evaluator.join();
+        });
         if tokio::time::timeout(STOP, self.crawler.stopped()).await.is_err() {
             tracing::warn!("some servers did not end in {} s", STOP.as_secs());
         }
         self.accounts.settled(STOP).await;
-        let evaluator = self.evaluator;
-        let evaluated = tokio::task::spawn_blocking(move || evaluator.join());
         if tokio::time::timeout(STOP, evaluated).await.is_err() {
             tracing::warn!("an evaluation did not end in {} s", STOP.as_secs());
         }

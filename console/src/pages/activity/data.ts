@@ -53,6 +53,8 @@ export interface Recent {
 
 export interface Missed {
   query: string;
+  /** What it was filtered by, as in the address of a search. */
+  filter?: string;
   searches: number;
   empty: number;
   last_s: number;
@@ -91,7 +93,9 @@ export function useActivity(range: Range) {
       try {
         const answer = await get<Activity>("/v1/admin/activity", { range, after: known.current.last }, abort.signal);
         if (abort.signal.aborted) return;
-        known.current = { last: answer.last, recent: [...answer.recent, ...known.current.recent].slice(0, MOST) };
+        // Another look may have been under way.
+        const fresh = answer.recent.filter(({ number }) => number > known.current.last);
+        known.current = { last: answer.last, recent: [...fresh, ...known.current.recent].slice(0, MOST) };
         setData({ ...answer, recent: known.current.recent });
         setError(undefined);
       } catch (failed) {

@@ -54,9 +54,10 @@ export function MissedList({ data }: { data: Activity }) {
             <Heads columns={["Query", ["Asked", "number"], "Found", ["Last", "last"]]} />
             <tbody>
               {shown.map((one: Missed) => (
-                <tr key={one.query}>
+                <tr key={`${one.query}\n${one.filter ?? ""}`}>
                   <td class="text">
                     <Text data={data} query={one.query} />
+                    {one.filter && <span class="small"> only {one.filter}</span>}
                   </td>
                   <td class="number">{compact(one.searches)} ×</td>
                   <td class="found">{one.empty === one.searches ? "no tool" : one.empty === 0 ? "none likely" : "no tool, or none likely"}</td>

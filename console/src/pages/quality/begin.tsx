@@ -118,9 +118,18 @@ export function Begin({ begun }: { begun: (made: Eval) => void }) {
 /** The file's text, unpacked where it is packed. */
 async function text(file: File): Promise<string> {
   const isPacked = file.name.endsWith(".gz");
-  const text = isPacked ? await new Response(file.stream().pipeThrough(new DecompressionStream("gzip"))).text() : await file.text();
-  if (text.length > MOST) throw new Error(`${file.name} has ${size(text.length)}, and at most ${size(MOST)} are taken: split it`);
-  return text;
+  const reader = (isPacked ? file.stream().pipeThrough(new DecompressionStream("gzip")) : file.stream()).getReader();
+  const parts: BlobPart[] = [];
+  let bytes = 0;
+  for (let next = await reader.read(); next.value; next = await reader.read()) {
+    bytes += next.value.length;
+    if (bytes > MOST) {
+      await reader.cancel();
+      throw new Error(`${file.name} has more than ${size(MOST)}, which is the most that is taken: split it`);
+    }
+    parts.push(next.value);
+  }
+  return new Blob(parts).text();
 }
 
 /** What a query file is, for those who have none yet. */

@@ -112,7 +112,7 @@ function searchArguments(asked: Config): Record<string, unknown> {
 
 /** The answer as a host takes it, or the one tool of it. */
 async function inFormat(asked: Config, format: string, id?: string): Promise<string> {
-  const path = searchPath(asked, { format });
+  const path = searchPath(asked, { format, explain: "1" });
   if (!path) throw new Error("there is nothing to search for");
   const { result, ids } = await get<{ result: unknown[]; ids: string[] }>(path);
   const wanted = id === undefined ? result : result[ids.indexOf(id)];
