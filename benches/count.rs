@@ -17,11 +17,13 @@ mod corpus;
 use std::hint::black_box;
 
 use corpus::{Asked, Corpus, Fixture};
+use toolscout::activity::{Activity, Search};
+use toolscout::audit::Way;
 use toolscout::catalog::Catalog;
 use toolscout::embed::{Embedder, Fixed, Role};
 use toolscout::index::Index;
 use toolscout::search::fuse::{self, DEPTH};
-use toolscout::search::{self, Query};
+use toolscout::search::{self, Answer, Mode, Query};
 
 fn main() {
     // Named on purpose: `cargo test --benches` runs nothing.
@@ -38,6 +40,18 @@ fn main() {
     ];
     for (_, part) in parts.into_iter().filter(|(name, _)| *name == wanted) {
         let run = || fixture.mixed.iter().take(20).for_each(|asked| part(&fixture, asked));
+        run();
+        measured(&run);
+    }
+    if wanted == "note" {
+        let activity = Activity::default();
+        let answers: Vec<_> = fixture
+            .mixed
+            .iter()
+            .take(20)
+            .map(|asked| (asked, answer(&fixture.index, asked)))
+            .collect();
+        let run = || answers.iter().for_each(|(asked, answer)| note(&activity, asked, answer));
         run();
         measured(&run);
     }
@@ -94,6 +108,35 @@ fn filtered(fixture: &Fixture, asked: &Asked) {
     let servers = fixture.index.catalog.servers().step_by(100).map(|server| server.id.clone());
     let query = Query { servers: servers.collect(), ..asked.query.clone() };
     rank(&fixture.index, &query, asked);
+}
+
+fn answer(index: &Index, asked: &Asked) -> Answer {
+    let ranking = search::rank(index, &asked.query, &asked.vectors);
+    let served = search::answer(index, &asked.query, &asked.vectors, &ranking);
+    Answer {
+        generation: index.generation,
+        mode: Mode::Hybrid,
+        reason: None,
+        hits: served.hits,
+        no_good_match: served.no_good_match,
+        why: None,
+        stale: Vec::new(),
+        took_us: 1_000,
+        repeated: false,
+        stages: None,
+    }
+}
+
+/// What counting a search adds to it.
+fn note(activity: &Activity, asked: &Asked, answer: &Answer) {
+    activity.note_search(Search {
+        query: &asked.query,
+        answer: Some(answer),
+        whole_bytes: 1,
+        way: Way::Http,
+        caller: "anonymous".into(),
+        profile: None,
+    });
 }
 
 fn rank(index: &Index, query: &Query, asked: &Asked) {

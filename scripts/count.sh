@@ -31,7 +31,7 @@ for line in sys.stdin:
     if built.get("executable") and built["target"]["name"] == "count": print(built["executable"])')
 
 # One part a run, since callgrind adds up all that it counts.
-for part in embed lexical dense fuse whole filtered update; do
+for part in embed lexical dense fuse whole filtered update note; do
   RAYON_NUM_THREADS=1 valgrind --tool=callgrind --callgrind-out-file=/dev/null \
     --toggle-collect='*count::measured*' "$program" "$part" >"$work/log" 2>&1 ||
     { cat "$work/log" >&2 && exit 1; }

@@ -1,5 +1,5 @@
 //! What was asked lately, and how that was answered: counts and times by five seconds, minutes and
-//! hours, the last queries, and those that found nothing.
+//! hours, the last queries, and those that found nothing with what they were filtered by.
 //!
 //! Invariant: its size is bounded, whatever is asked; the text of a query is kept as the policy says
 //! and in memory alone, so what is on disk are counts. Noting takes one short lock and waits for
@@ -20,7 +20,7 @@ use self::tally::Counts;
 use crate::audit::Way;
 use crate::config::Told;
 use crate::sealed::{self, SealedError};
-use crate::search::{Answer, Mode};
+use crate::search::{Answer, Mode, Query};
 
 /// How many of the best tools of a search are named.
 const NAMED: usize = 3;
@@ -64,7 +64,7 @@ impl Range {
 /// A search, as it is noted.
 pub struct Search<'a> {
     /// What was asked.
-    pub texts: &'a [String],
+    pub query: &'a Query,
     /// What was found; `None` where it was refused.
     pub answer: Option<&'a Answer>,
     /// Bytes of all definitions that could have been found.
@@ -171,7 +171,7 @@ impl Activity {
     /// Notes a search.
     pub fn note_search(&self, search: Search<'_>) {
         let at = SystemTime::now();
-        let text = self.0.policy.keep(search.texts);
+        let text = self.0.policy.keep(&search.query.texts);
         let mut book = self.lock();
         let Some(answer) = search.answer else {
             book.count(at, Counts { refused: 1, ..Counts::default() }, None);
@@ -199,7 +199,8 @@ impl Activity {
         if (answer.hits.is_empty() || answer.no_good_match)
             && let Some(text) = &text
         {
-            book.missed.add(text, answer.hits.is_empty(), at);
+            let filter = asked::filter_of(search.query);
+            book.missed.add(text, &filter, answer.hits.is_empty(), at);
         }
         let number = book.recent.next();
         book.recent.add(Asked::answered(number, at, text, search, answer));

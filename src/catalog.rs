@@ -400,6 +400,17 @@ impl Catalog {
     }
 }
 
+/// A listing of these tools, for tests.
+#[cfg(test)]
+pub(crate) fn listing_of(tools: impl IntoIterator<Item = Tool>) -> Listing {
+    Listing {
+        info: ServerInfo::default(),
+        tools: tools.into_iter().collect(),
+        crawled_at: SystemTime::UNIX_EPOCH,
+        defects: Vec::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

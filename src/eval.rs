@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use asked::Asked;
 pub use bootstrap::{Comparison, Interval, Moved, compare, compare_outcomes};
 pub use files::{EvalError, RunLine, queries_of, read_queries, read_run, write_run};
-pub use report::{GroupReport, Report, report};
+pub use report::{GroupReport, Report, report, report_outcomes};
 pub use served::{Answered, AsServed};
 
 /// Ranks past this are not looked at.
@@ -230,7 +230,9 @@ fn scores(met: &[usize], needs: usize) -> Scores {
     let within = |k: usize| count(met.iter().filter(|&&rank| rank <= k).count());
     let ndcg = |k: usize| {
         let gain = |rank: usize| 1.0 / count(rank + 1).log2();
-        let won: f64 = met.iter().filter(|&&rank| rank <= k).map(|&rank| gain(rank)).sum();
+        let won = met.iter().filter(|&&rank| rank <= k).map(|&rank| gain(rank));
+        // The sum of none is -0.
+        let won = won.fold(0.0, |sum, gain| sum + gain);
         let ideal: f64 = (1..=needs.min(k)).map(gain).sum();
         won / ideal
     };

@@ -2,8 +2,8 @@
 //!
 //! Invariant: a service works on one at a time and the process on one query at a time ([`Bench`]); one is
 //! of one generation from its first query to its last. What is told as done is on disk; what waits, and
-//! what is kept, is bounded in number and size. Everything here may read files: it is for threads that
-//! may wait.
+//! what is kept, is bounded in number and size. Nothing is begun once it is closed. Everything here may
+//! read files: it is for threads that may wait.
 
 mod bench;
 mod compared;
@@ -16,8 +16,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 use std::time::SystemTime;
 
+use self::bench::Held;
 use self::result::Kept;
 use crate::eval::{EvalError, LabelledQuery, Metric};
 use crate::live::Live;
@@ -34,6 +36,8 @@ pub use result::{Failure, Head, Missed, Shown, State, Status};
 pub const MOST_QUERIES: usize = 20_000;
 /// Evaluations that may wait or be at work.
 pub const MOST_OPEN: usize = 8;
+/// Bytes of the queries that may wait behind the one at work.
+const MOST_WAITING: usize = 32 << 20;
 /// Failed evaluations that are still told of.
 const MOST_FAILED: usize = 10;
 /// A name is cut to so many characters.
@@ -75,6 +79,15 @@ pub enum QualityError {
     /// Too many wait.
     #[error("{MOST_OPEN} evaluations wait or are at work: wait for one, or cancel one")]
     Full,
+    /// The queries of those that wait take too much.
+    #[error(
+        "there is no room for these queries beside those that wait: begin it again when one of them \
+         is done, or cancel one"
+    )]
+    NoRoom,
+    /// It is being stopped.
+    #[error("this toolscout is being stopped: ask again after its restart")]
+    Closed,
     /// There is no such evaluation.
     #[error("no evaluation {0:?}: GET /v1/admin/evals lists them")]
     Unknown(String),
@@ -108,6 +121,7 @@ struct Job {
     wanted: Wanted,
     done: AtomicUsize,
     stopped: AtomicBool,
+    held: Held,
 }
 
 impl Job {
@@ -127,6 +141,8 @@ struct Inner {
     has_demo: bool,
     queries: PathBuf,
     history: History,
+    /// Looked at with the board in hand.
+    is_closed: AtomicBool,
     /// Made at the first use, which reads the history.
     board: OnceLock<Mutex<Board>>,
 }
@@ -139,7 +155,8 @@ struct Board {
     kept: BTreeMap<u64, Head>,
     /// There is a thread that works them off.
     is_manned: bool,
-    is_closed: bool,
+    /// The last one.
+    thread: Option<JoinHandle<()>>,
     latest: u64,
 }
 
@@ -147,24 +164,29 @@ impl Evaluator {
     /// Of a service with this data folder; nothing is read yet.
     pub fn new(live: Live, data: &Path, has_demo: bool, bench: Bench) -> Self {
         let (queries, history) = (files::folder(data), History::of(data));
-        let board = OnceLock::new();
-        Self(Arc::new(Inner { live, bench, has_demo, queries, history, board }))
+        let (is_closed, board) = (AtomicBool::new(false), OnceLock::new());
+        Self(Arc::new(Inner { live, bench, has_demo, queries, history, is_closed, board }))
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {
         let open = || {
-            let kept: BTreeMap<u64, Head> = self.0.history.heads().collect();
+            let kept: BTreeMap<u64, Head> =
+                if self.is_closed() { BTreeMap::new() } else { self.0.history.heads().collect() };
             let latest = kept.keys().next_back().copied().unwrap_or_default();
             Mutex::new(Board {
                 open: VecDeque::new(),
                 failed: VecDeque::new(),
                 kept,
                 is_manned: false,
-                is_closed: false,
+                thread: None,
                 latest,
             })
         };
         self.0.board.get_or_init(open).lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.is_closed.load(Ordering::SeqCst)
     }
 
     /// The query files that are offered, by name.
@@ -191,21 +213,30 @@ impl Evaluator {
             return Err(QualityError::NotReady);
         }
         wanted.name = wanted.name.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
+        let bytes = wanted.queries.iter().map(files::bytes_of).sum();
         let mut board = self.board();
-        if board.open.len() >= MOST_OPEN || board.is_closed {
+        if self.is_closed() {
+            return Err(QualityError::Closed);
+        }
+        if board.open.len() >= MOST_OPEN {
             return Err(QualityError::Full);
         }
+        let waiting: usize = board.open.iter().skip(1).map(|job| job.held.bytes).sum();
+        let has_room = board.open.is_empty() || waiting + bytes <= MOST_WAITING;
+        let held = has_room.then(|| self.0.bench.hold(bytes)).flatten();
+        let held = held.ok_or(QualityError::NoRoom)?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let id = u64::try_from(now.as_millis()).unwrap_or_default().max(board.latest + 1);
         if !board.is_manned {
             let evaluator = self.clone();
             let thread = std::thread::Builder::new().name("evaluate".into());
-            thread.spawn(move || evaluator.work_off()).map_err(QualityError::NoThread)?;
+            let started = thread.spawn(move || evaluator.work_off());
+            board.thread = Some(started.map_err(QualityError::NoThread)?);
             board.is_manned = true;
         }
         board.latest = id;
         let (done, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let job = Arc::new(Job { id, wanted, done, stopped });
+        let job = Arc::new(Job { id, wanted, done, stopped, held });
         board.open.push_back(Arc::clone(&job));
         Ok(Status::open(&job, board.open.len() == 1))
     }
@@ -275,18 +306,25 @@ impl Evaluator {
             self.kept(&head.ok_or_else(|| QualityError::NotDone(id.to_owned()))?)
         };
         let (before, after) = (read(baseline)?, read(run)?);
-        Ok(self.0.bench.work(|| Compared::of(before, &after, metric)))
+        let goes_on = || !self.is_closed();
+        let compared = self.0.bench.work(|| Compared::of(before, &after, metric, &goes_on));
+        if goes_on() { Ok(compared) } else { Err(QualityError::Closed) }
     }
 
     /// Takes nothing any more, and gives up what is not done.
     pub fn close(&self) {
-        // One that was never used has nothing to give up, and no history to read for that.
-        let Some(board) = self.0.board.get() else { return };
-        let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
-        board.is_closed = true;
-        for job in board.open.drain(..) {
+        // Before the board is made: one that was never used has no history to read for that.
+        self.0.is_closed.store(true, Ordering::SeqCst);
+        for job in self.board().open.drain(..) {
             job.stopped.store(true, Ordering::SeqCst);
         }
+    }
+
+    /// Waits for the end of what was at work when it was closed: not longer than for a step of it.
+    pub fn join(&self) {
+        let thread = self.board().thread.take();
+        // What comes apart in there is in the log.
+        let _ = thread.map(JoinHandle::join);
     }
 
     /// What the thread does: one after the other, until none is left.

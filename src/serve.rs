@@ -39,6 +39,7 @@ mod formats;
 mod guard;
 mod headers;
 pub mod health;
+mod held;
 mod http;
 mod labelled;
 mod layers;

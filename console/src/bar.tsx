@@ -1,6 +1,7 @@
 // What of the server stands in the bar: which state of its index answers, and for operators whose.
 import { useEffect, useState } from "preact/hooks";
 import { get, useData } from "./api";
+import { count } from "./parts/count";
 import { keepView, view } from "./session";
 import type { Vitals } from "./vitals";
 
@@ -18,7 +19,7 @@ export function Pulse({ vitals }: { vitals: Vitals | undefined }) {
   return (
     <p class="pulse small">
       <span class="pulse-more">generation {data.generation.toLocaleString("en")} · </span>
-      {data.total.toLocaleString("en")} {data.total === 1 ? "tool" : "tools"} · {data.mode}
+      {count(data.total, "tool")} · {data.mode}
     </p>
   );
 }

@@ -59,6 +59,9 @@ export function takeFromAddress() {
   const key = said.get("key");
   if (!key) return;
   history.replaceState(history.state, "", location.pathname + location.search);
+  // Any page could have led here with a key of its own.
+  const now = credential();
+  if (now && now !== key && !confirm("This address logs you in as somebody else. Do you want that?")) return;
   keepView({ tenant: said.get("tenant") ?? undefined });
   keepCredential(key);
 }

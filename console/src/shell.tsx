@@ -14,6 +14,7 @@ import { Servers } from "./pages/servers";
 import { Degraded } from "./parts/degraded";
 import { ThemeSwitch } from "./theme";
 import { useVitals } from "./vitals";
+import "./shell.css";
 
 const PAGES = [
   { path: "/", name: "Search", key: "s", page: Search },

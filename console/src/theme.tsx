@@ -1,5 +1,5 @@
 // Dark or light: as the system has it, until somebody chooses.
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 
 const KEPT = "toolscout.theme";
 const NEXT = { system: "light", light: "dark", dark: "system" } as const;
@@ -12,7 +12,7 @@ function kept(): Theme {
 
 export function ThemeSwitch() {
   const [theme, setTheme] = useState<Theme>(kept);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (theme === "system") {
       localStorage.removeItem(KEPT);
       delete document.documentElement.dataset.theme;

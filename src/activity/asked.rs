@@ -12,7 +12,7 @@ use super::{NAMED, Search};
 use crate::audit::Way;
 use crate::config::Told;
 use crate::redact;
-use crate::search::{Answer, Mode};
+use crate::search::{Answer, Mode, Query};
 use crate::tool::ToolId;
 
 /// Queries that are remembered.
@@ -21,6 +21,8 @@ const MOST: usize = 200;
 const MOST_BYTES: usize = 256 << 10;
 /// The longest text that is kept whole.
 const LONGEST: usize = 4_096;
+/// So much of what a query was filtered by is told.
+const LONGEST_FILTER: usize = 256;
 /// Queries without a result that are told.
 const MOST_TOLD: usize = 50;
 /// What stands between phrasings.
@@ -70,6 +72,24 @@ fn cut(text: &str) -> &str {
     }
     let start = &text[..text.floor_char_boundary(LONGEST)];
     start.rfind(char::is_whitespace).map_or("", |end| &start[..end])
+}
+
+/// What a query leaves out, in the words of `GET /v1/search`; empty where that is nothing.
+pub(super) fn filter_of(query: &Query) -> String {
+    let hints = &query.hints;
+    let hints = [
+        ("read_only", hints.read_only),
+        ("destructive", hints.destructive),
+        ("open_world", hints.open_world),
+    ];
+    let servers = query.servers.iter().map(|server| format!("server={server}"));
+    let hints = hints.into_iter().filter_map(|(name, wanted)| Some(format!("{name}={}", wanted?)));
+    let mut filter = servers.chain(hints).collect::<Vec<_>>().join(" ");
+    if filter.len() > LONGEST_FILTER {
+        filter.truncate(filter.floor_char_boundary(LONGEST_FILTER));
+        filter.push('…');
+    }
+    filter
 }
 
 /// The text of a query, as far as it is kept.
@@ -208,6 +228,8 @@ impl Recent {
 #[derive(Clone)]
 pub struct MissedQuery {
     text: Arc<Text>,
+    /// What it left out, in the words of a request; mostly empty.
+    pub filter: Arc<str>,
     /// How often it was asked.
     pub searches: u64,
     /// How often there was no tool at all.
@@ -226,28 +248,30 @@ impl MissedQuery {
 /// The queries that found nothing.
 #[derive(Default)]
 pub struct Missed {
-    all: HashMap<String, MissedQuery>,
+    /// By text and filter: what there is nothing of on one server may be there on another.
+    all: HashMap<(String, Arc<str>), MissedQuery>,
     bytes: usize,
 }
 
 impl Missed {
     /// One more; `is_empty` where there was no tool at all, and not just none that is likely to fit.
-    pub fn add(&mut self, text: &Arc<Text>, is_empty: bool, at: SystemTime) {
+    pub fn add(&mut self, text: &Arc<Text>, filter: &str, is_empty: bool, at: SystemTime) {
         let empty = u64::from(is_empty);
-        if let Some(known) = self.all.get_mut(&text.kept) {
+        let key = (text.kept.clone(), Arc::<str>::from(filter));
+        if let Some(known) = self.all.get_mut(&key) {
             known.searches += 1;
             known.empty += empty;
             known.last = at;
             return;
         }
-        self.bytes += text.kept.len();
-        let new = MissedQuery { text: Arc::clone(text), searches: 1, empty, last: at };
-        self.all.insert(text.kept.clone(), new);
+        self.bytes += text.kept.len() + filter.len();
+        let (text, filter) = (Arc::clone(text), Arc::clone(&key.1));
+        self.all.insert(key, MissedQuery { text, filter, searches: 1, empty, last: at });
         while self.all.len() > MOST || self.bytes > MOST_BYTES {
             // The one that was asked least, and longest ago.
-            let least = self.all.values().min_by_key(|missed| (missed.searches, missed.last));
-            let Some(least) = least.map(|missed| missed.text.kept.clone()) else { break };
-            self.bytes -= least.len();
+            let least = self.all.iter().min_by_key(|(_, missed)| (missed.searches, missed.last));
+            let Some(least) = least.map(|(key, _)| key.clone()) else { break };
+            self.bytes -= least.0.len() + least.1.len();
             self.all.remove(&least);
         }
     }
@@ -260,9 +284,9 @@ impl Missed {
 
 /// Those that are shown alike become one; the most often asked come first.
 pub(super) fn merge(all: Vec<MissedQuery>, policy: &Policy) -> Vec<MissedQuery> {
-    let mut merged: BTreeMap<String, MissedQuery> = BTreeMap::new();
+    let mut merged: BTreeMap<(String, Arc<str>), MissedQuery> = BTreeMap::new();
     for one in all {
-        match merged.entry(one.text.shown(policy).to_owned()) {
+        match merged.entry((one.text.shown(policy).to_owned(), Arc::clone(&one.filter))) {
             std::collections::btree_map::Entry::Vacant(free) => {
                 free.insert(one);
             }
@@ -351,10 +375,11 @@ mod tests {
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
         let mut missed = Missed::default();
         for _ in 0..3 {
-            missed.add(&text("often"), true, at(1));
+            missed.add(&text("often"), "", true, at(1));
         }
-        missed.add(&text("write to ada@example.com"), false, at(2));
-        missed.add(&text("write to bob@example.com"), true, at(3));
+        missed.add(&text("write to ada@example.com"), "", false, at(2));
+        missed.add(&text("write to bob@example.com"), "", true, at(3));
+        missed.add(&text("often"), "server=mail", true, at(1));
         let told = |missed: &Missed| -> Vec<(String, u64, u64)> {
             let merged = merge(missed.all(), &policy);
             merged
@@ -362,10 +387,15 @@ mod tests {
                 .map(|one| (one.text.shown(&policy).to_owned(), one.searches, one.empty))
                 .collect()
         };
-        let expected = [("often".to_owned(), 3, 3), ("write to [email]".to_owned(), 2, 1)];
+        // With a filter it is another query.
+        let expected = [
+            ("often".to_owned(), 3, 3),
+            ("write to [email]".to_owned(), 2, 1),
+            ("often".to_owned(), 1, 1),
+        ];
         assert_eq!(told(&missed), expected);
         for number in 0..MOST as u64 {
-            missed.add(&text(&format!("query number {number}")), true, at(10 + number));
+            missed.add(&text(&format!("query number {number}")), "", true, at(10 + number));
         }
         assert_eq!(missed.all.len(), MOST);
         assert_eq!(told(&missed)[0], expected[0]);

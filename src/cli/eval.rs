@@ -83,7 +83,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     }
     let (ranked, answered): (Vec<_>, Vec<_>) =
         asked.into_iter().map(|one| (one.asked.ranked, one.asked.answered)).unzip();
-    let as_served = AsServed::of(&queries, &answered);
+    let as_served = AsServed::of(queries.iter().zip(&answered));
     let run: BTreeMap<String, Vec<String>> =
         queries.iter().map(|query| query.id.clone()).zip(ranked).collect();
     if let Some(path) = &args.run {

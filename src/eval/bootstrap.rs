@@ -1,13 +1,15 @@
 //! How sure a mean is: resampling the queries with replacement.
 //!
-//! Invariant: seeded, so that the same scores give the same interval on every machine.
+//! Invariant: seeded, so that the same scores give the same interval on every machine. It takes long, so
+//! whoever no longer waits is asked after each draw: what comes once `goes_on` said no is of no use.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{LabelledQuery, Metric, Outcome, Scores, count, report::scores_of};
+use super::report::outcome_of;
+use super::{LabelledQuery, Metric, Outcome, Scores, count};
 
 /// How often the queries are drawn anew.
 const RESAMPLES: usize = 1_000;
@@ -25,16 +27,24 @@ pub struct Interval {
 impl Interval {
     /// The interval of the mean of `values`; zero when there are none.
     pub fn of_mean(values: &[f64]) -> Self {
+        Self::of_mean_while(values, &|| true)
+    }
+
+    fn of_mean_while(values: &[f64], goes_on: &dyn Fn() -> bool) -> Self {
         if values.is_empty() {
             return Self::default();
         }
         let mut rng = fastrand::Rng::with_seed(SEED);
         let mut means: Vec<f64> = (0..RESAMPLES)
+            .take_while(|_| goes_on())
             .map(|_| {
                 let sum: f64 = (0..values.len()).map(|_| values[rng.usize(..values.len())]).sum();
                 sum / count(values.len())
             })
             .collect();
+        if means.len() < RESAMPLES {
+            return Self::default();
+        }
         means.sort_unstable_by(f64::total_cmp);
         Self { low: means[RESAMPLES * 25 / 1000], high: means[RESAMPLES * 975 / 1000 - 1] }
     }
@@ -82,15 +92,20 @@ pub fn compare(
         .iter()
         .filter(|query| query.is_scored())
         .map(|query| {
-            let of = |run| scores_of(query, run).get(metric);
+            let of = |run| outcome_of(query, run).scores().get(metric);
             (query.id.as_str(), of(baseline), of(run))
         })
         .collect();
-    of_pairs(&pairs, metric)
+    of_pairs(&pairs, metric, &|| true)
 }
 
 /// The same of two runs of which the outcomes are left: over the queries that both have.
-pub fn compare_outcomes(baseline: &[Outcome], run: &[Outcome], metric: Metric) -> Comparison {
+pub fn compare_outcomes(
+    baseline: &[Outcome],
+    run: &[Outcome],
+    metric: Metric,
+    goes_on: &dyn Fn() -> bool,
+) -> Comparison {
     let before: BTreeMap<&str, &Outcome> =
         baseline.iter().map(|outcome| (&*outcome.id, outcome)).collect();
     let pairs: Vec<(&str, f64, f64)> = run
@@ -98,11 +113,11 @@ pub fn compare_outcomes(baseline: &[Outcome], run: &[Outcome], metric: Metric) -
         .filter_map(|after| Some((&*after.id, *before.get(&*after.id)?, after)))
         .map(|(id, before, after)| (id, before.scores().get(metric), after.scores().get(metric)))
         .collect();
-    of_pairs(&pairs, metric)
+    of_pairs(&pairs, metric, goes_on)
 }
 
 /// Each query's id, its score in the baseline and in the run.
-fn of_pairs(pairs: &[(&str, f64, f64)], metric: Metric) -> Comparison {
+fn of_pairs(pairs: &[(&str, f64, f64)], metric: Metric, goes_on: &dyn Fn() -> bool) -> Comparison {
     let changes: Vec<f64> = pairs.iter().map(|(_, before, after)| after - before).collect();
     let mut moved: Vec<Moved> = pairs
         .iter()
@@ -121,7 +136,7 @@ fn of_pairs(pairs: &[(&str, f64, f64)], metric: Metric) -> Comparison {
         } else {
             changes.iter().sum::<f64>() / count(changes.len())
         },
-        interval: Interval::of_mean(&changes),
+        interval: Interval::of_mean_while(&changes, goes_on),
         moved,
     }
 }
@@ -136,12 +151,36 @@ impl Comparison {
 }
 
 /// The interval of each metric.
-pub(super) fn intervals(all: &[Scores]) -> BTreeMap<Metric, Interval> {
+pub(super) fn intervals(all: &[Scores], goes_on: &dyn Fn() -> bool) -> BTreeMap<Metric, Interval> {
     Metric::ALL
         .into_iter()
         .map(|metric| {
             let values: Vec<f64> = all.iter().map(|scores| scores.get(metric)).collect();
-            (metric, Interval::of_mean(&values))
+            (metric, Interval::of_mean_while(&values, goes_on))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn whoever_no_longer_waits_is_done_with_after_the_next_draw() {
+        let values = vec![0.5; 10];
+        let asked = Cell::new(0);
+        let goes_on = || {
+            asked.set(asked.get() + 1);
+            asked.get() <= 3
+        };
+        assert_eq!(Interval::of_mean_while(&values, &goes_on), Interval::default());
+        assert_eq!(asked.get(), 4);
+        // All that is left is passed over as soon.
+        let scores = vec![Scores::default(); 10];
+        intervals(&scores, &goes_on);
+        assert_eq!(asked.get(), 4 + Metric::ALL.len());
+        assert!((Interval::of_mean(&values).low - 0.5).abs() < 1e-9);
+    }
 }

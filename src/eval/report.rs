@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bootstrap::intervals;
-use super::{Interval, LabelledQuery, Metric, Scores, score};
+use super::{Interval, LabelledQuery, Metric, Outcome, Scores};
 
 /// How good a run is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -40,31 +40,45 @@ pub struct GroupReport {
 
 /// Scores a run: ranked tool ids by query id.
 pub fn report(queries: &[LabelledQuery], run: &BTreeMap<String, Vec<String>>) -> Report {
-    let scored: Vec<&LabelledQuery> = queries.iter().filter(|q| q.is_scored()).collect();
+    let scored = || queries.iter().filter(|query| query.is_scored());
+    let outcomes: Vec<Outcome> = scored().map(|query| outcome_of(query, run)).collect();
+    let queries_without_run = scored().filter(|query| !run.contains_key(&query.id)).count();
+    Report { queries_without_run, ..report_outcomes(queries, &outcomes, &|| true) }
+}
+
+/// The same of a run of which the outcomes are left, one for each scored query and in their order. What
+/// comes once `goes_on` said no is of no use.
+pub fn report_outcomes(
+    queries: &[LabelledQuery],
+    outcomes: &[Outcome],
+    goes_on: &dyn Fn() -> bool,
+) -> Report {
+    let scored = queries.iter().filter(|query| query.is_scored());
     let mut all = Vec::new();
     let mut categories: BTreeMap<String, Vec<Scores>> = BTreeMap::new();
-    for query in &scored {
-        let one = scores_of(query, run);
+    for (query, outcome) in scored.zip(outcomes) {
+        let one = outcome.scores();
         all.push(one);
         if let Some(category) = query.category.as_ref().filter(|name| !name.is_empty()) {
             categories.entry(category.clone()).or_default().push(one);
         }
     }
     Report {
-        queries: scored.len(),
-        unscored: queries.len() - scored.len(),
-        queries_without_run: scored.iter().filter(|q| !run.contains_key(&q.id)).count(),
-        all: GroupReport::of(&all),
+        queries: all.len(),
+        unscored: queries.len() - all.len(),
+        queries_without_run: 0,
+        all: GroupReport::of(&all, goes_on),
         categories: categories
             .into_iter()
-            .map(|(name, scores)| (name, GroupReport::of(&scores)))
+            .map(|(name, scores)| (name, GroupReport::of(&scores, goes_on)))
             .collect(),
     }
 }
 
 impl GroupReport {
-    fn of(scores: &[Scores]) -> Self {
-        Self { n: scores.len(), metrics: Scores::mean(scores), intervals: intervals(scores) }
+    fn of(scores: &[Scores], goes_on: &dyn Fn() -> bool) -> Self {
+        let intervals = intervals(scores, goes_on);
+        Self { n: scores.len(), metrics: Scores::mean(scores), intervals }
     }
 }
 
@@ -98,7 +112,7 @@ fn right(text: impl ToString) -> Cell {
     Cell::new(text).set_alignment(CellAlignment::Right)
 }
 
-pub(super) fn scores_of(query: &LabelledQuery, run: &BTreeMap<String, Vec<String>>) -> Scores {
+pub(super) fn outcome_of(query: &LabelledQuery, run: &BTreeMap<String, Vec<String>>) -> Outcome {
     let ranked: Vec<&str> = run.get(&query.id).into_iter().flatten().map(String::as_str).collect();
-    score(query, &ranked)
+    Outcome::of(query, &ranked)
 }

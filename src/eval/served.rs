@@ -52,13 +52,19 @@ impl Answered {
 }
 
 impl AsServed {
-    /// The means over `answers`, one for each of `queries`.
-    pub fn of(queries: &[LabelledQuery], answers: &[Answered]) -> Self {
-        let pairs = || queries.iter().zip(answers);
-        let scored: Vec<_> = pairs().filter(|(query, _)| query.is_scored()).collect();
-        let all = count(scored.len().max(1));
+    /// The means over queries and their answers.
+    pub fn of<'a>(answered: impl Iterator<Item = (&'a LabelledQuery, &'a Answered)>) -> Self {
+        let (mut scored, mut none, mut flagged) = (0, 0, 0);
         let mut sum = Self::default();
-        for (query, answer) in &scored {
+        for (query, answer) in answered {
+            if query.fits_none() {
+                none += 1;
+                flagged += usize::from(answer.no_good_match);
+            }
+            if !query.is_scored() {
+                continue;
+            }
+            scored += 1;
             let needs = query.needs();
             let met = answer.met(&needs);
             sum.recall += count(met) / count(needs.len());
@@ -66,15 +72,14 @@ impl AsServed {
             sum.returned += count(answer.slots.len());
             sum.no_good_match += if answer.no_good_match { 1.0 } else { 0.0 };
         }
-        let none: Vec<_> = pairs().filter(|(query, _)| query.fits_none()).collect();
-        let flagged = none.iter().filter(|(_, answer)| answer.no_good_match).count();
+        let all = count(scored.max(1));
         Self {
             recall: sum.recall / all,
             complete: sum.complete / all,
             returned: sum.returned / all,
             complete_per_tool: sum.complete / sum.returned.max(1.0),
             no_good_match: sum.no_good_match / all,
-            no_good_match_of_none: (!none.is_empty()).then(|| count(flagged) / count(none.len())),
+            no_good_match_of_none: (none > 0).then(|| count(flagged) / count(none)),
         }
     }
 
@@ -114,10 +119,10 @@ mod tests {
             answered(&[&["z"]], false),
             answered(&[&["z"]], true),
         ];
-        let served = AsServed::of(&queries, &answers);
+        let served = AsServed::of(queries.iter().zip(&answers));
         assert_eq!((served.recall, served.complete, served.returned), (0.5, 0.5, 2.0));
         assert!((served.complete_per_tool - 0.25).abs() < 1e-9);
         assert_eq!((served.no_good_match, served.no_good_match_of_none), (0.5, Some(1.0)));
-        assert_eq!(AsServed::of(&[], &[]), AsServed::default());
+        assert_eq!(AsServed::of(std::iter::empty()), AsServed::default());
     }
 }

@@ -57,22 +57,15 @@ pub fn near(index: &Index, tool: ToolIdx) -> Vec<Ranked> {
 /// Groups of two and more near-duplicates, each in the order of the catalog; `nearest` has the
 /// neighbours of every tool of it, as [`nearest`] gives them.
 pub fn groups(index: &Index, nearest: &[Vec<Ranked>]) -> Vec<Vec<ToolIdx>> {
-    // Which tools are like which later one, whoever of the two is near the other.
-    let mut like: Vec<Vec<ToolIdx>> = vec![Vec::new(); index.catalog.len()];
-    for (tool, found) in (0..).map(ToolIdx).zip(nearest) {
-        let twins = index.twins.of(tool).iter().copied();
-        for other in found.iter().map(|ranked| ranked.tool).chain(twins) {
-            if other != tool && share(index, tool, other) >= ALIKE {
-                like[tool.min(other).as_usize()].push(tool.max(other));
-            }
-        }
-    }
+    let like = like(index, nearest);
     let mut taken = vec![false; like.len()];
     let mut groups = Vec::new();
     for (first, mut others) in (0..).map(ToolIdx).zip(like) {
-        if others.is_empty() || taken[first.as_usize()] {
+        if taken[first.as_usize()] {
             continue;
         }
+        // All twins are taken with the first of them that is not, so each is looked at a few times.
+        others.extend(index.twins.of(first).iter().filter(|twin| **twin > first));
         others.retain(|other| !std::mem::replace(&mut taken[other.as_usize()], true));
         if !others.is_empty() {
             others.push(first);
@@ -81,6 +74,19 @@ pub fn groups(index: &Index, nearest: &[Vec<Ranked>]) -> Vec<Vec<ToolIdx>> {
         }
     }
     groups
+}
+
+/// Which tools are like which later one, whoever of the two is near the other.
+fn like(index: &Index, nearest: &[Vec<Ranked>]) -> Vec<Vec<ToolIdx>> {
+    let mut like: Vec<Vec<ToolIdx>> = vec![Vec::new(); index.catalog.len()];
+    for (tool, found) in (0..).map(ToolIdx).zip(nearest) {
+        for other in found.iter().map(|ranked| ranked.tool) {
+            if other != tool && share(index, tool, other) >= ALIKE {
+                like[tool.min(other).as_usize()].push(tool.max(other));
+            }
+        }
+    }
+    like
 }
 
 /// The neighbours of a tool by its own words.
@@ -94,7 +100,7 @@ fn by_words(index: &Index, tool: ToolIdx) -> Vec<Ranked> {
 /// The share of terms that both have; 1 of twins, 0 of two that say too little to tell.
 #[expect(clippy::cast_precision_loss, reason = "counts of words")]
 fn share(index: &Index, one: ToolIdx, other: ToolIdx) -> f32 {
-    if index.twins.of(one).contains(&other) {
+    if index.twins.of(one).binary_search(&other).is_ok() {
         return 1.0;
     }
     let said = |tool: ToolIdx| own_terms(&index.documents.all[tool.as_usize()]);
@@ -136,12 +142,11 @@ fn own_terms(document: &Document) -> impl Iterator<Item = u32> {
 mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
-    use std::time::SystemTime;
 
     use proptest::prelude::*;
 
     use super::*;
-    use crate::catalog::{Catalog, Listing, ServerInfo};
+    use crate::catalog::{Catalog, listing_of};
     use crate::embed::{Embedder as _, Fixed, Role};
     use crate::index::dense::Dense;
     use crate::tool::{ServerId, Tool};
@@ -155,27 +160,47 @@ mod tests {
         ["qa", "qb", "qc", "qd", "qe", "qf", "qg", "qh", "qj", "qk", "ql", "qm"];
 
     fn index(descriptions: &[String], with_vectors: bool) -> Index {
-        let server = ServerId::from("mail");
-        let tools = descriptions.iter().enumerate().map(|(at, description)| {
-            let definition = serde_json::json!({"name": NAMES[at], "description": description});
-            Tool::parse(&server, &definition.to_string()).unwrap()
-        });
-        let listing = Listing {
-            info: ServerInfo::default(),
-            tools: tools.collect(),
-            crawled_at: SystemTime::UNIX_EPOCH,
-            defects: Vec::new(),
+        built(&[("mail".to_owned(), descriptions)], with_vectors)
+    }
+
+    fn built(servers: &[(String, &[String])], with_vectors: bool) -> Index {
+        let listing = |(server, descriptions): &(String, &[String])| {
+            let server = ServerId::from(server.as_str());
+            let tools = descriptions.iter().enumerate().map(|(at, description)| {
+                let definition = serde_json::json!({"name": NAMES[at], "description": description});
+                Tool::parse(&server, &definition.to_string()).unwrap()
+            });
+            let listing = listing_of(tools);
+            (server, listing)
         };
-        let mut index = Index::build(1, Arc::new(Catalog::from_listings([(server, listing)])));
+        let catalog = Catalog::from_listings(servers.iter().map(listing));
+        let mut index = Index::build(1, Arc::new(catalog));
         if with_vectors {
             let encoder = Fixed::in_binary().unwrap();
-            let texts: Vec<&str> = descriptions.iter().map(String::as_str).collect();
+            let texts: Vec<&str> =
+                servers.iter().flat_map(|(_, texts)| texts.iter()).map(String::as_str).collect();
             let vectors = encoder.embed(Role::Tool, &texts, None).unwrap();
             let vectors: Vec<_> =
                 vectors.into_iter().map(|vector| Some(vector.as_slice().into())).collect();
             index.dense = Dense::build(&vectors).map(Arc::new);
         }
         index
+    }
+
+    #[test]
+    fn a_tool_of_many_servers_is_one_group_and_is_compared_with_its_neighbours_alone() {
+        const SERVERS: usize = 600;
+        let said =
+            ["Merge a branch of a repository into another once every reviewer agreed and checks \
+                     passed, delete the source and tell everybody in the channel of its team"
+                .to_owned()];
+        let servers: Vec<_> =
+            (0..SERVERS).map(|at| (format!("server{at:03}"), said.as_slice())).collect();
+        let index = built(&servers, true);
+        let nearest = nearest(&index, &all(&index), NEAREST);
+        let compared: usize = like(&index, &nearest).iter().map(Vec::len).sum();
+        assert!(compared <= SERVERS * NEAREST, "{compared}");
+        assert_eq!(groups(&index, &nearest), [all(&index)]);
     }
 
     fn all(index: &Index) -> Vec<ToolIdx> {

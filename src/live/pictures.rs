@@ -1,12 +1,13 @@
 //! Pictures of what each profile sees, drawn when somebody asks for one.
 //!
 //! Invariant: they are drawn one after the other on a single thread of low priority, for all
-//! catalogs of the process, so that neither a search nor a generation waits for one. Of each view
-//! there is one picture at most, and nothing is told of it that the view does not show now.
+//! catalogs of the process, so that neither a search nor a generation waits for one. Whole catalogs
+//! take turns there, however many views of one wait. Of each view there is one picture at most, and
+//! nothing is told of it that the view does not show now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -31,6 +32,10 @@ static EASEL: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
     pool.inspect_err(|error| tracing::error!(%error, "no picture of the catalog is drawn")).ok()
 });
 
+/// Catalogs of which pictures wait, whose turn is next the first; for each picture there is a job on the
+/// easel, which draws for whoever is next then.
+static LINE: Mutex<VecDeque<Live>> = Mutex::new(VecDeque::new());
+
 /// On Linux the priority is that of the thread, elsewhere of the whole process.
 fn step_back() {
     #[cfg(target_os = "linux")]
@@ -39,9 +44,19 @@ fn step_back() {
     }
 }
 
-/// The pictures, by profile.
+/// The pictures of one catalog.
 #[derive(Default)]
-pub(super) struct Pictures(Mutex<BTreeMap<Option<Arc<str>>, Slot>>);
+pub(super) struct Pictures(Mutex<Album>);
+
+#[derive(Default)]
+struct Album {
+    /// By profile.
+    slots: BTreeMap<Option<Arc<str>>, Slot>,
+    /// Views of which one is to be drawn, oldest first.
+    waiting: VecDeque<Live>,
+    /// This catalog is in line for a turn, or at it.
+    in_line: bool,
+}
 
 struct Slot {
     drawn: watch::Sender<Drawn>,
@@ -109,14 +124,14 @@ impl Live {
     }
 
     fn drawn_last(&self) -> Option<Arc<Picture>> {
-        let slots = self.0.pictures.0.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.get(&self.1)?.drawn.borrow().picture.clone()
+        self.album().slots.get(&self.1)?.drawn.borrow().picture.clone()
     }
 
     /// Has the picture of this generation drawn, unless it is or there is one at work.
     fn have_drawn(&self, generation: u64) -> watch::Receiver<Drawn> {
         let views = self.views();
-        let mut slots = self.0.pictures.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut album = self.album();
+        let Album { slots, waiting, in_line } = &mut *album;
         slots.retain(|name, _| name.as_ref().is_none_or(|name| views.contains_key(name)));
         let slot = slots
             .entry(self.1.clone())
@@ -127,10 +142,17 @@ impl Live {
         }
         if let Some(pool) = &*EASEL {
             slot.at_work = true;
-            let live = self.clone();
-            pool.spawn_fifo(move || live.draw());
+            waiting.push_back(self.clone());
+            if !std::mem::replace(in_line, true) {
+                line().push_back(self.clone());
+            }
+            pool.spawn_fifo(take_turn);
         }
         drawn
+    }
+
+    fn album(&self) -> MutexGuard<'_, Album> {
+        self.0.pictures.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Draws the newest generation.
@@ -147,11 +169,68 @@ impl Live {
             let seconds = begun.elapsed().as_secs_f32();
             tracing::debug!(tools = index.embedded(), seconds, "picture drawn");
         }
-        let mut slots = self.0.pictures.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = slots.get_mut(&self.1) {
+        if let Some(slot) = self.album().slots.get_mut(&self.1) {
             slot.at_work = false;
             let picture = picture.map(Arc::new).or(earlier);
             slot.drawn.send_replace(Drawn { tried: Some(index.generation), picture });
         }
+    }
+}
+
+fn line() -> MutexGuard<'static, VecDeque<Live>> {
+    LINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Draws what has waited longest of the catalog whose turn it is, which goes to the end of the line for
+/// the rest.
+fn take_turn() {
+    let next = line().pop_front();
+    let Some(live) = next else { return };
+    let view = live.album().waiting.pop_front();
+    if let Some(view) = view {
+        view.draw();
+    }
+    let mut album = live.album();
+    album.in_line = !album.waiting.is_empty();
+    if album.in_line {
+        line().push_back(live.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::access::profile::Profile;
+    use crate::catalog::Catalog;
+
+    #[test]
+    fn a_catalog_of_many_views_leaves_the_next_turn_to_another() {
+        let views = ["one", "two"].map(|name| {
+            let name: Arc<str> = name.into();
+            (Arc::clone(&name), Arc::new(Profile { name, ..Profile::default() }))
+        });
+        let many = Live::from_catalog_with(Catalog::default(), &views.into());
+        let other = Live::from_catalog(Catalog::default());
+        let pool = EASEL.as_ref().unwrap();
+        // Whatever other tests have drawn is drawn before.
+        let (let_through, gate) = mpsc::channel::<()>();
+        pool.spawn_fifo(move || gate.recv().unwrap_or_default());
+        let first = many.scoped("one").unwrap().have_drawn(1);
+        let second = many.scoped("two").unwrap().have_drawn(1);
+        let (told, seen) = mpsc::channel();
+        let of_second = second.clone();
+        pool.spawn_fifo(move || told.send(of_second.borrow().tried).unwrap());
+        let third = other.have_drawn(1);
+        drop(let_through);
+        assert_eq!(seen.recv().unwrap(), None, "the other catalog has had the turn");
+        let (told, seen) = mpsc::channel();
+        pool.spawn_fifo(move || told.send(()).unwrap());
+        seen.recv().unwrap();
+        for drawn in [first, second, third] {
+            assert_eq!(drawn.borrow().tried, Some(1));
+        }
+        assert!(!many.album().in_line && !other.album().in_line);
     }
 }

@@ -83,10 +83,16 @@ pub struct MovedQuery {
 }
 
 impl Compared {
-    pub(super) fn of(baseline: Kept, run: &Kept, metric: Metric) -> Self {
+    /// Of no use once `goes_on` said no.
+    pub(super) fn of(
+        baseline: Kept,
+        run: &Kept,
+        metric: Metric,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Self {
         let ids = |of: &[Outcome]| of.iter().map(|one| one.id.clone()).collect::<BTreeSet<_>>();
         let (before, after) = (ids(&baseline.outcomes), ids(&run.outcomes));
-        let compare = |metric| compare_outcomes(&baseline.outcomes, &run.outcomes, metric);
+        let compare = |metric| compare_outcomes(&baseline.outcomes, &run.outcomes, metric, goes_on);
         let all: Vec<Comparison> = Metric::ALL.into_iter().map(compare).collect();
         let ids = run.outcomes.iter().map(|one| &*one.id);
         let texts: BTreeMap<&str, &String> = ids.zip(&run.texts).collect();

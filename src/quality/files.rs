@@ -111,6 +111,20 @@ pub(super) fn parse(name: &str, text: &[u8]) -> Result<Vec<LabelledQuery>, Quali
     }
 }
 
+/// What a query takes in memory, about: a small string takes more than its letters.
+pub(super) fn bytes_of(query: &LabelledQuery) -> usize {
+    const STRING: usize = size_of::<String>() + 16;
+    let texts = |texts: &[String]| texts.iter().map(|text| STRING + text.len()).sum::<usize>();
+    let alternatives = query.alternatives.iter();
+    let alternatives = alternatives.map(|(tool, others)| 2 * STRING + tool.len() + texts(others));
+    size_of::<LabelledQuery>()
+        + query.id.len()
+        + query.query.len()
+        + query.category.as_ref().map_or(0, String::len)
+        + query.relevant.as_deref().map_or(0, texts)
+        + alternatives.sum::<usize>()
+}
+
 fn labels(query: &LabelledQuery) -> usize {
     let others: usize = query.alternatives.values().map(Vec::len).sum();
     query.relevant.as_ref().map_or(0, Vec::len) + others

@@ -3,6 +3,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::catalog::Catalog;
 use crate::eval::{self, Outcome};
 
 fn kept(id: u64, outcomes: Vec<Outcome>) -> Kept {
@@ -164,6 +165,70 @@ fn nothing_is_read_or_written_before_it_is_used() {
     assert!(matches!(refused, Err(QualityError::Limit(_))));
 }
 
+/// A service whose evaluations wait until they are let, and its data folder.
+fn held_up() -> (Evaluator, Bench, std::sync::mpsc::Sender<()>, tempfile::TempDir) {
+    let (live, bench) = (Live::from_catalog(Catalog::default()), Bench::default());
+    let (let_through, gate) = std::sync::mpsc::channel::<()>();
+    let (at_work, is_at_work) = std::sync::mpsc::channel();
+    let busy = bench.clone();
+    std::thread::spawn(move || {
+        busy.work(move || {
+            at_work.send(()).unwrap();
+            gate.recv().is_err()
+        })
+    });
+    is_at_work.recv().unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let evaluator = Evaluator::new(live, data.path(), false, bench.clone());
+    (evaluator, bench, let_through, data)
+}
+
+fn wanted(queries: usize, labels: usize) -> Wanted {
+    let query = |at: usize| LabelledQuery {
+        id: at.to_string(),
+        query: "ring".into(),
+        relevant: Some(vec!["a/b".into(); labels]),
+        alternatives: BTreeMap::new(),
+        category: None,
+    };
+    Wanted { name: "x".into(), queries: (0..queries).map(query).collect(), ..Wanted::default() }
+}
+
+#[test]
+fn what_waits_takes_so_much_and_leaves_room_when_it_is_gone() {
+    let (evaluator, _, _let_through, _data) = held_up();
+    let large = || wanted(2_500, 200);
+    // The one at work may be as large as a file may.
+    let mut open = vec![evaluator.begin(large()).unwrap()];
+    open.push(evaluator.begin(large()).unwrap());
+    let refused = evaluator.begin(large());
+    assert!(matches!(refused, Err(QualityError::NoRoom)), "{refused:?}");
+    let small = evaluator.begin(wanted(1, 1)).unwrap();
+    assert_eq!(evaluator.list().len(), 3, "nothing that waits is lost");
+    evaluator.remove(&open[1].id).unwrap();
+    evaluator.begin(large()).unwrap();
+    assert!(evaluator.list().iter().any(|one| one.id == small.id));
+    // Before what it waits for is let go.
+    evaluator.close();
+}
+
+#[test]
+fn once_it_is_closed_nothing_is_begun_and_what_was_at_work_ends() {
+    let (evaluator, bench, let_through, _data) = held_up();
+    evaluator.begin(wanted(MOST_QUERIES, 1)).unwrap();
+    evaluator.begin(wanted(1, 1)).unwrap();
+    evaluator.close();
+    drop(let_through);
+    evaluator.join();
+    assert!(matches!(evaluator.begin(wanted(1, 1)), Err(QualityError::Closed)));
+    assert!(evaluator.list().is_empty());
+    assert!(bench.hold(usize::MAX).is_some(), "and nothing is held");
+    // Nor where nobody had asked before.
+    let (unused, ..) = held_up();
+    unused.close();
+    assert!(matches!(unused.begin(wanted(1, 1)), Err(QualityError::Closed)));
+}
+
 proptest! {
     /// What is left of two runs compares as the runs do.
     #[test]
@@ -201,7 +266,7 @@ proptest! {
             queries.iter().map(of).collect()
         };
         let (baseline, run) = (kept(1, outcomes(&before)), kept(2, outcomes(&after)));
-        let compared = Compared::of(baseline, &run, Metric::Mrr);
+        let compared = Compared::of(baseline, &run, Metric::Mrr, &|| true);
         for (difference, metric) in compared.metrics.iter().zip(Metric::ALL) {
             let wanted = eval::compare(&queries, &before, &after, metric);
             prop_assert_eq!(difference.metric, metric);

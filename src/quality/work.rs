@@ -1,17 +1,17 @@
 //! The work of one evaluation: every query asked as it would be served, then scored.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::time::{Instant, SystemTime};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::result::Kept;
 use super::{Bench, Failure, Head, Job, Missed, Wanted};
 use crate::catalog::Catalog;
 use crate::embed::EmbedError;
-use crate::eval::{self, AsServed, Asked, LabelledQuery, Outcome, Report};
+use crate::eval::{self, Answered, AsServed, Asked, LabelledQuery, Outcome, Report};
 use crate::live::Live;
 use crate::live::pinned::Pinned;
-use crate::search::{Arms, Mode, Query};
+use crate::search::{Arms, Mode, PartVectors, Query};
 
 /// Failed queries of which all is told.
 const MOST_FAILURES: usize = 500;
@@ -19,67 +19,107 @@ const MOST_FAILURES: usize = 500;
 const QUERY_BYTES: usize = 2_000;
 /// And so much of every query, to recognise it by.
 const TEXT_BYTES: usize = 160;
+/// Whoever waits for another machine looks this often whether to go on.
+const LOOK: Duration = Duration::from_millis(100);
+/// Why there is no result.
+const CANCELLED: &str = "it was cancelled";
+
+/// What is left of the queries that were asked.
+#[derive(Default)]
+struct Scored {
+    answered: Vec<Answered>,
+    /// Of each query that is scored.
+    outcomes: Vec<Outcome>,
+    /// The first of them.
+    failures: Vec<Failure>,
+    failed: usize,
+}
 
 /// What comes of the job; or why nothing does.
 pub(super) fn run(job: &Job, live: &Live, bench: &Bench) -> Result<Kept, String> {
     let (begun, at) = (Instant::now(), SystemTime::now());
-    let pinned = live.pin();
-    let mut asked = Vec::with_capacity(job.wanted.queries.len());
-    for query in &job.wanted.queries {
-        if job.is_stopped() {
-            return Err("it was cancelled".into());
-        }
-        let answer = ask(&pinned, query, &job.wanted, bench);
-        asked.push(answer.map_err(|error| format!("query {:?}: {error}", query.id))?);
+    let pinned = Arc::new(live.pin());
+    let mut scored = Scored::default();
+    for labelled in &job.wanted.queries {
+        let failed = |error| format!("query {:?}: {error}", labelled.id);
+        let texts = vec![labelled.text().to_owned()];
+        let Wanted { limit, arms, .. } = job.wanted;
+        let query = Arc::new(Query { texts, limit, arms, ..Query::default() });
+        let vectors = embed(job, &pinned, &query, bench)?.map_err(failed)?;
+        bench.work(|| {
+            let ranking = pinned.rank(&query, &vectors).map_err(failed)?;
+            let asked = Asked::of(&pinned.index, &query, &vectors, &ranking);
+            scored.add(&pinned.index.catalog, labelled, asked);
+            Ok::<_, String>(())
+        })?;
         job.done.fetch_add(1, Ordering::SeqCst);
     }
-    let mut kept = bench.work(|| summed_up(job, &pinned, asked));
+    let mut kept = bench.work(|| summed_up(job, &pinned, scored));
+    if job.is_stopped() {
+        return Err(CANCELLED.into());
+    }
     kept.head.at = humantime::format_rfc3339_seconds(at).to_string();
     kept.head.took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(kept)
 }
 
-fn ask(
-    pinned: &Pinned,
-    labelled: &LabelledQuery,
-    wanted: &Wanted,
+/// The vectors of a query; or that nobody waits for them any more.
+fn embed(
+    job: &Job,
+    pinned: &Arc<Pinned>,
+    query: &Arc<Query>,
     bench: &Bench,
-) -> Result<Asked, EmbedError> {
-    let texts = vec![labelled.text().to_owned()];
-    let query = Query { texts, limit: wanted.limit, arms: wanted.arms, ..Query::default() };
-    // A slow endpoint keeps nobody else from the bench.
-    let vectors = if pinned.waits_for_others() {
-        pinned.embed(&query)
-    } else {
-        bench.work(|| pinned.embed(&query))
-    }?;
-    bench.work(|| {
-        let ranking = pinned.rank(&query, &vectors)?;
-        Ok(Asked::of(&pinned.index, &query, &vectors, &ranking))
-    })
+) -> Result<Result<Vec<PartVectors>, EmbedError>, String> {
+    if job.is_stopped() {
+        return Err(CANCELLED.into());
+    }
+    if !pinned.waits_for_others() {
+        return Ok(bench.work(|| pinned.embed(query)));
+    }
+    // A slow endpoint keeps nobody else from the bench, and nobody from ending.
+    let (answer, answered) = mpsc::channel();
+    let (pinned, query) = (Arc::clone(pinned), Arc::clone(query));
+    let thread = std::thread::Builder::new().name("evaluate-embed".into());
+    let asking = thread.spawn(move || answer.send(pinned.embed(&query)));
+    asking.map_err(|error| format!("no thread can be started: {error}"))?;
+    loop {
+        match answered.recv_timeout(LOOK) {
+            Ok(vectors) => return Ok(vectors),
+            Err(mpsc::RecvTimeoutError::Timeout) if !job.is_stopped() => {}
+            Err(_) => return Err(CANCELLED.into()),
+        }
+    }
 }
 
-fn summed_up(job: &Job, pinned: &Pinned, asked: Vec<Asked>) -> Kept {
+impl Scored {
+    fn add(&mut self, catalog: &Catalog, query: &LabelledQuery, asked: Asked) {
+        if query.is_scored() {
+            let ranked: Vec<&str> = asked.ranked.iter().map(String::as_str).collect();
+            self.outcomes.push(Outcome::of(query, &ranked));
+            if !asked.answered.meets(query) {
+                self.failed += 1;
+                if self.failures.len() < MOST_FAILURES {
+                    self.failures.push(failure(catalog, query, &asked));
+                }
+            }
+        }
+        self.answered.push(asked.answered);
+    }
+}
+
+/// Of no use where the job was stopped meanwhile.
+fn summed_up(job: &Job, pinned: &Pinned, scored: Scored) -> Kept {
     let Job { wanted: Wanted { name, queries, limit, arms }, .. } = job;
     let (limit, arms) = (*limit, *arms);
     let catalog = &pinned.index.catalog;
-    let failures: Vec<Failure> = queries
-        .iter()
-        .zip(&asked)
-        .filter(|(query, asked)| query.is_scored() && !asked.answered.meets(query))
-        .map(|(query, asked)| failure(catalog, query, asked))
-        .collect();
-    let (ranked, answered): (Vec<_>, Vec<_>) =
-        asked.into_iter().map(|asked| (asked.ranked, asked.answered)).unzip();
-    let as_served = AsServed::of(queries, &answered);
-    let run: BTreeMap<String, Vec<String>> =
-        queries.iter().map(|query| query.id.clone()).zip(ranked).collect();
-    let Report { queries: scored, unscored, all, categories, .. } = eval::report(queries, &run);
-    let scored_queries = || queries.iter().filter(|query| query.is_scored());
-    let outcome = |query: &LabelledQuery| {
-        let ranked = run.get(&query.id).into_iter().flatten().map(String::as_str);
-        Outcome::of(query, &ranked.collect::<Vec<_>>())
-    };
+    let goes_on = || !job.is_stopped();
+    let Scored { answered, outcomes, failures, failed } = scored;
+    let pairs = queries.iter().zip(&answered);
+    let as_served = AsServed::of(pairs.take_while(|_| goes_on()));
+    let Report { queries: scored, unscored, all, categories, .. } =
+        eval::report_outcomes(queries, &outcomes, &goes_on);
+    let scored_queries = queries.iter().filter(|query| query.is_scored());
+    let lines = queries.iter().map(|query| format!("{query:?}"));
     let status = &pinned.status;
     let mode = Mode::of(arms, status.mode == Mode::Hybrid && arms != Arms::Lexical);
     let version = env!("CARGO_PKG_VERSION").to_owned();
@@ -105,17 +145,17 @@ fn summed_up(job: &Job, pinned: &Pinned, asked: Vec<Asked>) -> Kept {
             version,
             configuration,
             catalog: of_catalog(catalog),
-            file: fingerprint(queries.iter().map(|query| format!("{query:?}"))),
+            file: fingerprint(lines.take_while(|_| goes_on())),
             queries: scored,
             unscored,
-            failed: failures.len(),
+            failed,
             all,
             as_served,
         },
         categories,
-        failures: failures.into_iter().take(MOST_FAILURES).collect(),
-        outcomes: scored_queries().map(outcome).collect(),
-        texts: scored_queries().map(|query| cut(&query.query, TEXT_BYTES)).collect(),
+        failures,
+        outcomes,
+        texts: scored_queries.map(|query| cut(&query.query, TEXT_BYTES)).collect(),
     }
 }
 

@@ -2,7 +2,8 @@
 //! restarts.
 //!
 //! Invariant: it speaks of one service alone, the main one or a tenant's; the text of a query is in
-//! it as `[audit] queries` says.
+//! it as `[audit] queries` says. Searches that are explained are not in it: they are those of people who
+//! look at how searching works, as the console's are.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::admin::Admin;
 use super::formats;
 use super::http::{Params, json};
+use super::observe::Lifted;
 use super::problem::Problem;
 use crate::activity::asked::{Asked, MissedQuery};
 use crate::activity::series::Slot;
@@ -103,7 +105,8 @@ pub struct Happened {
     /// Searches that were refused: they asked what can't be asked, or nothing is crawled yet.
     refused: u64,
     /// Requests to search or call that were not let in (401, 403), or came too often or too many at
-    /// once (429, 503); those of tenants are counted nowhere.
+    /// once (429, 503). Those of tenants are counted nowhere, those that were refused at the entrance by
+    /// `toolscout_shed_total` alone.
     turned_away: u64,
     /// Calls of tools.
     calls: u64,
@@ -225,6 +228,9 @@ pub struct CameTo {
 pub struct MissedOften {
     /// What was asked, as far as that is kept.
     query: String,
+    /// What it left out, in the words of `GET /v1/search`: without that there may be an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<String>,
     /// How often no tool was likely to fit.
     searches: u64,
     /// How often of these there was no tool at all.
@@ -236,6 +242,7 @@ pub struct MissedOften {
 /// `GET /v1/admin/activity`
 pub async fn show(
     State(admin): State<Admin>,
+    lifted: Lifted,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let params = Params::parse(query.as_deref(), &["range", "after"])?;
@@ -243,7 +250,7 @@ pub async fn show(
     let after = params.number("after")?.unwrap_or(0) as u64;
     let live = admin.live;
     // Tokens are counted, and texts redacted.
-    formats::aside(true, move || json(&told(&live, range, after))).await
+    formats::aside(&lifted, true, move || json(&told(&live, range, after))).await
 }
 
 fn told(live: &Live, range: Range, after: u64) -> ActivityNow {
@@ -397,6 +404,7 @@ impl MissedOften {
     fn of(missed: &MissedQuery, activity: &Activity) -> Self {
         Self {
             query: missed.shown(activity).to_owned(),
+            filter: (!missed.filter.is_empty()).then(|| missed.filter.to_string()),
             searches: missed.searches,
             empty: missed.empty,
             last_s: seconds(missed.last),

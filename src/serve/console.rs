@@ -7,6 +7,7 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
@@ -144,12 +145,11 @@ pub fn routes(auth: &AuthConfig) -> Vec<(&'static str, MethodRouter)> {
     let (policy, settings): (Arc<str>, _) = (policy(auth).into(), Arc::new(Settings::of(auth)));
     let of_pages = Arc::clone(&policy);
     let page = async move |headers: HeaderMap| FILES_BUILT[0].answer(&headers, &of_pages);
-    let file = async move |Path(name): Path<String>, headers: HeaderMap| {
+    let file = async move |name: Result<Path<String>, PathRejection>, headers: HeaderMap| {
+        let Path(name) = name?;
         let found = FILES_BUILT.iter().skip(1).find(|file| file.name == name);
-        match found {
-            Some(file) => file.answer(&headers, &policy),
-            None => Problem::no_route().into_response(),
-        }
+        let file = found.ok_or_else(Problem::no_route)?;
+        Ok::<_, Problem>(file.answer(&headers, &policy))
     };
     let pages = PAGES.into_iter().map(|path| (path, get(page.clone())));
     let settings = get(async move || json(&*settings));

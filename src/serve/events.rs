@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Extension;
+use axum::extract::RawQuery;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -21,15 +22,16 @@ use futures::stream;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use self::changes::changes;
-use self::places::Place;
 pub use self::places::Streams;
 use super::door::Door;
-use super::limits::Who;
+use super::http::Params;
+use super::limits::{Place, Who};
 use super::oauth::Logins;
 use super::problem::Problem;
-use super::scope::Scoped;
+use super::scope::{self, Scoped};
 use super::wire::KnownServer;
 use crate::access::caller::{Caller, Peer};
 use crate::catalog::Catalog;
@@ -128,12 +130,13 @@ impl Front {
 pub async fn follow(
     Scoped(live): Scoped,
     Extension(streams): Extension<Streams>,
-    Extension(logins): Extension<Arc<Logins>>,
-    Extension(door): Extension<Door>,
+    (Extension(logins), Extension(door)): (Extension<Arc<Logins>>, Extension<Door>),
     caller: Option<Extension<Caller>>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
+    RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
+    Params::parse(query.as_deref(), &[scope::PROFILE])?;
     // Whoever reads answers to their end would wait for that of this one.
     let kinds = headers.get(header::ACCEPT).and_then(|kinds| kinds.to_str().ok());
     if !kinds.is_some_and(|kinds| kinds.contains("text/event-stream")) {
@@ -141,9 +144,10 @@ pub async fn follow(
         return Err(Problem::new(StatusCode::NOT_ACCEPTABLE, "not-acceptable", told));
     }
     let address = peer.map(|peer| peer.address);
-    let place = streams.take(Who::of(caller.as_deref(), address))?;
+    let place = streams.take(&Who::of(caller.as_deref(), address))?;
+    let shutdown = streams.shutdown.clone();
     let front = Front::new(&logins, &door);
-    let events = stream::unfold(Reader::new(live, front, place), async |mut reader| {
+    let events = stream::unfold(Reader::new(live, front, (place, shutdown)), async |mut reader| {
         let event = reader.next().await?;
         Some((Ok::<_, Infallible>(event), reader))
     });
@@ -156,7 +160,8 @@ pub async fn follow(
 struct Reader {
     live: Live,
     front: Front,
-    place: Place,
+    _place: Place,
+    shutdown: CancellationToken,
     ends: Instant,
     /// See [`Live::told`]; 0 before anything was.
     seen: u64,
@@ -170,7 +175,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(live: Live, front: Front, place: Place) -> Self {
+    fn new(live: Live, front: Front, (place, shutdown): (Place, CancellationToken)) -> Self {
         // Before what it speaks of: what comes in between is told again, and nothing is missed.
         let seen = live.told();
         let (index, known, servers) = (live.index(), live.known(), live.servers());
@@ -186,7 +191,20 @@ impl Reader {
         let (generation, catalog) = (index.generation, Arc::clone(&index.catalog));
         let now = Instant::now();
         let (ends, next) = (now + LASTS, now + GAP);
-        Self { live, front, place, ends, seen, next, generation, catalog, servers, known, ready }
+        Self {
+            live,
+            front,
+            _place: place,
+            shutdown,
+            ends,
+            seen,
+            next,
+            generation,
+            catalog,
+            servers,
+            known,
+            ready,
+        }
     }
 
     async fn next(&mut self) -> Option<Event> {
@@ -202,7 +220,7 @@ impl Reader {
             };
             self.seen = tokio::select! {
                 seen = told => seen,
-                () = self.place.streams.shutdown.cancelled() => return None,
+                () = self.shutdown.cancelled() => return None,
                 () = tokio::time::sleep_until(self.ends) => return None,
             };
             self.look();

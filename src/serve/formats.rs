@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::debug::Debug;
 use super::http::json;
+use super::observe::Lifted;
 use super::problem::Problem;
 use super::wire::{BatchAnswer, FoundTool, SearchAnswer};
 use crate::access::profile::HostDefaults;
@@ -284,7 +285,7 @@ pub enum Answers {
 }
 
 /// The response with these answers.
-pub async fn respond(live: &Live, answers: Answers) -> Response {
+pub async fn respond(live: &Live, lifted: &Lifted, answers: Answers) -> Response {
     let catalog = live.catalog();
     let takes_time = |answer: &Answer, wants: &Wants| {
         let is_explained = answer.hits.first().is_some_and(|hit| hit.explain.is_some());
@@ -301,18 +302,25 @@ pub async fn respond(live: &Live, answers: Answers) -> Response {
             json(&BatchAnswer { answers: answers.collect() })
         }
     };
-    aside(slow, write).await.unwrap_or_else(Problem::into_response)
+    aside(lifted, slow, write).await.unwrap_or_else(Problem::into_response)
 }
 
 /// What `make` makes. Where tokens are counted (milliseconds, and a quarter of a second the first
-/// time) or the names of a catalog are made, the threads that serve others don't wait for it.
+/// time) or the names of a catalog are made, the threads that serve others don't wait for it; and whoever
+/// hangs up leaves no work behind that has no seat.
 pub async fn aside<T: Send + 'static>(
+    lifted: &Lifted,
     slow: bool,
     make: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
     if !slow {
         return Ok(make());
     }
+    let seat = lifted.held();
+    let make = move || {
+        let _seat = seat;
+        make()
+    };
     tokio::task::spawn_blocking(make).await.map_err(|error| {
         tracing::error!(%error, "an answer could not be made");
         Problem::internal()
@@ -323,4 +331,29 @@ pub async fn aside<T: Send + 'static>(
 pub fn answer_body(answer: &Answer, catalog: &Catalog, wants: &Wants) -> String {
     // Its parts are strings, numbers and JSON that was read as such: writing them can't fail.
     serde_json::to_string(&body(answer, catalog, wants)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+    use crate::serve::limits::Limits;
+
+    #[tokio::test]
+    async fn work_aside_has_its_seat_to_its_end_also_where_the_client_is_gone() {
+        let limits = Limits::none();
+        let mut seats = limits.press().await;
+        let lifted = Lifted::default();
+        let request = lifted.hold(seats.pop().unwrap());
+        let (let_through, gate) = std::sync::mpsc::channel::<()>();
+        let work = aside(&lifted, true, move || gate.recv().is_ok());
+        assert!(work.now_or_never().is_none(), "it has begun, and nobody waits for it any more");
+        drop(request);
+        assert!(!limits.has_seat());
+        let_through.send(()).unwrap();
+        while !limits.has_seat() {
+            tokio::task::yield_now().await;
+        }
+    }
 }

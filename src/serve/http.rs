@@ -82,7 +82,7 @@ pub fn json(body: &impl Serialize) -> Response {
 /// `GET /v1/search`
 pub async fn search_get(
     Scoped(live): Scoped,
-    trail: Trail,
+    (trail, lifted): (Trail, Lifted),
     Extension(observer): Extension<Observer>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
@@ -118,13 +118,13 @@ pub async fn search_get(
     let arms = params.word("arm")?.unwrap_or_default();
     let query = Query { arms, ..need.into_query(explain, params.one("why")?)? };
     let answer = search(&live, &query, &trail, &observer).await?;
-    Ok(formats::respond(&live, Answers::One(answer.into(), wants)).await)
+    Ok(formats::respond(&live, &lifted, Answers::One(answer.into(), wants)).await)
 }
 
 /// `POST /v1/search`
 pub async fn search_post(
     Scoped(live): Scoped,
-    trail: Trail,
+    (trail, lifted): (Trail, Lifted),
     Extension(observer): Extension<Observer>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
@@ -146,7 +146,7 @@ pub async fn search_post(
             Answers::Batch(futures::future::try_join_all(asked).await?)
         }
     };
-    Ok(formats::respond(&live, answers).await)
+    Ok(formats::respond(&live, &lifted, answers).await)
 }
 
 /// A search that is kept in the audit log.
@@ -158,7 +158,7 @@ async fn search(
 ) -> Result<Answer, Problem> {
     let began = Instant::now();
     let answer = ask(live, query).await;
-    trail.keep_search(audit::Way::Http, live, &query.texts, answer.as_ref(), began);
+    trail.keep_search(audit::Way::Http, live, query, answer.as_ref(), began);
     observer.switches.sample(&query.texts, answer.as_ref().ok());
     answer
 }
@@ -176,7 +176,7 @@ pub(super) async fn ask(live: &Live, query: &Query) -> Result<Answer, Problem> {
 pub async fn call(
     Scoped(live): Scoped,
     Extension(calls): Extension<Calls>,
-    Extension(lifted): Extension<Lifted>,
+    lifted: Lifted,
     purse: Option<Extension<Purse>>,
     trail: Trail,
     body: Result<Bytes, BytesRejection>,
@@ -201,7 +201,11 @@ pub async fn call(
 }
 
 /// `GET /v1/tools`
-pub async fn tools(Scoped(live): Scoped, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+pub async fn tools(
+    Scoped(live): Scoped,
+    lifted: Lifted,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
     let known = ["server", "cursor", "limit", "view", scope::PROFILE];
     let params = Params::parse(query.as_deref(), &known)?;
     let in_rows = match params.one("view")? {
@@ -232,7 +236,7 @@ pub async fn tools(Scoped(live): Scoped, RawQuery(query): RawQuery) -> Result<Re
     if in_rows {
         let (index, known, cursor) = (Arc::clone(&index), live.known(), cursor.map(str::to_owned));
         let rows = move || json(&rows::page(&index, &known, &servers, cursor.as_deref(), limit));
-        return formats::aside(true, rows).await;
+        return formats::aside(&lifted, true, rows).await;
     }
     let start =
         cursor.map_or(0, |last| catalog.tools().partition_point(|tool| tool.id.as_str() <= last));
@@ -252,7 +256,7 @@ pub async fn tools(Scoped(live): Scoped, RawQuery(query): RawQuery) -> Result<Re
 /// API will do as well.
 pub async fn tool(
     Scoped(live): Scoped,
-    trail: Trail,
+    (trail, lifted): (Trail, Lifted),
     id: Result<AtId, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
@@ -275,20 +279,26 @@ pub async fn tool(
     if let Some(at) = catalog.position(tool.id.as_str()) {
         told.near = wants_near.then(|| NearTool::of(&index, at));
         if wants_lint {
-            told.lint = Some(lint_of(&live, &index, at).await?);
+            told.lint = Some(lint_of(&live, &lifted, &index, at).await?);
         }
     }
     Ok(json(&told))
 }
 
 /// What `toolscout lint` says of a tool. It searches for it, so this is done aside.
-async fn lint_of(live: &Live, index: &Arc<Index>, tool: ToolIdx) -> Result<Vec<Lint>, Problem> {
+async fn lint_of(
+    live: &Live,
+    lifted: &Lifted,
+    index: &Arc<Index>,
+    tool: ToolIdx,
+) -> Result<Vec<Lint>, Problem> {
     let (live, index, runtime) = (live.clone(), Arc::clone(index), Handle::current());
     let found = move || {
-        let ask = |query: &Query| runtime.block_on(live.search(query));
+        // It is nobody's search, so nothing is learned from it.
+        let ask = |query: &Query| runtime.block_on(live.look_up(query));
         lint::one(&index, &lint::Settings::default(), tool, ask)
     };
-    let found = formats::aside(true, found).await??;
+    let found = formats::aside(lifted, true, found).await??;
     Ok(found.into_iter().map(Lint::from).collect())
 }
 
@@ -297,19 +307,26 @@ pub async fn servers(
     Scoped(live): Scoped,
     Extension(logins): Extension<Arc<Logins>>,
     Extension(door): Extension<Door>,
-) -> Response {
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    Params::parse(query.as_deref(), &[scope::PROFILE])?;
     let (servers, known) = (live.servers(), live.known());
     let front = Front::new(&logins, &door);
     let shown = |(id, status)| front.shows(&live, &known, id, status);
     let servers = servers.iter().map(shown).collect();
-    json(&ServerList { servers })
+    Ok(json(&ServerList { servers }))
 }
 
 /// `GET /v1/status`
-pub async fn status(Scoped(live): Scoped, Extension(observer): Extension<Observer>) -> Response {
+pub async fn status(
+    Scoped(live): Scoped,
+    Extension(observer): Extension<Observer>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    Params::parse(query.as_deref(), &[scope::PROFILE])?;
     let audit_failing = observer.audit.health().is_some_and(|health| health.trouble.is_some());
     let status = live.status();
-    json(&IndexStatus { audit_failing, ..IndexStatus::of(&status, &live.servers()) })
+    Ok(json(&IndexStatus { audit_failing, ..IndexStatus::of(&status, &live.servers()) }))
 }
 
 /// Query parameters, of which every one is known.
@@ -322,11 +339,12 @@ impl Params {
                 .into_owned()
                 .collect();
         match pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            Some((name, _)) => Err(Problem::invalid(format!(
-                "there is no parameter {}: this path takes {}",
-                quoted(name),
-                known.join(", ")
-            ))),
+            Some((name, _)) => {
+                let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+                let told =
+                    format!("there is no parameter {}: this path takes {known}", quoted(name));
+                Err(Problem::invalid(told))
+            }
             None => Ok(Self(pairs)),
         }
     }

@@ -6,9 +6,10 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, Method, header};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
 use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -17,6 +18,12 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use super::door::{self, Door};
 use super::limits::{self, Limits};
 use super::{MAX_BODY_BYTES, guard, observe, problem, trail};
+
+/// What pages may read of an answer beside what all may.
+const EXPOSED: [HeaderName; 3] =
+    [HeaderName::from_static(observe::REQUEST_ID), header::RETRY_AFTER, header::WWW_AUTHENTICATE];
+/// What an answer differs by.
+const VARIES_BY: &str = "origin, access-control-request-headers";
 
 /// The routes within the layers.
 pub(super) fn surround<S: Clone + Send + Sync + 'static>(
@@ -37,8 +44,9 @@ pub(super) fn surround<S: Clone + Send + Sync + 'static>(
         // Streams of events are left as they are.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(cors(guard.clone()))
-        .layer(from_fn_with_state(guard, guard::admit))
+        .layer(from_fn_with_state(guard.clone(), guard::admit))
         .layer(from_fn_with_state(limits.clone(), limits::admit))
+        .layer(from_fn_with_state(guard, readable))
         .layer(from_fn(observe::observe))
 }
 
@@ -48,12 +56,35 @@ fn cors(guard: guard::Guard) -> CorsLayer {
         .allow_origin(AllowOrigin::predicate(move |origin, _| guard.allows_origin(origin)))
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([
-            HeaderName::from_static(observe::REQUEST_ID),
-            header::RETRY_AFTER,
-            header::WWW_AUTHENTICATE,
-        ])
+        .expose_headers(EXPOSED)
         .max_age(Duration::from_mins(10))
+}
+
+/// What is refused before the layer for pages of other origins is told to them as well.
+async fn readable(State(guard): State<guard::Guard>, request: Request, next: Next) -> Response {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut answer = next.run(request).await;
+    if !answer.headers().contains_key(header::VARY) {
+        let_read(&guard, origin.as_ref(), answer.headers_mut());
+    }
+    answer
+}
+
+/// Lets the page that asked read the answer with these headers, if the guard lets it in: as [`cors`] does
+/// with all that come that far.
+pub(super) fn let_read(
+    guard: &guard::Guard,
+    origin: Option<&HeaderValue>,
+    headers: &mut HeaderMap,
+) {
+    headers.insert(header::VARY, HeaderValue::from_static(VARIES_BY));
+    let exposed = EXPOSED.map(|name| name.to_string()).join(",");
+    if let Ok(exposed) = HeaderValue::try_from(exposed) {
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    }
+    if let Some(origin) = origin.filter(|origin| guard.allows_origin(origin)) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    }
 }
 
 #[cfg(test)]
@@ -67,6 +98,42 @@ mod tests {
 
     fn loopback() -> guard::Guard {
         guard::Guard::new(([127, 0, 0, 1], 0).into(), &[], &[])
+    }
+
+    #[tokio::test]
+    async fn pages_may_read_a_refusal_as_they_may_read_an_answer() {
+        let router = || {
+            let router = Router::new().route("/a", get(async || "a"));
+            surround(router, loopback(), Door::default(), &Limits::none())
+        };
+        for origin in [None, Some("http://localhost:3000"), Some("https://evil.example")] {
+            let ask = async |path: String| {
+                let mut request = Request::get(path).header("host", "localhost");
+                if let Some(origin) = origin {
+                    request = request.header("origin", origin);
+                }
+                let request = request.body(Body::empty()).unwrap();
+                let answer = router().oneshot(request).await.unwrap();
+                let headers: HeaderMap = (answer.headers().iter())
+                    .filter(|(name, _)| name.as_str().starts_with("access-") || *name == "vary")
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect();
+                (answer.status().as_u16(), headers)
+            };
+            let (status, usual) = ask("/a".into()).await;
+            // Refused by the layer that knows no page.
+            let (refused, told) = ask(format!("/a?{}", "x".repeat(60_000))).await;
+            assert_eq!(refused, 414);
+            let mut early = HeaderMap::new();
+            let origin = origin.map(HeaderValue::from_static);
+            let_read(&loopback(), origin.as_ref(), &mut early);
+            assert_eq!(told, early);
+            if status == 200 {
+                assert_eq!(usual, early);
+            }
+            let is_ours = origin.is_some_and(|origin| origin == "http://localhost:3000");
+            assert_eq!(told.contains_key("access-control-allow-origin"), is_ours);
+        }
     }
 
     async fn ask(router: Router, path: &str) -> (StatusCode, serde_json::Value) {

@@ -11,6 +11,7 @@ mod admission;
 mod bodies;
 pub mod metrics;
 mod origin;
+mod places;
 mod queue;
 pub mod quota;
 mod rates;
@@ -44,6 +45,7 @@ use super::problem::Problem;
 use crate::access::caller::{Caller, Peer, Proof};
 use crate::config::{Config, LimitsConfig, Rate};
 
+pub use self::places::{Place, Places};
 pub use self::seats::Seat;
 
 /// Requests more than one a core that are at work where queries wait for something slow.
@@ -168,6 +170,12 @@ impl Limits {
             seats.extend(self.0.seats.take(&Who::Anybody).await.ok());
         }
         seats
+    }
+
+    /// There is one for whoever comes.
+    #[cfg(test)]
+    pub fn has_seat(&self) -> bool {
+        self.0.seats.are_free()
     }
 
     /// What callers have spent today.

@@ -9,17 +9,14 @@ mod patient;
 mod tls;
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::extract::Request;
-use axum::http::Response;
+use axum::http::{Response, header};
 use axum::serve::Listener;
-use http_body::{Frame, SizeHint};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -30,8 +27,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::{ServiceExt, service_fn};
 
-use self::open::{Connection, Connections, Working};
+use self::open::{Connection, Connections};
 use self::patient::Patient;
+use super::guard::Guard;
+use super::held::Held;
+use super::layers;
 use super::limits::{Limits, OnTlsPort};
 use crate::access::caller::Peer;
 use crate::config::{Config, LimitsConfig};
@@ -66,6 +66,7 @@ pub struct Reception {
     max_headers: usize,
     tls: Option<Tls>,
     limits: Limits,
+    guard: Guard,
 }
 
 impl Reception {
@@ -79,10 +80,16 @@ impl Reception {
             write: bounds.write_timeout,
             drain,
         };
-        Ok(Self::of(bounds, limits, patience, tls))
+        let guard = Guard::new(config.listen, &config.allowed_hosts, &config.allowed_origins);
+        Ok(Self::of(bounds, (limits, guard), patience, tls))
     }
 
-    fn of(bounds: &LimitsConfig, limits: Limits, patience: Patience, tls: Option<Tls>) -> Self {
+    fn of(
+        bounds: &LimitsConfig,
+        (limits, guard): (Limits, Guard),
+        patience: Patience,
+        tls: Option<Tls>,
+    ) -> Self {
         let proxies = bounds.trusted_proxies.clone();
         Self {
             patience,
@@ -95,6 +102,7 @@ impl Reception {
             max_headers: bounds.max_headers,
             tls,
             limits,
+            guard,
         }
     }
 
@@ -217,8 +225,9 @@ impl One {
     {
         let Self { connection, peer, app, reception } = self;
         let builder = reception.builder();
-        let Reception { patience, limits, .. } = reception;
+        let Reception { patience, limits, guard, .. } = reception;
         let service = service_fn(move |mut request: Request<_>| {
+            let origin = request.headers().get(header::ORIGIN).cloned();
             let answer = limits.let_in(&mut request, &peer).map(|()| {
                 let extensions = request.extensions_mut();
                 extensions.insert(peer.clone());
@@ -227,16 +236,19 @@ impl One {
                 }
                 (connection.work(), app.clone().oneshot(request))
             });
+            let guard = guard.clone();
             async move {
                 let (answer, working): (Response<Body>, _) = match answer {
                     Ok((working, answer)) => (answer.await?, Some(working)),
                     // As little as can be is done for it.
-                    Err(refusal) => {
+                    Err(mut refusal) => {
+                        layers::let_read(&guard, origin.as_ref(), refusal.answer.headers_mut());
                         tokio::time::sleep(refusal.after).await;
                         (refusal.answer, None)
                     }
                 };
-                Ok::<_, Infallible>(answer.map(|body| Held { body, _working: working }))
+                // While it is read its connection is not idle.
+                Ok::<_, Infallible>(answer.map(|body| Held::by(body, working)))
             }
         });
         let stream = TokioIo::new(Patient::new(stream, patience.write));
@@ -253,32 +265,6 @@ async fn begins_tls(stream: &TcpStream) -> std::io::Result<bool> {
     let mut first = [0];
     let count = stream.peek(&mut first).await?;
     Ok(count == 0 || first[0] == HANDSHAKE)
-}
-
-/// The body of an answer, while which its connection is not idle.
-struct Held {
-    body: Body,
-    _working: Option<Working>,
-}
-
-impl HttpBody for Held {
-    type Data = <Body as HttpBody>::Data;
-    type Error = <Body as HttpBody>::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::digest::digest;
 use super::formats;
 use super::http::{self, Params};
+use super::observe::Lifted;
 use super::problem::Problem;
 use super::scope::{self, Scoped};
 use crate::catalog::Catalog;
@@ -54,9 +55,10 @@ fn is_zero(count: &usize) -> bool {
 pub async fn anthropic(
     Scoped(live): Scoped,
     RawQuery(query): RawQuery,
+    lifted: Lifted,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    list(&live, query.as_deref(), &headers, |catalog, tools| {
+    list(&live, &lifted, (query.as_deref(), &headers), |catalog, tools| {
         let search = json!({
             "name": "search_tools",
             "description": format!("{SEARCH}\n\n{}", digest(catalog)),
@@ -74,9 +76,10 @@ pub async fn anthropic(
 pub async fn openai(
     Scoped(live): Scoped,
     RawQuery(query): RawQuery,
+    lifted: Lifted,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    list(&live, query.as_deref(), &headers, |catalog, tools| {
+    list(&live, &lifted, (query.as_deref(), &headers), |catalog, tools| {
         let search = json!({
             "type": "tool_search",
             "execution": "client",
@@ -113,8 +116,8 @@ type Written = (Vec<String>, usize);
 
 async fn list(
     live: &Live,
-    query: Option<&str>,
-    headers: &HeaderMap,
+    lifted: &Lifted,
+    (query, headers): (Option<&str>, &HeaderMap),
     write: impl FnOnce(&Catalog, &[&Tool]) -> Written + Send + 'static,
 ) -> Result<Response, Problem> {
     let params = Params::parse(query, &["server", scope::PROFILE])?;
@@ -150,5 +153,5 @@ async fn list(
         (told, http::json(&body)).into_response()
     };
     // A large catalog takes a while to write.
-    formats::aside(true, make).await
+    formats::aside(lifted, true, make).await
 }

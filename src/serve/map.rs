@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::formats;
 use super::http::{self, Params};
+use super::observe::Lifted;
 use super::problem::Problem;
 use super::scope::{self, Scoped};
 use crate::catalog::{Catalog, ToolIdx};
@@ -78,7 +79,11 @@ pub struct MapPlace {
 }
 
 /// `GET /v1/map`
-pub async fn map(Scoped(live): Scoped, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+pub async fn map(
+    Scoped(live): Scoped,
+    lifted: Lifted,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
     Params::parse(query.as_deref(), &[scope::PROFILE])?;
     if !live.is_ready() {
         return Err(Problem::not_ready());
@@ -86,7 +91,7 @@ pub async fn map(Scoped(live): Scoped, RawQuery(query): RawQuery) -> Result<Resp
     let seen = live.picture().await;
     let reason = live.status().reason;
     // A large one takes a while to write.
-    formats::aside(true, move || match &seen {
+    formats::aside(&lifted, true, move || match &seen {
         Seen::Drawn(picture) => {
             let groups = &picture.groups;
             let (generation, catalog) = (picture.generation, &*picture.catalog);

@@ -35,7 +35,7 @@ use super::call::Calls;
 use super::digest::digest;
 use super::formats::{self, Wants};
 use super::metrics;
-use super::observe::Observer;
+use super::observe::{Lifted, Observer};
 use super::trail::Trail;
 use super::wire::Need;
 use crate::access::caller::{Caller, Proof};
@@ -174,7 +174,9 @@ impl McpHandler {
         let query = need.into_query(false, None).map_err(|problem| problem.detail)?;
         let (answer, catalog) = (self.ask(&query, context).await?, self.live.catalog());
         let budget = wants.budget();
-        let found = formats::aside(budget.is_some(), move || Found::of(answer, &catalog, budget));
+        let lifted = Lifted::of_mcp(context);
+        let found = move || Found::of(answer, &catalog, budget);
+        let found = formats::aside(&lifted, budget.is_some(), found);
         structured(&found.await.map_err(|problem| problem.detail)?, context)
     }
 
@@ -186,7 +188,7 @@ impl McpHandler {
         let began = Instant::now();
         let (trail, way) = Trail::of_mcp(context, &self.audit);
         let answer = self.look_up(query).await;
-        trail.keep_search(way, &self.live, &query.texts, answer.as_ref(), began);
+        trail.keep_search(way, &self.live, query, answer.as_ref(), began);
         if let Some(parts) = context.extensions.get::<Parts>()
             && let Some(observer) = parts.extensions.get::<Observer>()
         {

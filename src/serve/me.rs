@@ -4,11 +4,13 @@
 //! Invariant: it tells its caller of the caller alone, and the same whether there are tenants or not.
 
 use axum::Extension;
+use axum::extract::RawQuery;
 use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::http::json;
+use super::http::{Params, json};
+use super::problem::Problem;
 use crate::access::caller::{Caller, Proof, Scope};
 
 /// Who asks.
@@ -24,11 +26,15 @@ pub struct Me {
 }
 
 /// `GET /v1/me`
-pub async fn me(caller: Option<Extension<Caller>>) -> Response {
+pub async fn me(
+    caller: Option<Extension<Caller>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    Params::parse(query.as_deref(), &[])?;
     let caller = caller.map_or_else(Caller::anonymous, |caller| caller.0);
-    json(&Me {
+    Ok(json(&Me {
         name: (caller.proof != Proof::None).then(|| caller.name.to_string()),
         scopes: caller.scopes.iter().collect(),
         profile: caller.profile.map(|profile| profile.to_string()),
-    })
+    }))
 }

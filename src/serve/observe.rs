@@ -5,15 +5,18 @@
 //! is kept by caches on the way unless its route says so.
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use rmcp::service::{RequestContext, RoleServer};
 use tracing::Instrument;
 
 use super::limits::Seat;
@@ -148,7 +151,7 @@ pub struct Lifted(Arc<Lift>);
 #[derive(Default)]
 struct Lift {
     lifted: AtomicBool,
-    seat: Mutex<Option<Seat>>,
+    seat: Mutex<Option<Arc<Seat>>>,
 }
 
 impl Lifted {
@@ -158,10 +161,22 @@ impl Lifted {
         self.leave();
     }
 
+    /// That of a request over MCP.
+    pub fn of_mcp(context: &RequestContext<RoleServer>) -> Self {
+        let parts = context.extensions.get::<Parts>();
+        parts.and_then(|parts| parts.extensions.get::<Self>()).cloned().unwrap_or_default()
+    }
+
     /// Holds a seat until it is lifted, or what this returns is dropped.
     pub fn hold(&self, seat: Seat) -> impl Drop + use<> {
-        *self.seat() = Some(seat);
+        *self.seat() = Some(Arc::new(seat));
         Leaves(self.clone())
+    }
+
+    /// The seat, if there is one, for work that goes on where nobody waits for it any more: it is not
+    /// free before that has ended.
+    pub fn held(&self) -> Option<Arc<Seat>> {
+        self.seat().clone()
     }
 
     fn is_lifted(&self) -> bool {
@@ -174,8 +189,16 @@ impl Lifted {
         drop(seat);
     }
 
-    fn seat(&self) -> std::sync::MutexGuard<'_, Option<Seat>> {
+    fn seat(&self) -> std::sync::MutexGuard<'_, Option<Arc<Seat>>> {
         self.0.seat.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Lifted {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
     }
 }
 

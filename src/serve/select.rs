@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::conversation::Conversation;
 use super::formats::{self, Shaped, Wants};
 use super::http;
+use super::observe::Lifted;
 use super::problem::Problem;
 use super::scope::{self, Scoped};
 use super::trail::Trail;
@@ -135,7 +136,7 @@ pub struct Selected<'a> {
 /// `POST /v1/select`
 pub async fn select(
     Scoped(live): Scoped,
-    trail: Trail,
+    (trail, lifted): (Trail, Lifted),
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let request: SelectRequest = serde_json::from_slice(&body?)
@@ -180,10 +181,10 @@ pub async fn select(
             turn.add_nothing();
         }
         let selected = turn.selected(limit, format, &wants);
-        trail.keep_select(&live, query.texts, &answer, &selected.shaped.ids, began);
+        trail.keep_select(&live, query, &answer, &selected.shaped.ids, began);
         http::json(&selected)
     };
-    Ok(formats::aside(true, write).await.unwrap_or_else(Problem::into_response))
+    Ok(formats::aside(&lifted, true, write).await.unwrap_or_else(Problem::into_response))
 }
 
 impl SelectRequest {

@@ -24,7 +24,7 @@ use crate::access::caller::{Caller, Proof};
 use crate::activity::{Activity, Search};
 use crate::audit::{Action, Audit, Event, Way};
 use crate::live::Live;
-use crate::search::Answer;
+use crate::search::{Answer, Query};
 use crate::tool::ToolId;
 
 /// Goes with a request; cheap to clone.
@@ -118,12 +118,16 @@ impl Trail {
         }
     }
 
-    /// Counts that tools were looked for.
-    fn count_search(&self, way: Way, live: &Live, texts: &[String], answer: Option<&Answer>) {
+    /// Counts that tools were looked for; not where the answer is explained: then a person looks at how it
+    /// comes about, as on the console, and no host is spared a definition.
+    fn count_search(&self, way: Way, live: &Live, query: &Query, answer: Option<&Answer>) {
+        if query.explain {
+            return;
+        }
         let caller = self.0.caller.get();
         let profile = || caller?.profile.clone();
         live.activity().note_search(Search {
-            texts,
+            query,
             answer,
             whole_bytes: live.index().definition_bytes,
             way,
@@ -137,17 +141,17 @@ impl Trail {
         &self,
         way: Way,
         live: &Live,
-        queries: &[String],
+        query: &Query,
         answer: Result<&Answer, &E>,
         began: Instant,
     ) {
-        self.count_search(way, live, queries, answer.ok());
+        self.count_search(way, live, query, answer.ok());
         self.0.audit.keep(|| {
             let hits = answer.ok().into_iter().flat_map(|answer| &answer.hits);
             Event {
                 way,
                 profile: live.scope().map(Into::into),
-                queries: queries.to_vec(),
+                queries: query.texts.clone(),
                 tools: hits.map(|hit| hit.tool.id.clone()).collect(),
                 generation: answer.ok().map(|answer| answer.generation),
                 took: Some(began.elapsed()),
@@ -160,15 +164,15 @@ impl Trail {
     pub fn keep_select(
         &self,
         live: &Live,
-        queries: Vec<String>,
+        query: Query,
         answer: &Answer,
         tools: &[&str],
         began: Instant,
     ) {
-        self.count_search(self.0.way.unwrap_or(Way::Own), live, &queries, Some(answer));
+        self.count_search(self.0.way.unwrap_or(Way::Own), live, &query, Some(answer));
         self.0.audit.keep(|| Event {
             profile: live.scope().map(Into::into),
-            queries,
+            queries: query.texts,
             tools: tools.iter().map(|id| ToolId::from(*id)).collect(),
             generation: Some(answer.generation),
             took: Some(began.elapsed()),

@@ -1,10 +1,12 @@
 //! Definitions that were served before the ones that are: what a change is compared with.
 //!
-//! Invariant: of each tool the newest [`MOST_EACH`], of all together no more than [`MOST_BYTES`]:
-//! those go first that have not been served for the longest time. Nothing is decided by them, so
-//! they are kept in a file of their own and a damaged one costs nothing else.
+//! Invariant: of each tool the newest [`MOST_EACH`], of all together no more than [`MOST_BYTES`]: those go
+//! first that have not been served for the longest time, of the server that has the most, so that one that
+//! changes all the time takes nothing from the others. Nothing is decided by them, so they are kept in a
+//! file of their own and a damaged one costs nothing else.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,8 +18,10 @@ use crate::tool::{ContentHash, ToolId};
 
 /// Definitions that are kept of one tool.
 pub const MOST_EACH: usize = 5;
-/// What all texts together may take.
+/// What all together may take.
 pub const MOST_BYTES: usize = 16 << 20;
+/// What one takes beside its texts.
+const BESIDE: usize = 256;
 
 const KIND: Kind = Kind { magic: *b"TSEARLY\0", version: 1 };
 
@@ -59,43 +63,64 @@ impl Earliers {
 
     /// Keeps what was served of a tool until now.
     pub fn keep(&mut self, tool: &ToolId, earlier: Earlier) {
-        self.bytes += earlier.definition.len();
+        self.bytes += cost(tool, &earlier);
         let kept = Arc::make_mut(self.tools.entry(tool.clone()).or_default());
         kept.push(earlier);
         if kept.len() > MOST_EACH {
-            self.bytes -= kept.remove(0).definition.len();
+            self.bytes -= cost(tool, &kept.remove(0));
         }
         if self.bytes > MOST_BYTES {
             self.forget();
         }
     }
 
-    /// Forgets the oldest: a tenth at a time, so that this is not done for each that is kept.
+    /// Forgets the oldest of whoever has the most: a tenth at a time, so that this is not done for each
+    /// that is kept.
     fn forget(&mut self) {
-        let mut all: Vec<(u64, usize)> = (self.tools.values().flat_map(|kept| kept.iter()))
-            .map(|earlier| (earlier.until_ms, earlier.definition.len()))
-            .collect();
-        all.sort_unstable();
-        let (mut left, mut last) = (self.bytes, 0);
-        for (until_ms, bytes) in all {
-            if left <= MOST_BYTES - MOST_BYTES / 10 {
-                break;
-            }
-            left -= bytes;
-            last = until_ms;
+        let mut servers: BTreeMap<&str, Vec<(u64, &ToolId, usize)>> = BTreeMap::new();
+        for (tool, kept) in &self.tools {
+            let of = kept.iter().map(|it| (it.until_ms, tool, cost(tool, it)));
+            servers.entry(server_of(tool)).or_default().extend(of);
         }
-        self.tools.retain(|_, kept| {
-            if kept.first().is_some_and(|oldest| oldest.until_ms <= last) {
-                Arc::make_mut(kept).retain(|earlier| earlier.until_ms > last);
+        let mut most = BinaryHeap::new();
+        for (server, all) in &mut servers {
+            // The oldest last. Of one tool they are in order, so its first ones are those that go.
+            all.sort_by_key(|(until_ms, ..)| Reverse(*until_ms));
+            most.push((all.iter().map(|(.., bytes)| bytes).sum::<usize>(), *server));
+        }
+        let mut gone: BTreeMap<ToolId, usize> = BTreeMap::new();
+        while self.bytes > MOST_BYTES - MOST_BYTES / 10
+            && let Some((has, server)) = most.pop()
+            && let Some((_, tool, bytes)) = servers.get_mut(server).and_then(Vec::pop)
+        {
+            *gone.entry(tool.clone()).or_default() += 1;
+            self.bytes -= bytes;
+            most.push((has - bytes, server));
+        }
+        for (tool, count) in gone {
+            if let Some(kept) = self.tools.get_mut(&tool) {
+                Arc::make_mut(kept).drain(..count);
             }
-            !kept.is_empty()
-        });
-        self.bytes = self.count();
+        }
+        self.tools.retain(|_, kept| !kept.is_empty());
     }
 
     fn count(&self) -> usize {
-        self.tools.values().flat_map(|kept| kept.iter()).map(|it| it.definition.len()).sum()
+        let of_one = |(tool, kept): (&ToolId, &Arc<Vec<Earlier>>)| -> usize {
+            kept.iter().map(|it| cost(tool, it)).sum()
+        };
+        self.tools.iter().map(of_one).sum()
     }
+}
+
+fn cost(tool: &ToolId, earlier: &Earlier) -> usize {
+    earlier.definition.len() + tool.as_str().len() + BESIDE
+}
+
+/// Whose share of the room a tool's are: its server's, or that of all whose ids begin alike up to a `/`.
+/// No server can be taken for one of another beginning, whatever it calls its tools.
+fn server_of(tool: &ToolId) -> &str {
+    tool.as_str().split('/').next().unwrap_or_default()
 }
 
 /// Where they are kept, beside the book at `path`.
@@ -175,5 +200,26 @@ mod tests {
         assert_eq!(earliers.of(&ToolId::from("mail/t149")).len(), 1);
         assert_eq!(earliers.bytes, earliers.tools.len() * text.len());
         assert!(earliers.tools.len() >= 90);
+    }
+
+    #[test]
+    fn a_server_that_changes_all_the_time_takes_nothing_from_the_others() {
+        let mut earliers = Earliers::default();
+        let text = "x".repeat(MOST_BYTES / 100);
+        for at in 0..20 {
+            earliers.keep(&ToolId::from(format!("quiet/t{at}")), earlier(at, &text));
+        }
+        for at in 0..1_000 {
+            // All at once, as a crawl finds them.
+            let until_ms = 1_000 + at / 50;
+            earliers.keep(&ToolId::from(format!("loud/t{at}")), earlier(until_ms, &text));
+            assert!(earliers.bytes <= MOST_BYTES, "{at}");
+        }
+        let of =
+            |server: &str| earliers.tools.keys().filter(|tool| server_of(tool) == server).count();
+        assert_eq!(of("quiet"), 20);
+        assert!(of("loud") >= 65, "{}", of("loud"));
+        assert!(!earliers.of(&ToolId::from("loud/t999")).is_empty(), "the newest stay");
+        assert_eq!(earliers.bytes, earliers.count());
     }
 }

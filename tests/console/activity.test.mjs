@@ -2,11 +2,12 @@
 // as is kept.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { checkAccess, closeBrowser, openPage, startServer, until } from "./support.mjs";
+import { catalogOf, checkAccess, checkWidth, closeBrowser, openPage, startServer, until } from "./support.mjs";
 
 after(closeBrowser);
 
 const NOTHING = "xylqz vwkjh";
+const FILES = { "tools.jsonl": catalogOf("mail", { name: "send", description: "Send a mail" }) };
 
 /** The page, logged in as whoever runs this toolscout. */
 async function openActivity(t, server, options) {
@@ -42,6 +43,8 @@ test("without a search it says how to send one, and then shows it by itself", as
   await search(server, "read a file");
   await recent.getByRole("option").filter({ hasText: "read a file" }).waitFor();
   assert.equal(await recent.getByRole("option").count(), 3);
+  await search(server, "read a file");
+  await recent.getByRole("option").filter({ hasText: /(hybrid|lexical), from cache/ }).waitFor();
   await checkAccess(page);
 
   await missed.getByRole("link", { name: NOTHING }).click();
@@ -95,8 +98,7 @@ test("the range, the tables and the filters are reached with the keyboard", asyn
 
 test("where texts are not kept it says so and how to change that", async (t) => {
   const config = "[servers.files]\ncatalog = 'tools.jsonl'\n[audit]\nqueries = 'none'\n";
-  const tool = { server: "mail", name: "send", description: "Send a mail", inputSchema: { type: "object" } };
-  const server = await startServer(t, { config, files: { "tools.jsonl": JSON.stringify(tool) } });
+  const server = await startServer(t, { config, files: FILES });
   await search(server, "secret plans");
   const page = await openActivity(t, server);
   const recent = page.getByRole("region", { name: "Recent queries" });
@@ -110,8 +112,7 @@ test("where texts are not kept it says so and how to change that", async (t) => 
 
 test("who may not see it is told what it takes", async (t) => {
   const config = "[servers.files]\ncatalog = 'tools.jsonl'\n[auth]\nkeys = true\n";
-  const tool = { server: "mail", name: "send", description: "Send a mail", inputSchema: { type: "object" } };
-  const server = await startServer(t, { config, files: { "tools.jsonl": JSON.stringify(tool) } });
+  const server = await startServer(t, { config, files: FILES });
   const made = await fetch(`${server.url}/v1/admin/keys`, {
     method: "POST",
     headers: { authorization: `Bearer ${await server.operator()}`, "content-type": "application/json" },
@@ -138,8 +139,7 @@ test("it fits a phone, and a server that is gone is told without losing what was
   for (let number = 0; number < 30; number++) await search(server, `send mail number ${number} about a rather long matter that wraps`);
   const page = await openActivity(t, server, { viewport: { width: 390, height: 800 }, expected: [/ERR_CONNECTION/] });
   await page.getByRole("region", { name: "Recent queries" }).getByRole("option").first().waitFor();
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
-  assert.ok(wide <= 390, `${wide} px wide`);
+  await checkWidth(page);
   await checkAccess(page);
 
   await server.stop();

@@ -1,13 +1,11 @@
 // Who one is: by a key, by an authorization server, by the address that `toolscout console` prints.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { createInterface } from "node:readline";
 import { after, test } from "node:test";
-import { checkAccess, closeBrowser, command, openPage, ROOT, startServer, until } from "./support.mjs";
+import { catalogOf, checkAccess, closeBrowser, command, openPage, startIssuer, startServer, until } from "./support.mjs";
 
 after(closeBrowser);
 
-const CATALOG = `{"server":"mail","name":"send_mail","description":"Send an e-mail","inputSchema":{"type":"object"}}\n`;
+const CATALOG = catalogOf("mail", { name: "send_mail", description: "Send an e-mail" });
 const FILES = { "catalog.jsonl": CATALOG };
 const SERVERS = "[servers.files]\ncatalog = 'catalog.jsonl'\n";
 const KEYS = `[auth]\nkeys = true\n${SERVERS}`;
@@ -60,6 +58,13 @@ test("the address of “toolscout console” logs an operator in, and leaves no 
   const { local, cookie, url } = await kept(page);
   assert.ok(!`${local} ${cookie} ${url} ${sent}`.includes(token));
   assert.equal(url, `${server.url}/`);
+
+  // An address that anybody could have made does not make somebody else of whoever is logged in.
+  let asked = 0;
+  page.once("dialog", (dialog) => dialog.dismiss(++asked));
+  await page.goto(`${server.url}/#key=tsk_another`);
+  await until(async () => asked === 1 && !page.url().includes("tsk_another"), "it was asked about");
+  assert.ok((await kept(page)).session.includes(token));
 
   // What a profile shows can be looked at, and stays chosen.
   await page.getByText("1 tool ·").waitFor();
@@ -124,22 +129,6 @@ test("where nobody is asked, one logs in to administer alone", async (t) => {
   await page.getByRole("button", { name: "Not now" }).click();
   await page.getByRole("heading", { name: "Log in" }).waitFor({ state: "detached" });
 });
-
-/** An authorization server (oidc-provider) that ends with the test. */
-async function startIssuer(t) {
-  const child = spawn("node", ["tests/peers/oauth.mjs"], { cwd: ROOT, stdio: ["ignore", "pipe", "inherit"] });
-  const ended = new Promise((done) => child.on("exit", done));
-  t.after(async () => {
-    child.kill("SIGKILL");
-    await ended;
-  });
-  const { as, mcp } = JSON.parse(await new Promise((found) => createInterface({ input: child.stdout }).once("line", found)));
-  const control = async (change) => {
-    const asked = change ? { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(change) } : {};
-    return (await fetch(`${mcp}/control`, asked)).json();
-  };
-  return { as, control };
-}
 
 const trusting = (issuer) => `[auth]
 resource = 'https://tools.test/mcp'

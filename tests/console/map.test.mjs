@@ -1,7 +1,7 @@
 // The catalog as a picture.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { checkAccess, closeBrowser, openPage, startServer, until } from "./support.mjs";
+import { catalogOf, checkAccess, checkWidth, closeBrowser, openPage, startServer, until } from "./support.mjs";
 
 after(closeBrowser);
 
@@ -127,14 +127,61 @@ test("the map is moved by keys and by the pointer", async (t) => {
 
 test("near-duplicates are listed, the largest first, and shown where they lie", async (t) => {
   const about = "Print a letter on the office printer, fold it, put it into an envelope with a stamp and hand it to the post at five";
-  const line = (server, name, description) => JSON.stringify({ server, name, description, inputSchema: { type: "object" } });
   const others = ["Find a customer", "Delete a file", "List the branches", "Merge a branch", "Count the clouds", "Play a song"];
-  const lines = [...["fax", "post", "mail"].map((server) => line(server, "print_letter", about)), ...others.map((text, at) => line("misc", `tool_${at}`, text))];
-  const server = await startServer(t, { config: `[servers.all]\ncatalog = "catalog.jsonl"\n`, files: { "catalog.jsonl": lines.join("\n") } });
+  const letters = ["fax", "post", "mail"].map((server) => catalogOf(server, { name: "print_letter", description: about }));
+  const misc = catalogOf("misc", ...others.map((description, at) => ({ name: `tool_${at}`, description })));
+  const server = await startServer(t, { config: `[servers.all]\ncatalog = "catalog.jsonl"\n`, files: { "catalog.jsonl": letters.join("") + misc } });
   const page = await openPage(t, server, "/map", { expected: READS });
   const group = page.getByRole("button", { name: /3×\s*print_letter\s*3 servers/ });
   await group.click();
   assert.deepEqual(await page.locator(".map-members li").allTextContents(), ["fax/print_letter", "mail/print_letter", "post/print_letter"]);
+  await checkAccess(page);
+});
+
+test("thirty thousand tools are a map like any other: drawn once a frame, read by pointer and by keys", async (t) => {
+  const server = await startServer(t, { config: `[servers.one]\ncatalog = "catalog.jsonl"\n`, files: { "catalog.jsonl": catalogOf("one", { name: "tool" }) } });
+  const page = await openPage(t, { url: "" }, "about:blank", { expected: READS });
+  const [count, around] = [30_000, 10_000];
+  const each = (of) => Array.from({ length: count }, (_, at) => Math.round(of(at)));
+  // A sunflower: every point has as much room as every other, and the first is in the middle.
+  const reach = (at) => around * Math.sqrt(at / count);
+  const map = {
+    ...{ state: "ready", generation: 1, method: "sunflower", tools: count, groups: [] },
+    servers: Array.from({ length: 3_000 }, (_, at) => `server_${at}`),
+    server: each((at) => at % 3_000),
+    name: each((at) => at).map((at) => `tool_${at}`),
+    x: each((at) => reach(at) * Math.cos(2.39996 * at)),
+    y: each((at) => reach(at) * Math.sin(2.39996 * at)),
+  };
+  await page.route(/\/v1\/map$/, (route) => route.fulfill({ json: map }));
+  await page.route(/\/v1\/tools\//, (route) => route.fulfill({ json: { id: "server_0/tool_0", server: "server_0", name: "tool_0", definition: { description: "In the middle" } } }));
+  await page.goto(`${server.url}/map`);
+  const canvas = page.getByRole("application", { name: "Map of 30000 tools of 3000 servers" });
+  await untilDrawn(page, ({ inked }) => inked > count, "the picture is drawn");
+  await page.getByText("30,000 of 30,000 tools").waitFor();
+
+  // However often a pointer moves while one is drawn, the next is drawn once.
+  const paints = () => canvas.evaluate((element) => Number(element.dataset.paints));
+  const before = await paints();
+  await canvas.evaluate((element) => {
+    const { left, top, width, height } = element.getBoundingClientRect();
+    for (let at = 0; at <= 500; at++) {
+      const [clientX, clientY] = [left + (width * at) / 1000, top + (height * at) / 1000];
+      element.dispatchEvent(new PointerEvent("pointermove", { clientX, clientY, pointerType: "mouse", bubbles: true }));
+    }
+    return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  });
+  await page.locator(".map-tip").getByText("tool_0", { exact: true }).waitFor();
+  assert.ok((await paints()) - before <= 2, `${(await paints()) - before} pictures`);
+
+  await canvas.focus();
+  for (const key of ["+", "+", "+", "+", "ArrowLeft", "ArrowRight", "Enter"]) await page.keyboard.press(key);
+  await page.getByRole("region", { name: "server_0/tool_0" }).getByText("In the middle", { exact: true }).waitFor();
+  await page.getByRole("searchbox", { name: "Find a server" }).fill("server_2999");
+  await page.getByRole("button", { name: "server_2999 10 tools" }).click();
+  await page.keyboard.press("Escape");
+  const all = await drawn(page);
+  assert.ok(all.inked > 0 && all.inked < count, "ten are left of it");
   await checkAccess(page);
 });
 
@@ -153,7 +200,7 @@ test("a phone shows the map above its lists, and nothing scrolls sideways", asyn
   await untilDrawn(page, ({ inked }) => inked > 500, "the picture is drawn");
   const [canvas, hits] = [await page.locator("canvas").boundingBox(), await page.locator("[aria-labelledby=map-hits]").boundingBox()];
   assert.ok(hits.y > canvas.y + canvas.height);
-  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > window.innerWidth), false);
+  await checkWidth(page);
   await page.touchscreen.tap(canvas.x + canvas.width / 2, canvas.y + canvas.height / 2);
   await checkAccess(page);
 });

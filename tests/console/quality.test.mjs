@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { checkAccess, closeBrowser, openPage, startServer, until } from "./support.mjs";
+import { checkAccess, checkWidth, closeBrowser, openPage, queriesOf, startServer, until } from "./support.mjs";
 
 after(closeBrowser);
 
@@ -13,7 +13,6 @@ const QUERIES = [
   { id: "c", query: "water the plants on the balcony", relevant: ["mail/searchMessages"], category: "odd" },
   { id: "d", query: "something without a label" },
 ];
-const lines = (queries) => queries.map((query) => JSON.stringify(query)).join("\n");
 const file = (name, text) => ({ name, mimeType: "application/x-ndjson", buffer: Buffer.from(text) });
 const upload = (page, name, text) => page.getByLabel("Query file").setInputFiles(file(name, text));
 const evaluate = (page) => page.getByRole("button", { name: "Evaluate" });
@@ -26,20 +25,17 @@ async function openQuality(t, server, options = {}) {
   return page;
 }
 
-async function whenAllCrawled(server) {
-  await until(async () => (await (await fetch(`${server.url}/v1/status`)).json()).servers.ready === 14, "the demo is crawled");
-}
-
 test("a query file is evaluated, and a failed query leads to its explanation", async (t) => {
   const server = await startServer(t);
-  await whenAllCrawled(server);
   const page = await openQuality(t, server);
   // Nothing was evaluated yet: the page says what a query file is.
   await page.getByText('"relevant": ["payments/refund_payment"]').waitFor();
   assert.ok(await evaluate(page).isDisabled());
+  await page.getByText("There is nothing to evaluate yet: choose a query file").waitFor();
   await checkAccess(page);
 
-  await upload(page, "mine.jsonl", lines(QUERIES));
+  await upload(page, "mine.jsonl", queriesOf(...QUERIES));
+  await page.getByText("There is nothing to evaluate yet").waitFor({ state: "detached" });
   await evaluate(page).click();
 
   const result = page.getByRole("region", { name: "Result of mine.jsonl" });
@@ -59,7 +55,6 @@ test("a query file is evaluated, and a failed query leads to its explanation", a
 
 test("by the keyboard alone: the demo's queries, the list of what failed, the explanation", async (t) => {
   const server = await startServer(t);
-  await whenAllCrawled(server);
   const page = await openQuality(t, server);
   await page.getByLabel("Or one that is kept here").focus();
   await page.keyboard.press("ArrowDown");
@@ -84,9 +79,8 @@ test("by the keyboard alone: the demo's queries, the list of what failed, the ex
 
 test("the history is there after a restart, compares two, and forgets one", async (t) => {
   const first = await startServer(t);
-  await whenAllCrawled(first);
   let page = await openQuality(t, first);
-  await upload(page, "mine.jsonl", lines(QUERIES));
+  await upload(page, "mine.jsonl", queriesOf(...QUERIES));
   await evaluate(page).click();
   await page.getByRole("region", { name: "Result of mine.jsonl" }).waitFor();
   await page.context().close();
@@ -96,7 +90,7 @@ test("the history is there after a restart, compares two, and forgets one", asyn
   page = await openQuality(t, server);
   const history = page.getByRole("region", { name: "History" });
   await history.getByRole("link", { name: "mine.jsonl" }).waitFor();
-  await upload(page, "mine.jsonl", lines(QUERIES));
+  await upload(page, "mine.jsonl", queriesOf(...QUERIES));
   await page.getByLabel("Ranked by").selectOption("lexical");
   await evaluate(page).click();
   await history.getByRole("link", { name: "mine.jsonl" }).nth(1).waitFor();
@@ -118,10 +112,9 @@ test("the history is there after a restart, compares two, and forgets one", asyn
 test("a bad file is refused with its line, and a file of the data folder is offered", async (t) => {
   const server = await startServer(t);
   await mkdir(join(server.data, "evals/queries"), { recursive: true });
-  await writeFile(join(server.data, "evals/queries/team.jsonl"), lines(QUERIES));
-  await whenAllCrawled(server);
+  await writeFile(join(server.data, "evals/queries/team.jsonl"), queriesOf(...QUERIES));
   const page = await openQuality(t, server, { expected: [/400 \(Bad Request\)/] });
-  await upload(page, "bad.jsonl", `${lines(QUERIES)}\n{"id": "e"}`);
+  await upload(page, "bad.jsonl", `${queriesOf(...QUERIES)}\n{"id": "e"}`);
   await evaluate(page).click();
   const alert = page.getByRole("alert");
   await alert.getByText("bad.jsonl, line 5: missing field `query`").waitFor();
@@ -136,10 +129,9 @@ test("a bad file is refused with its line, and a file of the data folder is offe
 
 test("one that takes its time shows how far it is, and is cancelled", async (t) => {
   const server = await startServer(t);
-  await whenAllCrawled(server);
   const page = await openQuality(t, server);
   const many = Array.from({ length: 20_000 }, (_, at) => ({ id: String(at), query: `refund payment number ${at} and then write a mail about it`, relevant: ["payments/refund_payment"] }));
-  await upload(page, "many.jsonl", lines(many));
+  await upload(page, "many.jsonl", queriesOf(...many));
   await evaluate(page).click();
   const bar = page.getByRole("progressbar", { name: "Queries of many.jsonl that were asked" });
   await until(async () => (await bar.getAttribute("value")) > 0, "some are asked");
@@ -153,7 +145,7 @@ test("whoever is not an operator is told what is needed", async (t) => {
   const server = await startServer(t);
   const page = await openPage(t, server, "/quality", { expected: [/401 \(Unauthorized\)/] });
   await page.getByRole("heading", { name: "Quality is for operators" }).waitFor();
-  await page.getByText("toolscout key create NAME --scope admin").waitFor();
+  await page.getByText("toolscout key create ops --scope search --scope call --scope admin").waitFor();
   await checkAccess(page);
   await page.getByRole("main").getByRole("button", { name: "Log in" }).click();
   await page.getByRole("heading", { name: "Log in" }).waitFor();
@@ -161,13 +153,11 @@ test("whoever is not an operator is told what is needed", async (t) => {
 
 test("nothing scrolls sideways on a phone", async (t) => {
   const server = await startServer(t);
-  await whenAllCrawled(server);
   const page = await openQuality(t, server, { viewport: { width: 390, height: 844 } });
-  const fits = () => page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth);
-  assert.ok(await fits());
-  await upload(page, "mine.jsonl", lines(QUERIES));
+  await checkWidth(page);
+  await upload(page, "mine.jsonl", queriesOf(...QUERIES));
   await evaluate(page).click();
   await page.getByRole("region", { name: "Result of mine.jsonl" }).getByText("Failed queries").waitFor();
   await page.getByRole("region", { name: "History" }).waitFor();
-  assert.ok(await fits());
+  await checkWidth(page);
 });

@@ -1,16 +1,18 @@
 // The search page: what was found and why, what was not and why not.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { checkAccess, closeBrowser, openPage, startServer, until } from "./support.mjs";
+import { catalogOf, checkAccess, checkWidth, closeBrowser, openPage, startServer, until } from "./support.mjs";
 
 after(closeBrowser);
 
 const DIARY = {
   config: "[servers.diary]\ncatalog = 'catalog.jsonl'\n[servers.house]\ncatalog = 'house.jsonl'\n[profiles.quiet]\nservers = ['house']\n",
   files: {
-    "catalog.jsonl": lines("diary", [
+    "catalog.jsonl": catalogOf(
+      "diary",
       {
         name: "createEvent",
         title: "Create an EVENT",
@@ -19,23 +21,28 @@ const DIARY = {
       },
       { name: "delete_event", description: "Throw an entry away", annotations: { destructiveHint: true } },
       { name: "搜索网页", description: "搜索 the diary" },
-    ]),
-    "house.jsonl": lines("house", [
+    ),
+    "house.jsonl": catalogOf(
+      "house",
       { name: "ring_bell", description: "Ring the bell at the door", annotations: { readOnlyHint: true } },
       { name: "open_door", description: "Open the door of the house" },
-    ]),
+    ),
   },
 };
-
-function lines(server, tools) {
-  return tools.map((tool) => JSON.stringify({ server, ...tool })).join("\n");
-}
 
 const field = (page) => page.getByRole("searchbox", { name: "What should the tool do?" });
 const ids = (page) => page.locator("[data-tool-id]").evaluateAll((hits) => hits.map((hit) => hit.dataset.toolId));
 const hit = (page, id) => page.locator(`[data-tool-id="${id}"]`);
 const asked = (page) => new URL(page.url()).searchParams;
 const focused = (page) => page.evaluate(() => document.activeElement?.closest("[data-tool-id]")?.dataset.toolId ?? document.activeElement?.getAttribute("role"));
+
+/** What a shell gives to curl of a text that was copied. */
+function asShellReads(text, key = "") {
+  const script = `curl() { printf '%s\\n\\0' "$@"; }\n${text}`;
+  const args = execFileSync("sh", ["-c", script], { encoding: "utf8", env: { TOOLSCOUT_KEY: key } }).split("\n\0").slice(0, -1);
+  const given = (option) => args.flatMap((arg, at) => (args[at - 1] === option ? [arg] : []));
+  return { url: args.at(-1), headers: given("-H").map((header) => header.split(/: (.*)/s).slice(0, 2)), body: given("-d")[0] };
+}
 
 /** Waits until the answer shown is to what was asked last. */
 async function settled(page) {
@@ -220,6 +227,30 @@ test("two ways of asking side by side: what moved, and what only one finds", asy
   await until(async () => JSON.stringify(await found("Second")) === JSON.stringify(second), "the same comparison");
 });
 
+test("Back is not undone by the second query", async (t) => {
+  const page = await openPage(t, await startServer(t, DIARY), "/?q=door&compare=q%3Dbell");
+  const second = page.getByRole("textbox", { name: "The second query" });
+  await page.locator("summary", { hasText: "Filters" }).click();
+  await page.getByLabel("Ranked by").first().selectOption("words only");
+  await until(() => asked(page).get("arm") === "lexical", "a step of Back");
+  await second.fill("event");
+  await until(() => asked(page).get("compare") === "q=event", "the address follows");
+  await page.goBack();
+  await until(async () => (await second.inputValue()) === "bell", "the second query of before");
+  // Longer than somebody who types is waited for.
+  await checkAccess(page);
+  assert.deepEqual([asked(page).get("compare"), asked(page).get("arm")], ["q=bell", null]);
+  assert.equal(await second.inputValue(), "bell");
+});
+
+test("how long ago a server was listed goes on counting", async (t) => {
+  const page = await openPage(t, await startServer(t, DIARY), "/?q=bell");
+  const listed = hit(page, "house/ring_bell").getByText(/listed \d+ s ago/);
+  const age = async () => Number((await listed.innerText()).match(/\d+/)[0]);
+  const before = await age();
+  await until(async () => (await age()) > before + 1, "it is longer ago");
+});
+
 test("a search and a tool are copied for other programs, and never a secret", async (t) => {
   const server = await startServer(t);
   const page = await openPage(t, server, "/?q=create+an+event&limit=3&server=calendar", { permissions: ["clipboard-read", "clipboard-write"] });
@@ -235,13 +266,10 @@ test("a search and a tool are copied for other programs, and never a secret", as
   };
   const search = page.getByRole("group", { name: "Copy as" });
   assert.equal(await copy(search, "curl"), `curl -H "authorization: Bearer $TOOLSCOUT_KEY" '${server.url}/v1/search?q=create+an+event&limit=3&server=calendar'`);
-  const call = JSON.parse(await copy(search, "MCP call"));
-  assert.deepEqual(call.params, { name: "search_tools", arguments: { query: "create an event", servers: ["calendar"], limit: 3 } });
-  const answered = await fetch(`${server.url}/mcp`, {
-    method: "POST",
-    headers: { "content-type": "application/json", accept: "application/json, text/event-stream" },
-    body: JSON.stringify(call),
-  });
+  const call = asShellReads(await copy(search, "MCP call"), token);
+  assert.equal(call.url, `${server.url}/mcp`);
+  assert.deepEqual(JSON.parse(call.body).params, { name: "search_tools", arguments: { query: "create an event", servers: ["calendar"], limit: 3 } });
+  const answered = await fetch(call.url, { method: "POST", ...call });
   assert.equal((await answered.json()).result.structuredContent.tools[0].id, "calendar/create_event");
   const anthropic = JSON.parse(await copy(search, "Anthropic tools"));
   assert.equal(anthropic.length, 3);
@@ -254,8 +282,20 @@ test("a search and a tool are copied for other programs, and never a secret", as
   const tool = found.getByRole("group", { name: "Copy" });
   assert.equal(await copy(tool, "id"), "calendar/create_event");
   assert.equal(JSON.parse(await copy(tool, "definition")).name, "create_event");
-  assert.equal(JSON.parse(await copy(tool, "MCP call of the tool")).params.arguments.id, "calendar/create_event");
+  assert.equal(JSON.parse(asShellReads(await copy(tool, "MCP call of the tool"), token).body).params.arguments.id, "calendar/create_event");
   assert.deepEqual(JSON.parse(await copy(tool, "OpenAI tool")), JSON.parse(await copy(search, "OpenAI tools"))[0]);
+});
+
+test("a copied MCP call goes to the profile that is asked, and it is said what it leaves out", async (t) => {
+  const page = await openPage(t, await startServer(t, DIARY), "/?q=ring+Ann's+bell&arm=lexical&profile=quiet", { permissions: ["clipboard-read", "clipboard-write"] });
+  await hit(page, "house/ring_bell").waitFor();
+  await page.getByRole("group", { name: "Copy as" }).getByRole("button", { name: "MCP call", exact: true }).click();
+  await page.getByText("Copied: MCP call, without “Ranked by”: MCP ranks by words and meaning").waitFor();
+  const call = asShellReads(await page.evaluate(() => navigator.clipboard.readText()));
+  assert.equal(new URL(call.url).pathname, "/p/quiet/mcp");
+  assert.deepEqual(JSON.parse(call.body).params.arguments, { query: "ring Ann's bell" });
+  const answer = await (await fetch(call.url, { method: "POST", ...call })).json();
+  assert.equal(answer.result.structuredContent.tools[0].id, "house/ring_bell");
 });
 
 test("filters narrow, are counted, and are taken away again", async (t) => {
@@ -308,7 +348,7 @@ test("what stands beside a tool: its twin, a server that is stale; and why an an
   const states = async (server) => (await (await fetch(`${server.url}/v1/servers`)).json()).servers.map(({ state }) => state).join();
   const server = await startServer(t, {
     config: "[embed]\nenabled = false\n" + ["acme", "beta"].map((name) => `[servers.${name}]\ncatalog = '${name}.jsonl'\nrefresh = '1s'\n`).join(""),
-    files: { "acme.jsonl": lines("acme", [twin]), "beta.jsonl": lines("beta", [twin]) },
+    files: { "acme.jsonl": catalogOf("acme", twin), "beta.jsonl": catalogOf("beta", twin) },
   });
   await until(async () => (await states(server)) === "ready,ready", "both are there");
   const page = await openPage(t, server, "/?q=merge+a+pull+request");
@@ -323,6 +363,9 @@ test("what stands beside a tool: its twin, a server that is stale; and why an an
   await field(page).fill("merge pull");
   await hit(page, "acme/merge_pull").getByText(/stale: listed \d+ s ago/).waitFor();
   await checkAccess(page);
+  // By the same name in the catalog.
+  await page.goto(`${server.url}/catalog?sort=twins`);
+  await page.getByText("same tool on 1 server", { exact: true }).first().waitFor();
 });
 
 test("a server without tools says what to do", async (t) => {
@@ -335,12 +378,11 @@ test("a phone shows all of it without scrolling sideways", async (t) => {
   const page = await openPage(t, await startServer(t), "/?q=create+an+event&why=files/search_files", { viewport: { width: 390, height: 844 } });
   await page.locator("[data-verdict]").waitFor();
   await hit(page, "calendar/create_event").getByRole("button", { name: "create_event" }).click();
-  const fits = async () => assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "it scrolls sideways");
-  await fits();
+  await checkWidth(page);
   await page.locator("summary", { hasText: "Filters" }).click();
-  await fits();
+  await checkWidth(page);
   await page.getByRole("button", { name: "Compare" }).click();
   await page.getByRole("region", { name: "Second", exact: true }).locator("[data-tool-id]").first().waitFor();
-  await fits();
+  await checkWidth(page);
   await checkAccess(page);
 });

@@ -1,16 +1,13 @@
 // The page of the servers, over real ones.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { after, test } from "node:test";
-import { checkAccess, closeBrowser, openPage, ROOT, startServer, until } from "./support.mjs";
+import { catalogOf, checkAccess, checkWidth, closeBrowser, openPage, startIssuer, startServer, until } from "./support.mjs";
 
 after(closeBrowser);
 
-const tool = (name, description, server = "shop") =>
-  `${JSON.stringify({ server, name, description, inputSchema: { type: "object", properties: { what: { type: "string" } } } })}\n`;
+const tool = (name, description, server = "shop") => catalogOf(server, { name, description });
 const SHOP = `[servers.files]\ncatalog = 'shop.jsonl'\nrefresh = '1s'\n`;
 const row = (page, id) => page.locator(`[data-server="${id}"]`);
 
@@ -68,7 +65,7 @@ test("an operator pauses, resumes and crawls", async (t) => {
 });
 
 test("a login at a server is begun here, and its tools are there when it has ended", async (t) => {
-  const upstream = await startGuarded(t);
+  const { mcp: upstream } = await startIssuer(t);
   const config = `[servers.guarded]\nurl = '${upstream}/mcp'\nrefresh = '1h'\n`;
   const server = await startServer(t, { config: `${config}${SHOP}`, files: { "shop.jsonl": tool("buy", "Buy a book") } });
   const page = await openPage(t, server, "/servers?server=guarded");
@@ -103,6 +100,7 @@ test("a server that can't be reached says why and what to do", async (t) => {
   const alert = page.getByRole("alert");
   await alert.getByText("check that it runs and that its `url` is right").waitFor();
   await page.getByText("toolscout doctor").waitFor();
+  await page.getByText(/^none has succeeded yet; it is tried again (in \d+ (s|min)|now)$/).waitFor();
   await until(() => new URL(page.url()).search === "?server=gone", "the address has it");
   await checkAccess(page);
 });
@@ -138,7 +136,15 @@ test("a server is added, by keys alone", async (t) => {
   await checkAccess(page);
   await page.getByLabel("Id").fill("nobody");
   await page.keyboard.press("Enter");
+  const chosen = page.getByRole("region", { name: "The chosen server" });
+  await chosen.getByRole("status").getByText("nobody is added.").waitFor();
+  await chosen.and(page.locator(":focus")).waitFor();
+  await chosen.getByRole("alert").waitFor();
   await row(page, "nobody").getByText("failed").waitFor();
+  await until(() => new URL(page.url()).searchParams.get("server") === "nobody", "the address has it");
+  await checkAccess(page);
+  await row(page, "shop").click();
+  await page.getByText("nobody is added.").waitFor({ state: "detached" });
 });
 
 test("lists are walked by keys, filtered, and say when nothing is left", async (t) => {
@@ -170,21 +176,11 @@ test("on a phone it is the list, then the server", async (t) => {
   const page = await openPage(t, server, "/servers", { viewport: { width: 390, height: 800 } });
   await page.locator("[data-server]").first().click();
   await page.getByRole("listbox").waitFor({ state: "hidden" });
-  const scrolls = () => page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
-  assert.equal(await scrolls(), false);
+  await checkWidth(page);
   await page.getByRole("button", { name: "Back to the list" }).click();
   await page.getByRole("listbox").waitFor();
-  assert.equal(await scrolls(), false);
+  await checkWidth(page);
 });
-
-/** An MCP server that wants a login, with its authorization server, where somebody is logged in already. */
-async function startGuarded(t) {
-  const child = spawn("node", ["oauth.mjs"], { cwd: join(ROOT, "tests/peers"), stdio: ["ignore", "pipe", "ignore"] });
-  t.after(() => child.kill());
-  const { value } = await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
-  child.stdout.resume();
-  return JSON.parse(value).mcp;
-}
 
 /** A server over stdio, of one tool. */
 const CLOCK = `

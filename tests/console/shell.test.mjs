@@ -1,12 +1,12 @@
 // What stands around every page.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { checkAccess, closeBrowser, openPage, startServer, until } from "./support.mjs";
+import { catalogOf, checkAccess, checkWidth, closeBrowser, openPage, startServer, until } from "./support.mjs";
 
 after(closeBrowser);
 
 const NAMES = ["Catalog", "Servers", "Quality", "Map", "Activity", "Search"];
-const CATALOG = `{"server":"mail","name":"send_mail","description":"Send an e-mail","inputSchema":{"type":"object"}}\n`;
+const CATALOG = catalogOf("mail", { name: "send_mail", description: "Send an e-mail" });
 
 const isHere = (page, name) => page.getByRole("link", { name, exact: true }).and(page.locator("[aria-current=page]")).waitFor();
 
@@ -32,8 +32,7 @@ test("on a phone every page is as wide as the screen", async (t) => {
   for (const name of NAMES) {
     await page.getByRole("navigation").getByRole("link", { name }).tap();
     await isHere(page, name);
-    const wide = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-    assert.equal(wide[0], wide[1], name);
+    await checkWidth(page);
     await page.getByRole("button", { name: "Keys" }).waitFor();
   }
   await checkAccess(page);

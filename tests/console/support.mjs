@@ -67,6 +67,33 @@ export async function startServer(t, { config, args = [], files = {}, env = {}, 
   return server;
 }
 
+/** A catalog file with these tools of a server; those that say nothing of what they take take nothing. */
+export function catalogOf(server, ...tools) {
+  return tools.map((tool) => `${JSON.stringify({ server, inputSchema: { type: "object" }, ...tool })}\n`).join("");
+}
+
+/** A file of labelled queries. */
+export function queriesOf(...queries) {
+  return queries.map((query) => JSON.stringify(query)).join("\n");
+}
+
+/** An authorization server (oidc-provider) and an MCP server that wants its tokens; both end with the test. */
+export async function startIssuer(t) {
+  const child = spawn("node", ["tests/peers/oauth.mjs"], { cwd: ROOT, stdio: ["ignore", "pipe", "inherit"] });
+  const ended = new Promise((done) => child.on("exit", done));
+  t.after(async () => {
+    child.kill("SIGKILL");
+    await ended;
+  });
+  const { as, mcp } = JSON.parse(await new Promise((found) => createInterface({ input: child.stdout }).once("line", found)));
+  child.stdout.resume();
+  const control = async (change) => {
+    const asked = change ? { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(change) } : {};
+    return (await fetch(`${mcp}/control`, asked)).json();
+  };
+  return { as, mcp, control };
+}
+
 /** What a command of toolscout prints that works on the server's data folder. */
 export async function command(server, args) {
   const child = spawn(BINARY, [...args, "--data", server.data], { cwd: server.folder, stdio: ["ignore", "pipe", "pipe"] });
@@ -148,4 +175,17 @@ export async function checkAccess(page) {
     const told = serious.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html, failureSummary }) => `${html} (${failureSummary})`).join("; ")}`);
     assert.deepEqual(told, [], `axe, ${colorScheme}`);
   }
+}
+
+/**
+ * Nobody has to scroll sideways: nothing makes the page wider than the screen, nor a part of it wider
+ * than its place, but for what is made to be scrolled, which can be focused, and tables in a frame.
+ */
+export async function checkWidth(page) {
+  const [wide, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  assert.ok(wide <= screen, `${page.url()} is ${wide} px wide on a screen of ${screen} px`);
+  const parts = await page.locator("main *:not([tabindex='0'], .params-table, .places)").evaluateAll((all) =>
+    all.filter((part) => part.scrollWidth > part.clientWidth && /auto|scroll/.test(getComputedStyle(part).overflowX)).map(({ className }) => className),
+  );
+  assert.deepEqual(parts, [], `${page.url()}: what scrolls sideways`);
 }

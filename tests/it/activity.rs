@@ -253,3 +253,46 @@ async fn a_restart_keeps_the_hours_and_forgets_the_queries() {
     assert!(service.log().contains("activity is counted anew"), "{}", service.log());
     service.stop().await;
 }
+
+#[tokio::test]
+async fn who_looks_at_how_searching_works_is_counted_nowhere() {
+    let folder = folder("");
+    let (service, operator) = start(folder.path()).await;
+    for explained in ["/v1/search?q=send+mail&explain=1", "/v1/search?q=xylqz&explain=1"] {
+        assert_eq!(operator.get(explained).await.status, 200);
+    }
+    let batch = json!({"batch": [{"query": "merge"}], "explain": true});
+    assert_eq!(operator.post("/v1/search", &batch).await.status, 200);
+    assert_eq!(operator.get("/v1/map/query?q=send").await.status, 200);
+    let told = activity(&operator, "").await;
+    let total = std::slice::from_ref(&told["total"]);
+    for name in ["searches", "saved_tokens", "sent_tokens", "empty", "no_good_match"] {
+        assert_eq!(sum(total, name), 0, "{name}");
+    }
+    assert!(list(&told, "recent").is_empty() && list(&told, "missed").is_empty(), "{told}");
+    assert_eq!(operator.get("/v1/search?q=send+mail").await.status, 200);
+    assert_eq!(queries(&activity(&operator, "").await), ["send mail"]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_a_filter_left_empty_is_told_with_the_filter() {
+    let folder = folder("");
+    let (service, operator) = start(folder.path()).await;
+    let found = operator.get("/v1/search?q=merge+a+branch").await.json();
+    assert_eq!(found["tools"][0]["id"], "git/merge", "{found}");
+    // No tool of these says of itself that it only reads.
+    let filtered = "/v1/search?q=merge+a+branch&server=git&server=mail&read_only=1";
+    assert_eq!(operator.get(filtered).await.json()["tools"], json!([]));
+    let plain = format!("/v1/search?q={}", NOTHING.replace(' ', "+"));
+    for path in [filtered, &plain, &plain] {
+        assert_eq!(operator.get(path).await.status, 200);
+    }
+    let told = activity(&operator, "").await;
+    let missed: Vec<_> =
+        list(&told, "missed").iter().map(|one| (&one["query"], &one["filter"])).collect();
+    let filter = json!("server=git server=mail read_only=true");
+    let expected = [(&json!(NOTHING), &Value::Null), (&json!("merge a branch"), &filter)];
+    assert!(missed.len() == 2 && expected.iter().all(|one| missed.contains(one)), "{missed:?}");
+    service.stop().await;
+}

@@ -78,8 +78,17 @@ async fn who_asks_is_told_who_that_is() {
     assert_eq!(me("nothing").await.0, 401);
     service.stop().await;
     // Where nobody is asked, one is nobody.
-    let open = TestApp::start().await.get("/v1/me").await.json();
-    assert_eq!(open, json!({ "name": null, "scopes": ["search", "call"] }));
+    let open = TestApp::start().await;
+    let me = open.get("/v1/me").await.json();
+    assert_eq!(me, json!({ "name": null, "scopes": ["search", "call"] }));
+    let odd = open.get("/v1/me?name=ada").await;
+    assert_eq!(odd.problem(), "invalid-request");
+    assert!(odd.text.contains("this path takes none"), "{}", odd.text);
+    for path in ["/v1/servers?name=ada", "/v1/status?name=ada"] {
+        assert_eq!(open.get(path).await.problem(), "invalid-request", "{path}");
+    }
+    let odd = open.get("/console/%ff").await;
+    assert_eq!((odd.status.as_u16(), odd.problem()), (400, "invalid-request".into()));
 }
 
 fn configured(toml: &str) -> Config {
@@ -130,7 +139,7 @@ async fn the_command_prints_an_address_that_keeps_the_token_to_the_browser() {
     configure(folder.path(), "[auth]\nkeys = true\n");
     // Nothing runs: no address would be of use.
     let none = run(folder.path(), &["console", "--data", "data"]).await;
-    assert_ne!((none.code, none.stdout.as_str()), (0, ""));
+    assert!(none.code != 0 && none.stdout.is_empty(), "{} {}", none.code, none.stdout);
     let service = Service::start(folder.path(), &["--demo"]).await;
     let ran = run(folder.path(), &["console", "--data", "data", "--url", &service.url]).await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);

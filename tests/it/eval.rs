@@ -108,6 +108,14 @@ proptest! {
 }
 
 #[test]
+fn a_score_of_nothing_is_zero_and_not_less() {
+    let scores = score(&query("q", &["a"]), &["b"]);
+    for metric in Metric::ALL {
+        assert!(scores.get(metric).is_sign_positive(), "{}", metric.name());
+    }
+}
+
+#[test]
 fn the_hundred_and_first_place_counts_for_nothing() {
     let mut ranked: Vec<String> = (0..99).map(|i| format!("s/{i}")).collect();
     ranked.push("s/0".into());

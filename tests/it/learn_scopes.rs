@@ -31,6 +31,11 @@ fn query(text: &str) -> Query {
     Query { texts: vec![text.to_owned()], explain: true, ..Query::default() }
 }
 
+/// As a host asks it.
+fn plain(text: &str) -> Query {
+    Query { explain: false, ..query(text) }
+}
+
 /// Everything that an answer says of its tools.
 async fn asked(live: &Live, text: &str) -> Vec<String> {
     let answer = live.search(&query(text)).await.unwrap();
@@ -126,8 +131,12 @@ async fn a_call_counts_for_the_search_that_found_the_tool() {
     let tool = ToolId::from("calendar/create_event");
     live.note_use(&tool);
     assert_eq!(known(), [], "nobody had searched for it");
-    live.search(&query("plan a meeting")).await.unwrap();
-    live.search(&query("read the disk")).await.unwrap();
+    // Nor has whoever looks at how it would be found.
+    live.search(&query("make an event")).await.unwrap();
+    live.note_use(&tool);
+    assert_eq!(known(), []);
+    live.search(&plain("plan a meeting")).await.unwrap();
+    live.search(&plain("read the disk")).await.unwrap();
     live.note_use(&tool);
     live.note_use(&tool);
     live.note_use(&ToolId::from("calendar/none"));
@@ -139,7 +148,7 @@ async fn a_call_counts_for_the_search_that_found_the_tool() {
     assert_eq!(lifted.id, tool);
     assert!(hits[0].explain.as_ref().unwrap().learned.is_some());
     // What was asked before an erasure is not learned after it.
-    live.search(&query("a party on the disk")).await.unwrap();
+    live.search(&plain("a party on the disk")).await.unwrap();
     learner.forget(&Which::default()).await;
     live.note_use(&ToolId::from("files/read_file"));
     assert_eq!(known(), []);

@@ -9,6 +9,7 @@ use toolscout::config::{Config, LimitsConfig};
 use toolscout::live::Live;
 
 use crate::support::app::{SERVERS, TestApp, catalog, config};
+use crate::support::crawling::PATIENCE;
 
 async fn start(limits: LimitsConfig) -> Arc<TestApp> {
     let config = Config { limits, ..config() };
@@ -62,9 +63,7 @@ async fn those_who_find_no_place_are_refused_and_the_service_goes_on() {
     let metrics = app.get("/metrics").await.text;
     assert!(metrics.contains("toolscout_shed_total{reason=\"full\"}"), "{metrics}");
     // The gauge is the process's, and the other tests' queues are in it until they are done.
-    while !app.get("/metrics").await.text.contains("toolscout_queue_length 0") {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(async || app.get("/metrics").await.text.contains("toolscout_queue_length 0")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -102,7 +101,14 @@ async fn a_caller_has_so_many_streams_and_one_that_is_closed_makes_room() {
     assert_eq!(app.get("/v1/search?q=event").await.status, 200);
     drop(first);
     // When the server hears of it is up to the network.
-    while open().await.status() != 200 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(async || open().await.status() == 200).await;
+}
+
+async fn until(condition: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("never so");
 }

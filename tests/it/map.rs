@@ -177,7 +177,7 @@ async fn a_view_is_drawn_as_if_its_tools_were_all() {
 #[tokio::test]
 async fn a_large_picture_is_told_to_be_drawn_until_it_is() {
     let folder = tempfile::tempdir().unwrap();
-    let lines: String = (0..6_000)
+    let lines: String = (0..1_500)
         .map(|at| {
             let about = format!("Tool {at} of subject {}, part {}", at % 97, at % 31);
             json!({"server": format!("s{}", at % 40), "name": format!("t{at}"), "description": about})
@@ -188,12 +188,14 @@ async fn a_large_picture_is_told_to_be_drawn_until_it_is() {
     std::fs::write(folder.path().join("catalog.jsonl"), lines).unwrap();
     configure(folder.path(), "[servers.all]\ncatalog = \"catalog.jsonl\"\n");
     let service = Service::start(folder.path(), &[]).await;
-    let listed = async || service.status().await["total"] == 6_000;
-    service.until("listed", listed).await;
+    let embedded = async || service.status().await["embedded"] == 1_500;
+    service.until("embedded", embedded).await;
     let (status, map) = service.get("/v1/map").await;
     assert_eq!((status, &map["state"], &map["x"]), (202, &json!("drawing"), &json!([])), "{map}");
     // Searches go on meanwhile.
     assert_eq!(service.get("/v1/search?q=subject+7").await.0, 200);
+    let map = drawn(&service, "/v1/map").await;
+    assert_eq!(map["x"].as_array().unwrap().len(), 1_500);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::Method;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::mock_embeddings::{MockEmbeddings, Reply};
@@ -227,14 +228,20 @@ fn with_endpoint(mock: &MockEmbeddings) -> tempfile::TempDir {
     folder
 }
 
-#[tokio::test]
-async fn searching_goes_on_beside_it_and_what_waits_can_be_cancelled() {
+/// An encoder that never answers to one text, and a folder that names it.
+async fn hanging() -> (MockEmbeddings, tempfile::TempDir) {
     let mock = MockEmbeddings::start(|request, _| {
         let is_it = request.texts.iter().any(|text| text.contains("qqhang"));
         if is_it { Reply::Hang } else { Reply::Vectors }
     });
     let mock = mock.await;
     let folder = with_endpoint(&mock);
+    (mock, folder)
+}
+
+#[tokio::test]
+async fn searching_goes_on_beside_it_and_what_waits_can_be_cancelled() {
+    let (mock, folder) = hanging().await;
     let (service, asker) = serve(folder.path(), &[]).await;
     service.until("both are embedded", async || service.status().await["embedded"] == 2).await;
     let slow = format!("{QUERIES}{{\"id\":\"d\",\"query\":\"qqhang\"}}\n");
@@ -263,6 +270,16 @@ async fn searching_goes_on_beside_it_and_what_waits_can_be_cancelled() {
     assert_eq!((full.status, full.problem()), (429, "too-many-evals".into()));
     let refused = asker.get(&format!("{PATH}/{first}/compare?baseline={}", waiting[0])).await;
     assert_eq!(refused.problem(), "not-done");
+    // Nor do they take more memory than there is for them; nothing is lost by that.
+    assert_eq!(remove(&asker, &waiting.pop().unwrap()).await.status, 200);
+    let labels = vec!["a/b"; 200];
+    let broad = (0..4_000)
+        .map(|at| json!({"id": at.to_string(), "query": "ring", "relevant": labels}).to_string());
+    let broad = json!({"queries": broad.collect::<Vec<_>>().join("\n")});
+    let told = asker.post(PATH, &broad).await;
+    assert_eq!((told.status, told.problem()), (503, "no-room".into()), "{told:?}");
+    assert_eq!(listed(&asker).await.len(), 7);
+    waiting.push(begin(&asker, json!({"queries": QUERIES})).await);
     let last = waiting.pop().unwrap();
     for id in waiting.iter().chain([&first]) {
         assert_eq!(remove(&asker, id).await.status, 200);
@@ -273,6 +290,22 @@ async fn searching_goes_on_beside_it_and_what_waits_can_be_cancelled() {
     // What was under way left nothing.
     let runs = folder.path().join("data/evals/runs");
     assert!(!runs.exists() || std::fs::read_dir(runs).unwrap().next().is_none());
+}
+
+#[tokio::test]
+async fn the_end_of_the_process_waits_for_no_endpoint() {
+    let (mock, folder) = hanging().await;
+    let (mut service, asker) = serve(folder.path(), &[]).await;
+    service.until("both are embedded", async || service.status().await["embedded"] == 2).await;
+    let slow = json!({"queries": "{\"id\":\"d\",\"query\":\"qqhang\"}\n"});
+    let id = begin(&asker, slow).await;
+    let is_there = async || mock.seen().iter().any(|one| one.texts.concat().contains("qqhang"));
+    service.until("it is at the query that takes for ever", is_there).await;
+    assert_eq!(show(&asker, &id).await["state"], "running");
+    service.signal(Signal::TERM);
+    assert_eq!(service.ended().await, Some(0), "{}", service.log());
+    // In time, that is.
+    assert!(!service.log().contains("an evaluation did not end"), "{}", service.log());
 }
 
 #[tokio::test]

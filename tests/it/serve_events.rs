@@ -124,6 +124,9 @@ async fn a_profile_hears_of_its_own_servers_alone() {
     assert_eq!(events.told("generation").await["servers"], json!(["bell"]));
     assert_eq!(events.told("servers").await["gone"], json!(["bell"]));
     assert_eq!(app.get("/v1/events?profile=none").await.problem(), "unknown-profile");
+    let odd = app.get("/v1/events?after=3").await;
+    assert_eq!(odd.problem(), "invalid-request");
+    assert!(odd.text.contains("this path takes profile"), "{}", odd.text);
     // Whoever reads answers to their end gets none that has no end.
     assert_eq!(app.get("/v1/events").await.problem(), "not-acceptable");
 }

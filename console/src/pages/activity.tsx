@@ -1,10 +1,11 @@
 // What was asked, how long that took, what was not found, and what it saved.
 import { useState } from "preact/hooks";
-import { type ApiError, askForLogin } from "../api";
-import { Empty, Failure, Waiting } from "../parts/state";
+import { count } from "../parts/count";
+import { Empty, Refusal, Waiting } from "../parts/state";
+import { clock, date } from "../parts/time";
 import "./activity.css";
 import { Chart } from "./activity/chart";
-import { type Activity as Data, type Range, clock, count, duration, exact, rate, share, sum, useActivity, wholeRange } from "./activity/data";
+import { type Activity as Data, type Range, compact, duration, exact, rate, share, sum, useActivity, wholeRange } from "./activity/data";
 import { Histogram } from "./activity/histogram";
 import { MissedList, RecentList } from "./activity/queries";
 
@@ -29,39 +30,11 @@ export function Activity() {
           ))}
         </div>
       </header>
-      {error && (data && error.status === 0 ? <p class="small">Not up to date: {error.message}</p> : <Refusal error={error} again={again} />)}
+      {error && (data && error.status === 0 ? <p class="small">Not up to date: {error.message}</p> : <Refusal page="Activity" error={error} again={again} />)}
       {!data && !error && <Waiting what="Counting" />}
       {data && (data.total.searches + data.total.refused === 0 ? <NoneYet /> : <Counted data={data} range={RANGES.find((one) => one.range === range)?.name ?? ""} />)}
     </div>
   );
-}
-
-function Refusal({ error, again }: { error: ApiError; again: () => void }) {
-  if (error.status === 401 || error.status === 403) {
-    return (
-      <Empty title="Activity is for operators">
-        <p>
-          It wants the scope <code>admin</code>. Open the console by <code>toolscout console</code>, or log in with the token in <code>admin.token</code> of the data folder, or with a key made by
-        </p>
-        <pre>toolscout key create ops --scope search --scope call --scope admin</pre>
-        <p>
-          <button type="button" class="main" onClick={askForLogin}>
-            Log in
-          </button>
-        </p>
-      </Empty>
-    );
-  }
-  if (error.status === 404) {
-    return (
-      <Empty title="Activity is not served here">
-        <p>
-          Administration has a listener of its own (<code>admin_listen</code> in <code>[auth]</code>), or the data folder can't be written. Open the console there.
-        </p>
-      </Empty>
-    );
-  }
-  return <Failure error={error} again={again} />;
 }
 
 function NoneYet() {
@@ -80,7 +53,7 @@ function Counted({ data, range }: { data: Data; range: string }) {
   const whole = wholeRange(data);
   const times = whole.map(({ at }) => at);
   const width = data.slot_s;
-  const timeOf = (time: number) => clock(time, width);
+  const timeOf = (time: number) => clock(1000 * time, width);
   // The last slot is not over yet.
   const spanOf = (at: number) => Math.max(1, Math.min(width, data.now_s - at + 1));
   const rates = (of: (slot: Data["slots"][number]) => number) => whole.map(({ at, slot }) => (slot ? of(slot) / spanOf(at) : 0));
@@ -99,7 +72,7 @@ function Counted({ data, range }: { data: Data; range: string }) {
           valueOf={(value) => `${rate(value)}/s`}
           series={[
             { name: "hybrid", values: rates((slot) => Math.max(0, slot.hybrid - slot.cached)) },
-            { name: "as before", values: rates((slot) => slot.cached) },
+            { name: "from cache", values: rates((slot) => slot.cached) },
             { name: "by words alone", values: rates((slot) => slot.lexical) },
             { name: "by vectors alone", values: rates((slot) => slot.dense) },
           ]}
@@ -115,7 +88,7 @@ function Counted({ data, range }: { data: Data; range: string }) {
             { name: "p99", values: took((slot) => slot.p99_us) },
           ]}
         />
-        <Chart title="Tokens saved" kind="lines" {...{ times, timeOf }} valueOf={count} series={[{ name: `tokens, added up over ${range}`, values: grows }]} />
+        <Chart title="Tokens saved" kind="lines" {...{ times, timeOf }} valueOf={compact} series={[{ name: `tokens, added up over ${range}`, values: grows }]} />
       </div>
       <details class="assumption">
         <summary>How saved tokens are reckoned</summary>
@@ -130,7 +103,7 @@ function Counted({ data, range }: { data: Data; range: string }) {
           <ul>
             {data.reasons.map(({ reason, searches }) => (
               <li key={reason}>
-                {reason}: {exact(searches)} {searches === 1 ? "search" : "searches"} since the start
+                {reason}: {count(searches, "search", "searches")} since the start
               </li>
             ))}
           </ul>
@@ -146,21 +119,21 @@ function Counted({ data, range }: { data: Data; range: string }) {
 
 function Tiles({ data, range }: { data: Data; range: string }) {
   const { slots, latency, today, total } = data;
-  const of = (count: (slot: Data["slots"][number]) => number) => sum(slots, count);
+  const of = (part: (slot: Data["slots"][number]) => number) => sum(slots, part);
   const searches = of((slot) => slot.searches);
   const missed = of((slot) => slot.empty + slot.no_good_match);
   const [calls, failed] = [of((slot) => slot.calls), of((slot) => slot.failed_calls)];
   const [refused, away] = [of((slot) => slot.refused), of((slot) => slot.turned_away)];
-  const since = new Date(1000 * data.since_s).toLocaleDateString([], { dateStyle: "medium" });
+  const since = date(1000 * data.since_s);
   const tiles = [
-    { name: "Searches a second", value: `${rate(data.per_second)}/s`, more: `over 30 s; ${count(searches)} in ${range}` },
+    { name: "Searches a second", value: `${rate(data.per_second)}/s`, more: `over 30 s; ${compact(searches)} in ${range}` },
     { name: "Median time of a search", value: duration(latency.p50_us), more: `90 %: ${duration(latency.p90_us)} or less` },
     { name: "99th percentile", value: duration(latency.p99_us), more: `the longest ${duration(latency.max_us)}` },
-    { name: "Without a result", value: share(missed, searches), more: `${count(of((slot) => slot.empty))} no tool, ${count(of((slot) => slot.no_good_match))} none likely` },
-    { name: "Tokens saved today", value: count(today.saved_tokens), more: `${count(total.saved_tokens)} since ${since}` },
-    { name: "Degraded", value: share(of((slot) => slot.degraded), searches), more: `${count(of((slot) => slot.degraded))} of ${count(searches)} searches` },
-    { name: "Calls of tools", value: count(calls), more: `${count(failed)} failed, in ${range}` },
-    { name: "Refused", value: count(refused + away), more: `${count(refused)} searches, ${count(away)} at the door` },
+    { name: "Without a result", value: share(missed, searches), more: `${compact(of((slot) => slot.empty))} no tool, ${compact(of((slot) => slot.no_good_match))} none likely` },
+    { name: "Tokens saved today", value: compact(today.saved_tokens), more: `${compact(total.saved_tokens)} since ${since}` },
+    { name: "Degraded", value: share(of((slot) => slot.degraded), searches), more: `${compact(of((slot) => slot.degraded))} of ${compact(searches)} searches` },
+    { name: "Calls of tools", value: compact(calls), more: `${compact(failed)} failed, in ${range}` },
+    { name: "Refused", value: compact(refused + away), more: `${compact(refused)} searches, ${compact(away)} at the door` },
   ];
   return (
     <dl class="tiles">

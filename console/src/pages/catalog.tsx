@@ -3,7 +3,7 @@ import { useCallback, useMemo } from "preact/hooks";
 import { withParams } from "../api";
 import { useAddress } from "../parts/address";
 import { count } from "../parts/count";
-import { Split, goToDetail } from "../parts/split";
+import { Split, SplitHead, goToDetail, matcher } from "../parts/split";
 import { Empty, Failure, Waiting } from "../parts/state";
 import { span, useNow } from "../parts/time";
 import { VirtualList } from "../parts/virtual";
@@ -11,29 +11,48 @@ import { ToolDetail } from "./catalog/detail";
 import { useRows, type Rows, type Tool } from "./catalog/rows";
 import "./catalog.css";
 
-/** The orders, and what of a tool each goes by; the smallest comes first. */
-const SORTS: Record<string, { name: string; by?: (tool: Tool) => number }> = {
-  name: { name: "Name" },
-  size: { name: "Size, largest first", by: (tool) => -tool.tokens },
-  age: { name: "Age, newest first", by: (tool) => -(tool.firstSeen ?? 0) },
-  changed: { name: "Last change, newest first", by: (tool) => -(tool.changed ?? 0) },
-  changes: { name: "Changes, most first", by: (tool) => -tool.changes },
-  findings: { name: "Findings, most first", by: (tool) => -tool.findings - Number(tool.held) },
-  twins: { name: "Same tool elsewhere, most first", by: (tool) => -tool.twins },
-};
+interface Order {
+  name: string;
+  /** What comes first, and what where it is turned around. */
+  first: [string, string];
+  /** The largest of these is first; those of which it is not known are last, either way. */
+  by?: (tool: Tool) => number | null;
+}
+
+const BY_NAME: Order = { name: "Name", first: ["A to Z", "Z to A"] };
+const ORDERS = new Map<string, Order>([
+  ["name", BY_NAME],
+  ["size", { name: "Size", first: ["Largest first", "Smallest first"], by: (tool) => tool.tokens }],
+  ["age", { name: "Age", first: ["Newest first", "Oldest first"], by: (tool) => tool.firstSeen }],
+  ["changed", { name: "Last change", first: ["Newest first", "Oldest first"], by: (tool) => tool.changed }],
+  ["changes", { name: "Changes", first: ["Most first", "Fewest first"], by: (tool) => tool.changes }],
+  ["findings", { name: "Findings", first: ["Most first", "Fewest first"], by: (tool) => tool.findings + Number(tool.held) }],
+  ["twins", { name: "Same tool", first: ["Most first", "Fewest first"], by: (tool) => tool.twins }],
+]);
+
+/** Those of `tools`, which come by id, in an order; a sort keeps theirs where it finds no difference. */
+function ordered(tools: Tool[], { by }: Order, isTurned: boolean): Tool[] {
+  if (!by) return isTurned ? tools.reverse() : tools;
+  const sign = isTurned ? -1 : 1;
+  return tools.sort((one, other) => {
+    const [a, b] = [by(one), by(other)];
+    return a === null || b === null ? Number(a === null) - Number(b === null) : sign * (b - a);
+  });
+}
 
 export function Catalog() {
   const [query, go] = useAddress("/catalog");
   const rows = useRows();
   const now = useNow(10_000);
-  const { q: text = "", server = "", sort = "name", tool: id } = query;
+  const { q: text = "", server = "", sort = "name", turned, tool: id } = query;
+  const order = ORDERS.get(sort) ?? BY_NAME;
+  const isTurned = turned === "1";
+  const first = order.first[isTurned ? 1 : 0];
   const shown = useMemo(() => {
-    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = rows.tools.filter((tool) => (!server || tool.server === server) && words.every((word) => tool.key.includes(word)));
-    const by = SORTS[sort]?.by;
-    // They come by id, and a sort keeps that where it finds no difference.
-    return by ? found.sort((a, b) => by(a) - by(b)) : found;
-  }, [rows.tools, text, server, sort]);
+    const fits = matcher(text);
+    const found = rows.tools.filter((tool) => (!server || tool.server === server) && fits(tool.key));
+    return ordered(found, order, isTurned);
+  }, [rows.tools, text, server, order, isTurned]);
   const places = useMemo(() => new Map(shown.map((tool, at) => [tool.id, at])), [shown]);
   // There may be thousands: what is the same is not looked at again with each letter.
   const options = useMemo(() => {
@@ -58,32 +77,22 @@ export function Catalog() {
       close={close}
       list={
         <>
-          <div class="row catalog-head">
-            <h1>Catalog</h1>
-            <Summary rows={rows} shown={shown.length} now={now} />
-          </div>
-          <div class="row">
-            <input
-              class="grow"
-              type="search"
-              placeholder="Filter by name, title or server"
-              aria-label="Filter tools"
-              data-search
-              value={text}
-              onInput={(event) => go({ q: event.currentTarget.value })}
-            />
+          <SplitHead title="Catalog" what="tools" summary={summary(rows, shown.length, now)} looksAt="name, title or server" text={text} filter={(q) => go({ q })}>
             <select aria-label="Server" value={server} onChange={(event) => go({ server: event.currentTarget.value })}>
               <option value="">All servers</option>
               {options}
             </select>
-            <select aria-label="Order" value={sort} onChange={(event) => go({ sort: event.currentTarget.value === "name" ? undefined : event.currentTarget.value })}>
-              {Object.entries(SORTS).map(([key, { name }]) => (
+            <select aria-label="Order" value={sort} onChange={({ currentTarget: { value } }) => go({ sort: value === "name" ? undefined : value, turned: undefined })}>
+              {[...ORDERS].map(([key, { name }]) => (
                 <option key={key} value={key}>
                   {name}
                 </option>
               ))}
             </select>
-          </div>
+            <button type="button" aria-label={`${first}: turn around`} title="Turn around" onClick={() => go({ turned: isTurned ? undefined : "1" })}>
+              {first}
+            </button>
+          </SplitHead>
           {shown.length > 0 ? (
             <VirtualList
               items={shown}
@@ -134,7 +143,8 @@ function indexOf(tools: Tool[], id: string): number {
   return tools[low]?.id === id ? low : -1;
 }
 
-function Summary({ rows, shown, now }: { rows: Rows; shown: number; now: number }) {
+/** How many there are, and what became of them last. */
+function summary(rows: Rows, shown: number, now: number): string {
   const { tools, total, isLoading, news } = rows;
   const parts = [`${shown === tools.length ? "" : `${shown.toLocaleString("en")} of `}${count(tools.length, "tool")}`];
   if (isLoading && total > tools.length) parts.push(`reading ${total.toLocaleString("en")}`);
@@ -147,11 +157,7 @@ function Summary({ rows, shown, now }: { rows: Rows; shown: number; now: number 
     ].filter(([number]) => number);
     parts.push(`${what.map(([number, word]) => `${number?.toLocaleString("en")} ${word}`).join(", ")} ${span(now - news.at)} ago`);
   }
-  return (
-    <p class="small" role="status">
-      {parts.join(" · ")}
-    </p>
-  );
+  return parts.join(" · ");
 }
 
 function ToolRow({ tool, sort, now }: { tool: Tool; sort: string; now: number }) {
@@ -164,7 +170,7 @@ function ToolRow({ tool, sort, now }: { tool: Tool; sort: string; now: number })
       <span class="tool-marks">
         {tool.held && <span class="badge warn">newer one held</span>}
         {tool.findings > 0 && <span class="badge warn">{count(tool.findings, "finding")}</span>}
-        {tool.twins > 0 && <span class="badge">{tool.twins} elsewhere</span>}
+        {tool.twins > 0 && <span class="badge">same tool on {count(tool.twins, "server")}</span>}
       </span>
       <span class="small number">
         {since !== null && (sort === "age" ? `seen ${span(now - 1000 * since)} ago` : `${tool.changes === 1 ? "changed" : `${tool.changes} changes,`} ${span(now - 1000 * since)} ago`)}

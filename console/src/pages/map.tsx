@@ -3,6 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { type ApiError, asApiError, get, useData, withParams } from "../api";
 import { Empty, Failure, Waiting } from "../parts/state";
+import { useTyped } from "../parts/typed";
 import { onGeneration } from "../vitals";
 import "./map.css";
 import type { Found, Hit, MapAnswer, PlaceAnswer } from "./map/answer";
@@ -30,7 +31,7 @@ export function MapPage() {
       {!cloud && map.error && <Failure error={map.error} again={map.reload} />}
       {!cloud && !map.error && <Waiting what="Asking for the picture" />}
       {cloud && cloud.answer.state === "no_vectors" && <Nothing answer={cloud.answer} again={map.reload} />}
-      {cloud && cloud.answer.state === "drawing" && cloud.count === 0 && <Waiting what={`The picture of ${cloud.answer.tools.toLocaleString("en")} tools is being drawn, once; that takes ${cloud.answer.tools > 5000 ? "a minute or so" : "some seconds"}`} />}
+      {cloud && cloud.answer.state === "drawing" && cloud.count === 0 && <Waiting what={`The picture of ${cloud.answer.tools.toLocaleString("en")} tools is being drawn, once; that takes ${cloud.answer.tools > 50_000 ? "a minute or so" : "some seconds"}`} />}
       {cloud && cloud.count > 0 && <Picture cloud={cloud} />}
     </div>
   );
@@ -52,32 +53,16 @@ function Nothing({ answer, again }: { answer: MapAnswer; again: () => void }) {
 
 function Picture({ cloud }: { cloud: Cloud }) {
   const { query, route } = useLocation();
-  const [text, setText] = useState(query["q"] ?? "");
   const [hidden, setHidden] = useState(new Set<string>());
   const [rings, setRings] = useState(true);
   const [group, setGroup] = useState<Group>();
   const canvas = useRef<MapHandle>(null);
-  const { found, error, isSearching } = useFound(text, cloud);
   const only = query["server"] || undefined;
   const tool = query["tool"] || undefined;
+  const [text, type] = useTyped(query["q"] ?? "", DEBOUNCE, (q) => go({ q }));
+  const { found, error, isSearching } = useFound(text, cloud);
 
   const go = (change: Record<string, string | undefined>) => route(withParams("/map", { q: text, server: only, tool, ...change }), true);
-  const told = useRef(text);
-  useEffect(() => {
-    if (text === told.current) return;
-    const timer = setTimeout(() => {
-      told.current = text;
-      go({ q: text });
-    }, DEBOUNCE);
-    return () => clearTimeout(timer);
-  }, [text]);
-  // The address changed by other means than typing.
-  useEffect(() => {
-    const asked = query["q"] ?? "";
-    if (asked === told.current) return;
-    told.current = asked;
-    setText(asked);
-  }, [query["q"]]);
   // A group is of one picture.
   useEffect(() => setGroup(undefined), [cloud]);
 
@@ -106,7 +91,7 @@ function Picture({ cloud }: { cloud: Cloud }) {
   return (
     <>
       <form class="row map-bar" role="search" onSubmit={(event) => event.preventDefault()}>
-        <input data-search type="search" class="grow" aria-label="Draw a query on the map" placeholder="Say what a tool should do, and see where that is" value={text} onInput={(event) => setText(event.currentTarget.value)} onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()} />
+        <input data-search type="search" class="grow" aria-label="Draw a query on the map" placeholder="Say what a tool should do, and see where that is" value={text} onInput={(event) => type(event.currentTarget.value)} onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()} />
         <span class="small" role="status">
           {isSearching ? "Searching…" : `${count.toLocaleString("en")} of ${answer.tools.toLocaleString("en")} tools${answer.state === "drawing" ? ", being drawn anew" : ""}`}
         </span>
@@ -154,7 +139,7 @@ function useFound(text: string, cloud: Cloud) {
     const timer = setTimeout(async () => {
       setState((before) => ({ ...before, isSearching: true }));
       try {
-        const asked = get<{ tools: Hit[]; no_good_match: boolean }>("/v1/search", { q, limit: HITS }, abort.signal);
+        const asked = get<{ tools: Hit[]; no_good_match: boolean }>("/v1/search", { q, limit: HITS, explain: "1" }, abort.signal);
         const [answer, place] = await Promise.all([asked, get<PlaceAnswer>("/v1/map/query", { q }, abort.signal)]);
         setState({ found: { text: q, hits: answer.tools, noGoodMatch: answer.no_good_match, at: place.at, reason: place.reason }, isSearching: false });
       } catch (error) {

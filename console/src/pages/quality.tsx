@@ -1,8 +1,8 @@
 // How good the search is on labelled queries: evaluations in the background, and the history of them.
 import { useEffect, useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
-import { type ApiError, asApiError, askForLogin, send, useData, withParams } from "../api";
-import { Failure, Waiting } from "../parts/state";
+import { type ApiError, asApiError, send, useData, withParams } from "../api";
+import { Failure, Refusal, Waiting } from "../parts/state";
 import "./quality.css";
 import { Begin, Format } from "./quality/begin";
 import { Comparison } from "./quality/compare";
@@ -33,7 +33,14 @@ export function Quality() {
     route(withParams("/quality", { run: awaited }));
   }, [isDone, awaited, route]);
 
-  if (error && !data) return <Refused error={error} again={reload} />;
+  if (error && !data) {
+    return (
+      <div class="quality">
+        <h1>Quality</h1>
+        <Refusal page="Quality" error={error} again={reload} />
+      </div>
+    );
+  }
   if (!data) return <Waiting what="Reading the evaluations" />;
   const done = evals.filter(({ head }) => head);
   const shown = done.find(({ id }) => id === query.run)?.id ?? done[0]?.id;
@@ -99,28 +106,6 @@ function Open({ one, remove }: { one: Eval; remove: (id: string) => void }) {
       <button type="button" onClick={() => remove(one.id)}>
         {one.state === "failed" ? "Forget" : "Cancel"}
       </button>
-    </div>
-  );
-}
-
-function Refused({ error, again }: { error: ApiError; again: () => void }) {
-  if (error.status !== 401 && error.status !== 403 && error.status !== 404) return <Failure error={error} again={again} />;
-  return (
-    <div class="state quality">
-      <h1>Quality is for operators</h1>
-      <p>
-        Log in with a key that has the scope <code>admin</code> (<code>toolscout key create NAME --scope admin</code>), or with the token in <code>admin.token</code> of the data
-        folder.
-      </p>
-      {error.status === 404 && <p>Or administration is served at another address than this one.</p>}
-      <div class="row q-next">
-        <button type="button" class="main" onClick={askForLogin}>
-          Log in
-        </button>
-        <button type="button" onClick={again}>
-          Try again
-        </button>
-      </div>
     </div>
   );
 }

@@ -1,9 +1,9 @@
 // Every server and how it does, as it happens.
-import { useCallback, useMemo } from "preact/hooks";
+import { useCallback, useMemo, useState } from "preact/hooks";
 import { useLive, type LiveServer } from "../live";
 import { useAddress } from "../parts/address";
 import { count } from "../parts/count";
-import { Split, goToDetail } from "../parts/split";
+import { Split, SplitHead, goToDetail, matcher } from "../parts/split";
 import { Empty, Failure, Waiting } from "../parts/state";
 import { span, useNow } from "../parts/time";
 import { VirtualList } from "../parts/virtual";
@@ -19,13 +19,16 @@ export function Servers() {
   const text = query["q"] ?? "";
   const all = useMemo(() => [...(live?.servers.values() ?? [])], [live]);
   const shown = useMemo(() => {
-    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    const fits = matcher(text);
     const says = (server: LiveServer) => `${server.id} ${server.title ?? ""} ${STATES[server.state].word} ${server.transport}`.toLowerCase();
-    return all.filter((server) => words.every((word) => says(server).includes(word))).sort((a, b) => Number(isTroubled(b)) - Number(isTroubled(a)));
+    return all.filter((server) => fits(says(server))).sort((a, b) => Number(isTroubled(b)) - Number(isTroubled(a)));
   }, [all, text]);
   const chosen = shown.findIndex((server) => server.id === query["server"]);
   const server = query["server"] === undefined ? undefined : live?.servers.get(query["server"]);
   const close = useCallback(() => go({ server: undefined }), [go]);
+  // The one that was added here; it is told of as long as it is looked at.
+  const [added, setAdded] = useState<string>();
+  const isAdded = added !== undefined && added === query["server"];
   if (error && !live) return <Failure error={error} />;
   if (!live) return <Waiting what="Asking how the servers do" />;
   return (
@@ -33,26 +36,19 @@ export function Servers() {
       name="servers"
       label="Servers"
       detailLabel="The chosen server"
-      isOpen={server !== undefined}
+      isOpen={server !== undefined || isAdded}
       close={close}
       list={
         <>
-          <div class="row servers-head">
-            <h1>Servers</h1>
-            <Summary servers={all} />
-          </div>
-          <div class="row">
-            <input
-              class="grow"
-              type="search"
-              placeholder="Filter by name, state or transport"
-              aria-label="Filter servers"
-              data-search
-              value={text}
-              onInput={(event) => go({ q: event.currentTarget.value })}
+          <SplitHead title="Servers" what="servers" summary={summary(all)} looksAt="name, state or transport" text={text} filter={(q) => go({ q })}>
+            <AddServer
+              added={(id) => {
+                setAdded(id);
+                go({ server: id, q: undefined });
+                goToDetail();
+              }}
             />
-            <AddServer />
-          </div>
+          </SplitHead>
           {shown.length > 0 ? (
             <VirtualList
               items={shown}
@@ -78,32 +74,37 @@ export function Servers() {
         </>
       }
       detail={
-        server ? (
-          <ServerDetail key={server.id} server={server} now={now} close={close} />
-        ) : query["server"] !== undefined ? (
-          <Empty title="This server is no longer there">
-            <p>It was taken out of the configuration.</p>
-          </Empty>
-        ) : (
-          <Empty title="No server is chosen">
-            <p>Choose one to see more of it: arrows move in the list.</p>
-          </Empty>
-        )
+        <>
+          <p class="added" role="status">
+            {isAdded && `${added} is added. What becomes of its first crawl is shown here.`}
+          </p>
+          {server ? (
+            <ServerDetail key={server.id} server={server} now={now} close={close} />
+          ) : isAdded ? (
+            <Waiting what="Reading its entry" />
+          ) : query["server"] !== undefined ? (
+            <Empty title="This server is no longer there">
+              <p>It was taken out of the configuration.</p>
+            </Empty>
+          ) : (
+            <Empty title="No server is chosen">
+              <p>Choose one to see more of it: arrows move in the list.</p>
+            </Empty>
+          )}
+        </>
       }
     />
   );
 }
 
-function Summary({ servers }: { servers: LiveServer[] }) {
+/** How many there are, and how they do. */
+function summary(servers: LiveServer[]): string {
   const tools = servers.reduce((sum, server) => sum + (server.tools ?? 0), 0);
   const ready = servers.filter((server) => server.state === "ready").length;
   const troubled = servers.filter(isTroubled).length;
-  return (
-    <p class="small" role="status">
-      {count(servers.length, "server")}, {count(tools, "tool")}, {ready.toLocaleString("en")} ready
-      {troubled > 0 && `, ${troubled.toLocaleString("en")} in trouble`}
-    </p>
-  );
+  const said = [count(servers.length, "server"), count(tools, "tool"), `${ready.toLocaleString("en")} ready`];
+  if (troubled > 0) said.push(`${troubled.toLocaleString("en")} in trouble`);
+  return said.join(", ");
 }
 
 function ServerRow({ server, now }: { server: LiveServer; now: number }) {

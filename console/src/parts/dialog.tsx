@@ -1,6 +1,7 @@
 // A window over the page: the browser's own, which keeps the focus in and gives it back.
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
+import { Cross } from "./cross";
 
 export function Dialog({ title, close, children, wide }: { title: string; close: () => void; children: ComponentChildren; wide?: boolean }) {
   const dialog = useRef<HTMLDialogElement>(null);
@@ -11,9 +12,7 @@ export function Dialog({ title, close, children, wide }: { title: string; close:
       <div class="dialog-body">
         <header>
           <h2 id={id}>{title}</h2>
-          <button type="button" class="quiet" aria-label="Close" onClick={() => dialog.current?.close()}>
-            ✕
-          </button>
+          <Cross label="Close" press={() => dialog.current?.close()} />
         </header>
         {children}
       </div>

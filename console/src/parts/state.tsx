@@ -10,6 +10,33 @@ export function Waiting({ what }: { what: string }) {
   );
 }
 
+/** What a page for operators shows to others, and what failed. */
+export function Refusal({ page, error, again }: { page: string; error: ApiError; again: () => void }) {
+  if (error.status === 404) {
+    return (
+      <Empty title={`${page} is not served here`}>
+        <p>
+          Administration has a listener of its own (<code>admin_listen</code> in <code>[auth]</code>), or the data folder can't be written. Open the console there.
+        </p>
+      </Empty>
+    );
+  }
+  if (error.status !== 401 && error.status !== 403) return <Failure error={error} again={again} />;
+  return (
+    <Empty title={`${page} is for operators`}>
+      <p>
+        It wants the scope <code>admin</code>. Open the console by <code>toolscout console</code>, or log in with the token in <code>admin.token</code> of the data folder, or with a key made by
+      </p>
+      <pre>toolscout key create ops --scope search --scope call --scope admin</pre>
+      <p>
+        <button type="button" class="main" onClick={askForLogin}>
+          Log in
+        </button>
+      </p>
+    </Empty>
+  );
+}
+
 export function Failure({ error, again }: { error: ApiError; again?: () => void }) {
   // Where one is asked at all, the login stands in place of the page: here one is asked for this alone.
   if (error.status === 401) {

@@ -29,6 +29,17 @@ export function useNow(every = 1000): number {
 }
 
 /** A day and time of the reader's own clock. */
-export function day(at: number): string {
+export function day(at: number | string): string {
   return new Date(at).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+}
+
+/** A day alone. */
+export function date(at: number): string {
+  return new Date(at).toLocaleDateString("en-GB", { dateStyle: "medium" });
+}
+
+/** A time of the last days, as exactly as `width` seconds are told apart. */
+export function clock(at: number, width: number): string {
+  const time = new Date(at).toLocaleTimeString("en-GB", { timeStyle: width < 60 ? "medium" : "short" });
+  return width < 3600 ? time : `${new Date(at).toLocaleDateString("en-GB", { day: "numeric", month: "short" })}, ${time}`;
 }

@@ -124,7 +124,7 @@ fn ask(local: &Local, cases: &[Case<'_>], learned: Option<&Learned>) -> Result<R
     let queries: Vec<LabelledQuery> = cases.iter().map(|(query, ..)| (*query).clone()).collect();
     let (ranked, answered): (Vec<_>, Vec<_>) =
         asked.into_iter().map(|one| (one.asked.ranked, one.asked.answered)).unzip();
-    let served = AsServed::of(&queries, &answered);
+    let served = AsServed::of(queries.iter().zip(&answered));
     Ok((queries.into_iter().map(|query| query.id).zip(ranked).collect(), served))
 }
 

@@ -145,11 +145,18 @@ impl Service {
 
     /// Waits until the children are gone, and tokens and what was published are saved.
     pub async fn stopped(self) {
-        self.evaluator.close();
+        let evaluator = self.evaluator;
+        let evaluated = tokio::task::spawn_blocking(move || {
+            evaluator.close();
+            evaluator.join();
+        });
         if tokio::time::timeout(STOP, self.crawler.stopped()).await.is_err() {
             tracing::warn!("some servers did not end in {} s", STOP.as_secs());
         }
         self.accounts.settled(STOP).await;
+        if tokio::time::timeout(STOP, evaluated).await.is_err() {
+            tracing::warn!("an evaluation did not end in {} s", STOP.as_secs());
+        }
         let _ = tokio::time::timeout(STOP, self.indexer).await;
         if let Some(learner) = self.learner {
             let _ = tokio::time::timeout(STOP, learner).await;

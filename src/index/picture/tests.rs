@@ -1,9 +1,7 @@
-use std::time::SystemTime;
-
 use proptest::prelude::*;
 
 use super::*;
-use crate::catalog::{Listing, ServerInfo};
+use crate::catalog::listing_of;
 use crate::index::dense::Dense;
 use crate::index::dense::tests::vectors;
 use crate::tool::{ServerId, Tool};
@@ -16,12 +14,7 @@ fn index(generation: u64, numbers: &[usize], without: &[usize]) -> Index {
         let definition = serde_json::json!({"name": format!("t{number:04}"), "description": "x"});
         Tool::parse(&server, &definition.to_string()).unwrap()
     });
-    let listing = Listing {
-        info: ServerInfo::default(),
-        tools: tools.collect(),
-        crawled_at: SystemTime::UNIX_EPOCH,
-        defects: Vec::new(),
-    };
+    let listing = listing_of(tools);
     let mut index = Index::build(generation, Arc::new(Catalog::from_listings([(server, listing)])));
     let most = numbers.iter().max().map_or(0, |most| most + 1);
     let known = vectors(5, most, 32);

@@ -52,10 +52,11 @@ impl Live {
         }
     }
 
-    /// Answers a query as [`Live::look_up`] does, and notes it for [`Live::note_use`].
+    /// Answers a query as [`Live::look_up`] does, and notes it for [`Live::note_use`]; not where it is to be
+    /// explained, which is for people who look at how it is answered.
     pub async fn search(&self, query: &Query) -> Result<Answer, QueryError> {
         let answer = self.look_up(query).await?;
-        if let Some(learner) = self.learner() {
+        if let Some(learner) = self.learner().filter(|_| !query.explain) {
             let hits = answer.hits.iter();
             let ids = hits.flat_map(|hit| std::iter::once(&hit.tool.id).chain(&hit.duplicates));
             learner.note_search(self.learns_in(), &query.texts, ids.cloned().collect());

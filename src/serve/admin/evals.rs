@@ -1,7 +1,8 @@
 //! `/v1/admin/evals`: the search scored on labelled queries, in the background.
 //!
 //! Invariant: an operator sees what was evaluated for their own service alone; nothing is done on the
-//! runtime's threads, and no route waits for an evaluation.
+//! runtime's threads, of whole files and results no more than [`AT_ONCE`] are in memory, and no route waits
+//! for an evaluation.
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
@@ -11,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, post};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use super::super::http::{Params, json};
 use super::super::problem::Problem;
@@ -23,6 +25,8 @@ use crate::search::Arms;
 pub const PATH: &str = "/v1/admin/evals";
 /// The largest body there: a query file of the most bytes, with what JSON adds to it.
 const MAX_BODY_BYTES: usize = MOST_BYTES + MOST_BYTES / 4;
+/// Requests that read files and results at once, of all operators.
+const AT_ONCE: usize = 2;
 /// What a file without a name is called.
 const NAMELESS: &str = "queries";
 
@@ -92,10 +96,10 @@ async fn create(
         StatusCode::PAYLOAD_TOO_LARGE => Problem::larger_than(MAX_BODY_BYTES),
         _ => rejection.into(),
     })?;
-    let new: NewEval = serde_json::from_slice(&body).map_err(|error| {
-        Problem::invalid(format!("the body is no evaluation to begin: {error}"))
-    })?;
     let begun = ask(admin, move |evaluator| {
+        let new: NewEval = serde_json::from_slice(&body).map_err(|error| {
+            Problem::invalid(format!("the body is no evaluation to begin: {error}"))
+        })?;
         drop(body);
         let NewEval { queries, file, name, limit, arms } = new;
         let (usual, queries) = match (queries, file) {
@@ -107,15 +111,15 @@ async fn create(
                 let queries = evaluator.file(&file)?;
                 (file, queries)
             }
-            _ => return Ok(None),
+            _ => {
+                let told = "send queries, or name a file that is offered: one of both";
+                return Err(Problem::invalid(told));
+            }
         };
         let name = name.filter(|name| !name.trim().is_empty()).unwrap_or(usual);
-        evaluator.begin(Wanted { name, queries, limit, arms }).map(Some)
+        Ok(evaluator.begin(Wanted { name, queries, limit, arms })?)
     });
-    let Some(begun) = begun.await? else {
-        return Err(Problem::invalid("send queries, or name a file that is offered: one of both"));
-    };
-    Ok((StatusCode::ACCEPTED, json(&begun)).into_response())
+    Ok((StatusCode::ACCEPTED, json(&begun.await?)).into_response())
 }
 
 /// `GET /v1/admin/evals/{id}`
@@ -124,7 +128,7 @@ pub(super) async fn show(
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let Path(id) = path?;
-    Ok(json(&ask(admin, move |evaluator| evaluator.show(&id)).await?))
+    Ok(json(&ask(admin, move |evaluator| Ok(evaluator.show(&id)?)).await?))
 }
 
 /// `DELETE /v1/admin/evals/{id}`
@@ -160,16 +164,29 @@ pub(super) async fn compare(
             })?
         }
     };
-    Ok(json(&ask(admin, move |evaluator| evaluator.compare(&baseline, &id, metric)).await?))
+    let compared = ask(admin, move |evaluator| Ok(evaluator.compare(&baseline, &id, metric)?));
+    Ok(json(&compared.await?))
+}
+
+async fn ask<T: Send + 'static>(
+    admin: Admin,
+    ask: impl FnOnce(&Evaluator) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    in_turn(move || ask(&admin.evaluator)).await?
 }
 
 /// On a thread that may wait: files are read, and comparing takes its time.
-async fn ask<T: Send + 'static>(
-    admin: Admin,
-    ask: impl FnOnce(&Evaluator) -> Result<T, QualityError> + Send + 'static,
+async fn in_turn<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    let asked = tokio::task::spawn_blocking(move || ask(&admin.evaluator)).await;
-    Ok(asked.map_err(|_| Problem::internal())??)
+    static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
+    let turn = TURNS.acquire().await;
+    let work = move || {
+        // Also where nobody waits for it any more.
+        let _turn = turn;
+        work()
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|_| Problem::internal())
 }
 
 impl From<QualityError> for Problem {
@@ -185,6 +202,8 @@ impl From<QualityError> for Problem {
             QualityError::NotDone(_) => (StatusCode::CONFLICT, "not-done"),
             QualityError::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not-ready"),
             QualityError::Full => (StatusCode::TOO_MANY_REQUESTS, "too-many-evals"),
+            QualityError::NoRoom => (StatusCode::SERVICE_UNAVAILABLE, "no-room"),
+            QualityError::Closed => return Self::draining(),
             QualityError::Unread(..) | QualityError::NoThread(_) | QualityError::Kept(_) => {
                 tracing::error!("{error}");
                 let told = "the data folder can't be read or written, or the system gives no thread: \
@@ -193,5 +212,41 @@ impl From<QualityError> for Problem {
             }
         };
         Self::new(status, code, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn few_are_worked_on_at_once_also_where_nobody_waits_for_them() {
+        let at_work = Arc::new(AtomicUsize::new(0));
+        let (let_through, gate) = std::sync::mpsc::channel::<()>();
+        let gate = Arc::new(std::sync::Mutex::new(gate));
+        let begin = || {
+            let (at_work, gate) = (Arc::clone(&at_work), Arc::clone(&gate));
+            tokio::spawn(in_turn(move || {
+                at_work.fetch_add(1, Ordering::SeqCst);
+                let _ = gate.lock().unwrap().recv();
+                at_work.fetch_sub(1, Ordering::SeqCst)
+            }))
+        };
+        let first: Vec<_> = (0..AT_ONCE).map(|_| begin()).collect();
+        while at_work.load(Ordering::SeqCst) < AT_ONCE {
+            tokio::task::yield_now().await;
+        }
+        first.iter().for_each(tokio::task::JoinHandle::abort);
+        let others: Vec<_> = (0..4).map(|_| begin()).collect();
+        for _ in 0..AT_ONCE + others.len() {
+            let_through.send(()).unwrap();
+        }
+        for other in others {
+            let before = other.await.unwrap().unwrap();
+            assert!((1..=AT_ONCE).contains(&before), "{before}");
+        }
     }
 }

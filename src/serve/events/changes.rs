@@ -55,12 +55,11 @@ pub(super) fn changes<'a>(
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
 
     use proptest::prelude::*;
 
     use super::*;
-    use crate::catalog::{Listing, ServerInfo};
+    use crate::catalog::listing_of;
     use crate::tool::Tool;
 
     fn catalog(servers: &[Vec<(u8, u8)>]) -> Catalog {
@@ -70,12 +69,7 @@ mod tests {
                 let definition = serde_json::json!({"name": format!("t{name}"), "description": said.to_string()});
                 Tool::parse(&server, &definition.to_string()).unwrap()
             });
-            let listing = Listing {
-                info: ServerInfo::default(),
-                tools: tools.collect(),
-                crawled_at: SystemTime::UNIX_EPOCH,
-                defects: Vec::new(),
-            };
+            let listing = listing_of(tools);
             (server, listing)
         }))
     }

@@ -3,14 +3,11 @@
 //! Invariant: at most [`MOST`] in all and [`MOST_EACH`] of one caller; a stream that has ended has
 //! given its place back.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use axum::http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use super::KEEP_ALIVE;
-use crate::serve::limits::Who;
+use crate::serve::limits::{Place, Places, Who};
 use crate::serve::problem::Problem;
 
 /// Streams at once.
@@ -22,51 +19,23 @@ const MOST_EACH: usize = 16;
 #[derive(Clone)]
 pub struct Streams {
     pub(super) shutdown: CancellationToken,
-    open: Arc<Mutex<HashMap<Who, usize>>>,
-}
-
-/// A stream's place among them.
-pub(super) struct Place {
-    pub streams: Streams,
-    who: Who,
+    open: Places,
 }
 
 impl Streams {
     /// None yet; all end at `shutdown`.
     pub fn until(shutdown: CancellationToken) -> Self {
-        Self { shutdown, open: Arc::default() }
-    }
-
-    fn open(&self) -> MutexGuard<'_, HashMap<Who, usize>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { shutdown, open: Places::default() }
     }
 
     /// A place for one more of this caller's.
-    pub(super) fn take(&self, who: Who) -> Result<Place, Problem> {
-        let mut open = self.open();
-        if open.values().sum::<usize>() >= MOST
-            || open.get(&who).is_some_and(|own| *own >= MOST_EACH)
-        {
+    pub(super) fn take(&self, who: &Who) -> Result<Place, Problem> {
+        self.open.take(who, |own, all| own < MOST_EACH && all < MOST).ok_or_else(|| {
             let told = "too many streams of events are open: close one, or ask /v1/status and \
                         /v1/servers from time to time";
             let refused = Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-streams", told);
-            return Err(refused.after(KEEP_ALIVE));
-        }
-        *open.entry(who.clone()).or_default() += 1;
-        drop(open);
-        Ok(Place { streams: self.clone(), who })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.streams.open();
-        if let Some(own) = open.get_mut(&self.who) {
-            *own -= 1;
-            if *own == 0 {
-                open.remove(&self.who);
-            }
-        }
+            refused.after(KEEP_ALIVE)
+        })
     }
 }
 
@@ -78,17 +47,17 @@ mod tests {
     fn places_are_bounded_in_all_and_for_each() {
         let streams = Streams::until(CancellationToken::new());
         let one = || Who::Address([127, 0, 0, 1].into());
-        let own: Vec<Place> = (0..MOST_EACH).map(|_| streams.take(one()).unwrap()).collect();
-        assert_eq!(streams.take(one()).err().unwrap().code, "too-many-streams");
+        let own: Vec<Place> = (0..MOST_EACH).map(|_| streams.take(&one()).unwrap()).collect();
+        assert_eq!(streams.take(&one()).err().unwrap().code, "too-many-streams");
         let mut all = own;
         for at in 0..MOST - MOST_EACH {
             let [.., high, low] = at.to_be_bytes();
-            all.push(streams.take(Who::Address([10, 0, high, low].into())).unwrap());
+            all.push(streams.take(&Who::Address([10, 0, high, low].into())).unwrap());
         }
-        assert_eq!(streams.take(Who::Anybody).err().unwrap().status, 429);
+        assert_eq!(streams.take(&Who::Anybody).err().unwrap().status, 429);
         all.pop();
-        assert!(streams.take(Who::Anybody).is_ok());
+        assert!(streams.take(&Who::Anybody).is_ok());
         drop(all);
-        assert!(streams.open().is_empty());
+        assert!(streams.open.take(&one(), |own, all| (own, all) == (0, 0)).is_some());
     }
 }

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, BodyDataStream, HttpBody};
 use axum::extract::Request;
+use axum::http::header;
 use futures::StreamExt;
 use tokio_util::bytes::{Bytes, BytesMut};
 
@@ -23,8 +24,8 @@ const MOST_DISCARDED: usize = 16 << 20;
 
 /// Reads a body that is refused to its end, within bounds: a client that is still sending when the
 /// connection is closed would not hear why.
-async fn discard(body: Body) {
-    let (mut chunks, mut seen) = (body.into_data_stream(), 0);
+async fn discard(mut chunks: BodyDataStream) {
+    let mut seen = 0;
     while let Some(Ok(chunk)) = chunks.next().await {
         seen += chunk.len();
         if seen > MOST_DISCARDED {
@@ -57,7 +58,10 @@ impl Bodies {
             return Ok((Request::from_parts(parts, Body::empty()), held));
         }
         if body.size_hint().lower() > largest as u64 {
-            discard(body).await;
+            // Who asks first whether to send it hears the answer without sending anything.
+            if !parts.headers.contains_key(header::EXPECT) {
+                discard(body.into_data_stream()).await;
+            }
             return Err(Problem::larger_than(largest));
         }
         let mut chunks = body.into_data_stream();
@@ -68,6 +72,7 @@ impl Bodies {
             })?;
             let len = first.len() + all.len() + chunk.len();
             if len > largest {
+                discard(chunks).await;
                 return Err(Problem::larger_than(largest));
             }
             if !held.grow(len.saturating_sub(SMALL), self.most) {

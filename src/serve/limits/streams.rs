@@ -4,29 +4,24 @@
 //! of the others; a stream is counted until its body is dropped, and one that tells how something
 //! ends that was begun is never refused.
 
-use std::collections::HashMap;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
-
-use axum::body::{Body, HttpBody};
 use axum::http::header;
 use axum::response::Response;
-use http_body::{Frame, SizeHint};
 
 use super::Who;
+use super::places::Places;
+use crate::serve::held::Held;
 
 /// Those that are open; cheap to clone.
 #[derive(Clone)]
 pub struct Streams {
     most_each: usize,
-    open: Arc<Mutex<HashMap<Who, usize>>>,
+    open: Places,
 }
 
 impl Streams {
     /// At most so many of a caller.
     pub fn of(most_each: usize) -> Self {
-        Self { most_each, open: Arc::default() }
+        Self { most_each, open: Places::default() }
     }
 
     /// The answer, counted while it lasts where it is a stream; `None` where it is one too many and
@@ -36,61 +31,15 @@ impl Streams {
         if kind.is_none_or(|kind| !kind.as_bytes().starts_with(b"text/event-stream")) {
             return Some(answer);
         }
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = open.entry(who.clone()).or_default();
-        if *own >= self.most_each && may_refuse {
-            return None;
-        }
-        *own += 1;
-        let place = Place { streams: self.clone(), who: who.clone() };
-        Some(answer.map(|body| Body::new(Counted { body, _place: place })))
-    }
-}
-
-struct Place {
-    streams: Streams,
-    who: Who,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.streams.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = open.get_mut(&self.who) {
-            *own -= 1;
-            if *own == 0 {
-                open.remove(&self.who);
-            }
-        }
-    }
-}
-
-struct Counted {
-    body: Body,
-    _place: Place,
-}
-
-impl HttpBody for Counted {
-    type Data = <Body as HttpBody>::Data;
-    type Error = <Body as HttpBody>::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let place = self.open.take(who, |own, _| own < self.most_each || !may_refuse)?;
+        Some(answer.map(|body| Held::by(body, place)))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+
     use super::*;
 
     fn stream() -> Response {
@@ -113,6 +62,6 @@ mod tests {
         drop(second);
         assert!(streams.count(&one, stream(), true).is_some());
         drop(first);
-        assert!(streams.open.lock().unwrap().is_empty());
+        assert!(streams.open.take(&one, |own, all| (own, all) == (0, 0)).is_some());
     }
 }

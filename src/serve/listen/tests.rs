@@ -17,6 +17,11 @@ fn patience(drain: Duration) -> Patience {
     Patience { handshake: LONG, head: LONG, write: LONG, drain }
 }
 
+fn reception(bounds: &LimitsConfig, limits: Limits, patience: Patience) -> Reception {
+    let guard = Guard::new(([127, 0, 0, 1], 0).into(), &[], &[]);
+    Reception::of(bounds, (limits, guard), patience, None)
+}
+
 async fn start_with(
     app: Router,
     reception: Reception,
@@ -29,7 +34,7 @@ async fn start_with(
 }
 
 async fn start(app: Router, patience: Patience) -> (SocketAddr, CancellationToken, JoinHandle<()>) {
-    start_with(app, Reception::of(&LimitsConfig::default(), Limits::none(), patience, None)).await
+    start_with(app, reception(&LimitsConfig::default(), Limits::none(), patience)).await
 }
 
 async fn send(address: SocketAddr, text: &str) -> TcpStream {
@@ -175,7 +180,7 @@ async fn a_full_house_lets_in_one_for_one_that_is_idle_and_none_for_one_at_work(
     };
     let app = Router::new().route("/", get(async || "at once")).route("/wait", get(wait));
     let limits = LimitsConfig { max_connections: 1, ..LimitsConfig::default() };
-    let reception = Reception::of(&limits, Limits::none(), patience(LONG), None);
+    let reception = reception(&limits, Limits::none(), patience(LONG));
     let (address, _shutdown, _task) = start_with(app, reception).await;
     // The first is idle, and gives way.
     let first = send(address, "").await;
@@ -192,7 +197,7 @@ async fn a_full_house_lets_in_one_for_one_that_is_idle_and_none_for_one_at_work(
 async fn heads_are_bounded() {
     let app = Router::new().route("/", get(async || "read"));
     let limits = LimitsConfig { max_head_bytes: 8_192, max_headers: 16, ..LimitsConfig::default() };
-    let reception = Reception::of(&limits, Limits::none(), patience(LONG), None);
+    let reception = reception(&limits, Limits::none(), patience(LONG));
     let (address, _shutdown, _task) = start_with(app, reception).await;
     let status = async |headers: String| {
         let head = format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
@@ -217,7 +222,7 @@ async fn while_there_is_too_much_to_do_the_rest_is_told_so_at_the_entrance() {
     let app = Router::new().route("/v1/search", get(work)).route("/livez", get(async || "lives"));
     let limits = Limits::none();
     let _seats = limits.press().await;
-    let reception = Reception::of(&LimitsConfig::default(), limits, patience(LONG), None);
+    let reception = reception(&LimitsConfig::default(), limits, patience(LONG));
     let (address, _shutdown, _task) = start_with(app, reception).await;
     let ask = async |path: &str, more: &str| {
         let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{more}\r\n");
@@ -229,7 +234,8 @@ async fn while_there_is_too_much_to_do_the_rest_is_told_so_at_the_entrance() {
         at_work.push(ask("/v1/search", "").await);
         arrived.notified().await;
     }
-    let refused = rest(ask("/v1/search", "x-request-id: mine\r\n").await).await;
+    let page = "x-request-id: mine\r\norigin: http://localhost:3000\r\n";
+    let refused = rest(ask("/v1/search", page).await).await;
     let lives = rest(ask("/livez", "").await).await;
     let other = ask("/v1/search", "authorization: Bearer another\r\n").await;
     arrived.notified().await;

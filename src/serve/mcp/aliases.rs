@@ -11,6 +11,8 @@ use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::super::formats;
+use super::super::observe::Lifted;
 use super::McpHandler;
 use super::schema::{read, read_only, schema_of, structured};
 use crate::catalog::Catalog;
@@ -204,11 +206,11 @@ impl McpHandler {
             Search::FindTool => {
                 let (catalog, hits) = (Arc::clone(&catalog), answer.hits.clone());
                 // The first count loads the tokenizer.
-                let counted = tokio::task::spawn_blocking(move || {
+                let counted = move || {
                     let all = format::baseline(&catalog, Format::Mcp, Family::Openai);
                     TokenMetrics::of(all, hits.iter().map(|hit| tokens(&hit.tool)).sum())
-                });
-                counted.await.ok()
+                };
+                formats::aside(&Lifted::of_mcp(context), true, counted).await.ok()
             }
         };
         let tools = answer.hits.iter().map(|hit| callable(&catalog, &hit.tool)).collect();

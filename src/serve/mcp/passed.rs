@@ -36,10 +36,8 @@ impl McpHandler {
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, String> {
         let parts = context.extensions.get::<Parts>();
-        if let Some(lifted) = parts.and_then(|parts| parts.extensions.get::<Lifted>()) {
-            // A call has a time limit of its own.
-            lifted.lift();
-        }
+        // A call has a time limit of its own.
+        Lifted::of_mcp(context).lift();
         let purse = parts.and_then(|parts| parts.extensions.get::<Purse>()).cloned();
         let modern = context
             .protocol_version()

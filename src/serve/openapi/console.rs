@@ -12,11 +12,14 @@ pub(super) fn operations(schemas: &mut Schemas) -> [Operation; 2] {
             "How people log in to the console",
             schemas.written::<Settings>(),
         ),
-        Operation::get(
-            "/v1/me",
-            "getMe",
-            "Who asks, and what they may do",
-            schemas.written::<Me>(),
-        ),
+        Operation {
+            problems: &[400],
+            ..Operation::get(
+                "/v1/me",
+                "getMe",
+                "Who asks, and what they may do",
+                schemas.written::<Me>(),
+            )
+        },
     ]
 }

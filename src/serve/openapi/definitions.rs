@@ -50,7 +50,7 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
         },
         Operation {
             kind: "text/event-stream",
-            problems: &[406, 429],
+            problems: &[400, 406, 429],
             ..Operation::get(
                 "/v1/events",
                 "followEvents",

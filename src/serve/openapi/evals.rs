@@ -79,7 +79,7 @@ pub(super) fn operations(schemas: &mut Schemas) -> Vec<Operation> {
         },
         Operation {
             parameters: of_two,
-            problems: &[400, 401, 403, 404, 409],
+            problems: &[400, 401, 403, 404, 409, 503],
             ..Operation::get(
                 "/v1/admin/evals/{id}/compare",
                 "compareEvals",

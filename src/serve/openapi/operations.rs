@@ -92,18 +92,24 @@ fn api(schemas: &mut Schemas) -> Vec<Operation> {
                 schemas.written::<CallAnswer<'_>>(),
             )
         },
-        Operation::get(
-            "/v1/servers",
-            "listServers",
-            "Every configured server and its state",
-            schemas.written::<ServerList<'_>>(),
-        ),
-        Operation::get(
-            "/v1/status",
-            "getStatus",
-            "The state of the index",
-            schemas.written::<IndexStatus<'_>>(),
-        ),
+        Operation {
+            problems: &[400],
+            ..Operation::get(
+                "/v1/servers",
+                "listServers",
+                "Every configured server and its state",
+                schemas.written::<ServerList<'_>>(),
+            )
+        },
+        Operation {
+            problems: &[400],
+            ..Operation::get(
+                "/v1/status",
+                "getStatus",
+                "The state of the index",
+                schemas.written::<IndexStatus<'_>>(),
+            )
+        },
     ]
 }
 

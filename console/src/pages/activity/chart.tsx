@@ -1,7 +1,9 @@
 // A chart over time: lines, or bars that stand on each other. A pointer or the arrow keys read its
 // values, which also stand in a table.
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
+import { type Column, Heads } from "../../parts/heads";
+import { Drawing, Figure, HEIGHT, heights, ticks, useWidth } from "./figure";
 
 export interface Series {
   name: string;
@@ -22,54 +24,7 @@ interface Props {
   kind: "lines" | "bars";
 }
 
-const HEIGHT = 170;
 const PAD = { left: 62, right: 8, top: 8, bottom: 22 };
-
-/** The width of an element, as it changes. */
-export function useWidth() {
-  const place = useRef<HTMLDivElement>(null);
-  const [width, setWidth] = useState(0);
-  useEffect(() => {
-    const element = place.current;
-    if (!element) return;
-    const observer = new ResizeObserver(() => setWidth(Math.floor(element.clientWidth)));
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, []);
-  return { place, width };
-}
-
-/** Round numbers from 0 to at least `most`. */
-export function ticks(most: number): number[] {
-  if (!(most > 0)) return [0, 1];
-  const raw = most / 3;
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = power * ([1, 2, 5].find((times) => times * power >= raw) ?? 10);
-  return Array.from({ length: Math.ceil(most / step - 1e-9) + 1 }, (_, at) => at * step);
-}
-
-/** A card with a chart, and the same as a table. */
-export function Figure({ title, note, table, children }: { title: string; note?: ComponentChildren; table: () => ComponentChildren; children: ComponentChildren }) {
-  const [isTable, setIsTable] = useState(false);
-  return (
-    <section class="card figure" aria-label={title}>
-      <header class="row">
-        <h2 class="grow">{title}</h2>
-        <button type="button" class="quiet small" aria-pressed={isTable} aria-label={`Table: ${title}`} onClick={() => setIsTable(!isTable)}>
-          Table
-        </button>
-      </header>
-      {note && <p class="small">{note}</p>}
-      {isTable ? (
-        <div class="figure-table" tabIndex={0} role="region" aria-label={`${title}, table`}>
-          {table()}
-        </div>
-      ) : (
-        children
-      )}
-    </section>
-  );
-}
 
 export function Chart({ title, note, times, timeOf, series, valueOf, kind }: Props) {
   const { place, width } = useWidth();
@@ -81,7 +36,7 @@ export function Chart({ title, note, times, timeOf, series, valueOf, kind }: Pro
   const marks = ticks(most);
   const inner = Math.max(1, width - PAD.left - PAD.right);
   const x = (time: number) => PAD.left + (inner * (time + 0.5)) / times.length;
-  const y = (value: number) => HEIGHT - PAD.bottom - ((HEIGHT - PAD.top - PAD.bottom) * value) / (marks[marks.length - 1] ?? 1);
+  const y = heights(marks, PAD);
   const told = (time: number) => series.map((one) => `${one.name} ${one.values[time] == null ? "none" : valueOf(one.values[time] ?? 0)}`).join(", ");
   const onKeyDown = (event: KeyboardEvent) => {
     const from = at ?? last + 1;
@@ -126,19 +81,11 @@ export function Chart({ title, note, times, timeOf, series, valueOf, kind }: Pro
         onBlur={() => setChosen(undefined)}
       >
         {width > 0 && (
-          <svg width={width} height={HEIGHT} aria-hidden="true">
-            {marks.map((mark) => (
-              <g key={mark}>
-                <line class="grid" x1={PAD.left} x2={width - PAD.right} y1={y(mark)} y2={y(mark)} />
-                <text x={PAD.left - 6} y={y(mark) + 4} text-anchor="end">
-                  {valueOf(mark)}
-                </text>
-              </g>
-            ))}
+          <Drawing {...{ width, pad: PAD, marks, y }} textOf={valueOf}>
             <TimeMarks {...{ times, timeOf, x, width }} />
             {kind === "bars" ? <Bars {...{ series, x, y, step: inner / times.length }} /> : <Lines {...{ series, x, y }} />}
             {at !== undefined && <line class="cursor" x1={x(at)} x2={x(at)} y1={PAD.top} y2={HEIGHT - PAD.bottom} />}
-          </svg>
+          </Drawing>
         )}
       </div>
     </Figure>
@@ -213,16 +160,7 @@ function Values({ times, timeOf, series, valueOf }: Pick<Props, "times" | "timeO
   const rows = times.map((time, at) => ({ time, at })).filter(({ at }) => series.some((one) => one.values[at]));
   return (
     <table>
-      <thead>
-        <tr>
-          <th scope="col">Time</th>
-          {series.map((one) => (
-            <th key={one.name} scope="col" class="number">
-              {one.name}
-            </th>
-          ))}
-        </tr>
-      </thead>
+      <Heads columns={["Time", ...series.map(({ name }): Column => [name, "number"])]} />
       <tbody>
         {rows.reverse().map(({ time, at }) => (
           <tr key={time}>

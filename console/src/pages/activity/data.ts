@@ -53,6 +53,8 @@ export interface Recent {
 
 export interface Missed {
   query: string;
+  /** What it was filtered by, as in the address of a search. */
+  filter?: string;
   searches: number;
   empty: number;
   last_s: number;
@@ -91,7 +93,9 @@ export function useActivity(range: Range) {
       try {
         const answer = await get<Activity>("/v1/admin/activity", { range, after: known.current.last }, abort.signal);
         if (abort.signal.aborted) return;
-        known.current = { last: answer.last, recent: [...answer.recent, ...known.current.recent].slice(0, MOST) };
+        // Another look may have been under way.
+        const fresh = answer.recent.filter(({ number }) => number > known.current.last);
+        known.current = { last: answer.last, recent: [...fresh, ...known.current.recent].slice(0, MOST) };
         setData({ ...answer, recent: known.current.recent });
         setError(undefined);
       } catch (failed) {
@@ -129,11 +133,12 @@ export function sum(slots: Slot[], of: (slot: Slot) => number): number {
   return slots.reduce((all, slot) => all + of(slot), 0);
 }
 
-const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+const shortened = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 const plain = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
-export function count(number: number): string {
-  return Math.abs(number) < 10_000 ? plain.format(number) : compact.format(number);
+/** Of large numbers the first three digits: `12.3K`. */
+export function compact(number: number): string {
+  return Math.abs(number) < 10_000 ? plain.format(number) : shortened.format(number);
 }
 
 export function exact(number: number): string {
@@ -153,10 +158,4 @@ export function duration(us: number | undefined): string {
 
 export function share(part: number, whole: number): string {
   return whole ? `${((100 * part) / whole).toFixed(part && part < whole / 10 ? 1 : 0)} %` : "–";
-}
-
-export function clock(s: number, width: number): string {
-  const at = new Date(1000 * s);
-  const time = at.toLocaleTimeString([], width < 60 ? { timeStyle: "medium" } : { timeStyle: "short" });
-  return width < 3600 ? time : `${at.toLocaleDateString([], { day: "numeric", month: "short" })} ${time}`;
 }

@@ -1,8 +1,8 @@
 // How long searches took, on a logarithmic scale, with the percentiles marked.
-import { Figure, ticks, useWidth } from "./chart";
-import { type Activity, count, duration, exact, share } from "./data";
+import { Heads } from "../../parts/heads";
+import { type Activity, compact, duration, exact, share } from "./data";
+import { Drawing, Figure, HEIGHT, heights, ticks, useWidth } from "./figure";
 
-const HEIGHT = 170;
 const PAD = { left: 62, right: 14, top: 22, bottom: 22 };
 /** Bars for ten times as long. */
 const BARS = 12;
@@ -40,7 +40,7 @@ export function Histogram({ data }: { data: Activity }) {
   const inner = Math.max(1, width - PAD.left - PAD.right);
   const x = (us: number) => PAD.left + (inner * (Math.log10(Math.max(LEAST, us)) - first)) / (last - first);
   const marks = ticks(Math.max(1, ...bars.map((bar) => bar.searches))).filter(Number.isInteger);
-  const y = (value: number) => HEIGHT - PAD.bottom - ((HEIGHT - PAD.top - PAD.bottom) * value) / (marks[marks.length - 1] ?? 1);
+  const y = heights(marks, PAD);
   const percentiles = [
     { name: "p50", us: p50_us },
     { name: "p90", us: p90_us },
@@ -59,17 +59,7 @@ export function Histogram({ data }: { data: Activity }) {
     });
   const table = () => (
     <table>
-      <thead>
-        <tr>
-          <th scope="col">Took</th>
-          <th scope="col" class="number">
-            Searches
-          </th>
-          <th scope="col" class="number">
-            Share
-          </th>
-        </tr>
-      </thead>
+      <Heads columns={["Took", ["Searches", "number"], ["Share", "number"]]} />
       <tbody>
         {bars.map((bar) => (
           <tr key={bar.at}>
@@ -87,15 +77,7 @@ export function Histogram({ data }: { data: Activity }) {
     <Figure title="How long searches took" note={`${text}. Each to within ${(100 * error).toFixed(0)} %.`} table={table}>
       <div ref={place} class="plot" role="img" aria-label={text}>
         {width > 0 && (
-          <svg width={width} height={HEIGHT} aria-hidden="true">
-            {marks.map((mark) => (
-              <g key={mark}>
-                <line class="grid" x1={PAD.left} x2={width - PAD.right} y1={y(mark)} y2={y(mark)} />
-                <text x={PAD.left - 6} y={y(mark) + 4} text-anchor="end">
-                  {count(mark)}
-                </text>
-              </g>
-            ))}
+          <Drawing {...{ width, pad: PAD, marks, y }} textOf={compact}>
             {Array.from({ length: last - first + 1 }, (_, at) => 10 ** (first + at)).map((us, at) => (
               <text key={us} x={x(us)} y={HEIGHT - 5} text-anchor={at === last - first ? "end" : "middle"}>
                 {us < 1_000 ? `${us} µs` : us < 1_000_000 ? `${us / 1_000} ms` : `${us / 1_000_000} s`}
@@ -113,7 +95,7 @@ export function Histogram({ data }: { data: Activity }) {
                 </text>
               </g>
             ))}
-          </svg>
+          </Drawing>
         )}
       </div>
     </Figure>

@@ -3,8 +3,11 @@
 import { useMemo, useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { withParams } from "../../api";
+import { count } from "../../parts/count";
+import { Heads } from "../../parts/heads";
+import { clock } from "../../parts/time";
 import { VirtualList } from "../../parts/virtual";
-import { type Activity, type Missed, type Recent, clock, count, duration } from "./data";
+import { type Activity, type Missed, type Recent, compact, duration } from "./data";
 
 const FIRST = 10;
 const HEIGHT = 52;
@@ -48,27 +51,17 @@ export function MissedList({ data }: { data: Activity }) {
         <>
           <p class="small">Since the start, most often asked first. A tool may be missing, or its description lacks these words.</p>
           <table>
-            <thead>
-              <tr>
-                <th scope="col">Query</th>
-                <th scope="col" class="number">
-                  Asked
-                </th>
-                <th scope="col">Found</th>
-                <th scope="col" class="last">
-                  Last
-                </th>
-              </tr>
-            </thead>
+            <Heads columns={["Query", ["Asked", "number"], "Found", ["Last", "last"]]} />
             <tbody>
               {shown.map((one: Missed) => (
-                <tr key={one.query}>
+                <tr key={`${one.query}\n${one.filter ?? ""}`}>
                   <td class="text">
                     <Text data={data} query={one.query} />
+                    {one.filter && <span class="small"> only {one.filter}</span>}
                   </td>
-                  <td class="number">{count(one.searches)} ×</td>
+                  <td class="number">{compact(one.searches)} ×</td>
                   <td class="found">{one.empty === one.searches ? "no tool" : one.empty === 0 ? "none likely" : "no tool, or none likely"}</td>
-                  <td class="last">{clock(one.last_s, 60)}</td>
+                  <td class="last">{clock(1000 * one.last_s, 60)}</td>
                 </tr>
               ))}
             </tbody>
@@ -147,7 +140,7 @@ function Row({ one }: { one: Recent }) {
       <div class="grow asked">
         <span class="text">{one.query ?? <i>not kept</i>}</span>
         <span class="small">
-          {clock(one.at_ms / 1000, 1)} · {one.refused ? "refused" : `${one.mode}${one.cached ? ", as before" : ""}`} · {one.caller}
+          {clock(one.at_ms, 1)} · {one.refused ? "refused" : `${one.mode}${one.cached ? ", from cache" : ""}`} · {one.caller}
           {one.profile ? ` · ${one.profile}` : ""} · {one.way}
         </span>
       </div>
@@ -160,7 +153,7 @@ function Row({ one }: { one: Recent }) {
         <span class="badge warn">none likely</span>
       ) : (
         <span class="number hits">
-          {one.hits} {one.hits === 1 ? "tool" : "tools"}
+          {count(one.hits ?? 0, "tool")}
         </span>
       )}
       <span class="number took">{duration(one.took_us)}</span>

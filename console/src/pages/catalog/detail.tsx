@@ -2,6 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { useData, withParams } from "../../api";
 import { Diff, pretty } from "../../parts/diff";
+import { DetailHead } from "../../parts/split";
 import { Failure, Waiting } from "../../parts/state";
 import { day, span } from "../../parts/time";
 import { Fact } from "../servers/detail";
@@ -42,12 +43,7 @@ export function ToolDetail({ id, row, now, close }: { id: string; row: Tool | un
   const { data, error, reload } = useData<Known>(rests ? `/v1/tools/${encodeURIComponent(id)}?earlier=1&near=1&lint=1#${version}` : null);
   return (
     <article class="card" data-tool-id={id}>
-      <header class="row">
-        <h2 class="grow">{data?.definition.title ?? row?.title ?? row?.name ?? id}</h2>
-        <button type="button" class="quiet" aria-label="Back to the list" onClick={close}>
-          ✕
-        </button>
-      </header>
+      <DetailHead title={data?.definition.title ?? row?.title ?? row?.name ?? id} close={close} />
       <p>
         <code>{id}</code>
       </p>
@@ -58,7 +54,7 @@ export function ToolDetail({ id, row, now, close }: { id: string; row: Tool | un
 
 function Body({ tool, row, now }: { tool: Known; row: Tool | undefined; now: number }) {
   const { definition, history, findings = [], earlier = [], near = [], lint = [] } = tool;
-  const ago = (at: string) => <span title={day(Date.parse(at))}>{span(now - Date.parse(at))} ago</span>;
+  const ago = (at: string) => <span title={day(at)}>{span(now - Date.parse(at))} ago</span>;
   return (
     <>
       <p class="tool-text">{definition.description || "It has no description."}</p>
@@ -146,12 +142,12 @@ function Changes({ now, earlier }: { now: unknown; earlier: Earlier[] }) {
         <select value={at} onChange={(event) => setAt(Number(event.currentTarget.value))}>
           {earlier.map(({ until, hash }, at) => (
             <option key={`${until} ${hash}`} value={at}>
-              on {day(Date.parse(until))}
+              on {day(until)}
             </option>
           ))}
         </select>
       </label>
-      <Diff before={before.definition} after={after} label={`What changed on ${day(Date.parse(before.until))}`} />
+      <Diff before={before.definition} after={after} label={`What changed on ${day(before.until)}`} />
     </section>
   );
 }

@@ -1,5 +1,6 @@
 // What a tool takes, as a table.
 import type { ComponentChildren } from "preact";
+import { Heads } from "../../parts/heads";
 
 interface Schema {
   type?: string | string[];
@@ -28,13 +29,7 @@ export function Parameters({ schema, mark = (text) => text }: Props) {
   if (!all.length) return <p class="small">It takes none.</p>;
   return (
     <table>
-      <thead>
-        <tr>
-          <th scope="col">Name</th>
-          <th scope="col">Type</th>
-          <th scope="col">What it is</th>
-        </tr>
-      </thead>
+      <Heads columns={["Name", "Type", "What it is"]} />
       <tbody>
         {all.map(([name, of]) => (
           <tr key={name}>

@@ -32,11 +32,13 @@ export interface Palette {
 
 /** The colours of the theme that is on now, each as `#rrggbb`: a canvas writes them so. */
 export function paletteOf(canvas: HTMLCanvasElement): Palette {
-  const style = getComputedStyle(canvas);
   const context = canvas.getContext("2d");
+  const style = getComputedStyle(canvas);
   const colour = (name: string) => {
     if (!context) return "#000000";
-    context.fillStyle = style.getPropertyValue(name).trim();
+    // As the colour of an element: what a variable holds need not be one colour for both themes.
+    canvas.style.color = `var(${name})`;
+    context.fillStyle = style.color;
     return context.fillStyle;
   };
   const colours = Array.from({ length: COLOURED + 1 }, (_, at) => colour(at < COLOURED ? `--map-${at + 1}` : "--map-rest"));

@@ -1,6 +1,8 @@
 // Beside the picture: what is on it in words, so that nobody has to see it to read it.
 import { useState } from "preact/hooks";
 import { useData, withParams } from "../../api";
+import { count } from "../../parts/count";
+import { Cross } from "../../parts/cross";
 import { Failure, Waiting } from "../../parts/state";
 import type { Found } from "./answer";
 import { COLOURED, type Cloud, type Group } from "./cloud";
@@ -44,7 +46,7 @@ export function Legend({ cloud, only, hidden, isolate, hide }: LegendProps) {
             <button type="button" class="quiet map-server" aria-pressed={only === id} title={only === id ? "Show all servers" : `Show ${id} alone`} onClick={() => isolate(only === id ? undefined : id)}>
               <span class={`map-dot map-dot-${colour < COLOURED ? colour + 1 : "rest"}`} aria-hidden="true" />
               <span class="map-name">{id}</span>
-              <span class="number small">{tools.toLocaleString("en")} {tools === 1 ? "tool" : "tools"}</span>
+              <span class="number small">{count(tools, "tool")}</span>
             </button>
           </li>
         ))}
@@ -112,7 +114,7 @@ interface GroupsProps {
 
 /** Near-duplicates: the largest groups. */
 export function Groups({ cloud, looked, look, rings, setRings }: GroupsProps) {
-  const [count, setCount] = useState(LISTED);
+  const [listed, setListed] = useState(LISTED);
   const groups = cloud.groups;
   return (
     <section aria-labelledby="map-groups">
@@ -128,7 +130,7 @@ export function Groups({ cloud, looked, look, rings, setRings }: GroupsProps) {
       </div>
       {groups.length === 0 && <p class="small">No two tools say nearly the same.</p>}
       <ul class="map-list">
-        {groups.slice(0, count).map((group) => (
+        {groups.slice(0, listed).map((group) => (
           <li key={group.members[0]}>
             <button type="button" class="quiet map-server" aria-pressed={looked === group} onClick={() => look(looked === group ? undefined : group)}>
               <span class="number map-rank">{group.members.length}×</span>
@@ -145,8 +147,8 @@ export function Groups({ cloud, looked, look, rings, setRings }: GroupsProps) {
           </li>
         ))}
       </ul>
-      {groups.length > count && (
-        <button type="button" class="quiet" onClick={() => setCount(count + 50)}>
+      {groups.length > listed && (
+        <button type="button" class="quiet" onClick={() => setListed(listed + 50)}>
           List more groups
         </button>
       )}
@@ -176,9 +178,7 @@ export function Chosen({ id, close }: { id: string; close: () => void }) {
         <h2 id="map-chosen" class="map-id">
           {id}
         </h2>
-        <button type="button" class="quiet" aria-label="Close" onClick={close}>
-          ✕
-        </button>
+        <Cross label="Close" press={close} />
       </div>
       {!tool && isLoading && <Waiting what="Asking for the definition" />}
       {error && !tool && <Failure error={error} again={reload} />}

@@ -17,6 +17,7 @@ export function Begin({ begun }: { begun: (made: Eval) => void }) {
   const [isBusy, setIsBusy] = useState(false);
   const [isOver, setIsOver] = useState(false);
   const [error, setError] = useState<ApiError>();
+  const isMissing = !file && !kept;
   const choose = (file: File | undefined) => {
     setError(undefined);
     setFile(file);
@@ -96,10 +97,15 @@ export function Begin({ begun }: { begun: (made: Eval) => void }) {
           <label for={`${id}-limit`}>Tools an answer</label>
           <input id={`${id}-limit`} type="number" min="1" max="50" placeholder="as served" value={limit} onInput={(event) => setLimit(event.currentTarget.value)} />
         </div>
-        <button type="submit" disabled={isBusy || (!file && !kept)}>
+        <button type="submit" disabled={isBusy || isMissing} aria-describedby={isMissing ? `${id}-missing` : undefined}>
           Evaluate
         </button>
       </div>
+      {isMissing && (
+        <p id={`${id}-missing`} class="small q-missing">
+          There is nothing to evaluate yet: choose a query file{offered.length > 0 && ", or one that is kept here"}.
+        </p>
+      )}
       {error && (
         <p class="q-error" role="alert">
           {error.message}
@@ -112,9 +118,18 @@ export function Begin({ begun }: { begun: (made: Eval) => void }) {
 /** The file's text, unpacked where it is packed. */
 async function text(file: File): Promise<string> {
   const isPacked = file.name.endsWith(".gz");
-  const text = isPacked ? await new Response(file.stream().pipeThrough(new DecompressionStream("gzip"))).text() : await file.text();
-  if (text.length > MOST) throw new Error(`${file.name} has ${size(text.length)}, and at most ${size(MOST)} are taken: split it`);
-  return text;
+  const reader = (isPacked ? file.stream().pipeThrough(new DecompressionStream("gzip")) : file.stream()).getReader();
+  const parts: BlobPart[] = [];
+  let bytes = 0;
+  for (let next = await reader.read(); next.value; next = await reader.read()) {
+    bytes += next.value.length;
+    if (bytes > MOST) {
+      await reader.cancel();
+      throw new Error(`${file.name} has more than ${size(MOST)}, which is the most that is taken: split it`);
+    }
+    parts.push(next.value);
+  }
+  return new Blob(parts).text();
 }
 
 /** What a query file is, for those who have none yet. */

@@ -1,8 +1,13 @@
 // Two evaluations side by side: each difference, how sure it is, and what that means in words.
 import { useData, withParams } from "../../api";
+import { count } from "../../parts/count";
+import { Cross } from "../../parts/cross";
+import { Heads, Unseen } from "../../parts/heads";
 import { Failure, Waiting } from "../../parts/state";
+import { day } from "../../parts/time";
 import { Change } from "./charts";
-import { type Compared, count, METRICS, share, signed, type Verdict, when } from "./types";
+import { Head, MetricName } from "./head";
+import { type Compared, METRICS, share, signed, type Verdict } from "./types";
 
 const VERDICTS: Record<Verdict, { word: string; kind: string }> = {
   better: { word: "better", kind: "good" },
@@ -19,14 +24,9 @@ export function Comparison({ run, baseline, close }: { run: string; baseline: st
   const most = Math.max(0.02, ...data.metrics.flatMap(({ interval }) => [Math.abs(interval.low), Math.abs(interval.high)]));
   return (
     <section class="card" aria-label="Comparison">
-      <div class="row q-line-head">
-        <h2 class="grow">
-          Compared with {data.baseline.name}, {when(data.baseline.at)}
-        </h2>
-        <button type="button" class="quiet" aria-label="Close the comparison" onClick={close}>
-          ✕
-        </button>
-      </div>
+      <Head title={`Compared with ${data.baseline.name}, ${day(data.baseline.at)}`}>
+        <Cross label="Close the comparison" press={close} />
+      </Head>
       <p role="status">{inWords(data)}</p>
       <p class="small">{ofWhat(data)}</p>
       {data.queries > 0 && <Differences data={data} most={most} />}
@@ -53,31 +53,16 @@ function Differences({ data, most }: { data: Compared; most: number }) {
   const of = new Map(data.metrics.map((one) => [one.metric, one]));
   return (
     <table class="q-scores q-differences">
-      <thead>
-        <tr>
-          <th scope="col">Metric</th>
-          <th scope="col" class="number">
-            Difference
-          </th>
-          <th scope="col" class="q-drawn">
-            <span class="visually-hidden">Drawn around zero</span>
-          </th>
-          <th scope="col" class="number q-late">
-            95%
-          </th>
-          <th scope="col">Verdict</th>
-        </tr>
-      </thead>
+      <Heads columns={["Metric", ["Difference", "number"], [<Unseen>Drawn around zero</Unseen>, "q-drawn"], ["95%", "number q-late"], "Verdict"]} />
       <tbody>
-        {METRICS.map(({ name, title }) => {
+        {METRICS.map((metric) => {
+          const { name } = metric;
           const one = of.get(name);
           if (!one) return null;
           const { word, kind } = VERDICTS[one.verdict];
           return (
             <tr key={name} data-metric={name}>
-              <th scope="row">
-                {title} <span class="small">{name}</span>
-              </th>
+              <MetricName {...metric} />
               <td class="number">{signed(one.difference)}</td>
               <td class="q-drawn">
                 <Change value={one.difference} interval={one.interval} most={most} />

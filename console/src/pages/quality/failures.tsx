@@ -2,8 +2,9 @@
 import { useMemo, useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { withParams } from "../../api";
+import { count } from "../../parts/count";
 import { VirtualList } from "../../parts/virtual";
-import { count, type Failed, type Head } from "./types";
+import { type Failed, type Head } from "./types";
 
 export function Failures({ failures, head }: { failures: Failed[]; head: Head }) {
   const { route } = useLocation();

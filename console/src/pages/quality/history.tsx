@@ -1,9 +1,13 @@
 // The evaluations of before: how a score went, and one beside another.
 import { useState } from "preact/hooks";
 import { withParams } from "../../api";
+import { count } from "../../parts/count";
+import { Cross } from "../../parts/cross";
+import { Heads, Unseen } from "../../parts/heads";
+import { day } from "../../parts/time";
 import { Trend } from "./charts";
-import { MetricChoice } from "./result";
-import { count, type Eval, type Head, type Metric, share, when } from "./types";
+import { Head, MetricChoice } from "./head";
+import { type Eval, type Head as Scoring, type Metric, share } from "./types";
 
 interface Props {
   evals: Eval[];
@@ -21,10 +25,9 @@ export function History({ evals, shown, baseline, compare, remove }: Props) {
   const alike = heads.filter((head) => head.file === here?.file).reverse();
   return (
     <section class="card" aria-label="History">
-      <div class="row q-line-head">
-        <h2 class="grow">History</h2>
+      <Head title="History">
         <MetricChoice metric={metric} choose={setMetric} />
-      </div>
+      </Head>
       {here && alike.length > 1 && (
         <figure class="q-figure">
           <Trend heads={alike} metric={metric} shown={here.id} />
@@ -36,24 +39,7 @@ export function History({ evals, shown, baseline, compare, remove }: Props) {
       )}
       <div class="q-scroll" tabIndex={0} role="region" aria-label="Evaluations of before">
         <table>
-          <thead>
-            <tr>
-              <th scope="col">Name</th>
-              <th scope="col">Begun</th>
-              <th scope="col" class="number">
-                {metric}
-              </th>
-              <th scope="col" class="number">
-                Failed
-              </th>
-              <th scope="col" class="number">
-                Tools
-              </th>
-              <th scope="col">
-                <span class="visually-hidden">What can be done</span>
-              </th>
-            </tr>
-          </thead>
+          <Heads columns={["Name", "Begun", [metric, "number"], ["Failed", "number"], ["Tools", "number"], [<Unseen>What can be done</Unseen>, ""]]} />
           <tbody>
             {heads.map((head) => (
               <tr key={head.id} data-run={head.id} class={head.id === shown ? "q-here" : ""}>
@@ -63,7 +49,7 @@ export function History({ evals, shown, baseline, compare, remove }: Props) {
                   </a>{" "}
                   <span class="small">{ofWhat(head, here)}</span>
                 </td>
-                <td>{when(head.at)}</td>
+                <td>{day(head.at)}</td>
                 <td class="number">{share(head.all.metrics[metric])}</td>
                 <td class="number">
                   {head.failed} <span class="small">of {head.queries}</span>
@@ -71,13 +57,11 @@ export function History({ evals, shown, baseline, compare, remove }: Props) {
                 <td class="number">{head.tools}</td>
                 <td class="q-actions">
                   {here && head.id !== shown && (
-                    <button type="button" class="quiet" aria-pressed={head.id === baseline} aria-label={`Compare with ${head.name} of ${when(head.at)}`} onClick={() => compare(head.id)}>
+                    <button type="button" class="quiet" aria-pressed={head.id === baseline} aria-label={`Compare with ${head.name} of ${day(head.at)}`} onClick={() => compare(head.id)}>
                       Compare
                     </button>
                   )}
-                  <button type="button" class="quiet" aria-label={`Forget ${head.name} of ${when(head.at)}`} onClick={() => remove(head.id)}>
-                    ✕
-                  </button>
+                  <Cross label={`Forget ${head.name} of ${day(head.at)}`} press={() => remove(head.id)} />
                 </td>
               </tr>
             ))}
@@ -90,7 +74,7 @@ export function History({ evals, shown, baseline, compare, remove }: Props) {
 }
 
 /** In which way it is not of the same as the one that is shown. */
-function ofWhat(head: Head, here: Head | undefined): string {
+function ofWhat(head: Scoring, here: Scoring | undefined): string {
   if (!here || head.id === here.id) return "";
   const other = [head.file !== here.file && "other queries", head.catalog !== here.catalog && "other tools", head.configuration !== here.configuration && "other configuration"];
   return other.filter(Boolean).join(", ");

@@ -1,10 +1,14 @@
 // What came of one evaluation.
 import { useState } from "preact/hooks";
 import { useData } from "../../api";
+import { count } from "../../parts/count";
+import { Heads, Unseen } from "../../parts/heads";
 import { Failure, Waiting } from "../../parts/state";
+import { day } from "../../parts/time";
 import { Bar, Whisker } from "./charts";
 import { Failures } from "./failures";
-import { count, type Head, METRICS, type Metric, type Shown, share, took, when } from "./types";
+import { Head, MetricChoice, MetricName } from "./head";
+import { type Head as Scoring, METRICS, type Metric, type Shown, share, took } from "./types";
 
 export function Result({ id }: { id: string }) {
   const { data, error, reload } = useData<Shown>(`/v1/admin/evals/${encodeURIComponent(id)}`);
@@ -13,19 +17,18 @@ export function Result({ id }: { id: string }) {
   const { head } = data;
   return (
     <section class="q-result" aria-label={`Result of ${head.name}`}>
-      <div class="row q-line-head">
-        <h2 class="grow q-name">{head.name}</h2>
+      <Head title={head.name}>
         <button type="button" onClick={() => download(data)}>
           Download as JSON
         </button>
-      </div>
+      </Head>
       <Provenance head={head} />
       {head.queries === 0 ? <p>None of the queries is labelled with a tool, so there is nothing to score.</p> : <Scored shown={data} head={head} />}
     </section>
   );
 }
 
-function Scored({ shown, head }: { shown: Shown; head: Head }) {
+function Scored({ shown, head }: { shown: Shown; head: Scoring }) {
   return (
     <>
       <div class="q-two">
@@ -56,11 +59,11 @@ function Scored({ shown, head }: { shown: Shown; head: Head }) {
   );
 }
 
-function Provenance({ head }: { head: Head }) {
+function Provenance({ head }: { head: Scoring }) {
   const by = { hybrid: "words and vectors", lexical: "words alone", dense: "vectors alone" }[head.mode] ?? head.mode;
   return (
     <p class="small q-facts">
-      <span>{when(head.at)}</span>
+      <span>{day(head.at)}</span>
       <span>{took(head.took_ms)}</span>
       <span>
         {count(head.queries, "query", "queries")} scored{head.unscored > 0 && `, ${head.unscored} without a label`}
@@ -81,31 +84,17 @@ function Provenance({ head }: { head: Head }) {
   );
 }
 
-function Scores({ head }: { head: Head }) {
+function Scores({ head }: { head: Scoring }) {
   return (
     <table class="q-scores">
-      <thead>
-        <tr>
-          <th scope="col">Metric</th>
-          <th scope="col" class="number">
-            Mean
-          </th>
-          <th scope="col" class="q-drawn">
-            <span class="visually-hidden">Drawn, from 0 to 1</span>
-          </th>
-          <th scope="col" class="number">
-            95%
-          </th>
-        </tr>
-      </thead>
+      <Heads columns={["Metric", ["Mean", "number"], [<Unseen>Drawn, from 0 to 1</Unseen>, "q-drawn"], ["95%", "number"]]} />
       <tbody>
-        {METRICS.map(({ name, title, means }) => {
+        {METRICS.map((metric) => {
+          const { name } = metric;
           const interval = head.all.intervals[name];
           return (
             <tr key={name} data-metric={name}>
-              <th scope="row" title={means}>
-                {title} <span class="small">{name}</span>
-              </th>
+              <MetricName {...metric} />
               <td class="number">{share(head.all.metrics[name])}</td>
               <td class="q-drawn">
                 <Whisker value={head.all.metrics[name]} interval={interval} />
@@ -136,25 +125,11 @@ function Categories({ shown }: { shown: Shown }) {
   }
   return (
     <>
-      <div class="row q-line-head">
-        <h3 class="grow">By category</h3>
+      <Head title="By category" level="h3">
         <MetricChoice metric={metric} choose={setMetric} />
-      </div>
+      </Head>
       <table class="q-scores">
-        <thead>
-          <tr>
-            <th scope="col">Category</th>
-            <th scope="col" class="number">
-              Queries
-            </th>
-            <th scope="col" class="q-drawn">
-              <span class="visually-hidden">Drawn, from 0 to 1</span>
-            </th>
-            <th scope="col" class="number">
-              {metric}
-            </th>
-          </tr>
-        </thead>
+        <Heads columns={["Category", ["Queries", "number"], [<Unseen>Drawn, from 0 to 1</Unseen>, "q-drawn"], [metric, "number"]]} />
         <tbody>
           {categories.map(([name, group]) => {
             const { low, high } = group.intervals[metric];
@@ -177,21 +152,6 @@ function Categories({ shown }: { shown: Shown }) {
         </tbody>
       </table>
     </>
-  );
-}
-
-export function MetricChoice({ metric, choose }: { metric: Metric; choose: (metric: Metric) => void }) {
-  return (
-    <label class="row small">
-      Metric
-      <select value={metric} onChange={(event) => choose(event.currentTarget.value as Metric)}>
-        {METRICS.map(({ name, title }) => (
-          <option key={name} value={name}>
-            {title} ({name})
-          </option>
-        ))}
-      </select>
-    </label>
   );
 }
 

@@ -92,23 +92,12 @@ export interface QueryFile {
   demo: boolean;
 }
 
-const whole = new Intl.NumberFormat("en");
-
-export function count(n: number, one: string, many = `${one}s`): string {
-  return `${whole.format(n)} ${n === 1 ? one : many}`;
-}
-
 export function share(value: number): string {
   return value.toFixed(3);
 }
 
 export function signed(value: number): string {
   return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
-}
-
-/** A time as the reader's clock has it, to the minute. */
-export function when(at: string): string {
-  return new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }
 
 export function took(ms: number): string {

@@ -1,12 +1,14 @@
 // Two ways of asking side by side: what both find, what moved, what only one finds.
-import { useEffect, useState } from "preact/hooks";
+import { count } from "../../parts/count";
 import { Failure, Waiting } from "../../parts/state";
+import { useTyped } from "../../parts/typed";
 import { type Asking, type Hit, useAnswer } from "./answer";
 import { type Asked, type Config, address, configOf, difference, other, searchPath } from "./asked";
 import { Filters, type Server } from "./filters";
 import { percent } from "./hit";
 import { Marked } from "./marked";
 import { PAUSE } from "./state";
+import "./compare.css";
 
 interface Props {
   asked: Asked;
@@ -24,7 +26,7 @@ export function Compare({ asked, first, change, servers }: Props) {
     <section class="compare" aria-label="Two ways of asking">
       <div class="card second">
         <h2>Compared with</h2>
-        <SecondQuery key={asked.q} text={second.q} change={(q) => edit({ q })} />
+        <SecondQuery text={second.q} change={(q) => edit({ q })} />
         <Filters config={second} change={edit} servers={servers} />
       </div>
       <Told first={first.answer?.tools} second={answer.answer?.tools} />
@@ -37,13 +39,8 @@ export function Compare({ asked, first, change, servers }: Props) {
 }
 
 function SecondQuery({ text, change }: { text: string; change: (text: string) => void }) {
-  const [typed, setTyped] = useState(text);
-  useEffect(() => {
-    if (typed === text) return;
-    const timer = setTimeout(() => change(typed), PAUSE);
-    return () => clearTimeout(timer);
-  }, [typed, text]);
-  return <input class="second-query" type="text" spellcheck={false} autocomplete="off" aria-label="The second query" placeholder="The same query, or another" value={typed} onInput={(event) => setTyped(event.currentTarget.value)} />;
+  const [typed, type] = useTyped(text, PAUSE, change);
+  return <input class="second-query" type="text" spellcheck={false} autocomplete="off" aria-label="The second query" placeholder="The same query, or another" value={typed} onInput={(event) => type(event.currentTarget.value)} />;
 }
 
 function Told({ first, second }: { first: Hit[] | undefined; second: Hit[] | undefined }) {
@@ -77,7 +74,7 @@ function Side({ name, config, asking, against, otherConfig }: SideProps) {
         {answer && (
           <span class="small">
             {" "}
-            {answer.tools?.length ?? 0} tools · {answer.mode} · {(answer.took_us / 1000).toFixed(2)} ms
+            {count(answer.tools?.length ?? 0, "tool")} · {answer.mode} · {(answer.took_us / 1000).toFixed(2)} ms
           </span>
         )}
       </h2>

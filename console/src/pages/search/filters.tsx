@@ -7,7 +7,7 @@ export interface Server {
   id: string;
   title: string | null;
   state: string;
-  age_s: number | null;
+  listedAt: number | undefined;
   tools: number | null;
 }
 

@@ -1,6 +1,8 @@
 // A tool that was found: what it is, and how it came to its place.
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
+import { count } from "../../parts/count";
+import { span, useNow } from "../../parts/time";
 import { Parameters } from "../catalog/parameters";
 import type { Config } from "./asked";
 import type { Definition, Explain, Hit } from "./answer";
@@ -13,8 +15,8 @@ interface Props {
   place: number;
   asked: Config;
   server: Server | undefined;
-  /** Seconds since its server was listed, if that failed since. */
-  stale: number | undefined;
+  /** Its server was listed, and could not be since. */
+  isStale: boolean;
   /** The best scores of the answer's tools, which the bars are measured against. */
   most: Most;
   isOpen: boolean;
@@ -22,7 +24,7 @@ interface Props {
   askWhy: (id: string) => void;
 }
 
-export function HitCard({ hit, place, asked, server, stale, most, isOpen, toggle, askWhy }: Props) {
+export function HitCard({ hit, place, asked, server, isStale, most, isOpen, toggle, askWhy }: Props) {
   const id = useId();
   const words = hit.explain?.words ?? {};
   const { definition } = hit;
@@ -40,14 +42,14 @@ export function HitCard({ hit, place, asked, server, stale, most, isOpen, toggle
         </h2>
         <span class="hit-server">
           <Marked text={hit.server} words={words.server} />
-          {stale !== undefined ? <span class="badge warn">stale: listed {ago(stale)}</span> : server && <span class="small"> listed {ago(server.age_s)}</span>}
+          {server && <Listed at={server.listedAt} isStale={isStale} />}
         </span>
         <span class="hit-facts">
           {hit.explain?.exact_name && <span class="badge good">exact name</span>}
           {hit.pinned && <span class="badge">pinned</span>}
           {hit.reduced && <span class="badge warn">shortened</span>}
           <span class="small number">{percent(hit.confidence)} sure</span>
-          {hit.tokens !== undefined && <span class="small number">{hit.tokens.toLocaleString("en")} tokens</span>}
+          {hit.tokens !== undefined && <span class="small number">{count(hit.tokens, "token")}</span>}
         </span>
       </div>
       <div class="hit-body">
@@ -95,6 +97,13 @@ export function HitCard({ hit, place, asked, server, stale, most, isOpen, toggle
   );
 }
 
+/** When a server was listed, which gets longer ago as one looks. */
+function Listed({ at, isStale }: { at: number | undefined; isStale: boolean }) {
+  const now = useNow();
+  const listed = at === undefined ? "never listed" : `listed ${span(now - at)} ago`;
+  return isStale ? <span class="badge warn">stale: {listed}</span> : <span class="small"> {listed}</span>;
+}
+
 /** The best score of each arm. */
 export interface Most {
   lexical: number;
@@ -113,7 +122,7 @@ export function Arms({ explain, score, most }: { explain: Pick<Explain, "lexical
       <Bar arm="words" name="Words" share={(lexical?.score ?? 0) / most.lexical} text={lexical ? `${ordinal(lexical.rank)}, ${lexical.score.toFixed(2)}` : "no match"} />
       <Bar arm="meaning" name="Meaning" share={dense?.score ?? 0} text={dense ? `${ordinal(dense.rank)}, ${dense.score.toFixed(2)}` : "–"} />
       {reranked && <Bar arm="reranked" name="Reranked" share={1 / reranked.rank} text={`${ordinal(reranked.rank)}, ${reranked.score.toFixed(2)}`} />}
-      {learned && <Bar arm="learned" name="Learned" share={learned.lift} text={`+${learned.lift.toFixed(2)}, from ${learned.evidence} ${learned.evidence === 1 ? "use" : "uses"}`} />}
+      {learned && <Bar arm="learned" name="Learned" share={learned.lift} text={`+${learned.lift.toFixed(2)}, from ${count(learned.evidence, "use")}`} />}
       {score !== undefined && <Bar arm="score" name="Together" share={score / most.score} text={score.toFixed(2) + (boost === undefined ? "" : `, boosted × ${boost}`)} />}
     </dl>
   );
@@ -195,15 +204,4 @@ export function ordinal(rank: number): string {
   const teens = rank % 100;
   const end = teens > 10 && teens < 14 ? "th" : (["th", "st", "nd", "rd"][rank % 10] ?? "th");
   return `${rank.toLocaleString("en")}${end}`;
-}
-
-export function ago(seconds: number | null): string {
-  if (seconds === null) return "never";
-  const units = [
-    ["d", 86_400],
-    ["h", 3_600],
-    ["min", 60],
-  ] as const;
-  const unit = units.find(([, size]) => seconds >= size);
-  return unit ? `${Math.floor(seconds / unit[1])} ${unit[0]} ago` : `${seconds} s ago`;
 }

@@ -1,5 +1,6 @@
 // A tool is picked: by its name, which is searched for, or by its id.
 import { useEffect, useState } from "preact/hooks";
+import { Cross } from "../../parts/cross";
 import { useAnswer } from "./answer";
 import { searchPath } from "./asked";
 import { PAUSE } from "./state";
@@ -38,9 +39,7 @@ export function Picker({ id, profile, choose }: { id: string; profile: string; c
         />
         <button type="submit">Ask</button>
         {id && (
-          <button type="button" class="quiet" aria-label="Ask about no tool" onClick={() => choose("")}>
-            ✕
-          </button>
+          <Cross label="Ask about no tool" press={() => choose("")} />
         )}
       </div>
       {found.length > 0 && (

@@ -1,4 +1,5 @@
 // The answer to a search, or what stands in its place.
+import { count } from "../../parts/count";
 import { Empty, Failure, Waiting } from "../../parts/state";
 import type { Answer, Asking } from "./answer";
 import { type Asked, filters } from "./asked";
@@ -38,12 +39,12 @@ export function Results({ asked, asking, servers, open, toggle, askWhy, search, 
   if (!answer) return isWaiting ? <Waiting what="Searching" /> : <Start servers={servers.list} search={search} />;
   const { tools } = answer;
   if (!tools) return <Empty title="This profile answers in a host’s format">Ask without the profile to see each tool and how it came to its place.</Empty>;
-  const stale = new Map(answer.stale.map(({ server, age_s }) => [server, age_s]));
+  const stale = new Set(answer.stale.map(({ server }) => server));
   const most = mostOf(tools);
   return (
     <>
       <p class="visually-hidden" role="status">
-        {tools.length} {tools.length === 1 ? "tool" : "tools"} found
+        {count(tools.length, "tool")} found
       </p>
       <div class="told-row" aria-busy={isWaiting}>
         <Told answer={answer} trip={asking.trip} />
@@ -66,7 +67,7 @@ export function Results({ asked, asking, servers, open, toggle, askWhy, search, 
             place={at + 1}
             asked={asked}
             server={servers.byId.get(hit.server)}
-            stale={stale.get(hit.server)}
+            isStale={stale.has(hit.server)}
             most={most}
             isOpen={open.has(hit.id)}
             toggle={() => toggle(hit.id)}
@@ -84,9 +85,7 @@ function Told({ answer, trip }: { answer: Answer; trip: number | undefined }) {
   return (
     <div class="told-answer">
       <p>
-        <strong>
-          {tools.length} {tools.length === 1 ? "tool" : "tools"}
-        </strong>
+        <strong>{count(tools.length, "tool")}</strong>
         {" · "}
         <span class={`badge ${answer.reason ? "warn" : ""}`} data-mode={answer.mode}>
           {answer.mode}
@@ -100,7 +99,7 @@ function Told({ answer, trip }: { answer: Answer; trip: number | undefined }) {
         <span>
           {tokens
             ? `${tokens.returned.toLocaleString("en")} of ${tokens.budget.toLocaleString("en")} tokens, all tools have ${tokens.baseline.toLocaleString("en")}`
-            : `${size.toLocaleString("en")} tokens`}
+            : count(size, "token")}
         </span>
       </p>
       {answer.reason && <p class="small">Because {answer.reason}.</p>}

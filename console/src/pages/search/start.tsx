@@ -1,6 +1,7 @@
 // What stands where nothing is asked yet: what there is to find, and something to begin with.
 import { useEffect, useState } from "preact/hooks";
 import { get, useData } from "../../api";
+import { count } from "../../parts/count";
 import { Empty, Failure } from "../../parts/state";
 import { onLook } from "../../vitals";
 import type { Definition } from "./answer";
@@ -45,7 +46,7 @@ export function Start({ servers, search }: { servers: Server[]; search: (text: s
     );
   }
   return (
-    <Empty title={`${total.toLocaleString("en")} tools of ${servers.length} ${servers.length === 1 ? "server" : "servers"}`}>
+    <Empty title={`${count(total, "tool")} of ${count(servers.length, "server")}`}>
       <p>Say in a few words what a tool should do, or spell its name.</p>
       <Offers label="Searched before in this tab" texts={kept} search={search} />
       <Offers label="For example" texts={examples} search={search} />

@@ -1,7 +1,9 @@
 // What is asked, and what is known of the servers.
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { useData } from "../../api";
+import { useTyped } from "../../parts/typed";
+import { onLook } from "../../vitals";
 import { type Asked, address, read } from "./asked";
 import type { Server } from "./filters";
 import { keepRecent } from "./start";
@@ -10,6 +12,8 @@ import { keepRecent } from "./start";
 export const PAUSE = 120;
 /** Milliseconds without typing after which a search is one to come back to. */
 const SETTLED = 1_500;
+/** Milliseconds after which the servers are asked anew. */
+const OLD = 30_000;
 
 /** What the address asks, and what is typed on the way to the next address. */
 export function useAsked() {
@@ -17,38 +21,18 @@ export function useAsked() {
   const asked = useMemo(() => read(new URL(url, location.origin).search), [url]);
   const now = useRef(asked);
   now.current = asked;
-  const [text, type] = useState(asked.q);
-  const written = useRef(asked.q);
   // A search that was looked at is one that Back leads to; those on the way to it are not.
   const isSettled = useRef(true);
-  const go = (change: Partial<Asked>, push = true) => {
-    if (change.q !== undefined && change.q !== now.current.q) {
-      written.current = change.q;
-      type(change.q);
-    }
-    route(address({ ...now.current, ...change }), !push);
-  };
+  const go = (change: Partial<Asked>, push = true) => route(address({ ...now.current, ...change }), !push);
+  const [text, type, tellNow] = useTyped(asked.q, PAUSE, (q) => {
+    go({ q }, isSettled.current);
+    isSettled.current = false;
+  });
   const settle = () => {
-    if (text !== now.current.q) {
-      written.current = text;
-      route(address({ ...now.current, q: text }), !isSettled.current);
-    }
+    tellNow();
     isSettled.current = true;
     if (text.trim()) keepRecent(text.trim());
   };
-  useEffect(() => {
-    if (asked.q !== written.current) type(asked.q);
-    written.current = asked.q;
-  }, [asked.q]);
-  useEffect(() => {
-    if (text === now.current.q) return;
-    const timer = setTimeout(() => {
-      written.current = text;
-      route(address({ ...now.current, q: text }), !isSettled.current);
-      isSettled.current = false;
-    }, PAUSE);
-    return () => clearTimeout(timer);
-  }, [text]);
   useEffect(() => {
     const timer = setTimeout(() => {
       isSettled.current = true;
@@ -64,15 +48,22 @@ export interface Servers {
   byId: Map<string, Server>;
 }
 
-/** The servers, as they were when this generation answered. */
+/** The servers; asked anew with another generation, and after a while: one that is listed without a change makes none. */
 export function useServers(generation: number | undefined): Servers {
-  const { data, reload } = useData<{ servers: Server[] }>("/v1/servers");
+  const { data, reload } = useData<{ servers: Told[] }>("/v1/servers");
   const known = useRef(generation);
   useEffect(() => {
     if (generation !== undefined && generation !== known.current) reload();
     known.current = generation ?? known.current;
   }, [generation]);
-  const list = data?.servers ?? [];
-  const byId = useMemo(() => new Map(list.map((server) => [server.id, server])), [data]);
+  const { at, list, byId } = useMemo(() => {
+    const at = Date.now();
+    const list = (data?.servers ?? []).map(({ age_s, ...server }): Server => ({ ...server, listedAt: age_s === null ? undefined : at - 1000 * age_s }));
+    return { at, list, byId: new Map(list.map((server) => [server.id, server])) };
+  }, [data]);
+  useEffect(() => onLook(() => Date.now() - at > OLD && reload()), [at, reload]);
   return { list, byId };
 }
+
+/** A server as it is answered: its age is that of the answer's moment. */
+type Told = Omit<Server, "listedAt"> & { age_s: number | null };

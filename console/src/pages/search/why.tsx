@@ -1,5 +1,6 @@
 // Why a tool stands where it does, found or not, and what would change that.
 import { useData } from "../../api";
+import { type Column, Heads } from "../../parts/heads";
 import type { Answer, Definition, Hit, Verdict, Why } from "./answer";
 import type { Config } from "./asked";
 import { Bar, fieldName, Matched, ordinal, percent, said } from "./hit";
@@ -90,22 +91,11 @@ function Places({ why, hits }: { why: Why; hits: Hit[] }) {
     ["Meaning", placed(why.dense), (hit) => placed(hit.explain?.dense)],
     ["Together", why.score?.toFixed(2) ?? "–", (hit) => hit.score.toFixed(2)],
   ];
+  const nameOf = (hit: Hit): Column => [`${ordinal(hits.indexOf(hit) + 1)}: ${hit.name.replaceAll("_", "_\u200b")}`, "number"];
   return (
     <div class="places">
       <table>
-        <thead>
-          <tr>
-            <th scope="col">Arm</th>
-            <th scope="col" class="number">
-              this tool
-            </th>
-            {beside.map((hit) => (
-              <th key={hit.id} scope="col" class="number">
-                {ordinal(hits.indexOf(hit) + 1)}: {hit.name.replaceAll("_", "_\u200b")}
-              </th>
-            ))}
-          </tr>
-        </thead>
+        <Heads columns={["Arm", ["this tool", "number"], ...beside.map(nameOf)]} />
         <tbody>
           {rows.map(([name, own, of]) => (
             <tr key={name}>

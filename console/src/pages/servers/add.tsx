@@ -3,23 +3,23 @@ import { useState } from "preact/hooks";
 import { Dialog } from "../../parts/dialog";
 import { act, type Said } from "./act";
 
-export function AddServer() {
+/** `added` hears of the id of each. */
+export function AddServer({ added }: { added: (id: string) => void }) {
   const [isOpen, setIsOpen] = useState(false);
   const [said, setSaid] = useState<Said>();
   const add = async (form: HTMLFormElement) => {
     const entry = Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== ""));
-    const said = await act("POST", "/v1/admin/servers", entry, () => `${entry["id"]} is added and being crawled.`);
+    const said = await act("POST", "/v1/admin/servers", entry, () => "");
     setSaid(said);
-    if (!said.isBad) setIsOpen(false);
+    if (said.isBad) return;
+    setIsOpen(false);
+    added(String(entry["id"]));
   };
   return (
     <>
       <button type="button" onClick={() => setIsOpen(true)}>
         Add a server
       </button>
-      <span class="visually-hidden" role="status">
-        {said && !said.isBad ? said.text : ""}
-      </span>
       {isOpen && (
         <Dialog title="Add a server" close={() => setIsOpen(false)}>
           <form

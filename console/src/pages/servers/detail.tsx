@@ -3,6 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { LiveServer } from "../../live";
 import { count } from "../../parts/count";
+import { DetailHead } from "../../parts/split";
 import { day, span } from "../../parts/time";
 import { act, Word, type Said } from "./act";
 import { Held } from "./held";
@@ -34,12 +35,7 @@ export function ServerDetail({ server, now, close }: { server: LiveServer; now: 
   const isListed = server.transport === "file";
   return (
     <article class="card">
-      <header class="row">
-        <h2 class="grow">{server.title ?? server.id}</h2>
-        <button type="button" class="quiet" aria-label="Back to the list" onClick={close}>
-          ✕
-        </button>
-      </header>
+      <DetailHead title={server.title ?? server.id} close={close} />
       <p>
         <span class={`badge ${kind}`}>{word}</span> <span class="small">{means}</span>
       </p>
@@ -73,8 +69,10 @@ export function ServerDetail({ server, now, close }: { server: LiveServer; now: 
         <Fact name="Transport">{server.transport}</Fact>
         <Fact name="Protocol">{era(server)}</Fact>
         <Fact name="Tools">{server.tools === null ? "not known" : server.tools.toLocaleString("en")}</Fact>
-        <Fact name="Last crawl">{server.listedAt === undefined ? "none yet" : <span title={day(server.listedAt)}>{span(now - server.listedAt)} ago</span>}</Fact>
-        <Fact name="Next crawl">{server.nextAt === undefined ? "none is due" : server.nextAt <= now ? "now" : `in ${span(server.nextAt - now)}`}</Fact>
+        <Fact name="Last crawl">
+          {server.listedAt === undefined ? neverListed(server, now) : <span title={day(server.listedAt)}>{span(now - server.listedAt)} ago</span>}
+        </Fact>
+        <Fact name="Next crawl">{server.nextAt === undefined ? "none is due" : soon(server.nextAt, now)}</Fact>
         {server.ttl_s !== undefined && <Fact name="Listing holds">{span(1000 * server.ttl_s)}, it says</Fact>}
         {server.private && <Fact name="For whom">whoever has these credentials</Fact>}
         {server.suspicious > 0 && <Fact name="Odd definitions">{server.suspicious.toLocaleString("en")}</Fact>}
@@ -92,6 +90,17 @@ export function ServerDetail({ server, now, close }: { server: LiveServer; now: 
       {server.held + server.quarantined > 0 && <Held server={server.id} held={server.held + server.quarantined} />}
     </article>
   );
+}
+
+function soon(at: number, now: number): string {
+  return at <= now ? "now" : `in ${span(at - now)}`;
+}
+
+/** One that was tried in vain is told apart from one that was not tried yet. */
+function neverListed({ state, error, nextAt }: LiveServer, now: number): string {
+  const isTried = error !== undefined || state === "failed" || state === "auth_required";
+  if (!isTried) return "none yet";
+  return nextAt === undefined ? "none has succeeded yet" : `none has succeeded yet; it is tried again ${soon(nextAt, now)}`;
 }
 
 interface CrawlsProps {
