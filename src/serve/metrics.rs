@@ -123,7 +123,10 @@ fn describe_others() {
     describe_gauge!("toolscout_cluster_leases", "Servers that this replica crawls");
     describe_counter!("toolscout_cluster_publishes_total", "Crawls published, by outcome");
     describe_histogram!("toolscout_cluster_catch_up_seconds", "Seconds to read what is new");
-    describe_histogram!("toolscout_cluster_lag_seconds", "Seconds from a publication to its reading");
+    describe_histogram!(
+        "toolscout_cluster_lag_seconds",
+        "Seconds from a publication to its reading"
+    );
     describe_counter!("toolscout_crawls_total", "Crawls that ended, by outcome");
     for outcome in ["listed", "failed", "auth_required"] {
         counter!("toolscout_crawls_total", "outcome" => outcome).increment(0);
