@@ -94,13 +94,11 @@ impl Database {
         work: impl AsyncFnOnce(&mut Object) -> Result<T, ClusterError>,
     ) -> Result<T, ClusterError> {
         let mut connection = self.get().await?;
-        match tokio::time::timeout(self.timeout, work(&mut connection)).await {
-            Ok(done) => done,
-            Err(_) => {
-                drop(Object::take(connection));
-                Err(ClusterError::Late(self.timeout))
-            }
+        if let Ok(done) = tokio::time::timeout(self.timeout, work(&mut connection)).await {
+            return done;
         }
+        drop(Object::take(connection));
+        Err(ClusterError::Late(self.timeout))
     }
 }
 

@@ -86,13 +86,11 @@ impl Cluster {
         // A first reading of a large catalog takes longer than any other statement.
         let read = read(&mut connection, tenant, wanted, &new, followed.version);
         let most = self.0.config.timeout.max(Duration::from_mins(2));
-        let (version, news) = match tokio::time::timeout(most, read).await {
-            Ok(read) => read?,
-            Err(_) => {
-                drop(Object::take(connection));
-                return Err(ClusterError::Late(most));
-            }
+        let Ok(done) = tokio::time::timeout(most, read).await else {
+            drop(Object::take(connection));
+            return Err(ClusterError::Late(most));
         };
+        let (version, news) = done?;
         drop(connection);
         metrics::histogram!("toolscout_cluster_catch_up_seconds").record(begun.elapsed());
         for update in news {
@@ -102,7 +100,7 @@ impl Cluster {
             }
         }
         followed.version = version;
-        followed.servers = wanted.clone();
+        followed.servers.clone_from(wanted);
         Ok(())
     }
 }
@@ -140,27 +138,28 @@ async fn read(
             &[(&tenant, Type::TEXT), (&seen, Type::INT8), (&named, Type::TEXT_ARRAY)],
         )
         .await?;
-    let rows: Vec<Row> =
-        rows.into_iter().filter(|row| wanted.contains(row.get::<_, &str>(0))).collect();
-    let is_new = |row: &Row| new.iter().any(|server| server.as_str() == row.get::<_, &str>(0));
-    let changed: Vec<&str> = (rows.iter())
-        .filter(|row| is_new(row) || row.get::<_, i64>(1) > seen)
-        .map(|row| row.get(0))
-        .collect();
+    let mut told: Vec<(ServerId, bool, Row)> = Vec::new();
+    for row in rows {
+        let server: &str = row.try_get(0)?;
+        let Some(server) = wanted.get(server).cloned() else { continue };
+        let is_changed = new.contains(&server) || row.try_get::<_, i64>(1)? > seen;
+        told.push((server, is_changed, row));
+    }
+    let changed = told.iter().filter(|(_, is_changed, _)| *is_changed);
+    let changed: Vec<&str> = changed.map(|(server, ..)| server.as_str()).collect();
     let mut tools = if changed.len() > FEW {
         copied(&transaction, tenant, &changed).await?
     } else {
         of_servers(&transaction, tenant, &changed).await?
     };
     let mut news = Vec::new();
-    for row in &rows {
-        let server: ServerId = row.try_get::<_, &str>(0)?.into();
-        if !new.contains(&server) {
+    for (server, is_changed, row) in &told {
+        if !new.contains(server) {
             // By the database's clock, which both moments are of.
             metrics::histogram!("toolscout_cluster_lag_seconds").record(row.try_get::<_, f64>(14)?);
         }
-        let tools = changed.contains(&server.as_str()).then(|| tools.remove(&server));
-        news.extend(of_row(row, server, tools.map(Option::unwrap_or_default))?);
+        let tools = is_changed.then(|| tools.remove(server).unwrap_or_default());
+        news.extend(of_row(row, server, tools)?);
     }
     transaction.commit().await?;
     Ok((version, news))
@@ -226,7 +225,7 @@ fn quoted(text: &str) -> String {
 /// The news that a row tells; `tools` where they are to be told, too.
 fn of_row(
     row: &Row,
-    server: ServerId,
+    server: &ServerId,
     tools: Option<Vec<String>>,
 ) -> Result<Vec<ServerUpdate>, ClusterError> {
     let transport = transport(row.try_get(2)?);
@@ -239,24 +238,18 @@ fn of_row(
     let listed = match (tools, crawled_at) {
         (Some(definitions), Some(crawled_at)) => Some(Outcome::Listed(Listing {
             info: info(row)?,
-            tools: parsed(&server, &definitions)?,
+            tools: parsed(server, &definitions)?,
             crawled_at,
             defects: row.try_get(13)?,
         })),
         (None, Some(at)) if error.is_none() => Some(Outcome::Confirmed { at }),
         _ => None,
     };
-    let failed = error.map(|error| match wants_login {
-        true => Outcome::AuthRequired { error },
-        false => Outcome::Failed { error },
+    let failed = error.map(|error| {
+        if wants_login { Outcome::AuthRequired { error } } else { Outcome::Failed { error } }
     });
-    let update = |outcome| ServerUpdate {
-        server: server.clone(),
-        transport,
-        outcome,
-        // As the runtime's clock has it.
-        next_crawl: next.map(Into::into),
-    };
+    let update =
+        |outcome| ServerUpdate { server: server.clone(), transport, outcome, next_crawl: next };
     Ok(listed.into_iter().chain(failed).map(update).collect())
 }
 

@@ -18,7 +18,10 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// Listens until `stop`, where that is configured.
 pub(super) async fn listen(cluster: &Cluster, stop: &CancellationToken) {
-    while cluster.0.config.listen {
+    if !cluster.0.config.listen {
+        return;
+    }
+    loop {
         tokio::select! {
             ended = hear(cluster) => {
                 if let Err(error) = ended {

@@ -226,7 +226,7 @@ async fn leave(cluster: &Cluster) -> Result<(), ClusterError> {
             connection
                 .execute_typed(
                     "update toolscout.server set holder = null, held_until = null where holder = $1",
-                    &[me.clone()],
+                    std::slice::from_ref(&me),
                 )
                 .await?;
             connection

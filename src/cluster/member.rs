@@ -58,16 +58,16 @@ impl Cluster {
 }
 
 impl Member {
-    /// What says which servers are crawled here.
+    /// What says which servers are reports here.
     pub fn leases(&self) -> Leases {
         self.leases.clone()
     }
 
-    /// Takes what `crawler` reports from `crawled`, and gives the indexer its `updates`, until `stop`.
+    /// Takes what `crawler` reports from `reports`, and gives the indexer its `updates`, until `stop`.
     pub async fn run(
         mut self,
         crawler: Crawler,
-        mut crawled: mpsc::Receiver<ServerUpdate>,
+        mut reports: mpsc::Receiver<ServerUpdate>,
         updates: mpsc::Sender<ServerUpdate>,
         stop: CancellationToken,
     ) {
@@ -79,7 +79,7 @@ impl Member {
         loop {
             let looks = tokio::select! {
                 () = stop.cancelled() => break,
-                update = crawled.recv() => match update {
+                update = reports.recv() => match update {
                     Some(update) => {
                         self.take(update, &updates).await;
                         false
@@ -104,7 +104,7 @@ impl Member {
             self.version.mark_unchanged();
             let servers = wanted.borrow_and_update().clone();
             // What their tasks said before they were wanted goes before what others found.
-            while let Ok(update) = crawled.try_recv() {
+            while let Ok(update) = reports.try_recv() {
                 self.take(update, &updates).await;
             }
             self.catch_up(servers, &updates).await;

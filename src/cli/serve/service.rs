@@ -111,9 +111,9 @@ impl Service {
         let crawler = match member {
             None => crawl::start_with(wanted, bounds, &accounts, known, updates, stop),
             Some(member) => {
-                let (crawled, reports) = mpsc::channel(UPDATES);
+                let (report, reports) = mpsc::channel(UPDATES);
                 let crawler =
-                    crawl::start_with(wanted, bounds, &accounts, known, crawled, stop.clone());
+                    crawl::start_with(wanted, bounds, &accounts, known, report, stop.clone());
                 let run = member.run(crawler.clone(), reports, updates, stop);
                 tokio::spawn(run.in_current_span());
                 crawler
