@@ -32,7 +32,7 @@ async fn each_server_is_crawled_by_one_and_all_have_its_tools() {
         replica.until_well().await;
     }
     let held = "select count(*) from toolscout.server where holder is not null";
-    assert_eq!(postgres.one(held).await, "9");
+    replicas[0].service.until("all are held", async || postgres.one(held).await == "9").await;
     let stored = "select definition from toolscout.tool where server = 's4' and name = 'open'";
     assert_eq!(postgres.one(stored).await, definition("open"));
 

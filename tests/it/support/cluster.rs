@@ -76,9 +76,10 @@ async fn run(folder: &TempDir, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(script());
     command.arg("shared").args(arguments).arg("--data").arg(folder.path().join("data"));
     let output = command.output().await.unwrap();
-    let said = match output.status.success() {
-        true => String::from_utf8(output.stdout).unwrap(),
-        false => String::from_utf8_lossy(&output.stderr).into_owned(),
+    let said = if output.status.success() {
+        String::from_utf8(output.stdout).unwrap()
+    } else {
+        String::from_utf8_lossy(&output.stderr).into_owned()
     };
     (output.status.code(), said.trim().to_owned())
 }
@@ -179,8 +180,9 @@ impl Replica {
 
     /// Waits until it holds so many leases.
     pub async fn until_leases(&self, count: usize) {
-        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
-        let holds = async || self.service.metric("toolscout_cluster_leases").await == count as f64;
+        let has = format!("{count}");
+        let holds =
+            async || self.service.metric("toolscout_cluster_leases").await.to_string() == has;
         self.service.until(&format!("holds {count} leases"), holds).await;
     }
 
