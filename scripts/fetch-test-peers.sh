@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Installs what the integration tests talk to: real MCP servers (tests/peers), the official client
 # SDKs (tests/sdk), the hosts' (tests/hosts, tests/langgraph), the conformance suite and the MCP
-# Inspector (tests/conformance), and what checks deploy/ (tests/deploy), at pinned versions, into
-# ignored folders beside their lock files. Quick when everything is there already.
+# Inspector (tests/conformance), PostgreSQL with the search extensions (tests/postgres), and what
+# checks deploy/ (tests/deploy), at pinned versions, into ignored folders beside their lock files.
+# Quick when everything is there already.
+# Usage: scripts/fetch-test-peers.sh [FOLDER…], by default every folder of tests/ that names packages
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -12,11 +14,23 @@ die() {
   exit 1
 }
 
-for need in "node:Node.js 20 or newer" "npm:npm" "python3:Python 3.11 or newer"; do
+folders=("$@")
+((${#folders[@]})) || folders=(tests/*)
+# The matrix is for scripts/upstreams.sh.
+npm=() pip=()
+for folder in "${folders[@]}"; do
+  [[ -e $folder/package-lock.json && $folder != tests/matrix ]] && npm+=("$folder")
+  [[ -e $folder/requirements.txt ]] && pip+=("$folder")
+done
+
+needs=("python3:Python 3.11 or newer")
+((${#npm[@]})) && needs+=("node:Node.js 20 or newer" "npm:npm")
+for need in "${needs[@]}"; do
   command -v "${need%%:*}" >/dev/null || die "${need%%:*} is missing: install ${need#*:}, then run scripts/fetch-test-peers.sh again"
 done
-(($(node -p 'process.versions.node.split(".")[0]') >= 20)) ||
+if ((${#npm[@]})) && (($(node -p 'process.versions.node.split(".")[0]') < 20)); then
   die "node is $(node --version), but the test peers need 20 or newer"
+fi
 
 if command -v flock >/dev/null; then
   mkdir -p tests/.cache
@@ -52,11 +66,6 @@ install_pip() { # FOLDER
   printf '%s\n' "$stamp" >"$into/.stamp"
 }
 
-for lock in tests/*/package-lock.json; do
-  # The matrix is for scripts/upstreams.sh.
-  [[ -e $lock && $lock != tests/matrix/* ]] && install_npm "${lock%/*}"
-done
-for requirements in tests/*/requirements.txt; do
-  [[ -e $requirements ]] && install_pip "${requirements%/*}"
-done
+for folder in "${npm[@]}"; do install_npm "$folder"; done
+for folder in "${pip[@]}"; do install_pip "$folder"; done
 say "test peers are installed"

@@ -41,6 +41,8 @@ system_packages() {
   command -v valgrind >/dev/null || missing+=(valgrind)
   command -v faketime >/dev/null || missing+=(faketime)
   command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium fonts-dejavu-core)
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+  [[ -x /usr/sbin/pgbouncer ]] || missing+=(pgbouncer)
   python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
   ((${#missing[@]})) || return 0
   echo "missing: ${missing[*]}"

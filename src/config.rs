@@ -7,6 +7,7 @@ mod audit;
 mod call;
 mod check;
 mod client;
+mod cluster;
 mod credential;
 pub mod edit;
 mod encoder;
@@ -55,6 +56,7 @@ use crate::trust::policy::Policy;
 pub use self::added::AddedServer;
 pub use self::audit::{AuditConfig, Told};
 pub use self::call::{Alias, Allow, CallConfig, McpConfig};
+pub use self::cluster::ClusterConfig;
 pub use self::error::{ConfigError, ConfigErrors, Problem};
 pub use self::inbound::{
     AuthConfig, CertificateConfig, ConsoleLogin, Introspection, IssuerConfig, Mapped,
@@ -134,6 +136,8 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// What is kept of who did what.
     pub audit: AuditConfig,
+    /// The database that this replica shares with others.
+    pub cluster: Option<ClusterConfig>,
 }
 
 /// Where the key is that logins are encrypted with.
@@ -180,6 +184,7 @@ impl Config {
             ("[rerank]", shown(&self.rerank) != shown(&next.rerank)),
             ("[telemetry]", shown(&self.telemetry) != shown(&next.telemetry)),
             ("[audit]", self.audit != next.audit),
+            ("[cluster]", shown(&self.cluster) != shown(&next.cluster)),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
     }

@@ -15,6 +15,7 @@ mod fleet;
 pub(crate) mod fuzzing;
 mod http;
 mod http_error;
+mod lease;
 mod lines;
 mod list;
 mod news;
@@ -34,6 +35,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub use error::CrawlError;
+pub use lease::Leases;
 pub use pending::Progress;
 
 use crate::auth::Accounts;
@@ -165,18 +167,19 @@ pub fn start(
     updates: mpsc::Sender<ServerUpdate>,
     shutdown: CancellationToken,
 ) -> Crawler {
-    let turns = Turns::new(limits);
-    start_with(wanted, (limits, turns), &Accounts::none(), known, updates, shutdown)
+    let with = (Turns::new(limits), Leases::default());
+    start_with(wanted, (limits, with), &Accounts::none(), known, updates, shutdown)
 }
 
-/// As [`start`], with the logins that servers want, and turns that others may share.
+/// As [`start`], with the logins that servers want, turns that others may share, and what says
+/// which servers are crawled here.
 ///
 /// # Panics
 ///
 /// Outside a tokio runtime.
 pub fn start_with(
     wanted: Vec<Wanted>,
-    (limits, turns): (&CrawlConfig, Turns),
+    (limits, (turns, leases)): (&CrawlConfig, (Turns, Leases)),
     accounts: &Accounts,
     mut known: BTreeMap<ServerId, ServerInfo>,
     updates: mpsc::Sender<ServerUpdate>,
@@ -186,7 +189,7 @@ pub fn start_with(
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
-    let shared = Shared { updates, permits: turns.0, shutdown, marks: Marks::default() };
+    let shared = Shared { updates, permits: turns.0, shutdown, marks: Marks::default(), leases };
     let ids: BTreeSet<_> = wanted.iter().map(|wanted| &wanted.server.id).collect();
     let left: BTreeSet<_> = known.keys().filter(|id| !ids.contains(id)).cloned().collect();
     known.retain(|id, _| ids.contains(id));

@@ -193,7 +193,8 @@ fn row(update: &ServerUpdate, took: Duration) -> Crawled {
         Outcome::AuthRequired { error } => ("auth_required", Some(error.clone())),
         Outcome::Failed { error } => ("failed", Some(error.clone())),
         Outcome::Disabled => ("disabled", None),
-        Outcome::Connecting
+        Outcome::Confirmed { .. }
+        | Outcome::Connecting
         | Outcome::Removed
         | Outcome::Paused
         | Outcome::Pending

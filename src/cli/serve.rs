@@ -21,6 +21,7 @@ use self::tenants::{Read, Tenancy};
 use super::reload::{self, Watch};
 use super::{ServeArgs, log, manager, progress};
 use crate::audit::Audit;
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::serve::door::Door;
 use crate::serve::health::Vitals;
@@ -86,8 +87,13 @@ async fn run_until_stopped(
         Some(address) if !args.stdio => Some(listen(address).await?),
         _ => None,
     };
-    let shared = Shared::load(&config);
-    let with = (&shared, &vitals.troubles);
+    let mut cluster = None;
+    if let Some(with) = &config.cluster {
+        cluster = Some(Cluster::join(with, &vitals.troubles, stop.clone())?);
+    }
+    let (cluster, taking_part) = cluster.unzip();
+    let shared = Shared::load(&config, cluster);
+    let with = (&shared, &vitals.troubles, "");
     let service = Service::start(config.clone(), watch.reader(), with, &stop).await?;
     let shown = tokio::spawn(progress::show(service.live.clone(), lines, stop.clone()));
     let live = match &args.profile {
@@ -151,6 +157,9 @@ async fn run_until_stopped(
     }
     service.stopped().await;
     let _ = tokio::time::timeout(STOP, crawl::children_ended()).await;
+    if let Some(taking_part) = taking_part {
+        let _ = tokio::time::timeout(STOP, taking_part).await;
+    }
     sent.cancel();
     let _ = tokio::time::timeout(STOP, sending).await;
     let _ = shown.await;

@@ -145,6 +145,9 @@ pub enum Problem {
     /// A URL of another scheme.
     #[error("the URL scheme {0:?} is not supported")]
     Scheme(String),
+    /// No database of the kind that is spoken to.
+    #[error("a database can't be reached by {0}://")]
+    NotPostgres(String),
     /// No header name.
     #[error("not a header name")]
     HeaderName,
@@ -332,6 +335,7 @@ impl Problem {
             Self::SeveralTransports(_) | Self::SeveralCredentials => "keep one of them",
             Self::Url(_) => "write the whole endpoint, as in \"https://mcp.example.com/mcp\"",
             Self::Scheme(_) => "use http:// or https://",
+            Self::NotPostgres(_) => "use postgres://",
             Self::HeaderName => "use letters, digits and dashes",
             Self::HeaderValue => "remove line breaks and other control characters",
             Self::HeaderTwice => "keep one; a bearer token is an Authorization header",

@@ -13,8 +13,8 @@ use super::error::{ConfigError, ConfigErrors, Lines, Place, Problem};
 use super::raw::{RawConfig, RawServer};
 use super::server::{self, Defaults, Entry};
 use super::{
-    Config, EmbedConfig, Environment, audit, call, client, encoder, file, inbound, learn, limits,
-    network, profile, registry, telemetry, tenant, tls, trust,
+    Config, EmbedConfig, Environment, audit, call, client, cluster, encoder, file, inbound, learn,
+    limits, network, profile, registry, telemetry, tenant, tls, trust,
 };
 
 /// The file that is read when none is named.
@@ -148,6 +148,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
     let tls = tls::resolve(raw.tls, &mut section);
     let telemetry = telemetry::resolve(raw.telemetry, &mut section);
     let audit = audit::resolve(raw.audit, &mut section);
+    let cluster = cluster::resolve(raw.cluster, &mut section);
     let allow_anonymous = raw.allow_anonymous.unwrap_or(false) || sources.allow_anonymous;
     if allow_anonymous && auth.asks() {
         warnings.push(place.at("allow_anonymous").error(Problem::Asked));
@@ -208,6 +209,7 @@ pub fn load(sources: &Sources, environment: &Environment<'_>) -> Result<Loaded, 
                 tls,
                 telemetry,
                 audit,
+                cluster,
             },
             warnings,
             left_out,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::audit::RawAudit;
+use super::cluster::RawCluster;
 use super::inbound::RawAuth;
 use super::limits::RawLimits;
 use super::profile::RawProfile;
@@ -40,6 +41,7 @@ pub(super) struct RawConfig {
     pub tls: RawTls,
     pub telemetry: RawTelemetry,
     pub audit: RawAudit,
+    pub cluster: RawCluster,
     pub tenants: BTreeMap<String, RawTenant>,
     pub servers: BTreeMap<String, RawServer>,
 }

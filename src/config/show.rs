@@ -11,6 +11,7 @@ use serde::Serialize;
 use url::Url;
 
 use super::audit::RawAudit;
+use super::cluster::RawCluster;
 use super::inbound::RawAuth;
 use super::limits::RawLimits;
 use super::profile::RawProfile;
@@ -19,8 +20,8 @@ use super::tenant::RawTenant;
 use super::tls::RawTls;
 use super::{
     Alias, Allow, Auth, CallConfig, Config, EndpointConfig, Grant, Loaded, NameFilter, OAuthConfig,
-    Proxy, RegistryConfig, ServerConfig, TokenKey, Transport, audit, inbound, limits, secret,
-    telemetry, tenant, tls,
+    Proxy, RegistryConfig, ServerConfig, TokenKey, Transport, audit, cluster, inbound, limits,
+    secret, telemetry, tenant, tls,
 };
 use crate::embed::IN_BINARY;
 use crate::trust::policy::{Action, Rule, Rules};
@@ -52,6 +53,7 @@ struct Shown<'a> {
     tls: RawTls,
     telemetry: RawTelemetry,
     audit: RawAudit,
+    cluster: RawCluster,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tenants: BTreeMap<&'a str, RawTenant>,
     servers: BTreeMap<&'a str, ShownServer>,
@@ -206,6 +208,7 @@ impl Loaded {
             tls,
             telemetry,
             audit,
+            cluster,
         } = &self.config;
         let path = |path: &std::path::PathBuf| path.display().to_string();
         toml::to_string(&Shown {
@@ -256,6 +259,7 @@ impl Loaded {
             tls: tls::shown(tls),
             telemetry: telemetry::shown(telemetry),
             audit: audit::shown(audit),
+            cluster: cluster::shown(cluster.as_ref()),
             tenants: tenant::shown(tenants),
             servers: (servers.iter())
                 .map(|server| (server.id.as_str(), self.server(server)))

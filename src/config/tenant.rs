@@ -17,7 +17,7 @@ const LONGEST: usize = 63;
 /// Where tenants keep what they keep, below the data folder.
 const FOLDER: &str = "tenants";
 /// What is said once for the whole process.
-const OF_PROCESS: [&[&str]; 14] = [
+const OF_PROCESS: [&[&str]; 15] = [
     &["listen"],
     &["allow_anonymous"],
     &["allowed_hosts"],
@@ -31,6 +31,7 @@ const OF_PROCESS: [&[&str]; 14] = [
     &["tls"],
     &["telemetry"],
     &["audit"],
+    &["cluster"],
     &["tenants"],
 ];
 
@@ -162,6 +163,7 @@ pub fn load_tenant(
         tls: main.tls.clone(),
         telemetry: main.telemetry.clone(),
         audit: main.audit.clone(),
+        cluster: main.cluster.clone(),
         token_key,
         ..config
     };

@@ -7,6 +7,7 @@ mod trust;
 use std::path::Path;
 
 use super::audit::RawAudit;
+use super::cluster::RawCluster;
 use super::file::keys_of;
 use super::inbound::RawAuth;
 use super::limits::RawLimits;
@@ -92,6 +93,9 @@ fn the_example_is_the_default() {
         "client_ca_file",
         "client_crl_file",
         "hsts",
+        "database_url",
+        "read_url",
+        "replica",
     ];
     let settings = uncommented();
     let settings = settings.split("[embed.endpoint]").next().unwrap();
@@ -126,6 +130,7 @@ fn the_example_names_every_key_and_no_other() {
     assert_eq!(sorted(keys(&tree["tls"])), sorted(keys_of::<RawTls>()));
     assert_eq!(sorted(keys(&tree["telemetry"])), sorted(keys_of::<RawTelemetry>()));
     assert_eq!(sorted(keys(&tree["audit"])), sorted(keys_of::<RawAudit>()));
+    assert_eq!(sorted(keys(&tree["cluster"])), sorted(keys_of::<RawCluster>()));
     assert_eq!(sorted(keys(&tree["tenants"]["acme"])), sorted(keys_of::<RawTenant>()));
     assert_eq!(sorted(keys(&tree["embed"])), sorted(keys_of::<RawEmbed>()));
     assert_eq!(sorted(keys(&tree["embed"]["endpoint"])), sorted(keys_of::<RawEndpoint>()));
@@ -196,7 +201,7 @@ headers = "Bearer sk-secret"
     toolscout.toml:1: listen: "localhost" is not an address
       remedy: write an IP address and a port, as in "127.0.0.1:7420"
     error: toolscout.toml:2: lissten: unknown key
-      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, call, mcp, learn, embed, rerank, registry, profiles, token_key_file, token_keyring, auth, limits, tls, telemetry, audit, tenants, servers
+      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, call, mcp, learn, embed, rerank, registry, profiles, token_key_file, token_keyring, auth, limits, tls, telemetry, audit, cluster, tenants, servers
     error: toolscout.toml:4: crawl.concurrency: wrong type: expected a whole number, found string
       remedy: give a value of that type; see `toolscout config example`
     error: toolscout.toml:5: crawl.max_pages: too small

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::lease::{Lease, Leases};
 use super::session::Event;
 use super::update;
 use super::upstream::Upstream;
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     pub(super) permits: Arc<Semaphore>,
     pub(super) shutdown: CancellationToken,
     pub(super) marks: Marks,
+    pub(super) leases: Leases,
 }
 
 /// Whom the last listing of a server was for, by its mark; `None` for everybody.
@@ -80,21 +82,44 @@ pub(super) async fn run(
     is_known: bool,
 ) {
     let shutdown = shared.shutdown.clone();
+    // Before it is wanted: news of it that others have are told after that.
+    if !is_known && !shared.tell(&upstream.server, Outcome::Connecting, None).await {
+        return;
+    }
+    let mut lease = shared.leases.want(&upstream.server.id);
     tokio::select! {
-        () = crawl_forever(&mut upstream, &shared, &refresh, is_known) => {}
+        () = crawl_while_held(&mut upstream, &shared, &refresh, &mut lease) => {}
         () = shutdown.cancelled() => {}
     }
     upstream.close().await;
 }
 
-async fn crawl_forever(upstream: &mut Upstream, shared: &Shared, refresh: &Notify, is_known: bool) {
+async fn crawl_while_held(
+    upstream: &mut Upstream,
+    shared: &Shared,
+    refresh: &Notify,
+    lease: &mut Lease,
+) {
+    loop {
+        tokio::select! {
+            () = lease.held() => {}
+            () = refresh.notified() => {
+                lease.ask();
+                continue;
+            }
+        }
+        tokio::select! {
+            () = crawl_forever(upstream, shared, refresh) => return,
+            () = lease.lost() => upstream.close().await,
+        }
+    }
+}
+
+async fn crawl_forever(upstream: &mut Upstream, shared: &Shared, refresh: &Notify) {
     let server = Arc::clone(&upstream.server);
     let interval = server.refresh;
     let mut retry = retries(interval);
     let mut last_change: Option<Instant> = None;
-    if !is_known && !shared.tell(&server, Outcome::Connecting, None).await {
-        return;
-    }
     loop {
         if shared.marks.were_of_another(&server, &upstream.who()) {
             let nothing = Outcome::Narrowed(NameFilter::nothing());
@@ -249,6 +274,7 @@ mod tests {
             permits: Arc::new(Semaphore::new(permits)),
             shutdown: CancellationToken::new(),
             marks: Marks::default(),
+            leases: Leases::default(),
         }
     }
 

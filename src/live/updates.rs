@@ -8,7 +8,7 @@ use crate::catalog::{Catalog, Diff, Outcome, ServerUpdate};
 /// Counts the crawl that ended so.
 pub(super) fn count(outcome: &Outcome) {
     let outcome = match outcome {
-        Outcome::Listed(_) => "listed",
+        Outcome::Listed(_) | Outcome::Confirmed { .. } => "listed",
         Outcome::Failed { .. } => "failed",
         Outcome::AuthRequired { .. } => "auth_required",
         _ => return,
@@ -49,7 +49,7 @@ pub(super) fn status(
     let listed = catalog.server(update.server.as_str());
     let known = |good, bad| if listed.is_some() { good } else { bad };
     let (state, error) = match &update.outcome {
-        Outcome::Listed(_) => (ServerState::Ready, None),
+        Outcome::Listed(_) | Outcome::Confirmed { .. } => (ServerState::Ready, None),
         Outcome::Failed { error } => {
             (known(ServerState::Stale, ServerState::Failed), Some(error.clone()))
         }

@@ -119,6 +119,14 @@ impl Drop for CallUnderWay {
 /// What other rooms count; what never happened is told as zero, so that rules on it have something
 /// to look at.
 fn describe_others() {
+    describe_gauge!("toolscout_cluster_connected", "1 while the shared database can be asked");
+    describe_gauge!("toolscout_cluster_leases", "Servers that this replica crawls");
+    describe_counter!("toolscout_cluster_publishes_total", "Crawls published, by outcome");
+    describe_histogram!("toolscout_cluster_catch_up_seconds", "Seconds to read what is new");
+    describe_histogram!(
+        "toolscout_cluster_lag_seconds",
+        "Seconds from a publication to its reading"
+    );
     describe_counter!("toolscout_crawls_total", "Crawls that ended, by outcome");
     for outcome in ["listed", "failed", "auth_required"] {
         counter!("toolscout_crawls_total", "outcome" => outcome).increment(0);

@@ -21,6 +21,8 @@ mod cli_eval;
 mod cli_import;
 mod cli_lint;
 mod cli_search;
+mod cluster_faults;
+mod cluster_share;
 mod config_check;
 mod config_cli;
 mod conformance_server;

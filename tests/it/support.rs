@@ -1,6 +1,7 @@
 //! What several tests need.
 
 pub mod app;
+pub mod cluster;
 pub mod crawling;
 pub mod fakes;
 pub mod faults;

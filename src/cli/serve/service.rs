@@ -15,6 +15,7 @@ use super::shared::Shared;
 use crate::activity::Activity;
 use crate::auth::Accounts;
 use crate::catalog::ServerInfo;
+use crate::cluster::Member;
 use crate::config::Config;
 use crate::crawl::{self, Crawler, Wanted};
 use crate::demo;
@@ -48,11 +49,11 @@ pub struct Service {
 
 impl Service {
     /// Serves from the snapshot if there is one, then crawls and embeds in the background. `reader`
-    /// reads the configuration anew.
+    /// reads the configuration anew, `tenant` is "" for the process's own.
     pub async fn start(
         mut config: Config,
         reader: Reader,
-        (shared, troubles): (&Shared, &Troubles),
+        (shared, troubles, tenant): (&Shared, &Troubles, &str),
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Self> {
         let mut demo = Vec::new();
@@ -103,9 +104,21 @@ impl Service {
         if !live.is_ready() && !wanted.iter().any(Wanted::is_crawled) {
             indexer.publish_as_is().await;
         }
-        let bounds = (&config.crawl, shared.turns.clone());
+        let member = shared.cluster.as_ref().map(|cluster| cluster.member(tenant));
+        let leases = member.as_ref().map(Member::leases).unwrap_or_default();
+        let bounds = (&config.crawl, (shared.turns.clone(), leases));
         let stop = shutdown.clone();
-        let crawler = crawl::start_with(wanted, bounds, &accounts, known, updates, stop);
+        let crawler = match member {
+            None => crawl::start_with(wanted, bounds, &accounts, known, updates, stop),
+            Some(member) => {
+                let (report, reports) = mpsc::channel(UPDATES);
+                let crawler =
+                    crawl::start_with(wanted, bounds, &accounts, known, report, stop.clone());
+                let run = member.run(crawler.clone(), reports, updates, stop);
+                tokio::spawn(run.in_current_span());
+                crawler
+            }
+        };
         crawler.caller().configure(config.call.clone());
         let logins = crawl_after_logins(accounts.clone(), crawler.clone(), shutdown.clone());
         tokio::spawn(logins.in_current_span());

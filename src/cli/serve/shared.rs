@@ -1,5 +1,5 @@
 //! What all services of a process have together: the encoder, the reranker, turns to start children,
-//! the bench of evaluations, and the word on what is kept of queries.
+//! the bench of evaluations, the word on what is kept of queries, and the cluster.
 //!
 //! Invariant: it holds no credential, and nothing in it tells one service what another was asked.
 
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 use super::super::local::cached;
+use crate::cluster::Cluster;
 use crate::config::{Config, EmbedConfig, Told};
 use crate::crawl::Turns;
 use crate::embed::cache::VectorCache;
@@ -33,6 +34,8 @@ pub struct Shared {
     pub bench: Bench,
     /// What is kept of queries.
     pub queries: Told,
+    /// Who else serves the same.
+    pub cluster: Option<Cluster>,
 }
 
 /// An encoder that was loaded, or why it was not.
@@ -44,10 +47,11 @@ struct Ready {
 
 impl Shared {
     /// Loads the models of `config` without keeping anyone waiting.
-    pub fn load(config: &Config) -> Self {
+    pub fn load(config: &Config, cluster: Option<Cluster>) -> Self {
         let turns = Turns::new(&config.crawl);
         let (encoder, rerank) = (load_encoder(config.clone()), load_reranker(config));
-        Self { encoder, rerank, turns, bench: Bench::default(), queries: config.audit.queries }
+        let (bench, queries) = (Bench::default(), config.audit.queries);
+        Self { encoder, rerank, turns, bench, queries, cluster }
     }
 
     /// Has `live` embed its queries as soon as the encoder is there; gives the vectors of its tools,

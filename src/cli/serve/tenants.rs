@@ -202,7 +202,7 @@ impl Tenancy {
         let started = match crate::sealed::folder_of_owner(&data) {
             // Whoever watches over the process hears of no tenant.
             Ok(()) => {
-                let with = (&self.0.shared, &Troubles::default());
+                let with = (&self.0.shared, &Troubles::default(), name);
                 Service::start(config, reader, with, &stop).await
             }
             Err(error) => Err(anyhow::Error::new(error).context(data.display().to_string())),

@@ -95,6 +95,7 @@ pub fn config() -> Config {
         limits: LimitsConfig::default(),
         tls: TlsConfig::default(),
         telemetry: TelemetryConfig::default(),
+        cluster: None,
         audit: AuditConfig::default(),
         learn: None,
         trust: toolscout::trust::policy::Policy::default(),

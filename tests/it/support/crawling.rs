@@ -67,6 +67,7 @@ pub fn config(servers: Vec<ServerConfig>) -> Config {
         limits: LimitsConfig::default(),
         tls: TlsConfig::default(),
         telemetry: TelemetryConfig::default(),
+        cluster: None,
         audit: AuditConfig::default(),
         learn: None,
         trust: toolscout::trust::policy::Policy::default(),
