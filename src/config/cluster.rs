@@ -105,8 +105,7 @@ fn parse(text: &Result<String, Problem>) -> Result<SecretString, Problem> {
 }
 
 /// The section as it was resolved, for `config check`: no secret is in it.
-pub(super) fn shown(config: Option<&ClusterConfig>) -> RawCluster {
-    let Some(config) = config else { return RawCluster::default() };
+pub(super) fn shown(config: &ClusterConfig) -> RawCluster {
     let bare = |url: &SecretString| {
         Url::parse(url.expose_secret()).ok().map(|url| super::show::bare(&url))
     };

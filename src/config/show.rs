@@ -53,7 +53,8 @@ struct Shown<'a> {
     tls: RawTls,
     telemetry: RawTelemetry,
     audit: RawAudit,
-    cluster: RawCluster,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<RawCluster>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tenants: BTreeMap<&'a str, RawTenant>,
     servers: BTreeMap<&'a str, ShownServer>,
@@ -259,7 +260,7 @@ impl Loaded {
             tls: tls::shown(tls),
             telemetry: telemetry::shown(telemetry),
             audit: audit::shown(audit),
-            cluster: cluster::shown(cluster.as_ref()),
+            cluster: cluster.as_ref().map(cluster::shown),
             tenants: tenant::shown(tenants),
             servers: (servers.iter())
                 .map(|server| (server.id.as_str(), self.server(server)))

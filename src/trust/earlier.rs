@@ -198,7 +198,7 @@ mod tests {
         }
         assert!(earliers.of(&ToolId::from("mail/t0")).is_empty());
         assert_eq!(earliers.of(&ToolId::from("mail/t149")).len(), 1);
-        assert_eq!(earliers.bytes, earliers.tools.len() * text.len());
+        assert_eq!(earliers.bytes, earliers.count());
         assert!(earliers.tools.len() >= 90);
     }
 

@@ -42,12 +42,10 @@ async fn each_server_is_crawled_by_one_and_all_have_its_tools() {
         replica.until_tools(&upstreams.ids()).await;
     }
 
-    let before = upstreams.listings();
     for replica in replicas {
         replica.service.stop().await;
     }
     assert_eq!(postgres.one(held).await, "0", "what was held is given back");
-    assert_eq!(upstreams.listings(), before);
 }
 
 #[tokio::test]

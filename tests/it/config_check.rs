@@ -233,7 +233,7 @@ fn every_error_of_every_file_is_told_at_once() {
     error: toolscout.toml:1: listen: 0.0.0.0:1 is reachable from other machines, and nobody is asked who they are
       remedy: listen on 127.0.0.1, have callers asked by [auth] (`keys = true` is the least), or pass --allow-anonymous (allow_anonymous = true) when something in front of it asks
     error: toolscout.toml:2: allowd_hosts: unknown key
-      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, call, mcp, learn, embed, rerank, registry, profiles, token_key_file, token_keyring, auth, limits, tls, telemetry, audit, tenants, servers
+      remedy: remove it; known here: listen, allow_anonymous, allowed_hosts, allowed_origins, data, crawl, trust, call, mcp, learn, embed, rerank, registry, profiles, token_key_file, token_keyring, auth, limits, tls, telemetry, audit, cluster, tenants, servers
     error: toolscout.toml:4: servers.git.url: the URL scheme "htp" is not supported
       remedy: use http:// or https://
     error: mcp.json:2: servers.git: the server id "git" is also in toolscout.toml:3
