@@ -58,7 +58,7 @@ impl Cluster {
 }
 
 impl Member {
-    /// What says which servers are reports here.
+    /// What says which servers are crawled here.
     pub fn leases(&self) -> Leases {
         self.leases.clone()
     }

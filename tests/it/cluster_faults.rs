@@ -55,7 +55,7 @@ async fn killed_replicas_lose_and_double_nothing() {
 }
 
 #[tokio::test]
-#[ignore = "long: scripts/test-long.sh faults"]
+#[ignore = "takes minutes: scripts/test-long.sh"]
 async fn long_killed_replicas_lose_and_double_nothing() {
     killed(LONG_ROUNDS).await;
 }
