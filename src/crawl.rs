@@ -112,6 +112,12 @@ impl Crawler {
         self.0.triggers().fire(server)
     }
 
+    /// A listing of this server with this in it may be served by us, whoever read it: it is for
+    /// everybody, or for who we are to the server.
+    pub fn is_shown(&self, server: &ServerId, info: &ServerInfo) -> bool {
+        self.0.is_shown(server, info)
+    }
+
     /// Resolves when, after the shutdown, every task has ended and every child was told to.
     pub async fn stopped(&self) {
         self.0.stopped().await;

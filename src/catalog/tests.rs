@@ -29,6 +29,7 @@ fn listed(server: &str, tools: &BTreeMap<String, u8>) -> Outcome {
 enum Step {
     List(usize, BTreeMap<String, u8>),
     Fail(usize),
+    Confirm(usize),
     Remove(usize),
 }
 
@@ -39,6 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (0..SERVERS.len(), tools).prop_map(|(server, tools)| Step::List(server, tools)),
         1 => (0..SERVERS.len()).prop_map(Step::Fail),
+        1 => (0..SERVERS.len()).prop_map(Step::Confirm),
         1 => (0..SERVERS.len()).prop_map(Step::Remove),
     ]
 }
@@ -61,6 +63,10 @@ proptest! {
                 }
                 Step::Fail(at) => {
                     update(SERVERS[at], Outcome::Failed { error: "down".into() })
+                }
+                Step::Confirm(at) => {
+                    let at_last = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+                    update(SERVERS[at], Outcome::Confirmed { at: at_last })
                 }
                 Step::Remove(at) => {
                     model.retain(|id, _| !id.starts_with(&format!("{}/", SERVERS[at])));

@@ -26,6 +26,9 @@ pub enum ClusterError {
     /// Certificates can't be used.
     #[error("[cluster] ca_file: {0}")]
     Certificates(String),
+    /// No pool of connections.
+    #[error("no pool of connections: {0}")]
+    Pool(#[from] deadpool_postgres::BuildError),
     /// No connection.
     #[error("no connection: {0}")]
     Connect(#[from] deadpool_postgres::PoolError),
@@ -78,8 +81,7 @@ impl Database {
             .wait_timeout(Some(config.timeout))
             .create_timeout(Some(config.timeout))
             .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|error| ClusterError::Schema(error.to_string()))?;
+            .build()?;
         Ok(Self { pool, timeout: config.timeout })
     }
 

@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Cluster, ClusterError};
 use crate::catalog::{Listing, Outcome, ServerInfo, ServerUpdate};
+use crate::config::NameFilter;
+use crate::crawl::Crawler;
 use crate::tool::{ServerId, Tool};
 
 /// The tools of more servers than this are sent as one copy.
@@ -72,8 +74,7 @@ impl Cluster {
     /// Reads what is new of these servers of `tenant` since `followed`, and sends it to `updates`.
     pub(super) async fn catch_up(
         &self,
-        tenant: &str,
-        wanted: &BTreeSet<ServerId>,
+        (tenant, wanted, crawler): (&str, &BTreeSet<ServerId>, &Crawler),
         followed: &mut Followed,
         updates: &mpsc::Sender<ServerUpdate>,
     ) -> Result<(), ClusterError> {
@@ -84,7 +85,7 @@ impl Cluster {
             wanted.iter().filter(|server| !followed.servers.contains(*server)).collect();
         let mut connection = self.0.reads.get().await?;
         // A first reading of a large catalog takes longer than any other statement.
-        let read = read(&mut connection, tenant, wanted, &new, followed.version);
+        let read = read(&mut connection, (tenant, wanted, crawler), &new, followed.version);
         let most = self.0.config.timeout.max(Duration::from_mins(2));
         let Ok(done) = tokio::time::timeout(most, read).await else {
             drop(Object::take(connection));
@@ -107,8 +108,7 @@ impl Cluster {
 
 async fn read(
     connection: &mut Object,
-    tenant: &str,
-    wanted: &BTreeSet<ServerId>,
+    (tenant, wanted, crawler): (&str, &BTreeSet<ServerId>, &Crawler),
     new: &BTreeSet<&ServerId>,
     seen: i64,
 ) -> Result<(i64, Vec<ServerUpdate>), ClusterError> {
@@ -159,7 +159,7 @@ async fn read(
             metrics::histogram!("toolscout_cluster_lag_seconds").record(row.try_get::<_, f64>(14)?);
         }
         let tools = is_changed.then(|| tools.remove(server).unwrap_or_default());
-        news.extend(of_row(row, server, tools)?);
+        news.extend(of_row(row, server, tools, crawler)?);
     }
     transaction.commit().await?;
     Ok((version, news))
@@ -227,6 +227,7 @@ fn of_row(
     row: &Row,
     server: &ServerId,
     tools: Option<Vec<String>>,
+    crawler: &Crawler,
 ) -> Result<Vec<ServerUpdate>, ClusterError> {
     let transport = transport(row.try_get(2)?);
     let error: Option<String> = row.try_get(3)?;
@@ -235,9 +236,19 @@ fn of_row(
     let next =
         next.map(|at| Instant::now() + at.duration_since(SystemTime::now()).unwrap_or_default());
     let crawled_at: Option<SystemTime> = row.try_get(6)?;
+    let update =
+        |outcome| ServerUpdate { server: server.clone(), transport, outcome, next_crawl: next };
+    let info = info(row)?;
+    if !crawler.is_shown(server, &info) {
+        // Whatever was served before is nobody's here.
+        let error = "its tools are listed for another login than the one that this replica has";
+        let refused = Outcome::AuthRequired { error: error.into() };
+        let nothing = Outcome::Narrowed(NameFilter::nothing());
+        return Ok([nothing, refused].map(update).into());
+    }
     let listed = match (tools, crawled_at) {
         (Some(definitions), Some(crawled_at)) => Some(Outcome::Listed(Listing {
-            info: info(row)?,
+            info,
             tools: parsed(server, &definitions)?,
             crawled_at,
             defects: row.try_get(13)?,
@@ -248,8 +259,6 @@ fn of_row(
     let failed = error.map(|error| {
         if wants_login { Outcome::AuthRequired { error } } else { Outcome::Failed { error } }
     });
-    let update =
-        |outcome| ServerUpdate { server: server.clone(), transport, outcome, next_crawl: next };
     Ok(listed.into_iter().chain(failed).map(update).collect())
 }
 

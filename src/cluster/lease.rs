@@ -15,7 +15,7 @@ use crate::tool::ServerId;
 
 /// Changes of what is wanted are gathered for this long.
 const SETTLE: Duration = Duration::from_millis(50);
-/// A server that no replica wants is forgotten after this time.
+/// A server that no replica has wanted for so long is forgotten, and so is a replica that says nothing.
 const FORGOTTEN: Duration = Duration::from_hours(24 * 7);
 
 /// Whose server.
@@ -23,21 +23,26 @@ type Key = (String, ServerId);
 
 /// Renews what is held, and takes and gives back, until `stop`; then it gives back everything.
 pub(super) async fn run(cluster: &Cluster, stop: &CancellationToken) {
-    let every = cluster.0.config.lease / 3;
+    let lease = cluster.0.config.lease;
+    let every = lease / 3;
     let mut renewed = Instant::now();
     let mut known = BTreeSet::new();
     loop {
         let begun = Instant::now();
-        let turn = take_turn(cluster, &mut known).await;
+        // A database that hangs must not keep this process crawling past its leases.
+        let left = lease.saturating_sub(renewed.elapsed());
+        let left = if left.is_zero() { cluster.0.config.timeout } else { left };
+        let turn = tokio::time::timeout(left, take_turn(cluster, &mut known)).await;
+        let turn = turn.unwrap_or(Err(ClusterError::Late(left)));
         cluster.tell(turn.as_ref().err());
         match turn {
             Ok(()) => renewed = begun,
-            Err(_) if renewed.elapsed() > cluster.0.config.lease => cluster.hold(BTreeMap::new()),
+            Err(_) if renewed.elapsed() >= lease => cluster.hold(BTreeMap::new()),
             Err(_) => {}
         }
         // Before others may take it over, whatever this end of the connection waits for.
         let wait = if turn_failed(renewed, begun) {
-            (every / 2).min(cluster.0.config.lease.saturating_sub(renewed.elapsed())).max(SETTLE)
+            (every / 2).min(lease.saturating_sub(renewed.elapsed())).max(SETTLE)
         } else {
             every
         };
@@ -234,6 +239,13 @@ async fn leave(cluster: &Cluster) -> Result<(), ClusterError> {
                     "delete from toolscout.replica
                      where id = $1 or seen_at < now() - make_interval(secs => $2)",
                     &[me, (&old, Type::FLOAT8)],
+                )
+                .await?;
+            connection
+                .execute_typed(
+                    "delete from toolscout.server
+                     where holder is null and wanted_at < now() - make_interval(secs => $1)",
+                    &[(&old, Type::FLOAT8)],
                 )
                 .await?;
             Ok(())

@@ -72,7 +72,7 @@ impl Member {
         stop: CancellationToken,
     ) {
         if let Some(joined) = self.cluster.members().get_mut(&self.tenant) {
-            joined.crawler = Some(crawler);
+            joined.crawler = Some(crawler.clone());
         }
         let Some(mut wanted) = self.leases.wanted() else { return };
         wanted.mark_changed();
@@ -107,12 +107,22 @@ impl Member {
             while let Ok(update) = reports.try_recv() {
                 self.take(update, &updates).await;
             }
-            self.catch_up(servers, &updates).await;
+            self.catch_up(servers, &crawler, &updates).await;
             if updates.is_closed() {
                 break;
             }
         }
-        self.cluster.members().remove(&self.tenant);
+        self.leave();
+    }
+
+    /// Another service may have taken its place by now.
+    fn leave(&self) {
+        let mut members = self.cluster.members();
+        let is_ours = |joined: &Joined| joined.version.subscribe().same_channel(&self.version);
+        if members.get(&self.tenant).is_some_and(is_ours) {
+            members.remove(&self.tenant);
+        }
+        drop(members);
         self.cluster.0.changed.notify_one();
     }
 
@@ -144,8 +154,14 @@ impl Member {
         }
     }
 
-    async fn catch_up(&mut self, wanted: BTreeSet<ServerId>, updates: &mpsc::Sender<ServerUpdate>) {
-        let read = self.cluster.catch_up(&self.tenant, &wanted, &mut self.followed, updates).await;
+    async fn catch_up(
+        &mut self,
+        wanted: BTreeSet<ServerId>,
+        crawler: &Crawler,
+        updates: &mpsc::Sender<ServerUpdate>,
+    ) {
+        let of = (&*self.tenant, &wanted, crawler);
+        let read = self.cluster.catch_up(of, &mut self.followed, updates).await;
         self.is_behind = read.is_err();
         if let Err(error) = read {
             self.cluster.tell_reads(Some(&error));
@@ -157,5 +173,36 @@ impl Member {
         if let Err(error) = self.cluster.ask(&self.tenant, server).await {
             tracing::warn!(%server, "whoever crawls it can't be asked to: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::ClusterConfig;
+    use crate::troubles::Troubles;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_that_ends_late_takes_nothing_from_who_has_its_place() {
+        let config = ClusterConfig {
+            database: "postgres://nobody@127.0.0.1:1/nothing".into(),
+            read: None,
+            ca_file: None,
+            replica: None,
+            lease: Duration::from_secs(1),
+            poll: Duration::from_secs(1),
+            listen: false,
+            connections: 1,
+            timeout: Duration::from_secs(1),
+        };
+        let (cluster, _) =
+            Cluster::join(&config, &Troubles::default(), CancellationToken::new()).unwrap();
+        let before = cluster.member("acme");
+        let after = cluster.member("acme");
+        before.leave();
+        assert!(cluster.members().contains_key("acme"));
+        after.leave();
+        assert!(!cluster.members().contains_key("acme"));
     }
 }

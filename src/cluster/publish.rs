@@ -66,7 +66,7 @@ impl Cluster {
                 let transaction = connection.transaction().await?;
                 let of_server: [(&(dyn ToSql + Sync), Type); 2] =
                     [(&tenant, Type::TEXT), (&server, Type::TEXT)];
-                let fence = "select 1 from toolscout.server
+                let fence = "select private_to from toolscout.server
                              where tenant = $1 and id = $2 and holder = $3 and epoch = $4
                              for update";
                 let [of_tenant, of_id] = of_server.clone();
@@ -74,11 +74,14 @@ impl Cluster {
                 let is_ours = transaction
                     .query_typed(fence, &[of_tenant, of_id, me, (&epoch, Type::INT8)])
                     .await?;
-                if is_ours.is_empty() {
-                    return Ok(Published::Fenced);
-                }
+                let Some(row) = is_ours.first() else { return Ok(Published::Fenced) };
                 let changed = match listing {
-                    Some(listing) => write_tools(&transaction, &of_server, listing).await?,
+                    // For somebody else it is another listing, whatever is in it.
+                    Some(listing) => {
+                        let was_for: Option<&str> = row.try_get(0)?;
+                        write_tools(&transaction, &of_server, listing).await?
+                            || was_for != listing.info.private_to.as_deref()
+                    }
                     None => false,
                 };
                 let version: i64 = transaction

@@ -182,6 +182,15 @@ impl Fleet {
         slots.get(server).is_some_and(|slot| slot.wanted.is_some())
     }
 
+    /// A listing with this in it may be served by us: it is for everybody, or for who we are.
+    pub(super) fn is_shown(&self, server: &ServerId, info: &ServerInfo) -> bool {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        match slots.get(server).and_then(|slot| slot.wanted.as_ref()) {
+            Some(wanted) => wanted.server.was_shown(info, || self.accounts.who(&wanted.server)),
+            None => info.private_to.is_none(),
+        }
+    }
+
     /// The work of one entry until it is stopped; what the next one has to know of.
     async fn run(&self, wanted: &Wanted, shared: Shared, mut told: Told, begin: &Begin) -> Told {
         let server = Arc::clone(&wanted.server);

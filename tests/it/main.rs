@@ -23,6 +23,7 @@ mod cli_lint;
 mod cli_search;
 mod cluster_faults;
 mod cluster_share;
+mod cluster_trust;
 mod config_check;
 mod config_cli;
 mod conformance_server;

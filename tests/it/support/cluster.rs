@@ -42,6 +42,11 @@ impl Postgres {
         said
     }
 
+    /// The certificate of one that was started with `--tls`.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("data/server.crt")
+    }
+
     /// A connection for the test itself.
     pub async fn client(&self) -> tokio_postgres::Client {
         let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
